@@ -1,0 +1,116 @@
+"""A provider's credentials: the one type that holds secrets. It prints as ***, masks itself, and knows how an edit merges."""
+
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+from keyhouse.domain.provider_spec import ProviderSpec
+
+MASK = "HAS_KEY" + "\u2022" * 24
+"""Stands for a stored value wherever one is shown; sent back, it means "as stored". 31 characters."""
+
+
+class Credentials:
+    """Names and opened values of one provider row, immutable. Values are strings, but for azure's unknown fields (any JSON).
+
+    Prints as `***` and cannot be pickled. Where the stored blob could not be opened, `readable` is False and only the names are known.
+    """
+
+    __slots__ = ("_names", "_values", "readable")
+
+    def __init__(self, values: Mapping[str, object] | None = None) -> None:
+        self._values: dict[str, object] = dict(values or {})
+        self._names = tuple(self._values)
+        self.readable = True
+
+    @classmethod
+    def unreadable(cls, names: tuple[str, ...]) -> "Credentials":
+        """What is left of credentials that cannot be opened: their names."""
+        credentials = cls()
+        credentials._names = names
+        credentials.readable = False
+        return credentials
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, format_spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are not pickled")
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return self._names == other._names and self._values == other._values and self.readable == other.readable
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def opened(self) -> dict[str, object]:
+        """The values themselves. Only storage (to seal) and the gateway (to sign) have a reason to call this."""
+        return dict(self._values)
+
+    def get(self, name: str) -> object:
+        """One opened value, or None."""
+        return self._values.get(name)
+
+    def text(self, name: str) -> str:
+        """One opened value if it is a string that is not blank, else an empty string."""
+        value = self._values.get(name)
+        return value if isinstance(value, str) and value.strip() else ""
+
+    def masked(self, spec: ProviderSpec) -> dict[str, object]:
+        """Names to values in clear for public fields and to `MASK` for all others; blank ones are left out."""
+        if not self.readable:
+            return dict.fromkeys(self._names, MASK)
+        return {name: value if spec.is_public(name) else MASK for name, value in self._values.items() if value != ""}
+
+    def merged(self, given: Mapping[str, object], spec: ProviderSpec) -> "Credentials":
+        """These credentials after an edit that sent `given`.
+
+        The mask keeps what is stored and is never stored itself; any other value replaces; "" clears; a secret field that is not named is
+        kept, a public one dropped; fields that the provider does not know are dropped.
+        """
+        kept = {name: value for name, value in self._values.items() if name not in given and not spec.is_public(name)}
+        changed = {name: self._merged_value(name, value, spec) for name, value in given.items() if spec.is_known(name)}
+        together = {**kept, **{name: value for name, value in changed.items() if value is not None}}
+        return Credentials({name: together[name] for name in _ordered(together, spec)})
+
+    def _merged_value(self, name: str, value: object, spec: ProviderSpec) -> object:
+        if value == MASK:
+            return self._values.get(name)
+        field = spec.field_named(name)
+        if isinstance(value, str) and field is not None and field.trimmed:
+            value = value.strip()
+        if value == "" and not (field is not None and field.may_be_blank):
+            return None
+        return value
+
+
+def names_as_stored(given: Mapping[str, object], spec: ProviderSpec) -> dict[str, object]:
+    """`given` with aliases spelt as the provider spells them, and null values left out where the provider drops them."""
+    renamed: dict[str, object] = {}
+    for name, value in given.items():
+        canonical = spec.aliases.get(name, name)
+        if name != canonical and canonical in given:
+            continue
+        if value is None and spec.keeps_unknown_fields:
+            continue
+        renamed[canonical] = value
+    return renamed
+
+
+def _ordered(names: Mapping[str, object], spec: ProviderSpec) -> list[str]:
+    known = [field.name for field in spec.all_fields if field.name in names]
+    return known + sorted(name for name in names if name not in known)

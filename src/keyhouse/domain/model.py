@@ -1,0 +1,50 @@
+"""Models: how one is named, and what a project declares of one. No I/O."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["chat", "embedding"]
+SupportedParameter = Literal[
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "seed",
+    "reasoning",
+    "verbosity",
+]
+MultimodalInput = Literal["image", "file", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomModel:
+    """A model that a project declares. What is None was not declared."""
+
+    model_id: str
+    display_name: str
+    mode: Mode
+    max_tokens: int | float | None = None
+    supported_parameters: tuple[SupportedParameter, ...] | None = None
+    multimodal_inputs: tuple[MultimodalInput, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """`openai/gpt-5-mini`: a provider's id and that provider's own model id, which may hold slashes itself."""
+
+    provider: str
+    model_id: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model_id}"
+
+
+def default_model_reference(provider: str, given: str) -> str | None:
+    """How a default model is stored: `provider/model`, prefixed unless it already is; None for an empty string, which clears it."""
+    if given == "":
+        return None
+    return given if given.startswith(f"{provider}/") else f"{provider}/{given}"

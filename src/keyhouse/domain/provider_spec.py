@@ -1,0 +1,75 @@
+"""What is known of a provider before any project exists: its fields, their rules, and how it is called. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+ProviderKind = Literal["llm", "safety"]
+FieldFormat = Literal["text", "url", "json_object"]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One credential field. What is not `public` is secret, whatever it is called."""
+
+    name: str
+    public: bool = False
+    required: bool = False
+    may_be_blank: bool = False
+    """Required, yet an empty string counts as given (an account that has no plan)."""
+    trimmed: bool = False
+    format: FieldFormat = "text"
+    host_suffix: str | None = None
+    """A `url` must be https on this host or below it."""
+    label: str = ""
+    """For people, on the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """A provider as its data file states it.
+
+    `at_least_one`: of these fields one must not be blank. `together`: groups of fields that are all given or all absent.
+    `address_fields`: which fields hold the address that credentials are sent to, the first stored one wins; without any, `base_url`.
+    `calling`: what the gateway needs, as the file states it (wire format, paths, signing).
+    """
+
+    id: str
+    name: str
+    kind: ProviderKind = "llm"
+    fields: tuple[CredentialField, ...] = ()
+    at_least_one: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+    address_fields: tuple[str, ...] = ()
+    base_url: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    keeps_unknown_fields: bool = False
+    accepts_managed: bool = True
+    deprecated: bool = False
+    replaced_by: str | None = None
+    spellings: tuple[str, ...] = ()
+    model_prefixes: tuple[str, ...] = ()
+    temperature_range: tuple[float, float] | None = None
+    calling: Mapping[str, object] = field(default_factory=dict)
+    documentation_url: str = ""
+
+    def field_named(self, name: str) -> CredentialField | None:
+        """The field of that name, or None where the provider does not know it."""
+        return next((known for known in self.all_fields if known.name == name), None)
+
+    @property
+    def all_fields(self) -> tuple[CredentialField, ...]:
+        """The fields of the file and, where the provider accepts it, `MANAGED`."""
+        return (*self.fields, MANAGED) if self.accepts_managed else self.fields
+
+    def is_public(self, name: str) -> bool:
+        """Whether a field's value may be shown in clear."""
+        known = self.field_named(name)
+        return known is not None and known.public
+
+    def is_known(self, name: str) -> bool:
+        """Whether a value under this name is kept."""
+        return self.keeps_unknown_fields or self.field_named(name) is not None
+
+
+MANAGED = CredentialField("MANAGED", public=True, label="Managed")
