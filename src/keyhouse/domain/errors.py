@@ -56,9 +56,7 @@ class Error(Exception):
 
 def schema_failure(fields: Sequence[tuple[str, str, str]]) -> Error:
     """The 422 for a body that breaks the schema: `fields` are (path, type of the failure, message) each."""
-    reasons = [
-        {"code": "schema_failure", "meta": {"field": path, "type": kind, "message": message}} for path, kind, message in fields
-    ]
+    reasons = [{"code": "schema_failure", "meta": {"field": path, "type": kind, "message": message}} for path, kind, message in fields]
     first_path, _, first_message = fields[0]
     return Error(
         Code.VALIDATION_ERROR,

@@ -1,0 +1,138 @@
+"""A project's model provider and the whole rule of how a PUT changes it, pure. What leaves here is what storage writes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, Literal
+
+from keyhouse.domain.credentials import MASK, Credentials, names_as_stored
+from keyhouse.domain.destination import require_secrets_again
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.headers import ExtraHeader, RestoredHeaders, restored_headers
+from keyhouse.domain.key_rules import require_valid
+from keyhouse.domain.model import CustomModel
+from keyhouse.domain.provider_spec import ProviderSpec
+
+
+class Absent(Enum):
+    """The type of `ABSENT`."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+"""A field that a request did not name. It differs from null and from empty."""
+
+NO_CREDENTIALS: Final = Credentials()
+
+Models = tuple[CustomModel, ...]
+Headers = tuple[ExtraHeader, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProviderUpdate:
+    """What a PUT says. Every field but `enabled` may be absent, which means: keep."""
+
+    enabled: bool
+    custom_keys: Mapping[str, object] | Literal[Absent.ABSENT] = ABSENT
+    custom_models: Models | Literal[Absent.ABSENT] = ABSENT
+    custom_embeddings_models: Models | Literal[Absent.ABSENT] = ABSENT
+    extra_headers: Headers | Literal[Absent.ABSENT] = ABSENT
+    default_model: str | Literal[Absent.ABSENT] = ABSENT
+
+    def __repr__(self) -> str:
+        return "ModelProviderUpdate(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProvider:
+    """A provider as a project has it. `id` is empty, and `version` and `revision` are 0, until it is stored.
+
+    `version` counts the changes of this provider, `revision` is the project's revision at the last of them.
+    """
+
+    provider: str
+    id: str = ""
+    enabled: bool = False
+    credentials: Credentials = NO_CREDENTIALS
+    custom_models: Models = ()
+    custom_embeddings_models: Models = ()
+    extra_headers: Headers = ()
+    version: int = 0
+    revision: int = 0
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether a row exists."""
+        return bool(self.id)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it says no more than a provider that was never stored."""
+        return not (self.enabled or self.credentials or self.custom_models or self.custom_embeddings_models or self.extra_headers)
+
+    @property
+    def headers_readable(self) -> bool:
+        """Whether the stored header values could be opened."""
+        return all(header.value is not None for header in self.extra_headers)
+
+    def updated(self, update: ModelProviderUpdate, spec: ProviderSpec, *, keep_secrets_on_endpoint_change: bool = False) -> "ModelProvider":
+        """This provider after a PUT.
+
+        Raises Error with `provider_deprecated`, `credentials_would_be_lost`, `credentials_unreadable`, `invalid_api_key_configuration` or
+        `endpoint_changed`; then nothing may be written.
+        """
+        if spec.deprecated and not self.is_stored:
+            raise Error(Code.PROVIDER_DEPRECATED, "This model provider is no longer available to add.")
+        given = {} if update.custom_keys is ABSENT else names_as_stored(update.custom_keys, spec)
+        credentials = self.credentials if update.custom_keys is ABSENT else self._merged(given, spec)
+        headers = self._headers_after(update)
+        if not keep_secrets_on_endpoint_change and update.custom_keys is not ABSENT:
+            require_secrets_again(self.credentials, credentials, given, headers, spec)
+        return replace(
+            self,
+            enabled=update.enabled,
+            credentials=credentials,
+            custom_models=self.custom_models if update.custom_models is ABSENT else update.custom_models,
+            custom_embeddings_models=(
+                self.custom_embeddings_models if update.custom_embeddings_models is ABSENT else update.custom_embeddings_models
+            ),
+            extra_headers=headers.headers,
+        )
+
+    def _merged(self, given: Mapping[str, object], spec: ProviderSpec) -> Credentials:
+        if self.credentials and not any(spec.is_known(name) for name in given):
+            raise Error(
+                Code.CREDENTIALS_WOULD_BE_LOST,
+                "This save would delete the credentials already stored for this provider. "
+                "Send the credentials with it, or leave them out of the request entirely to keep them.",
+            )
+        if not self.credentials.readable and not any(_replaces_secret(name, value, spec) for name, value in given.items()):
+            raise Error(
+                Code.CREDENTIALS_UNREADABLE,
+                "The credentials stored for this provider cannot be read, so this save would replace them with nothing. "
+                "Type a new credential and save again.",
+            )
+        merged = self.credentials.merged(given, spec)
+        require_valid(given, merged, spec)
+        return self.credentials if merged == self.credentials else merged
+
+    def _headers_after(self, update: ModelProviderUpdate) -> RestoredHeaders:
+        if update.extra_headers is ABSENT:
+            return RestoredHeaders(self.extra_headers, tuple(range(len(self.extra_headers))))
+        after = restored_headers(update.extra_headers, self.extra_headers)
+        if after.headers == self.extra_headers:
+            return RestoredHeaders(self.extra_headers, after.restored)
+        if any(header.value is None for header in after.headers):
+            raise Error(
+                Code.CREDENTIALS_UNREADABLE,
+                "The header values stored for this provider cannot be read, so this save would replace them with nothing. "
+                "Type each header's value and save again.",
+            )
+        return after
+
+
+def _replaces_secret(name: str, value: object, spec: ProviderSpec) -> bool:
+    if not spec.is_known(name) or spec.is_public(name) or value == MASK:
+        return False
+    return value.strip() != "" if isinstance(value, str) else value is not None
