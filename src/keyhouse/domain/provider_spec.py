@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from keyhouse.domain.calling import Calling
+
 ProviderKind = Literal["llm", "safety"]
 FieldFormat = Literal["text", "url", "json_object"]
 
@@ -31,7 +33,7 @@ class ProviderSpec:
 
     `at_least_one`: of these fields one must not be blank. `together`: groups of fields that are all given or all absent.
     `address_fields`: which fields hold the address that credentials are sent to, the first stored one wins; without any, `base_url`.
-    `calling`: what the gateway needs, as the file states it (wire format, paths, signing).
+    `calling`: what the gateway needs (addresses, paths, wire formats, signing); None for a provider that is never called.
     """
 
     id: str
@@ -50,7 +52,7 @@ class ProviderSpec:
     spellings: tuple[str, ...] = ()
     model_prefixes: tuple[str, ...] = ()
     temperature_range: tuple[float, float] | None = None
-    calling: Mapping[str, object] = field(default_factory=dict)
+    calling: Calling | None = None
     documentation_url: str = ""
 
     def field_named(self, name: str) -> CredentialField | None:

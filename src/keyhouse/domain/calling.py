@@ -1,0 +1,208 @@
+"""How a provider is called, as its data file states it: which route, which address, how signed. Pure, and it keeps no secret."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+from urllib.parse import quote
+
+EndpointName = Literal[
+    "chat",
+    "embeddings",
+    "responses",
+    "messages",
+    "count_tokens",
+    "completions",
+    "speech",
+    "transcription",
+    "images",
+    "moderations",
+    "rerank",
+]
+Wire = Literal[
+    "openai_chat",
+    "openai_embeddings",
+    "openai_responses",
+    "openai_completions",
+    "openai_speech",
+    "openai_transcription",
+    "openai_images",
+    "openai_moderations",
+    "anthropic_messages",
+    "anthropic_count_tokens",
+    "anthropic_vertex",
+    "bedrock_converse",
+    "voyage_embeddings",
+    "voyage_rerank",
+    "cohere_rerank",
+    "elevenlabs_speech",
+    "elevenlabs_transcription",
+]
+"""A wire format, named after the API whose format it is."""
+SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
+
+ANY = "*"
+"""In `Route.when`: any value that is not blank."""
+
+_PLACE = re.compile(r"\{([A-Za-z_]+)\}")
+_HOST_LABEL = re.compile(r"[A-Za-z0-9-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """One way to sign, and which stored fields play which part in it.
+
+    Parts: bearer and header `token`; aws_sigv4 `access_key_id`, `secret_access_key`, `session_token`, `region`; google_token
+    `service_account`. `header` is the name of the header that carries the token, `service` the name that AWS signs for.
+    """
+
+    way: SigningWay
+    parts: Mapping[str, str]
+    header: str | None = None
+    service: str | None = None
+
+    def is_possible(self, values: Mapping[str, str]) -> bool:
+        """Whether the fields that make it a signature are stored. Without one the request goes out unsigned."""
+        return all(values.get(name) for part, name in self.parts.items() if part not in ("session_token", "region"))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one kind of request goes. Of `signings` the first possible one is used."""
+
+    path: str
+    wire: Wire
+    stream_path: str | None = None
+    signings: tuple[Signing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCheck:
+    """The cheapest authenticated request, a GET, and how to read a list of models from its answer.
+
+    `items` is the key of the list, empty where the answer itself is the list, None where it is no list of models; `id` is the key of an
+    item's id, `id_prefix` what precedes it there, `more` the key that is set when the list goes on.
+    """
+
+    path: str
+    items: str | None = None
+    id: str = "id"
+    id_prefix: str = ""
+    more: str | None = None
+    signings: tuple[Signing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to reach a provider. `when` and `models` say for which stored values and which models (patterns); empty means for all.
+
+    `base_url` is a template; None means the address in use: the provider's first stored address field, else its own.
+    Without `check` the provider has no free check on this route.
+    """
+
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    base_url: str | None = None
+    model_prefix: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[EndpointName, Endpoint] = field(default_factory=dict)
+    check: ConnectionCheck | None = None
+
+    def serves(self, values: Mapping[str, str], model_id: str) -> bool:
+        """Whether this route is for these stored values and this model."""
+        fits = all(_fits(values.get(name, ""), wanted) for name, wanted in self.when.items())
+        return fits and (not self.models or any(fnmatchcase(model_id, pattern) for pattern in self.models))
+
+    def upstream_model(self, model_id: str) -> str:
+        """The model as this route names it: with the route's prefix, unless it names its publisher already."""
+        return model_id if "/" in model_id else self.model_prefix + model_id
+
+    def url(self, path: str, values: Mapping[str, str], address: str | None, model_id: str = "") -> str:
+        """The whole URL of a path of this route. Model ids and stored values are percent-encoded wherever they stand.
+
+        Raises ValueError where a value is missing or could move the request to another host.
+        """
+        if path.startswith("https://"):
+            whole = _rendered_url(path, {**values, "model": model_id})
+        else:
+            whole = self._base(values, address) + _rendered_path(path, {**values, "model": model_id})
+        query = self.rendered_query(values)
+        return f"{whole}?{query}" if query else whole
+
+    def _base(self, values: Mapping[str, str], address: str | None) -> str:
+        # A stored address is no template: what stands in braces there is the user's own.
+        base = _rendered_url(self.base_url, values) if self.base_url else address
+        if not base:
+            raise ValueError("no address is stored")
+        return base.rstrip("/")
+
+    def rendered_query(self, values: Mapping[str, str]) -> str:
+        """The query, percent-encoded, without what has no value."""
+        rendered = {name: _filled(template, values) for name, template in self.query.items()}
+        return "&".join(f"{name}={quote(value, safe='')}" for name, value in rendered.items() if value)
+
+    def rendered_headers(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The fixed headers, without those that have no value."""
+        rendered = {name: _filled(template, values) for name, template in self.headers.items()}
+        return {name: value for name, value in rendered.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """All routes of a provider, the first that serves wins. `defaults` stand in for fields that are not stored."""
+
+    routes: tuple[Route, ...]
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self, stored: Mapping[str, str]) -> dict[str, str]:
+        """What the templates are filled with: the stored values that are not blank, over the defaults."""
+        return {**self.defaults, **{name: value for name, value in stored.items() if value.strip()}}
+
+    def route(self, values: Mapping[str, str], model_id: str = "") -> Route | None:
+        """The first route for these values and this model."""
+        return next((route for route in self.routes if route.serves(values, model_id)), None)
+
+
+def _fits(value: str, wanted: tuple[str, ...]) -> bool:
+    return value in wanted or (value != "" and ANY in wanted)
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """The template with its places filled as they are; empty when a place has no value."""
+    names = _PLACE.findall(template)
+    return "" if any(not values.get(name) for name in names) else _PLACE.sub(lambda place: values[place[1]], template)
+
+
+def _rendered_url(template: str, values: Mapping[str, str]) -> str:
+    scheme, separator, rest = template.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + separator + _PLACE.sub(lambda place: _host_label(place[1], values), host) + slash + _rendered_path(path, values)
+
+
+def _rendered_path(template: str, values: Mapping[str, str]) -> str:
+    return _PLACE.sub(lambda place: _path_segment(place[1], values), template)
+
+
+def _path_segment(name: str, values: Mapping[str, str]) -> str:
+    """A value that becomes one segment of a path. Dots survive percent-encoding, and would climb."""
+    value = _required(name, values)
+    if value in (".", ".."):
+        raise ValueError(f"{name} must not be a dot segment")
+    return quote(value, safe="")
+
+
+def _host_label(name: str, values: Mapping[str, str]) -> str:
+    """A value that becomes part of a host name: it must not be able to name another host, where the credentials would go."""
+    value = _required(name, values)
+    if not _HOST_LABEL.fullmatch(value):
+        raise ValueError(f"{name} must hold letters, digits and hyphens only")
+    return value
+
+
+def _required(name: str, values: Mapping[str, str]) -> str:
+    value = values.get(name, "")
+    if not value:
+        raise ValueError(f"{name} is not stored")
+    return value
