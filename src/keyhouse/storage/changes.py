@@ -1,0 +1,61 @@
+"""Change notices: each write leaves one, and every process reads those it has not seen. They name what to drop, never what it is."""
+
+from sqlalchemy import ColumnClause, bindparam, delete, func, literal_column, select
+
+from keyhouse.storage.clock import now_us
+from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.statements import Statement, Transaction, insert_row
+from keyhouse.storage.tables import changes
+
+RETENTION_US = 3600 * 1_000_000
+"""How long notices are kept. A process that looked away for longer drops everything it holds."""
+
+_WRITE_SQLITE = insert_row(changes, left_out=("id",))
+_transaction_id: ColumnClause[int] = literal_column("pg_current_xact_id()::text::bigint")
+_WRITE_POSTGRESQL = Statement(
+    changes.insert().values(
+        **{name: bindparam(name) for name in ("at", "organization_id", "project_id", "revision")}, transaction_id=_transaction_id
+    )
+)
+_columns = (changes.c.id, changes.c.organization_id, changes.c.project_id, changes.c.revision)
+_AFTER_SQLITE = Statement(select(*_columns).where(changes.c.id > bindparam("mark")).order_by(changes.c.id))
+# Numbers are given in another order than transactions commit. Every transaction below the snapshot's xmin has ended and was seen, so the
+# rows to look at are those of transactions from the last look's xmin on, some of them a second time.
+# https://www.postgresql.org/docs/15/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+_xmin: ColumnClause[int] = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_one = select(literal_column("1").label("one")).subquery()
+_AFTER_POSTGRESQL = Statement(
+    select(_xmin, *_columns).select_from(_one.outerjoin(changes, changes.c.transaction_id >= bindparam("mark"))).order_by(changes.c.id)
+)
+_NEWEST = Statement(select(func.coalesce(func.max(changes.c.id), 0)))
+_PRUNE = Statement(delete(changes).where(changes.c.at < bindparam("before")))
+
+
+def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:
+    """Leave a notice, as a part of the write it tells of."""
+    values = {"at": now_us(), "organization_id": organization_id, "project_id": project_id, "revision": revision}
+    if tx.dialect == "sqlite":
+        tx.run(_WRITE_SQLITE, **values, transaction_id=0)
+    else:
+        tx.run(_WRITE_POSTGRESQL, **values)
+
+
+def newest_mark(tx: Transaction) -> int:
+    """Where a process that holds nothing yet begins to look."""
+    if tx.dialect == "sqlite":
+        return int(tx.rows(_NEWEST)[0][0])
+    return int(tx.rows(_AFTER_POSTGRESQL, mark=2**62)[0][0])
+
+
+def after_mark(tx: Transaction, mark: int) -> tuple[dict[int, ChangeNotice], int]:
+    """The notices since `mark` by their number, and the next mark. On PostgreSQL some may have been seen before."""
+    if tx.dialect == "sqlite":
+        notices = {row[0]: ChangeNotice(*row[1:]) for row in tx.rows(_AFTER_SQLITE, mark=mark)}
+        return notices, max(notices, default=mark)
+    rows = tx.rows(_AFTER_POSTGRESQL, mark=mark)
+    return {row[1]: ChangeNotice(*row[2:]) for row in rows if row[1] is not None}, int(rows[0][0])
+
+
+def prune(tx: Transaction) -> None:
+    """Forget notices that everybody has seen long ago."""
+    tx.run(_PRUNE, before=now_us() - RETENTION_US)

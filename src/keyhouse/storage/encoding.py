@@ -1,0 +1,26 @@
+"""How domain values lie in text columns: JSON, decoded into exactly the types that were written."""
+
+from typing import TypeVar
+
+import msgspec
+
+from keyhouse.domain.history import FieldChange
+from keyhouse.domain.model import CustomModel
+
+T = TypeVar("T")
+
+models = msgspec.json.Decoder(tuple[CustomModel, ...])
+names = msgspec.json.Decoder(tuple[str, ...])
+field_changes = msgspec.json.Decoder(tuple[FieldChange, ...])
+values = msgspec.json.Decoder(dict[str, object])
+_encoder = msgspec.json.Encoder()
+
+
+def encoded(value: object) -> str:
+    """JSON text of a domain value."""
+    return _encoder.encode(value).decode()
+
+
+def encoded_bytes(value: object) -> bytes:
+    """The same, as bytes, for what is sealed."""
+    return _encoder.encode(value)

@@ -1,0 +1,135 @@
+"""What changed when: the history of each provider, and the audit log of the organization. Field names and fingerprints, never values."""
+
+from typing import Any
+
+from sqlalchemy import Select, bindparam, func, select
+
+from keyhouse.domain.history import HistoryEntry
+from keyhouse.domain.model_provider import ModelProvider
+from keyhouse.domain.tenancy import Actor
+from keyhouse.storage import encoding
+from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
+from keyhouse.storage.model_providers import StoredProvider, open_credentials, open_headers, state_columns
+from keyhouse.storage.secret_box import SecretBox
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
+from keyhouse.storage.tables import audit_log, model_provider_history, sealed_values
+
+_row = model_provider_history.c
+_of_provider = (_row.project_id == bindparam("project_id"), _row.provider == bindparam("provider"))
+_entry = (_row.version, _row.revision, _row.at, _row.actor_id, _row.actor_name, _row.action, _row.fields)
+
+
+def _newest_first() -> Select[Any]:
+    return select(*_entry).where(*_of_provider).order_by(_row.version.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
+
+
+_INSERT = insert_row(model_provider_history)
+_AUDIT = insert_row(audit_log, left_out=("id",))
+_LIST = Statement(_newest_first())
+_COUNT = Statement(select(func.count(), func.coalesce(func.max(_row.version), 0)).select_from(model_provider_history).where(*_of_provider))
+_SINCE = Statement(
+    select(_row.provider, _row.fields)
+    .where(_row.project_id == bindparam("project_id"), _row.revision > bindparam("revision"))
+    .order_by(_row.revision)
+)
+_credentials = sealed_values.alias("credentials")
+_headers = sealed_values.alias("headers")
+_STATE = Statement(
+    select(
+        _row.row_id,
+        _row.action,
+        _row.enabled,
+        _row.credential_names,
+        _row.credentials_id,
+        _row.header_names,
+        _row.headers_id,
+        _row.custom_models,
+        _row.custom_embeddings_models,
+        _credentials.c.blob,
+        _headers.c.blob,
+    )
+    .select_from(
+        model_provider_history.outerjoin(_credentials, _credentials.c.id == _row.credentials_id).outerjoin(
+            _headers, _headers.c.id == _row.headers_id
+        )
+    )
+    .where(*_of_provider, _row.version == bindparam("version"))
+)
+
+
+def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProvider, entry: HistoryEntry) -> None:
+    """Add a change, with the state after it."""
+    tx.run(
+        _INSERT,
+        project_id=project_id,
+        provider=state.provider.provider,
+        version=entry.version,
+        row_id=row_id,
+        **state_columns(state),
+        revision=entry.revision,
+        at=to_microseconds(entry.at),
+        actor_id=entry.actor.id,
+        actor_name=entry.actor.name,
+        action=entry.action,
+        fields=encoding.encoded(entry.fields),
+    )
+
+
+def list_history(tx: Transaction, project_id: str, provider: str, *, limit: int, offset: int) -> tuple[list[HistoryEntry], int]:
+    """A page of a provider's changes, newest first, and how many there are."""
+    total = tx.rows(_COUNT, project_id=project_id, provider=provider)[0][0]
+    rows = tx.rows(_LIST, project_id=project_id, provider=provider, limit=limit, offset=offset)
+    return [_entry_from(row) for row in rows], total
+
+
+def last_version(tx: Transaction, project_id: str, provider: str) -> int:
+    """The number of a provider's last change, 0 before the first. It goes on counting after a deletion."""
+    return int(tx.rows(_COUNT, project_id=project_id, provider=provider)[0][1])
+
+
+def fields_changed_since(tx: Transaction, project_id: str, revision: int, provider: str | None = None) -> list[str]:
+    """Which fields changed after `revision`, as `provider.field`, or as `field` of one provider."""
+    names: dict[str, None] = {}
+    for changed_provider, fields in tx.rows(_SINCE, project_id=project_id, revision=revision):
+        if provider in (None, changed_provider):
+            prefix = "" if provider else f"{changed_provider}."
+            names.update({prefix + change.name: None for change in encoding.field_changes.decode(fields)})
+    return list(names)
+
+
+def state_at(tx: Transaction, box: SecretBox, project_id: str, provider: str, version: int) -> tuple[str, str, StoredProvider] | None:
+    """The state after a change: (row id, action, state), or None where there was no such change. Destroyed secrets read as unreadable."""
+    row = tx.row(_STATE, project_id=project_id, provider=provider, version=version)
+    if row is None:
+        return None
+    row_id, action, enabled, names, credentials_id, header_names, headers_id, models, embeddings, credentials_blob, headers_blob = row
+    owner = (project_id, row_id)
+    found = ModelProvider(
+        provider=provider,
+        id=row_id,
+        enabled=bool(enabled),
+        credentials=open_credentials(box, owner, credentials_id, credentials_blob, encoding.names.decode(names)),
+        custom_models=encoding.models.decode(models),
+        custom_embeddings_models=encoding.models.decode(embeddings),
+        extra_headers=open_headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names)),
+    )
+    return row_id, action, StoredProvider(found, credentials_id, headers_id)
+
+
+def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organization_id: str, project_id: str | None = None) -> None:
+    """Record a write of any kind. `target` names the thing, such as `project_1/openai`."""
+    tx.run(
+        _AUDIT,
+        organization_id=organization_id,
+        project_id=project_id,
+        at=now_us(),
+        actor_id=actor.id,
+        actor_name=actor.name,
+        action=action,
+        target=target,
+    )
+
+
+def _entry_from(row: Row) -> HistoryEntry:
+    version, revision, at, actor_id, actor_name, action, fields = row
+    return HistoryEntry(version, revision, to_datetime(at), Actor(actor_id, actor_name), action, encoding.field_changes.decode(fields))

@@ -1,0 +1,214 @@
+"""PostgreSQL: each piece of work on a pooled connection in a thread; a write is pipelined, so that it costs few round trips.
+
+psycopg comes with the extra `postgres` and is imported here only.
+"""
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import psycopg
+from sqlalchemy import URL, create_engine, func, literal_column, select
+from sqlalchemy.exc import DBAPIError
+
+from keyhouse.domain.errors import Error
+from keyhouse.storage import changes
+from keyhouse.storage.clock import now_us
+from keyhouse.storage.database import ConstraintBroken, OnChanges, Work, storage_full, storage_unavailable
+from keyhouse.storage.statements import Row, Statement
+
+T = TypeVar("T")
+Connection = psycopg.Connection[tuple[Any, ...]]
+_POOL = 12
+_CONNECT_TIMEOUT_S = 5
+_ANNOUNCE_EVERY_S = 0.02
+_NOTIFY = Statement(select(func.pg_notify(literal_column("'keyhouse_changes'"), literal_column("''"))))
+
+
+class PostgresTransaction:
+    """One connection's open transaction. In a pipeline, what `run` sends is checked no later than at the next read or at the commit."""
+
+    dialect = "postgresql"
+    __slots__ = ("_execute",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._execute = connection.execute
+
+    def rows(self, statement: Statement, **values: object) -> list[Row]:
+        """See Transaction."""
+        return self._execute(statement.text("postgresql"), values).fetchall()
+
+    def row(self, statement: Statement, **values: object) -> Row | None:
+        """See Transaction."""
+        return self._execute(statement.text("postgresql"), values).fetchone()
+
+    def run(self, statement: Statement, **values: object) -> None:
+        """See Transaction."""
+        self._execute(statement.text("postgresql"), values)
+
+
+class PostgresDatabase:
+    """See Database. Several processes and machines may use the same database."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: URL) -> None:
+        """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
+        self.on_changes: OnChanges = lambda notices: None
+        self._engine = create_engine(
+            url, pool_size=_POOL, max_overflow=0, pool_timeout=10, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "autocommit": False}
+        )
+        self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
+        self._mark = self._work(changes.newest_mark, pipelined=False)
+        self._looked_at = now_us()
+        self._look: asyncio.Task[None] | None = None
+        self._next_look: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
+        self._seen: set[int] = set()
+        self._listener = _Listener(url)
+
+    async def read(self, work: Work[T]) -> T:
+        """See Database."""
+        return await self._in_thread(functools.partial(self._read, work))
+
+    async def write(self, work: Work[T]) -> T:
+        """See Database."""
+        result = await self._in_thread(functools.partial(self._work, work, pipelined=True))
+        if self._announcing is None:
+            self._announcing = asyncio.create_task(self._announce())
+        return result
+
+    async def catch_up(self) -> None:
+        """See Database. Whoever asks while a look is under way waits for the next one, and all of them share it."""
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_after(self._look))
+        await asyncio.shield(self._next_look)
+
+    async def changed(self) -> None:
+        """See Database."""
+        await self._listener.heard()
+
+    async def close(self) -> None:
+        """See Database."""
+        self._listener.close()
+        if self._announcing is not None:
+            self._announcing.cancel()
+        self._threads.shutdown()
+        self._engine.dispose()
+
+    async def _look_after(self, under_way: asyncio.Task[None] | None) -> None:
+        if under_way is not None and not under_way.done():
+            await asyncio.wait([under_way])
+        self._look, self._next_look = self._next_look, None
+        notices, mark = await self.read(lambda tx: changes.after_mark(tx, self._mark))
+        missed = now_us() - self._looked_at > changes.RETENTION_US // 2
+        new = [notice for number, notice in notices.items() if number not in self._seen]
+        self._mark, self._looked_at, self._seen = mark, now_us(), set(notices)
+        if new or missed:
+            self.on_changes(None if missed else new)
+
+    async def _announce(self) -> None:
+        """Wake the other processes. Not a part of the write: PostgreSQL commits transactions that notify one after the other."""
+        await asyncio.sleep(_ANNOUNCE_EVERY_S)
+        self._announcing = None
+        with contextlib.suppress(Error):
+            await self._in_thread(functools.partial(self._work, lambda tx: tx.run(_NOTIFY), pipelined=True))
+
+    async def _in_thread(self, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+
+    def _read(self, work: Work[T]) -> T:
+        """A read may be tried again: a pooled connection whose server was restarted fails once."""
+        try:
+            return self._work(work, pipelined=False)
+        except Error:
+            return self._work(work, pipelined=False)
+
+    def _work(self, work: Work[T], *, pipelined: bool) -> T:
+        try:
+            if not pipelined:
+                with self._connection(psycopg.IsolationLevel.REPEATABLE_READ) as connection:
+                    return work(PostgresTransaction(connection))
+            with self._connection(psycopg.IsolationLevel.READ_COMMITTED) as connection, connection.pipeline():
+                result = work(PostgresTransaction(connection))
+                connection.commit()
+            return result
+        except (psycopg.Error, DBAPIError) as failure:
+            raise _named(failure) from failure
+
+    @contextmanager
+    def _connection(self, isolation: psycopg.IsolationLevel) -> Iterator[Connection]:
+        pooled = self._engine.raw_connection()
+        try:
+            connection = cast(Connection, pooled.driver_connection)
+            connection.isolation_level = isolation
+            yield connection
+        finally:
+            pooled.close()
+
+
+class _Listener:
+    """A connection that only listens for notices, in a thread of its own; it comes back by itself when the database was away."""
+
+    def __init__(self, url: URL) -> None:
+        self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    async def heard(self) -> None:
+        """Return after a notice, at the latest after a second."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._listen, name="keyhouse-listen", daemon=True)
+            self._thread.start()
+        waiter = (asyncio.get_running_loop(), asyncio.Event())
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(1.0):
+                await waiter[1].wait()
+        except TimeoutError:
+            return
+        finally:
+            self._waiters.discard(waiter)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._listen_once()
+            except psycopg.Error:
+                self._closed.wait(1.0)
+
+    def _listen_once(self) -> None:
+        with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+            connection.execute("LISTEN keyhouse_changes")
+            while not self._closed.is_set():
+                for _ in connection.notifies(timeout=0.5, stop_after=1):
+                    self._tell()
+
+    def _tell(self) -> None:
+        for loop, event in list(self._waiters):
+            loop.call_soon_threadsafe(event.set)
+
+
+def _named(failure: Exception) -> Error | ConstraintBroken:
+    cause = failure.orig if isinstance(failure, DBAPIError) else failure
+    if isinstance(cause, psycopg.errors.IntegrityError):
+        return ConstraintBroken()
+    if isinstance(cause, psycopg.errors.DiskFull):
+        return storage_full()
+    if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+        return storage_unavailable("it is read-only, perhaps a standby.")
+    if isinstance(cause, psycopg.OperationalError):
+        return storage_unavailable("PostgreSQL does not answer.")
+    return storage_unavailable(f"PostgreSQL answered {type(cause).__name__}.")

@@ -1,0 +1,105 @@
+"""The secret box: envelope encryption of one value. A fresh data key for each, wrapped by a key of the ring; AES-256-GCM both times.
+
+A blob says which key wraps it, and opens only where it was put: its context (project, owner, field, id) is authenticated with it.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from keyhouse.storage.key_ring import KEY_BYTES, KeyRing
+
+_FORMAT = b"\x01"
+_NONCE_BYTES = 12
+_WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16
+
+
+class Unreadable(Exception):  # noqa: N818 - a state of a value rather than a failure of the code
+    """A sealed value that does not open: its key is not in the ring, or it was damaged or moved. `key_id` is None where it is not known."""
+
+    def __init__(self, why: str, key_id: str | None) -> None:
+        super().__init__(why)
+        self.key_id = key_id
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a value belongs. Two contexts never have the same bytes: each part is preceded by its length."""
+
+    project_id: str
+    owner_id: str
+    field: str
+    id: str
+
+    def to_bytes(self) -> bytes:
+        """The associated data."""
+        parts = [b"keyhouse", _FORMAT, *(part.encode() for part in (self.project_id, self.owner_id, self.field, self.id))]
+        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+class SecretBox:
+    """Seals with the ring's first key, opens with any. `reload` is asked for a newer ring when a blob names an unknown key."""
+
+    def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing] | None = None) -> None:
+        self.ring = ring
+        self._reload = reload or (lambda: ring)
+
+    def seal(self, plaintext: bytes, context: Context) -> bytes:
+        """A blob: format, key id's length and key id, wrapped data key, nonce, ciphertext."""
+        data_key = os.urandom(KEY_BYTES)
+        bound = context.to_bytes()
+        nonce = os.urandom(_NONCE_BYTES)
+        return self._wrapped(data_key, bound) + nonce + AESGCM(data_key).encrypt(nonce, plaintext, bound)
+
+    def open(self, blob: bytes, context: Context) -> bytes:
+        """The plaintext. Raises Unreadable."""
+        bound = context.to_bytes()
+        key_id, data_key, rest = self._unwrapped(blob, bound)
+        try:
+            return AESGCM(data_key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], bound)
+        except (InvalidTag, ValueError):
+            raise Unreadable("it is damaged, or not where it was put", key_id) from None
+
+    def rewrapped(self, blob: bytes, context: Context) -> bytes:
+        """The same sealed value under the ring's first key. Its data key stays, its plaintext is never touched. Raises Unreadable."""
+        bound = context.to_bytes()
+        _, data_key, rest = self._unwrapped(blob, bound)
+        return self._wrapped(data_key, bound) + rest
+
+    def _wrapped(self, data_key: bytes, bound: bytes) -> bytes:
+        key_id = self.ring.writing_id.encode()
+        head = _FORMAT + bytes([len(key_id)]) + key_id
+        nonce = os.urandom(_NONCE_BYTES)
+        return head + nonce + AESGCM(self._key(self.ring.writing_id)).encrypt(nonce, data_key, head + bound)
+
+    def _unwrapped(self, blob: bytes, bound: bytes) -> tuple[str, bytes, bytes]:
+        key_id = key_id_of(blob)
+        head_bytes = 2 + blob[1]
+        wrapped, rest = blob[head_bytes : head_bytes + _WRAPPED_BYTES], blob[head_bytes + _WRAPPED_BYTES :]
+        key = self._key(key_id)
+        try:
+            return key_id, AESGCM(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], blob[:head_bytes] + bound), rest
+        except (InvalidTag, ValueError):
+            raise Unreadable("it is damaged, not where it was put, or its key is another one of the same id", key_id) from None
+
+    def _key(self, key_id: str) -> bytes:
+        key = self.ring.key(key_id)
+        if key is None:
+            self.ring = self._reload()
+            key = self.ring.key(key_id)
+        if key is None:
+            raise Unreadable(f"the key {key_id} is not in {self.ring.where}", key_id)
+        return key
+
+
+def key_id_of(blob: bytes) -> str:
+    """The id of the key that wraps a blob. Raises Unreadable for what is no blob."""
+    if len(blob) < 2 or blob[:1] != _FORMAT or len(blob) < 2 + blob[1] + _WRAPPED_BYTES + _NONCE_BYTES:
+        raise Unreadable("it is damaged", None)
+    try:
+        return blob[2 : 2 + blob[1]].decode("ascii")
+    except UnicodeDecodeError:
+        raise Unreadable("it is damaged", None) from None

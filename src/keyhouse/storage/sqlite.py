@@ -1,0 +1,223 @@
+"""SQLite: statements run on the event loop (microseconds each), only what waits for the disk or for another process runs in a thread.
+
+Waiting writes share one commit, each in a savepoint of its own: one fsync for all of them, and everybody is answered after it.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from keyhouse.domain.errors import Error
+from keyhouse.storage import changes
+from keyhouse.storage.clock import now_us
+from keyhouse.storage.database import ConstraintBroken, OnChanges, Work, storage_full, storage_unavailable
+from keyhouse.storage.statements import Row, Statement
+
+T = TypeVar("T")
+_BATCH = 64
+_PATIENCE_MS = 10_000
+_POLL_S = 0.25
+
+
+class SqliteTransaction:
+    """One connection's open transaction. SQLite's integers stand for booleans."""
+
+    dialect = "sqlite"
+    __slots__ = ("_execute",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def rows(self, statement: Statement, **values: object) -> list[Row]:
+        """See Transaction."""
+        try:
+            return self._execute(statement.text("sqlite"), values).fetchall()
+        except sqlite3.IntegrityError as refused:
+            raise ConstraintBroken from refused
+
+    def row(self, statement: Statement, **values: object) -> Row | None:
+        """See Transaction."""
+        found = self.rows(statement, **values)
+        return found[0] if found else None
+
+    def run(self, statement: Statement, **values: object) -> None:
+        """See Transaction."""
+        try:
+            self._execute(statement.text("sqlite"), values)
+        except sqlite3.IntegrityError as refused:
+            raise ConstraintBroken from refused
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as the house uses them: WAL, every commit on the disk, foreign keys on, deleted bytes overwritten."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_PATIENCE_MS / 1000)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class SqliteDatabase:
+    """See Database. Several processes may open the same file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, which must have its schema. Raises Error `storage_unavailable`."""
+        self.on_changes: OnChanges = lambda notices: None
+        try:
+            self._reader, self._writer = connect(path), connect(path)
+            self._writer.execute("PRAGMA busy_timeout=0")
+            self._reading, self._writing = SqliteTransaction(self._reader), SqliteTransaction(self._writer)
+            self._mark = changes.newest_mark(self._reading)
+            self._version = self._data_version()
+        except sqlite3.Error as failure:
+            raise _named(failure) from failure
+        self._looked_at = now_us()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="keyhouse-commit")
+        self._waiting: list[_Job] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def read(self, work: Work[T]) -> T:
+        """See Database."""
+        try:
+            self._reader.execute("BEGIN")
+            try:
+                return work(self._reading)
+            finally:
+                self._reader.execute("COMMIT")
+        except sqlite3.Error as failure:
+            raise _named(failure) from failure
+
+    async def write(self, work: Work[T]) -> T:
+        """See Database."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(work, outcome))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._write_waiting())
+        return await outcome
+
+    async def catch_up(self) -> None:
+        """See Database. `data_version` changes when any other connection commits, the writer of this process included."""
+        try:
+            version = self._data_version()
+            if version == self._version:
+                self._looked_at = now_us()
+                return
+            notices, mark = changes.after_mark(self._reading, self._mark)
+        except sqlite3.Error as failure:
+            raise _named(failure) from failure
+        missed = now_us() - self._looked_at > changes.RETENTION_US // 2
+        self.on_changes(None if missed else list(notices.values()))
+        self._version, self._mark, self._looked_at = version, mark, now_us()
+
+    async def changed(self) -> None:
+        """See Database."""
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline and self._data_version() == self._version:  # noqa: ASYNC110 - another process sets no event here
+            await asyncio.sleep(_POLL_S)
+
+    async def close(self) -> None:
+        """See Database."""
+        if self._worker is not None:
+            await self._worker
+        self._committer.shutdown()
+        self._reader.close()
+        self._writer.close()
+
+    def _data_version(self) -> int:
+        return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+
+    async def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                await self._write_together(batch)
+        finally:
+            self._worker = None
+
+    async def _write_together(self, batch: "list[_Job]") -> None:
+        try:
+            await self._begin()
+            for job in batch:
+                job.attempt(self._writer, self._writing)
+            await self._in_thread(lambda: self._writer.execute("COMMIT"))
+        except sqlite3.Error as failure:
+            self._roll_back()
+            named = _named(failure)
+            for job in batch:
+                job.failure = named
+        for job in batch:
+            job.answer()
+
+    async def _begin(self) -> None:
+        """Begin at once where nobody else writes; else wait for them, but not on the event loop."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as failure:
+            if failure.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            await self._in_thread(self._begin_patiently)
+
+    def _begin_patiently(self) -> None:
+        self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        finally:
+            self._writer.execute("PRAGMA busy_timeout=0")
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    async def _in_thread(self, action: Callable[[], object]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._committer, action)
+
+
+class _Job:
+    """A write that waits for its turn, then for its commit."""
+
+    __slots__ = ("_outcome", "_result", "_work", "failure")
+
+    def __init__(self, work: Work[Any], outcome: "asyncio.Future[Any]") -> None:
+        self._work = work
+        self._outcome = outcome
+        self._result: object = None
+        self.failure: BaseException | None = None
+
+    def attempt(self, connection: sqlite3.Connection, tx: SqliteTransaction) -> None:
+        """Run the work in a savepoint, so that its failure undoes nothing of the others. What it raises is kept for its caller."""
+        connection.execute("SAVEPOINT work")
+        try:
+            self._result = self._work(tx)
+        except sqlite3.Error:
+            raise
+        except Exception as failure:  # noqa: BLE001 - it is not handled here, only carried to whoever asked for the write
+            self.failure = failure
+            connection.execute("ROLLBACK TO work")
+        connection.execute("RELEASE work")
+
+    def answer(self) -> None:
+        """Tell the caller, unless it has gone."""
+        if self._outcome.done():
+            return
+        if self.failure is not None:
+            self._outcome.set_exception(self.failure)
+        else:
+            self._outcome.set_result(self._result)
+
+
+def _named(failure: sqlite3.Error) -> Error:
+    code = getattr(failure, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return storage_full()
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return storage_unavailable("the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.")
+    if code == sqlite3.SQLITE_READONLY:
+        return storage_unavailable("the file or its folder is not writable.")
+    if code == sqlite3.SQLITE_BUSY:
+        return storage_unavailable("another process has been writing for too long.")
+    return storage_unavailable(f"{getattr(failure, 'sqlite_errorname', 'SQLITE_ERROR')}.")

@@ -1,0 +1,200 @@
+"""The tables, one schema for both databases.
+
+Times are microseconds since 1970 UTC, lists and maps JSON text, and every secret is a blob in one table.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+RowId: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only for INTEGER."""
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", ForeignKey("organizations.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("archived_at", BigInteger),
+)
+# The name is unique among what is not archived.
+Index(
+    "uq_teams_organization_id_name",
+    teams.c.organization_id,
+    teams.c.name,
+    unique=True,
+    sqlite_where=teams.c.archived_at.is_(None),
+    postgresql_where=teams.c.archived_at.is_(None),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("framework", Text, nullable=False),
+    Column("default_model", Text),
+    Column("key_hash", LargeBinary, nullable=False, unique=True),
+    Column("key_value_id", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("archived_at", BigInteger),
+)
+Index(
+    "uq_projects_team_id_name",
+    projects.c.team_id,
+    projects.c.name,
+    unique=True,
+    sqlite_where=projects.c.archived_at.is_(None),
+    postgresql_where=projects.c.archived_at.is_(None),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("lookup", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("permissions", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+
+api_key_bindings = Table(
+    "api_key_bindings",
+    metadata,
+    Column("api_key_id", ForeignKey("api_keys.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("scope_type", Text, nullable=False),
+    Column("scope_id", Text, nullable=False),
+)
+
+encryption_keys = Table(
+    "encryption_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("canary", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# Every secret there is. `key_id` repeats what the blob says, so that a key in use can be counted, and by its foreign key never be retired.
+sealed_values = Table(
+    "sealed_values",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("owner_id", Text, nullable=False, index=True),
+    Column("field", Text, nullable=False),
+    Column("key_id", ForeignKey("encryption_keys.id"), nullable=False, index=True),
+    Column("blob", LargeBinary, nullable=False),
+)
+
+
+def _provider_state() -> list[Column[object]]:
+    """What a provider is at one moment: the same columns for the row and for its history. Names only; values are in `sealed_values`."""
+    return [
+        Column("enabled", Boolean, nullable=False),
+        Column("credential_names", Text, nullable=False),
+        Column("credentials_id", Text),
+        Column("header_names", Text, nullable=False),
+        Column("headers_id", Text),
+        Column("custom_models", Text, nullable=False),
+        Column("custom_embeddings_models", Text, nullable=False),
+    ]
+
+
+model_providers = Table(
+    "model_providers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("provider", Text, nullable=False),
+    *_provider_state(),
+    Column("version", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("project_id", "provider"),
+)
+
+model_provider_history = Table(
+    "model_provider_history",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("row_id", Text, nullable=False),
+    *_provider_state(),
+    Column("revision", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("fields", Text, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("organization_id", Text, nullable=False),
+    Column("project_id", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Index("ix_audit_log_organization_id_id", "organization_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+# What other processes read to know what to drop. `transaction_id` is PostgreSQL's, see changes.py; SQLite commits in the order of `id`.
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("organization_id", Text),
+    Column("project_id", Text),
+    Column("revision", BigInteger, nullable=False),
+    Column("transaction_id", BigInteger, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+# What the installation as a whole remembers, sealed values by id among it.
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
