@@ -36,6 +36,12 @@ class Code(StrEnum):
     SECRETS_DESTROYED = "secrets_destroyed"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     STORAGE_FULL = "storage_full"
+    UNSUPPORTED_PARAMETER = "unsupported_parameter"
+    UNSUPPORTED_ENDPOINT = "unsupported_endpoint"
+    UNSUPPORTED_INPUT = "unsupported_input"
+    WRONG_MODEL_MODE = "wrong_model_mode"
+    UPSTREAM_INVALID_ANSWER = "upstream_invalid_answer"
+    UPSTREAM_STREAM_INCOMPLETE = "upstream_stream_incomplete"
     CONFIGURATION = "configuration"
     INTERNAL = "internal"
 
