@@ -69,12 +69,21 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one kind of request goes. Of `signings` the first possible one is used."""
+    """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
+
+    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used.
+    """
 
     path: str
     wire: Wire
     stream_path: str | None = None
+    models: tuple[str, ...] = ()
+    model_prefix: str = ""
     signings: tuple[Signing, ...] = ()
+
+    def upstream_model(self, model_id: str) -> str:
+        """The model as this endpoint names it: with the prefix, unless it names its publisher already."""
+        return model_id if "/" in model_id else self.model_prefix + model_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +104,29 @@ class ConnectionCheck:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way to reach a provider. `when` and `models` say for which stored values and which models (patterns); empty means for all.
+    """One way to reach a provider: `when` says for which stored values, a field's name to the values it may have, "" for blank.
 
     `base_url` is a template; None means the address in use: the provider's first stored address field, else its own.
     Without `check` the provider has no free check on this route.
     """
 
     when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
     base_url: str | None = None
-    model_prefix: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    endpoints: Mapping[EndpointName, Endpoint] = field(default_factory=dict)
+    endpoints: Mapping[EndpointName, tuple[Endpoint, ...]] = field(default_factory=dict)
     check: ConnectionCheck | None = None
 
-    def serves(self, values: Mapping[str, str], model_id: str) -> bool:
-        """Whether this route is for these stored values and this model."""
-        fits = all(_fits(values.get(name, ""), wanted) for name, wanted in self.when.items())
-        return fits and (not self.models or any(fnmatchcase(model_id, pattern) for pattern in self.models))
+    def serves(self, values: Mapping[str, str]) -> bool:
+        """Whether this route is for these stored values."""
+        return all(_fits(values.get(name, ""), wanted) for name, wanted in self.when.items())
 
-    def upstream_model(self, model_id: str) -> str:
-        """The model as this route names it: with the route's prefix, unless it names its publisher already."""
-        return model_id if "/" in model_id else self.model_prefix + model_id
+    def endpoint(self, name: EndpointName, model_id: str) -> Endpoint | None:
+        """The first endpoint of that name for this model; None where the provider has none."""
+        for endpoint in self.endpoints.get(name, ()):
+            if not endpoint.models or any(fnmatchcase(model_id, pattern) for pattern in endpoint.models):
+                return endpoint
+        return None
 
     def url(self, path: str, values: Mapping[str, str], address: str | None, model_id: str = "") -> str:
         """The whole URL of a path of this route. Model ids and stored values are percent-encoded wherever they stand.
@@ -160,9 +169,9 @@ class Calling:
         """What the templates are filled with: the stored values that are not blank, over the defaults."""
         return {**self.defaults, **{name: value for name, value in stored.items() if value.strip()}}
 
-    def route(self, values: Mapping[str, str], model_id: str = "") -> Route | None:
-        """The first route for these values and this model."""
-        return next((route for route in self.routes if route.serves(values, model_id)), None)
+    def route(self, values: Mapping[str, str]) -> Route | None:
+        """The first route for these values."""
+        return next((route for route in self.routes if route.serves(values)), None)
 
 
 def _fits(value: str, wanted: tuple[str, ...]) -> bool:
