@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from keyhouse.domain.credentials import MASK
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110 section 7.6.1, and what the gateway sets itself.
 _HOP_BY_HOP = frozenset(
     [
@@ -42,7 +42,7 @@ def header_problem(name: str, value: str) -> tuple[str, str] | None:
     if name.lower() in _SET_BY_GATEWAY:
         return "key", "must not be Host or Content-Length: the gateway sets them"
     if not _VALUE.fullmatch(value):
-        return "value", "must not hold line breaks or control characters"
+        return "value", "must hold no line breaks, control characters or characters beyond Latin-1"
     return None
 
 

@@ -1,7 +1,7 @@
 """A project's model provider and the whole rule of how a PUT changes it, pure. What leaves here is what storage writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Literal
 
@@ -22,8 +22,6 @@ class Absent(Enum):
 
 ABSENT: Final = Absent.ABSENT
 """A field that a request did not name. It differs from null and from empty."""
-
-NO_CREDENTIALS: Final = Credentials()
 
 Models = tuple[CustomModel, ...]
 Headers = tuple[ExtraHeader, ...]
@@ -54,7 +52,7 @@ class ModelProvider:
     provider: str
     id: str = ""
     enabled: bool = False
-    credentials: Credentials = NO_CREDENTIALS
+    credentials: Credentials = field(default_factory=Credentials)
     custom_models: Models = ()
     custom_embeddings_models: Models = ()
     extra_headers: Headers = ()

@@ -25,7 +25,7 @@ def known_key_ids(tx: Transaction) -> tuple[str, ...]:
 
 def values_by_key(tx: Transaction) -> Mapping[str, int]:
     """How many sealed values each key wraps."""
-    return {key_id: count for key_id, count in tx.rows(_USE)}
+    return dict(tx.rows(_USE))
 
 
 def register_keys(tx: Transaction, ring: KeyRing) -> None:
@@ -54,8 +54,8 @@ def register_right_keys(tx: Transaction, ring: KeyRing) -> KeyRing:
     if not right.ids:
         raise Error(
             Code.CONFIGURATION,
-            f"No key in {ring.where} is one that this database was written with, and nothing new can be sealed under the id of another key. "
-            "Add a new key under a new id as the first.",
+            f"No key in {ring.where} is the one that this database knows by its id, and nothing new can be sealed under such an id. "
+            "Put a new key under a new id first.",
         )
     register_keys(tx, right)
     return right

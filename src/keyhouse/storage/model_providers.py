@@ -11,7 +11,6 @@ from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us
-from keyhouse.storage.identifiers import new_id
 from keyhouse.storage.sealed_values import destroy_sealed, put_sealed
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
@@ -75,9 +74,8 @@ def list_stored(tx: Transaction, box: SecretBox, project_id: str) -> dict[str, S
 
 
 def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredProvider, after: ModelProvider) -> StoredProvider:
-    """Write a provider. What did not change keeps its sealed value, so that an unreadable one is never overwritten."""
-    row_id = before.provider.id or new_id("provider")
-    owner = (project_id, row_id)
+    """Write a provider, whose `id` is given. What did not change keeps its sealed value: an unreadable one is never overwritten."""
+    owner = (project_id, after.id)
     credentials_id, headers_id = before.credentials_id, before.headers_id
     if after.credentials != before.provider.credentials:
         plaintext = encoding.encoded_bytes(after.credentials.opened())
@@ -85,18 +83,19 @@ def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredP
     if after.extra_headers != before.provider.extra_headers:
         plaintext = encoding.encoded_bytes([header.value for header in after.extra_headers])
         headers_id = put_sealed(tx, box, owner, "extraHeaders", plaintext) if after.extra_headers else None
-    state = state_columns(StoredProvider(after, credentials_id, headers_id))
-    write_row(tx, project_id, row_id, after, state)
-    return StoredProvider(after, credentials_id, headers_id)
+    written = StoredProvider(after, credentials_id, headers_id)
+    write_row(tx, project_id, written, is_new=not before.provider.is_stored)
+    return written
 
 
-def write_row(tx: Transaction, project_id: str, row_id: str, after: ModelProvider, state: dict[str, object]) -> None:
-    """Insert or replace the row `row_id`, whose columns of state are given."""
-    values = {**state, "version": after.version, "revision": after.revision, "updated_at": now_us()}
-    if after.id:
-        tx.run(_UPDATE, row_id=row_id, **values)
+def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new: bool) -> None:
+    """Insert or replace a row whose sealed values already lie where `after` says."""
+    provider = after.provider
+    values = {**state_columns(after), "version": provider.version, "revision": provider.revision, "updated_at": now_us()}
+    if is_new:
+        tx.run(_INSERT, id=provider.id, project_id=project_id, provider=provider.provider, **values)
     else:
-        tx.run(_INSERT, id=row_id, project_id=project_id, provider=after.provider, **values)
+        tx.run(_UPDATE, row_id=provider.id, **values)
 
 
 def delete_stored(tx: Transaction, stored: StoredProvider) -> None:

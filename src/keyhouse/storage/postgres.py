@@ -41,15 +41,15 @@ class PostgresTransaction:
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
-        return self._execute(statement.text("postgresql"), values).fetchall()
+        return self._execute(statement.text("postgresql"), statement.values(values)).fetchall()
 
     def row(self, statement: Statement, **values: object) -> Row | None:
         """See Transaction."""
-        return self._execute(statement.text("postgresql"), values).fetchone()
+        return self._execute(statement.text("postgresql"), statement.values(values)).fetchone()
 
     def run(self, statement: Statement, **values: object) -> None:
         """See Transaction."""
-        self._execute(statement.text("postgresql"), values)
+        self._execute(statement.text("postgresql"), statement.values(values))
 
 
 class PostgresDatabase:
@@ -201,8 +201,9 @@ class _Listener:
             loop.call_soon_threadsafe(event.set)
 
 
-def _named(failure: Exception) -> Error | ConstraintBroken:
-    cause = failure.orig if isinstance(failure, DBAPIError) else failure
+def _named(failure: Exception) -> BaseException:
+    """The error that a person can do something about; what is a mistake of ours stays as it is."""
+    cause = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
     if isinstance(cause, psycopg.errors.IntegrityError):
         return ConstraintBroken()
     if isinstance(cause, psycopg.errors.DiskFull):
@@ -211,4 +212,4 @@ def _named(failure: Exception) -> Error | ConstraintBroken:
         return storage_unavailable("it is read-only, perhaps a standby.")
     if isinstance(cause, psycopg.OperationalError):
         return storage_unavailable("PostgreSQL does not answer.")
-    return storage_unavailable(f"PostgreSQL answered {type(cause).__name__}.")
+    return failure

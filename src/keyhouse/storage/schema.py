@@ -76,7 +76,8 @@ def _require_known(current: str | None) -> None:
     if current is not None and current not in known:
         raise Error(
             Code.CONFIGURATION,
-            f"The database's schema is {current}, newer than this release of Keyhouse knows ({HEAD}). Upgrade Keyhouse; nothing was changed.",
+            f"The database's schema is {current}, newer than this release of Keyhouse knows ({HEAD}). "
+            "Upgrade Keyhouse; nothing was changed.",
         )
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keyhouse.domain.errors import Error
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import ConstraintBroken, OnChanges, Work, storage_full, storage_unavailable
@@ -35,7 +34,7 @@ class SqliteTransaction:
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
         try:
-            return self._execute(statement.text("sqlite"), values).fetchall()
+            return self._execute(statement.text("sqlite"), statement.values(values)).fetchall()
         except sqlite3.IntegrityError as refused:
             raise ConstraintBroken from refused
 
@@ -47,7 +46,7 @@ class SqliteTransaction:
     def run(self, statement: Statement, **values: object) -> None:
         """See Transaction."""
         try:
-            self._execute(statement.text("sqlite"), values)
+            self._execute(statement.text("sqlite"), statement.values(values))
         except sqlite3.IntegrityError as refused:
             raise ConstraintBroken from refused
 
@@ -210,8 +209,11 @@ class _Job:
             self._outcome.set_result(self._result)
 
 
-def _named(failure: sqlite3.Error) -> Error:
-    code = getattr(failure, "sqlite_errorcode", 0) & 0xFF
+def _named(failure: sqlite3.Error) -> Exception:
+    """The error that a person can do something about; what is a mistake of ours stays as it is."""
+    code = getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH):
+        return failure
     if code == sqlite3.SQLITE_FULL:
         return storage_full()
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

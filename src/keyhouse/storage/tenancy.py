@@ -150,7 +150,7 @@ class FoundProject:
 def find_project_by_key(tx: Transaction, key_hash: bytes) -> FoundProject | None:
     """The live project whose key has this hash."""
     row = tx.row(_FIND_PROJECT, key_hash=key_hash)
-    return None if row is None else FoundProject(*row[:4], bytes(row[4]))
+    return None if row is None else FoundProject(*row)
 
 
 def find_api_key(tx: Transaction, lookup: str) -> tuple[ApiKey, bytes] | None:

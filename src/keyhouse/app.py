@@ -1,0 +1,111 @@
+"""The house, wired by hand: settings in, one ASGI application out. Nothing is decided here but who is given what."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keyhouse.catalog.catalog import Catalog, load_catalog
+from keyhouse.domain.errors import Error
+from keyhouse.services.identity import Identity
+from keyhouse.services.model_providers import ModelProviders
+from keyhouse.settings import Settings, read_settings
+from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
+from keyhouse.web.control.access import Gate
+from keyhouse.web.control.model_providers import model_provider_routes
+from keyhouse.web.control.routing import ControlPlane
+from keyhouse.web.control.schemas import EntryEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that runs: the storage, the catalogue, and the application in front of them."""
+
+    storage: Storage
+    catalog: Catalog
+    control: ControlPlane
+
+
+async def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name, its schema up to date. Raises Error with a sentence for people."""
+    keys = settings.keys.get_secret_value() if settings.keys else None
+    source = KeySource(settings.key_ring_file, keys)
+    return await prepare_storage(parse_database_url(settings.url), source, accept_unreadable=settings.accept_unreadable)
+
+
+def build_house(settings: Settings, storage: Storage) -> House:
+    """Wire the house over an open storage."""
+    catalog = load_catalog(settings.models_file)
+    encoder = EntryEncoder(catalog)
+    identity = Identity(storage)
+    providers = ModelProviders(storage, catalog, encoder.encode, encoder.encode_one, keep_secrets=settings.keep_secrets_on_endpoint_change)
+
+    def forget(notices: list[ChangeNotice] | None) -> None:
+        identity.forget(notices)
+        providers.forget(notices)
+
+    storage.database.on_changes = forget  # type: ignore[assignment]
+    gate = Gate(identity, storage.database, settings.admin_key.get_secret_value() if settings.admin_key else None)
+    return House(storage, catalog, ControlPlane(model_provider_routes(providers), gate))
+
+
+class App:
+    """The ASGI application: opens the house when the server starts, and shows each request to its room."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._house: House | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http" and self._house is not None:
+            await self._room(scope)(scope, receive, send)
+
+    def _room(self, scope: Scope) -> ASGIApp:
+        assert self._house is not None  # noqa: S101 - for the type checker
+        return self._house.control
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            storage = await open_storage(self._settings)
+            self._house = build_house(self._settings, storage)
+        except Error as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        async with _watching(storage):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await storage.database.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextlib.asynccontextmanager
+async def _watching(storage: Storage) -> AsyncIterator[None]:
+    """Keep up with other processes also while nobody asks."""
+    watcher = asyncio.create_task(_watch(storage))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+
+
+async def _watch(storage: Storage) -> None:
+    while True:
+        try:
+            await storage.database.changed()
+            await storage.database.catch_up()
+        except Error:
+            await asyncio.sleep(1.0)
+
+
+def create_app() -> App:
+    """The application with the settings of the environment: what a server process imports."""
+    return App(read_settings())

@@ -1,0 +1,356 @@
+"""One HTTP/1.1 connection to an upstream: writes a request, parses its answer, knows whether it may be used again. Owns no policy and no pool."""
+
+import asyncio
+import math
+import select
+from typing import TYPE_CHECKING, cast
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from keyhouse.gateway.request import UpstreamRequest
+from keyhouse.gateway.request_body import send_body
+from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
+from keyhouse.gateway.timeouts import Deadlines, Timeouts
+from keyhouse.gateway.upstream_error import KeptAliveConnectionClosed, UpstreamError, UpstreamFailure
+
+if TYPE_CHECKING:
+    from keyhouse.gateway.pool import Lane, Pool
+
+# Most that may come without a byte of body: heads (1xx ones together with the last), chunk extensions, trailers.
+MAX_HEAD_BYTES = 64 * 1024
+# Up to here a body goes out in one write with its head; a larger one in pieces, each when the last was taken.
+SMALL_BODY_BYTES = 64 * 1024
+
+_LENGTH_NAME, _CODING_NAME = b"content-length", b"transfer-encoding"
+
+
+class _Refused(Exception):
+    """Raised inside a parser's callback to stop it; the text becomes the error's."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that serves one request at a time.
+
+    `exchange` begins a request; the future it returns ends with the response's head or with UpstreamError. When the answer has come whole the
+    connection goes back to its pool by itself, before the caller has read the body. The connection is busy while `_body` is not None.
+    """
+
+    __slots__ = (
+        "_answer_started",
+        "_bodiless",
+        "_body",
+        "_complete",
+        "_deadlines",
+        "_drained",
+        "_framed",
+        "_headers",
+        "_informational",
+        "_loop",
+        "_opened",
+        "_parser",
+        "_poll",
+        "_pool",
+        "_quiet_bytes",
+        "_read_paused",
+        "_reason",
+        "_reusable",
+        "_sender",
+        "_timeouts",
+        "_transport",
+        "_write_paused",
+        "closed",
+        "deadline",
+        "lane",
+        "requests",
+    )
+
+    def __init__(self, pool: "Pool", deadlines: Deadlines) -> None:
+        # Whose place among the open connections this one takes; set and cleared by the pool.
+        self.lane: Lane | None = None
+        self.deadline = math.inf
+        self.requests = 0
+        self.closed = False
+        self._pool = pool
+        self._deadlines = deadlines
+        self._loop = asyncio.get_running_loop()
+        self._parser = HttpResponseParser(self)
+        self._transport: asyncio.Transport
+        self._poll: select.poll | None = None
+        self._timeouts = Timeouts()
+        self._body: ResponseBody | None = None
+        self._opened: asyncio.Future[UpstreamResponse] | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._write_paused = False
+        self._read_paused = False
+        self._begin(bodiless=False)
+
+    def _begin(self, bodiless: bool) -> None:
+        self._bodiless = bodiless
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._reason = b""
+        self._framed = False
+        self._quiet_bytes = 0
+        self._answer_started = False
+        self._informational = False
+        self._complete = False
+        self._reusable = False
+
+    def exchange(self, request: UpstreamRequest, wire: bytes, timeouts: Timeouts) -> asyncio.Future[UpstreamResponse]:
+        """Send `wire` (the rendered head) and the request's body. The connection must be idle and `usable`."""
+        self.requests += 1
+        self._begin(request.head.method == b"HEAD")
+        self._timeouts = timeouts
+        self._body = ResponseBody(self._loop, self)
+        opened = self._opened = self._loop.create_future()
+        content = request.body
+        if isinstance(content, bytes) and len(content) <= SMALL_BODY_BYTES:
+            self._transport.write(wire + content)
+            self._expect_by(timeouts.first_byte_s)
+        else:
+            self._transport.write(wire)
+            self.deadline = math.inf
+            self._sender = self._loop.create_task(send_body(self, content, request.content_length))
+            self._sender.add_done_callback(self._sent)
+        return opened
+
+    def usable(self) -> bool:
+        """Whether an idle connection can take a request: open, and nothing waits to be read. An upstream that closed it or sent bytes that
+        nobody asked for has made it readable, perhaps before the loop has looked."""
+        if self.closed or self._transport.is_closing():
+            return False
+        return self._poll is None or not self._poll.poll(0)
+
+    def rest(self, idle_s: float) -> None:
+        """Stay open unused for at most `idle_s`."""
+        self._expect_by(idle_s)
+
+    def abandon(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
+        """The caller of `exchange` leaves: close at once unless the exchange is over, whose connection may be another request's by now."""
+        if opened.done() and not opened.cancelled() and opened.exception() is None:
+            opened.result().close()
+        elif self._opened is opened:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way. Does not tell the reader of a body: see `fail`."""
+        if self.closed:
+            return
+        self.closed = True
+        self._body = self._opened = None
+        self._deadlines.remove(self)
+        if self._sender is not None:
+            self._sender.cancel()
+            self._sender = None
+        self._transport.abort()
+        self._pool.forget(self)
+
+    def fail(self, error: BaseException) -> None:
+        """Close at once and tell whoever waits for the head or reads the body."""
+        body, opened = self._body, self._opened
+        self.abort()
+        if opened is None:
+            if body is not None:
+                body.end(error)
+        elif not opened.done():
+            opened.set_exception(error)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self._body is None:
+            self.abort()
+        elif self._opened is None:
+            self.fail(self._error(UpstreamFailure.IDLE_TIMEOUT, "The upstream sent nothing more of its answer in time."))
+        elif self._sender is not None:
+            self.fail(self._error(UpstreamFailure.IDLE_TIMEOUT, "The upstream stopped taking the request."))
+        else:
+            self.fail(self._error(UpstreamFailure.FIRST_BYTE_TIMEOUT, "The upstream did not begin to answer in time."))
+
+    def _expect_by(self, seconds: float) -> None:
+        when = self.deadline = self._loop.time() + seconds
+        if when < self._deadlines.next_due:
+            self._deadlines.arm(when)
+
+    def _error(self, kind: UpstreamFailure, message: str) -> UpstreamError:
+        return UpstreamError(kind, message, request_sent=True, answer_started=self._answer_started)
+
+    # The request's way
+
+    async def send(self, data: bytes | memoryview) -> None:
+        """Write a piece of a body and wait until the upstream takes it. For the sender of the exchange under way only."""
+        self._transport.write(data)
+        if self._write_paused:
+            self._drained = self._loop.create_future()
+            self._expect_by(self._timeouts.idle_s)
+            await self._drained
+            self.deadline = math.inf
+
+    def _sent(self, sender: "asyncio.Task[None]") -> None:
+        if sender.cancelled():
+            return
+        error = sender.exception()
+        if sender is not self._sender:
+            return
+        self._sender = None
+        if error is not None:
+            self.fail(error)
+        elif self._opened is not None:
+            self._expect_by(self._timeouts.first_byte_s)
+        elif not self._read_paused:
+            self._expect_by(self._timeouts.idle_s)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # The answer's way
+
+    def resume_reading(self) -> None:
+        """The reader has made room."""
+        if self._read_paused and not self.closed:
+            self._read_paused = False
+            self._transport.resume_reading()
+            self._expect_by(self._timeouts.idle_s)
+
+    def data_received(self, data: bytes) -> None:
+        body = self._body
+        if body is None:
+            # Bytes that nobody asked for must never become the answer to a later request.
+            self.abort()
+            return
+        self._answer_started = True
+        self._quiet_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self._complete:
+                self.fail(self._error(UpstreamFailure.BAD_RESPONSE, f"The upstream's answer is not valid HTTP: {_reason_of(error)}."))
+                return
+            self._reusable = False
+        if self._complete:
+            self._finish(body)
+        elif self._quiet_bytes > MAX_HEAD_BYTES:
+            self.fail(self._error(UpstreamFailure.BAD_RESPONSE, "The upstream's answer has a head or trailer of more than 64 KiB."))
+        else:
+            self._received(body)
+
+    def _received(self, body: ResponseBody) -> None:
+        if self._opened is not None:
+            return
+        if body.size > HIGH_WATER_BYTES:
+            if not self._read_paused:
+                self._read_paused = True
+                self._transport.pause_reading()
+            self.deadline = math.inf
+        elif self._sender is None:
+            self._expect_by(self._timeouts.idle_s)
+        body.wake()
+
+    def _finish(self, body: ResponseBody) -> None:
+        self._body = None
+        body.end()
+        if self._sender is not None or not self._reusable:
+            self.abort()
+            return
+        if self._read_paused:
+            self._read_paused = False
+            self._transport.resume_reading()
+        self._pool.give_back(self)
+
+    # Called by the parser
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise _Refused("bytes after its end")
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == _LENGTH_NAME:
+            self._framed = True
+        elif name == _CODING_NAME:
+            if self._framed or value.lower() != b"chunked":
+                # We never ask for another coding, and a second one is somebody else's reading of the same bytes.
+                raise _Refused("a transfer coding other than chunked")
+            self._framed = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []
+        if status < 200:
+            if status < 100 or status == 101:
+                raise _Refused("a status that was not asked for")
+            self._informational, self._framed, self._reason = True, False, b""
+            return
+        if self._quiet_bytes > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
+            raise _Refused("a head of more than 64 KiB")
+        self._quiet_bytes = 0
+        opened, body = self._opened, self._body
+        if opened is None or body is None or opened.done():
+            raise _Refused("nobody waits for it")
+        self._opened = None
+        opened.set_result(UpstreamResponse(status, self._reason, headers, body))
+        if self._bodiless:
+            # llhttp takes the length in an answer to HEAD for a body's; what follows is not parsed, nor the connection used again.
+            self._complete = True
+            raise _Refused("the end of an answer without body")
+
+    def on_body(self, chunk: bytes) -> None:
+        body = self._body
+        if body is not None:
+            self._quiet_bytes = 0
+            body.chunks.append(chunk)
+            body.size += len(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._informational:
+            self._informational = False
+            return
+        self._complete = True
+        # Valid in this callback only: afterwards llhttp has forgotten the message and says no.
+        self._reusable = self._parser.should_keep_alive()
+
+    # The transport's life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._deadlines.add(self)
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def eof_received(self) -> None:
+        body = self._body
+        if body is None:
+            self.abort()
+        elif self._opened is None and not self._framed:
+            self._reusable = False
+            self._finish(body)
+        else:
+            self._break()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.closed:
+            self._break()
+
+    def _break(self) -> None:
+        if self._answer_started:
+            self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection before the end of its answer."))
+        elif self.requests > 1:
+            self.fail(KeptAliveConnectionClosed())
+        else:
+            self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection without an answer."))
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, HttpParserUpgrade):
+        return "a change of protocol"
+    refused = error.__context__
+    return str(refused if isinstance(error, HttpParserCallbackError) and refused is not None else error)

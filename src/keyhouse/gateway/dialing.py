@@ -1,0 +1,194 @@
+"""Opens connections: resolves a name once, judges every address, tries the permitted ones, passes a proxy, starts TLS. Keeps none of them."""
+
+import asyncio
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from keyhouse.domain.address import Origin
+from keyhouse.gateway.address_policy import AddressPolicy, blocked
+from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
+from keyhouse.gateway.proxy import Proxies, Proxy
+from keyhouse.gateway.request import host_header
+from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+
+# RFC 8305 section 5: the next address is tried when the last has not answered for this long.
+NEXT_ADDRESS_AFTER_S = 0.25
+# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH: their text repeats the host.
+_NAME_MISMATCHES = frozenset({62, 64})
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
+
+SocketAddress = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """A place to connect to: the address family, and the address as the socket module writes it."""
+
+    family: int
+    address: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Dialer:
+    """Opens connections under an address policy, through proxies, with a TLS context."""
+
+    policy: AddressPolicy
+    proxies: Proxies
+    context: ssl.SSLContext
+
+    async def dial(self, origin: Origin, timeouts: Timeouts, protocol_factory: Callable[[], Connection]) -> Connection:
+        """An open connection to `origin`, TLS included.
+
+        Raises UpstreamError: `BLOCKED`, `CONNECT_FAILED`, `CONNECT_TIMEOUT` (of all steps together), `TLS_ERROR`.
+        """
+        try:
+            async with asyncio.timeout(timeouts.connect_s):
+                return await self._dial(origin, protocol_factory)
+        except TimeoutError:
+            raise UpstreamError(UpstreamFailure.CONNECT_TIMEOUT, "The upstream could not be reached in time.") from None
+
+    async def _dial(self, origin: Origin, protocol_factory: Callable[[], Connection]) -> Connection:
+        rule = self.policy.rule_against_name(origin.host)
+        if rule is not None:
+            raise blocked(rule)
+        proxy = self.proxies.proxy_for(origin)
+        if proxy is None:
+            connected = await _connect_any(self._permitted(origin.host, await _resolve(origin.host, origin.port, "upstream")), "upstream")
+        else:
+            connected = await _connect_any(await _resolve(proxy.host, proxy.port, "proxy"), "proxy")
+        try:
+            if proxy is not None and origin.scheme == "https":
+                await _tunnel(connected, proxy, origin)
+            return await self._connection(connected, origin, protocol_factory)
+        except (OSError, asyncio.CancelledError, UpstreamError):
+            connected.close()
+            raise
+
+    def _permitted(self, host: str, endpoints: list[_Endpoint]) -> list[_Endpoint]:
+        judged = [(self.policy.rule_against(host, ip_address(endpoint.address[0])), endpoint) for endpoint in endpoints]
+        permitted = [endpoint for rule, endpoint in judged if rule is None]
+        if not permitted:
+            raise blocked(next(rule for rule, _ in judged if rule is not None))
+        return permitted
+
+    async def _connection(self, connected: socket.socket, origin: Origin, protocol_factory: Callable[[], Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        if origin.scheme == "http":
+            return (await loop.create_connection(protocol_factory, sock=connected))[1]
+        try:
+            return (await loop.create_connection(protocol_factory, sock=connected, ssl=self.context, server_hostname=origin.host))[1]
+        except ssl.SSLCertVerificationError as error:
+            reason = "its certificate is for another name" if error.verify_code in _NAME_MISMATCHES else error.verify_message
+            raise UpstreamError(UpstreamFailure.TLS_ERROR, f"The upstream's certificate is not accepted: {reason}.") from None
+        except ssl.SSLError as error:
+            raise UpstreamError(UpstreamFailure.TLS_ERROR, f"TLS with the upstream failed: {error.reason or 'the connection ended'}.") from None
+        except OSError as error:
+            raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The connection ended during the TLS handshake{_named(error)}.") from None
+
+
+async def _resolve(host: str, port: int, whose: str) -> list[_Endpoint]:
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except (socket.gaierror, UnicodeError):
+        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The {whose}'s name could not be resolved.") from None
+    return _alternating([_Endpoint(family, address) for family, _, _, _, address in infos])
+
+
+def _alternating(endpoints: list[_Endpoint]) -> list[_Endpoint]:
+    """The resolver's order with the families taking turns (RFC 8305 section 4): a family that leads nowhere costs one wait only."""
+    first = [endpoint for endpoint in endpoints if endpoint.family == endpoints[0].family]
+    other = [endpoint for endpoint in endpoints if endpoint.family != endpoints[0].family]
+    ordered = []
+    for position in range(max(len(first), len(other))):
+        ordered += first[position : position + 1] + other[position : position + 1]
+    return ordered
+
+
+async def _connect_any(endpoints: list[_Endpoint], whose: str) -> socket.socket:
+    """The first TCP connection made to any of the endpoints, in their order; the next is tried when the last one failed or is slow."""
+    waiting = list(endpoints)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    failure: BaseException | None = None
+    try:
+        while waiting or attempts:
+            if waiting:
+                attempts.add(asyncio.create_task(_connect(waiting.pop(0))))
+            pause = NEXT_ADDRESS_AFTER_S if waiting else None
+            done, _ = await asyncio.wait(attempts, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                attempts.remove(attempt)
+                failure = attempt.exception()
+                if failure is None:
+                    return attempt.result()
+    finally:
+        for attempt in attempts:
+            attempt.add_done_callback(_close_unused)
+            attempt.cancel()
+    raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The {whose} could not be reached{_named(failure)}.")
+
+
+def _close_unused(attempt: "asyncio.Task[socket.socket]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+async def _connect(endpoint: _Endpoint) -> socket.socket:
+    connecting = socket.socket(endpoint.family, socket.SOCK_STREAM)
+    try:
+        connecting.setblocking(False)
+        _keep_alive(connecting)
+        await asyncio.get_running_loop().sock_connect(connecting, endpoint.address)
+    except (OSError, asyncio.CancelledError):
+        connecting.close()
+        raise
+    return connecting
+
+
+def _keep_alive(connecting: socket.socket) -> None:
+    """Let TCP probe a connection that waits minutes for an answer: NATs and firewalls forget silent ones."""
+    connecting.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):
+            connecting.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+async def _tunnel(connected: socket.socket, proxy: Proxy, origin: Origin) -> None:
+    """Have the proxy connect to `origin`. Raises UpstreamError `CONNECT_FAILED`."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    authority = f"{host}:{origin.port}".encode("ascii")
+    try:
+        answer = await _proxy_answer(connected, b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (authority, authority, proxy.authorization_lines))
+    except OSError as error:
+        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy closed the connection{_named(error)}.") from None
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    status = _STATUS_LINE.match(head + b"\r\n")
+    if status is None or rest:
+        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, "The proxy's answer to CONNECT is not valid HTTP.")
+    if not status[1].startswith(b"2"):
+        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy answered CONNECT with {status[1].decode()}.")
+
+
+async def _proxy_answer(connected: socket.socket, request: bytes) -> bytes:
+    """The proxy's answer up to the end of its head, with what came after it in the same read; cut off at the largest head."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connected, request)
+    answer = b""
+    while b"\r\n\r\n" not in answer and len(answer) <= MAX_HEAD_BYTES:
+        part = await loop.sock_recv(connected, 4096)
+        if not part:
+            raise ConnectionResetError(errno.ECONNRESET, "closed")
+        answer += part
+    return answer
+
+
+def _named(error: BaseException | None) -> str:
+    """The system's name of an error, such as ` (ECONNREFUSED)`: its text may repeat the address."""
+    name = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    return f" ({name})" if name else ""

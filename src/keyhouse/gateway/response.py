@@ -1,0 +1,102 @@
+"""The answer of an upstream as the caller sees it: a head, and a body read as it comes. Knows nothing of HTTP's framing."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+
+if TYPE_CHECKING:
+    from keyhouse.gateway.connection import Connection
+
+# What is kept of an answer before its reader takes it; beyond it the upstream is not read. One read of the socket may come on top.
+HIGH_WATER_BYTES = 256 * 1024
+
+
+class ResponseBody:
+    """The body's bytes as they came: an async iterator for one reader.
+
+    Iterating raises UpstreamError when the answer breaks off; what came before the break is given first. A body is closed by its end, by an
+    error, or by `close()`. Each item is at least one byte; pieces that came together are joined. `ended` is True once the whole answer has
+    come and is well: what `take()` returns then is all there is, and nobody needs to wait.
+    """
+
+    __slots__ = ("_connection", "_loop", "_waiter", "chunks", "ended", "error", "size")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: "Connection") -> None:
+        self._loop = loop
+        self._connection: Connection | None = connection
+        self._waiter: asyncio.Future[None] | None = None
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def __aiter__(self) -> "ResponseBody":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.chunks:
+            if self.error is not None:
+                raise self.error
+            if self.ended:
+                raise StopAsyncIteration
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self.take()
+
+    def take(self) -> bytes:
+        """What has come and was not yet read, without waiting; empty if nothing. Never raises."""
+        chunks = self.chunks
+        if len(chunks) == 1:
+            taken = chunks[0]
+        else:
+            taken = b"".join(chunks)
+        chunks.clear()
+        if self.size > HIGH_WATER_BYTES and self._connection is not None:
+            self._connection.resume_reading()
+        self.size = 0
+        return taken
+
+    def close(self) -> None:
+        """Leave. An answer that has not come whole closes its connection at once; it is never used again."""
+        connection = self._connection
+        if connection is not None:
+            error = UpstreamError(
+                UpstreamFailure.BROKEN, "The answer was closed before its end.", request_sent=True, answer_started=True
+            )
+            self.end(error)
+            connection.abort()
+        self.chunks.clear()
+        self.size = 0
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The connection's last word: no more bytes come, well (None) or not."""
+        self._connection = None
+        self.error = error
+        self.ended = error is None
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+@dataclass(slots=True, eq=False)
+class UpstreamResponse:
+    """The final answer's head and its body. Header names are in lower case, in the order they came, repeated ones repeated; values are bytes
+    without line breaks or control characters. Trailers are read and dropped. Whoever opened it must read to the end or call `close()`."""
+
+    status: int
+    reason: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: ResponseBody
+
+    def close(self) -> None:
+        """Leave the answer: see `ResponseBody.close`."""
+        self.body.close()

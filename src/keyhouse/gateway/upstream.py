@@ -1,0 +1,101 @@
+"""The client that calls upstreams: pooled HTTP/1.1 behind one function, `Upstream.open`. Knows no provider, tries nothing again that a provider
+may have acted on, follows no redirect, reads no environment."""
+
+import asyncio
+from dataclasses import dataclass
+
+from keyhouse.domain.address import Origin
+from keyhouse.gateway.address_policy import AddressPolicy
+from keyhouse.gateway.connection import Connection
+from keyhouse.gateway.dialing import Dialer
+from keyhouse.gateway.pool import Counters, Pool, PoolLimits
+from keyhouse.gateway.proxy import Proxies
+from keyhouse.gateway.request import UpstreamRequest, rendered_head
+from keyhouse.gateway.response import UpstreamResponse
+from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.tls import tls_context
+from keyhouse.gateway.upstream_error import KeptAliveConnectionClosed, UpstreamError, UpstreamFailure
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """How upstreams are called. `cert_file` (SSL_CERT_FILE) replaces the system's authorities, `ca_file` adds to them; both are paths."""
+
+    timeouts: Timeouts = Timeouts()
+    limits: PoolLimits = PoolLimits()
+    policy: AddressPolicy = AddressPolicy()
+    proxies: Proxies = Proxies()
+    cert_file: str = ""
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCounts:
+    """Now: `open` connections (attempts to connect included), `idle` ones among them, and requests `waiting` for one."""
+
+    open: int
+    idle: int
+    waiting: int
+
+
+class Upstream:
+    """A client of HTTP/1.1 upstreams. One serves a whole process, on one event loop; `close` it at the end.
+
+    Raises Error `CONFIGURATION` when a file of certificates cannot be read.
+    """
+
+    def __init__(self, settings: UpstreamSettings | None = None) -> None:
+        self._settings = settings or UpstreamSettings()
+        self._proxied = self._settings.proxies != Proxies()
+        context = tls_context(self._settings.cert_file, self._settings.ca_file)
+        self._pool = Pool(self._settings.limits, Dialer(self._settings.policy, self._settings.proxies, context).dial)
+
+    @property
+    def counters(self) -> Counters:
+        """What has happened since the start; live."""
+        return self._pool.counters
+
+    def connections(self) -> ConnectionCounts:
+        """How many connections there are now."""
+        return ConnectionCounts(self._pool.open, self._pool.idle, self._pool.waiting)
+
+    async def open(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send a request; the answer's head is there when this returns, the body comes as it is read.
+
+        Cancelling closes the connection at once. A kept-alive connection that turns out closed before any byte of the answer is replaced once by
+        a fresh one, unless the body is an iterator. Raises UpstreamError; ValueError for a request that is not legal HTTP, before anything
+        is written; and what the body's iterator raises.
+        """
+        head = request.head
+        timeouts = request.timeouts or self._settings.timeouts
+        wire = rendered_head(request, self._proxy_lines(head.origin) if self._proxied else None)
+        connection = self._pool.take_idle(head.key)
+        if connection is None:
+            connection = await self._pool.take(head.key, head.origin, timeouts)
+        try:
+            return await _answer(connection, request, wire, timeouts)
+        except KeptAliveConnectionClosed:
+            if not isinstance(request.body, bytes):
+                raise
+        self._pool.counters.replaced += 1
+        connection = await self._pool.take(head.key, head.origin, timeouts, fresh=True)
+        return await _answer(connection, request, wire, timeouts)
+
+    async def close(self) -> None:
+        """Close every connection; requests under way end with UpstreamError `BROKEN`, later ones with `CONNECT_FAILED`."""
+        self._pool.close(UpstreamError(UpstreamFailure.BROKEN, "The gateway is shutting down.", request_sent=True))
+        # Transports close their sockets in the loop's next round.
+        await asyncio.sleep(0)
+
+    def _proxy_lines(self, origin: Origin) -> bytes | None:
+        proxy = self._settings.proxies.proxy_for(origin)
+        return None if proxy is None or origin.scheme == "https" else proxy.authorization_lines
+
+
+async def _answer(connection: Connection, request: UpstreamRequest, wire: bytes, timeouts: Timeouts) -> UpstreamResponse:
+    opened = connection.exchange(request, wire, timeouts)
+    try:
+        return await opened
+    except asyncio.CancelledError:
+        connection.abandon(opened)
+        raise

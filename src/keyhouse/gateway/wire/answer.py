@@ -1,0 +1,182 @@
+"""A chat answer, whole and as a stream of events, free of any wire format. Values only."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+
+StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "tool_calls", "refusal", "pause"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens counted. `input_tokens` excludes what was read from and written to a cache; `output_tokens` includes the reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens of the prompt, cached or not."""
+        return self.input_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDefaults:
+    """What an answer says where the upstream's format has no such field. `created` in seconds since 1970."""
+
+    id: str
+    model: str
+    created: int
+
+
+AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. `refusal` is the model's or provider's own explanation, where one was given."""
+
+    parts: tuple[AnswerPart, ...]
+    stop: StopReason
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    stop_sequence: str | None = None
+    refusal: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """An error as an upstream stated it. `type` is the upstream's own word, where it gave one."""
+
+    status: int
+    message: str
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer began. `usage` as far as it is known."""
+
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextStarted:
+    """A part of text begins. Parts follow each other and never overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingStarted:
+    """A part of thinking begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedThinking:
+    """A whole part of redacted thinking; it begins and ends here."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A call of a tool begins."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """More thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureDelta:
+    """The signature of the thinking."""
+
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsDelta:
+    """More of the JSON text of a tool call's arguments."""
+
+    json_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnded:
+    """The part that began last has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The model stopped. Only usage may follow."""
+
+    stop: StopReason
+    stop_sequence: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCounted:
+    """The usage, whole; the last one counts."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The upstream's final event came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The upstream reported an error instead of going on."""
+
+    error: ApiError
+
+
+StreamEvent = (
+    Started
+    | TextStarted
+    | ThinkingStarted
+    | RedactedThinking
+    | ToolCallStarted
+    | TextDelta
+    | ThinkingDelta
+    | SignatureDelta
+    | ArgumentsDelta
+    | PartEnded
+    | Stopped
+    | UsageCounted
+    | Ping
+    | Finished
+    | Failed
+)

@@ -1,0 +1,112 @@
+"""Parses the content blocks of a Messages request."""
+
+from collections.abc import Iterator
+
+from keyhouse.gateway.wire.conversation import (
+    Base64Source,
+    DocumentPart,
+    FileSource,
+    ImagePart,
+    Part,
+    Source,
+    TextPart,
+    TextSource,
+    ToolCallPart,
+    ToolResultPart,
+    UrlSource,
+)
+from keyhouse.gateway.wire.fields import Fields, unsupported
+from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking_block
+
+
+def parse_system_texts(fields: Fields, name: str) -> tuple[TextPart, ...]:
+    """A system prompt: a string or text blocks; empty where it is absent."""
+    if not fields.has(name):
+        return ()
+    if isinstance(fields.raw[name], str):
+        return (TextPart(fields.text(name)),)
+    return tuple(_text(block) for block in fields.objects(name))
+
+
+def parse_blocks(message: Fields) -> tuple[Part, ...]:
+    """The content of a message: a string or blocks. Raises Error as `parse_request` does."""
+    if not isinstance(message.raw.get("content"), list):
+        return (TextPart(message.text("content")),)
+    return tuple(_parts(message.objects("content")))
+
+
+def _parts(blocks: Iterator[Fields]) -> Iterator[Part]:
+    for block in blocks:
+        kind = block.text("type")
+        match kind:
+            case "tool_use":
+                yield ToolCallPart(block.text("id"), block.text("name"), block.object("input").raw, parse_cache_control(block))
+            case "tool_result":
+                yield _tool_result(block)
+            case "thinking" | "redacted_thinking":
+                yield parse_thinking_block(block)
+            case _:
+                yield from _readable(block, kind)
+
+
+def _readable(block: Fields, kind: str) -> Iterator[TextPart | ImagePart | DocumentPart]:
+    """What may stand in a message and in a tool's result alike."""
+    match kind:
+        case "text":
+            yield _text(block)
+        case "image":
+            yield ImagePart(_source(block.object("source")), parse_cache_control(block))
+        case "document":
+            yield from _document(block)
+        case "search_result":
+            yield from _search_result(block)
+        case _:
+            raise unsupported(block.at("type"), "Blocks of this type have no equivalent for this model.")
+
+
+def _text(block: Fields) -> TextPart:
+    block.choice("type", ("text",))
+    return TextPart(block.text("text"), parse_cache_control(block))
+
+
+def _tool_result(block: Fields) -> ToolResultPart:
+    content: tuple[TextPart | ImagePart | DocumentPart, ...] = ()
+    if isinstance(block.raw.get("content"), str):
+        content = (TextPart(block.text("content")),)
+    elif block.has("content"):
+        content = tuple(part for inner in block.objects("content") for part in _readable(inner, inner.text("type")))
+    return ToolResultPart(block.text("tool_use_id"), content, bool(block.boolean_or_none("is_error")), parse_cache_control(block))
+
+
+def _document(block: Fields) -> Iterator[TextPart | ImagePart | DocumentPart]:
+    _refuse_citations(block)
+    source = block.object("source")
+    if source.text("type") != "content":
+        yield DocumentPart(_source(source), block.text_or_none("title"), block.text_or_none("context"), parse_cache_control(block))
+    elif isinstance(source.raw.get("content"), str):
+        yield DocumentPart(TextSource(source.text("content")), block.text_or_none("title"), block.text_or_none("context"))
+    else:
+        for inner in source.objects("content"):
+            yield from _readable(inner, inner.choice("type", ("text", "image")))
+
+
+def _search_result(block: Fields) -> Iterator[TextPart]:
+    _refuse_citations(block)
+    yield TextPart(f"{block.text('title')}\n{block.text('source')}")
+    for inner in block.objects("content"):
+        yield _text(inner)
+
+
+def _refuse_citations(block: Fields) -> None:
+    citations = block.object_or_none("citations")
+    if citations is not None and citations.boolean_or_none("enabled"):
+        raise unsupported(block.at("citations"), "This model does not cite.")
+
+
+def _source(source: Fields) -> Source:
+    kind = source.choice("type", ("base64", "url", "file", "text"))
+    if kind == "base64":
+        return Base64Source(source.text("media_type").lower(), source.text("data"))
+    if kind == "url":
+        return UrlSource(source.text("url"))
+    return FileSource(source.text("file_id")) if kind == "file" else TextSource(source.text("data"))

@@ -1,0 +1,90 @@
+"""Parses a Messages request. Decides nothing about what another format can hold, but for what only Anthropic itself can run."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks, parse_system_texts
+from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
+from keyhouse.gateway.wire.model_traits import EFFORTS
+
+
+def parse_request(body: JsonObject) -> Request:
+    """A decoded request, `{"model", "max_tokens", "messages", ...}`, without what the table of parameters refuses or drops.
+
+    Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what no other format can hold.
+    """
+    fields = Fields(body)
+    choice, parallel = _tool_choice(fields)
+    metadata = fields.object_or_none("metadata")
+    return Request(
+        model=fields.text("model"),
+        messages=tuple(_messages(fields)),
+        tools=tuple(_tool(tool) for tool in fields.objects_or_none("tools")),
+        tool_choice=choice,
+        parallel_tool_calls=parallel,
+        max_tokens=fields.integer("max_tokens"),
+        temperature=fields.number_or_none("temperature"),
+        top_p=fields.number_or_none("top_p"),
+        top_k=fields.integer_or_none("top_k"),
+        stop=fields.texts("stop_sequences"),
+        reasoning=_reasoning(fields),
+        output_schema=_output_schema(fields),
+        stream=bool(fields.boolean_or_none("stream")),
+        include_usage=True,
+        user_id=None if metadata is None else metadata.text_or_none("user_id"),
+        service_tier="standard" if fields.text_or_none("service_tier") == "standard_only" else None,
+        cache=parse_cache_control(fields),
+    )
+
+
+def _messages(fields: Fields) -> Iterator[Message]:
+    system = parse_system_texts(fields, "system")
+    if system:
+        yield Message("system", system)
+    for message in fields.objects("messages"):
+        role = message.choice("role", ("user", "assistant", "system"))
+        parts = parse_system_texts(message, "content") if role == "system" else parse_blocks(message)
+        yield Message(cast(Role, role), parts)
+
+
+def _reasoning(fields: Fields) -> Reasoning | None:
+    config = fields.object_or_none("output_config")
+    level = config.choice("effort", EFFORTS) if config is not None and config.has("effort") else None
+    return parse_thinking(fields, cast("Effort | None", level))
+
+
+def _output_schema(fields: Fields) -> OutputSchema | None:
+    config = fields.object_or_none("output_config")
+    form = config.object_or_none("format") if config is not None else None
+    form = form or fields.object_or_none("output_format")
+    if form is None:
+        return None
+    form.choice("type", ("json_schema",))
+    return OutputSchema(form.object("schema").raw, strict=True)
+
+
+def _tool(tool: Fields) -> Tool:
+    if tool.has("type") and tool.text("type") != "custom":
+        raise unsupported(tool.at("type"), "Tools that Anthropic defines or runs have no equivalent for this model.")
+    return Tool(
+        name=tool.text("name"),
+        description=tool.text_or_none("description"),
+        schema=tool.object("input_schema").raw,
+        strict=tool.boolean_or_none("strict"),
+        cache=parse_cache_control(tool),
+    )
+
+
+def _tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
+    choice = fields.object_or_none("tool_choice")
+    if choice is None:
+        return None, None
+    kind = choice.choice("type", ("auto", "any", "tool", "none"))
+    parallel = False if choice.boolean_or_none("disable_parallel_tool_use") else None
+    if kind == "tool":
+        return ToolChoice("named", choice.text("name")), parallel
+    if kind == "any":
+        return ToolChoice("required"), parallel
+    return ToolChoice("none" if kind == "none" else "auto"), parallel

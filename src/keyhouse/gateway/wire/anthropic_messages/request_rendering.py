@@ -1,0 +1,248 @@
+"""Renders a request for the Messages API. Sends nothing."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+from keyhouse.gateway.wire.conversation import (
+    AudioPart,
+    Base64Source,
+    DocumentPart,
+    FileSource,
+    ImagePart,
+    Message,
+    Part,
+    Reasoning,
+    RedactedThinkingPart,
+    RenderedRequest,
+    Request,
+    Source,
+    TextPart,
+    TextSource,
+    ThinkingPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    UpstreamModel,
+    UrlSource,
+)
+from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_block
+from keyhouse.gateway.wire.media import IMAGE_FORMATS
+from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, effort, nearest_effort, traits
+from keyhouse.gateway.wire.sampling import reasoning, sampling
+from keyhouse.gateway.wire.turns import accepted_tool_id, turns
+
+DEFAULT_MAX_TOKENS = 8192
+"""Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
+
+_UNKNOWN_MODEL = ModelTraits(thinking="adaptive", can_be_off=True, efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True)
+
+
+def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
+    """The body of `POST /v1/messages`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
+    known = traits(model.id, _UNKNOWN_MODEL)
+    limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
+    wanted = reasoning(request, known, losses, max_tokens=limit)
+    sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))
+    arranged = turns(request.messages)
+    body = without_nones(
+        {
+            "model": model.id,
+            "max_tokens": limit,
+            "system": _system(arranged.system),
+            "messages": [_message(message) for message in arranged.messages],
+            "temperature": sampled.temperature,
+            "top_p": sampled.top_p,
+            "top_k": sampled.top_k,
+            "stop_sequences": _stop_sequences(request.stop),
+            "tools": [_tool(tool, known, losses) for tool in request.tools] or None,
+            "tool_choice": _tool_choice(request),
+            **render_thinking(wanted, known, limit, losses),
+            "metadata": None if request.user_id is None else {"user_id": request.user_id},
+            "service_tier": _service_tier(request, losses),
+            "cache_control": render_cache_control(request.cache),
+            "stream": True if request.stream else None,
+        }
+    )
+    if request.output_schema is not None:
+        form = {"type": "json_schema", "schema": request.output_schema.schema}
+        body["output_config"] = {**body.get("output_config", {}), "format": form}
+    return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def render_vertex_request(body: JsonObject, version: str) -> JsonObject:
+    """The same body as Vertex AI wants it: the model in the URL, the version of the API in the body."""
+    return {"anthropic_version": version, **{name: value for name, value in body.items() if name != "model"}}
+
+
+def _system(texts: tuple[TextPart, ...]) -> str | list[JsonObject] | None:
+    if not texts:
+        return None
+    return texts[0].text if len(texts) == 1 and texts[0].cache is None else [_text(part) for part in texts]
+
+
+def _message(message: Message) -> JsonObject:
+    blocks = list(_blocks(message.parts))
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        return {"role": message.role, "content": blocks[0]["text"]}
+    return {"role": message.role, "content": blocks}
+
+
+def _blocks(parts: Iterable[Part]) -> Iterable[JsonObject]:
+    for part in parts:
+        # Thinking without a signature is refused; the model is better off without it.
+        if not (isinstance(part, ThinkingPart) and not part.signature):
+            yield _block(part)
+
+
+def _block(part: Part) -> JsonObject:
+    match part:
+        case TextPart():
+            return _text(part)
+        case ImagePart():
+            return without_nones({"type": "image", "source": _image_source(part.source), "cache_control": render_cache_control(part.cache)})
+        case DocumentPart():
+            return _document(part)
+        case AudioPart():
+            raise unsupported("messages", "The Messages API takes no sound.")
+        case ThinkingPart() | RedactedThinkingPart():
+            return render_thinking_block(part)
+        case ToolCallPart():
+            block = {"type": "tool_use", "id": accepted_tool_id(part.id), "name": part.name, "input": part.arguments}
+            return without_nones({**block, "cache_control": render_cache_control(part.cache)})
+        case ToolResultPart():
+            return _tool_result(part)
+
+
+def _text(part: TextPart) -> JsonObject:
+    return without_nones({"type": "text", "text": part.text, "cache_control": render_cache_control(part.cache)})
+
+
+def _tool_result(part: ToolResultPart) -> JsonObject:
+    blocks = [_block(inner) for inner in part.content if not (isinstance(inner, TextPart) and not inner.text)]
+    only_text = len(blocks) == 1 and blocks[0].keys() == {"type", "text"}
+    return without_nones(
+        {
+            "type": "tool_result",
+            "tool_use_id": accepted_tool_id(part.tool_call_id),
+            "content": blocks[0]["text"] if only_text else blocks or None,
+            "is_error": True if part.is_error else None,
+            "cache_control": render_cache_control(part.cache),
+        }
+    )
+
+
+def _image_source(source: Source) -> JsonObject:
+    match source:
+        case Base64Source():
+            if source.media_type not in IMAGE_FORMATS:
+                raise unsupported("messages", f"The Messages API takes images of the types {', '.join(IMAGE_FORMATS)}.")
+            return {"type": "base64", "media_type": source.media_type, "data": source.data}
+        case UrlSource():
+            return {"type": "url", "url": source.url}
+        case FileSource():
+            return {"type": "file", "file_id": source.file_id}
+        case TextSource():
+            raise unsupported("messages", "An image can not be plain text.")
+
+
+def _document(part: DocumentPart) -> JsonObject:
+    return without_nones(
+        {
+            "type": "document",
+            "source": _document_source(part.source),
+            "title": part.title,
+            "context": part.context,
+            "cache_control": render_cache_control(part.cache),
+        }
+    )
+
+
+def _document_source(source: Source) -> JsonObject:
+    match source:
+        case Base64Source(media_type="application/pdf"):
+            return {"type": "base64", "media_type": source.media_type, "data": source.data}
+        case Base64Source(media_type="text/plain"):
+            return {"type": "text", "media_type": "text/plain", "data": _decoded_text(source.data)}
+        case Base64Source():
+            raise unsupported("messages", "The Messages API takes files of the types application/pdf and text/plain.")
+        case UrlSource():
+            return {"type": "url", "url": source.url}
+        case FileSource():
+            return {"type": "file", "file_id": source.file_id}
+        case TextSource():
+            return {"type": "text", "media_type": "text/plain", "data": source.text}
+
+
+def _decoded_text(data: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise unsupported("messages", "A file of plain text must be UTF-8 in base64.") from error
+
+
+def _stop_sequences(stop: tuple[str, ...]) -> list[str] | None:
+    if any(not sequence.strip() for sequence in stop):
+        raise unsupported("stop", "The Messages API takes no stop sequence of white space alone.")
+    return list(stop) or None
+
+
+def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> JsonObject:
+    if tool.strict and not model.strict:
+        losses.drop("tools[].strict", "The model has no strict tools.")
+    return without_nones(
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": {"type": "object", **(tool.schema or {"properties": {}})},
+            "strict": True if tool.strict and model.strict else None,
+            "cache_control": render_cache_control(tool.cache),
+        }
+    )
+
+
+def _tool_choice(request: Request) -> JsonObject | None:
+    """The choice, and in it whether tools may be called at once. Without tools there is nothing to choose."""
+    if not request.tools:
+        return None
+    choice = request.tool_choice
+    single = {"disable_parallel_tool_use": True} if request.parallel_tool_calls is False else {}
+    if choice is None or choice.mode == "auto":
+        return {"type": "auto", **single} if choice is not None or single else None
+    if choice.mode == "none":
+        return {"type": "none"}
+    return {"type": "any", **single} if choice.mode == "required" else {"type": "tool", "name": choice.name, **single}
+
+
+def render_thinking(wanted: Reasoning | None, model: ModelTraits, max_tokens: int, losses: Losses) -> JsonObject:
+    """The members `thinking` and `output_config`, which Claude models on Converse take as well."""
+    if wanted is None:
+        return {}
+    if wanted.mode == "off":
+        return {"thinking": {"type": "disabled"}, **_effort(wanted, model, losses)}
+    if wanted.mode == "between_tools":
+        return {"thinking": {"type": "between_tools"}, **_effort(wanted, model, losses)}
+    thinking: JsonObject = {}
+    if wanted.mode == "on" and model.thinking == "budget":
+        thinking = {"type": "enabled", "budget_tokens": budget_tokens(wanted, max_tokens), "display": wanted.display}
+    elif wanted.mode == "on":
+        thinking = {"type": "adaptive", "display": wanted.display}
+    return {**({"thinking": without_nones(thinking)} if thinking else {}), **_effort(wanted, model, losses)}
+
+
+def _effort(wanted: Reasoning, model: ModelTraits, losses: Losses) -> JsonObject:
+    if not model.efforts or (wanted.effort is None and (wanted.budget_tokens is None or model.thinking == "budget")):
+        return {}
+    level = nearest_effort(effort(wanted), model.efforts)
+    if wanted.effort is not None and level != wanted.effort:
+        losses.change(wanted.parameter, level)
+    return {"output_config": {"effort": level}}
+
+
+def _service_tier(request: Request, losses: Losses) -> str | None:
+    if request.service_tier in (None, "standard"):
+        return None if request.service_tier is None else "standard_only"
+    losses.drop("service_tier", "The Messages API has no such tier.")
+    return None

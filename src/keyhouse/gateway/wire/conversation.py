@@ -1,0 +1,222 @@
+"""A request for a chat answer, free of any wire format: what every format is parsed into and rendered from. Values only."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from keyhouse.gateway.wire.fields import JsonObject
+
+Role = Literal["system", "user", "assistant"]
+Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+ServiceTier = Literal["standard", "priority", "flex"]
+CacheLifetime = Literal["5m", "1h"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMarker:
+    """The prompt up to and including this part shall be cached."""
+
+    lifetime: CacheLifetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Source:
+    """Bytes that came with the request, in base64."""
+
+    media_type: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class UrlSource:
+    """Bytes that the upstream itself shall fetch."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Bytes that the caller stored with the upstream, under the upstream's own id."""
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """A document of plain text."""
+
+    text: str
+
+
+Source = Base64Source | UrlSource | FileSource | TextSource
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Text."""
+
+    text: str
+    cache: CacheMarker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image."""
+
+    source: Source
+    cache: CacheMarker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPart:
+    """A file to read, with the title and context that the model is told."""
+
+    source: Source
+    title: str | None = None
+    context: str | None = None
+    cache: CacheMarker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPart:
+    """Sound in base64; `format` as in `wav` or `mp3`."""
+
+    data: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingPart:
+    """What a model thought. Only with its signature does the model accept it back."""
+
+    text: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedThinkingPart:
+    """Thinking that only the provider can read."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A call of a tool."""
+
+    id: str
+    name: str
+    arguments: JsonObject
+    cache: CacheMarker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """What a tool answered; `content` holds text, image and document parts."""
+
+    tool_call_id: str
+    content: tuple[TextPart | ImagePart | DocumentPart, ...]
+    is_error: bool = False
+    cache: CacheMarker | None = None
+
+
+Part = TextPart | ImagePart | DocumentPart | AudioPart | ThinkingPart | RedactedThinkingPart | ToolCallPart | ToolResultPart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. A system message may stand anywhere and holds text only."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call. `schema` is a JSON schema; None for no arguments."""
+
+    name: str
+    description: str | None = None
+    schema: JsonObject | None = None
+    strict: bool | None = None
+    cache: CacheMarker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether tools must, may or must not be called; `name` for `named`."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """How much to think. `mode` None leaves the model's default and states an effort only; `budget_tokens` bounds what is thought."""
+
+    mode: Literal["off", "on", "between_tools"] | None = None
+    effort: Effort | None = None
+    budget_tokens: int | None = None
+    display: str | None = None
+    parameter: str = "reasoning_effort"
+    """What the caller called it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """The JSON schema that the answer's text must follow."""
+
+    schema: JsonObject
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request. What is None was not asked for."""
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    max_tokens: int | None = None
+    temperature: int | float | None = None
+    top_p: int | float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    reasoning: Reasoning | None = None
+    output_schema: OutputSchema | None = None
+    stream: bool = False
+    include_usage: bool = False
+    user_id: str | None = None
+    service_tier: ServiceTier | None = None
+    cache: CacheMarker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamModel:
+    """What is known of the model that a request is rendered for.
+
+    `id` is the model as the upstream names it. `max_output_tokens` stands in where a format wants a limit and the caller gave none.
+    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, whether `reasoning_effort` and
+    `stream_options` are taken.
+    """
+
+    id: str
+    max_output_tokens: int | None = None
+    output_limit_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    takes_reasoning_effort: bool = True
+    takes_stream_options: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRequest:
+    """A request in the upstream's format.
+
+    `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`.
+    """
+
+    body: JsonObject
+    dropped: tuple[str, ...] = ()
+    enforced: tuple[str, ...] = field(default=())

@@ -1,0 +1,71 @@
+"""What a family of models takes, from `models.toml`. Says nothing about a single request."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from keyhouse.gateway.wire.conversation import Effort, Reasoning
+
+ThinkingForm = Literal["budget", "adaptive", "nova", "effort", "none"]
+
+MINIMUM_BUDGET_TOKENS = 1024
+"""Below this `budget_tokens` is refused: https://platform.claude.com/docs/en/build-with-claude/extended-thinking, 23 November 2026."""
+
+EFFORTS: tuple[Effort, ...] = ("minimal", "low", "medium", "high", "xhigh", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTraits:
+    """See `models.toml` for the members."""
+
+    thinking: ThinkingForm
+    can_be_off: bool
+    efforts: tuple[Effort, ...]
+    sampling: Literal["both", "one", "none"]
+    top_k: str
+    strict: bool
+
+
+_data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
+_families = [
+    (
+        re.compile(family["pattern"]),
+        ModelTraits(
+            **{name: value for name, value in family.items() if name not in ("pattern", "efforts")}, efforts=tuple(family["efforts"])
+        ),
+    )
+    for family in _data["family"]
+]
+_budgets: dict[Effort, int] = _data["budgets"]
+
+
+@lru_cache(maxsize=1024)
+def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
+    """The traits of a model's family; `unknown` where no family is known."""
+    return next((known for pattern, known in _families if pattern.search(model_id)), unknown)
+
+
+def nearest_effort(wanted: Effort, accepted: tuple[Effort, ...]) -> Effort:
+    """The accepted level that comes closest: the highest one that is not above, else the lowest. `accepted` is not empty."""
+    below = [level for level in accepted if EFFORTS.index(level) <= EFFORTS.index(wanted)]
+    return below[-1] if below else accepted[0]
+
+
+def effort(reasoning: Reasoning) -> Effort:
+    """The effort that was asked for, or the one that a budget amounts to; medium where neither was stated."""
+    if reasoning.effort is not None:
+        return reasoning.effort
+    if reasoning.budget_tokens is None:
+        return "medium"
+    at_most = [level for level in EFFORTS if _budgets[level] <= reasoning.budget_tokens]
+    return at_most[-1] if at_most else "minimal"
+
+
+def budget_tokens(reasoning: Reasoning, max_tokens: int) -> int | None:
+    """The budget that was asked for, or the one that an effort amounts to, below `max_tokens`; None where no room is left to think."""
+    wanted = reasoning.budget_tokens or _budgets[effort(reasoning)]
+    budget = min(wanted, max_tokens - 1)
+    return budget if budget >= MINIMUM_BUDGET_TOKENS else None

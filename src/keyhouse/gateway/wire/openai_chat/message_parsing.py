@@ -1,0 +1,146 @@
+"""Parses the messages of a chat completions request."""
+
+from typing import cast
+
+import msgspec
+
+from keyhouse.gateway.wire.conversation import (
+    AudioPart,
+    Base64Source,
+    CacheMarker,
+    DocumentPart,
+    FileSource,
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    Source,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    UrlSource,
+)
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking_block
+from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+
+def parse_message(message: Fields, losses: Losses) -> Message:
+    """One message. Raises Error as `parse_request` does."""
+    role = message.choice("role", _ROLES)
+    if role == "function":
+        raise unsupported(message.at("role"), "Results of the older function calls have no equivalent; use tools.")
+    if message.has("name"):
+        losses.drop("messages[].name", "Messages of the upstream's format have no name.")
+    if role == "tool":
+        return Message("user", (_tool_result(message),))
+    if role in ("system", "developer"):
+        return Message("system", _text_parts(message))
+    if role == "assistant":
+        return Message("assistant", _assistant_parts(message))
+    return Message(cast(Role, role), _user_parts(message, losses))
+
+
+def _tool_result(message: Fields) -> ToolResultPart:
+    return ToolResultPart(message.text("tool_call_id"), _text_parts(message), cache=parse_cache_control(message))
+
+
+def _text_parts(message: Fields) -> tuple[TextPart, ...]:
+    """Content that is a string or an array of text and refusal parts; empty for null."""
+    if not message.has("content"):
+        return ()
+    if isinstance(message.raw["content"], str):
+        return (TextPart(message.text("content"), cache=parse_cache_control(message)),)
+    return tuple(_text_part(part) for part in message.objects("content"))
+
+
+def _text_part(part: Fields) -> TextPart:
+    kind = part.choice("type", ("text", "refusal"))
+    return TextPart(part.text(kind), cache=_cache(part))
+
+
+def _assistant_parts(message: Fields) -> tuple[Part, ...]:
+    if message.has("audio"):
+        raise unsupported(message.at("audio"), "An earlier answer in sound has no equivalent.")
+    if message.has("function_call"):
+        raise unsupported(message.at("function_call"), "The older function calls have no equivalent; use tools.")
+    refusal = message.text_or_none("refusal")
+    return (
+        *(parse_thinking_block(block) for block in message.objects_or_none("thinking_blocks")),
+        *_text_parts(message),
+        *((TextPart(refusal),) if refusal else ()),
+        *(_tool_call(call) for call in message.objects_or_none("tool_calls")),
+    )
+
+
+def _tool_call(call: Fields) -> ToolCallPart:
+    if call.choice("type", ("function", "custom")) == "custom":
+        raise unsupported(call.at("type"), "Custom tools, whose input is free text, have no equivalent.")
+    function = call.object("function")
+    return ToolCallPart(call.text("id"), function.text("name"), _arguments(function))
+
+
+def _arguments(function: Fields) -> JsonObject:
+    """The arguments, which are JSON in a string here and an object elsewhere."""
+    text = function.text("arguments")
+    try:
+        arguments = msgspec.json.decode(text) if text.strip() else {}
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise function.wrong("arguments", "a JSON object in a string") from error
+    if not isinstance(arguments, dict):
+        raise function.wrong("arguments", "a JSON object in a string")
+    return arguments
+
+
+def _user_parts(message: Fields, losses: Losses) -> tuple[Part, ...]:
+    if not isinstance(message.raw.get("content"), list):
+        return (TextPart(message.text("content"), cache=parse_cache_control(message)),)
+    return tuple(_user_part(part, losses) for part in message.objects("content"))
+
+
+def _user_part(part: Fields, losses: Losses) -> Part:
+    kind = part.choice("type", ("text", "refusal", "image_url", "file", "input_audio"))
+    if kind == "image_url":
+        return _image(part, losses)
+    if kind == "file":
+        return _document(part)
+    if kind == "input_audio":
+        sound = part.object("input_audio")
+        return AudioPart(sound.text("data"), sound.text("format"))
+    return _text_part(part)
+
+
+def _image(part: Fields, losses: Losses) -> ImagePart:
+    image = part.object("image_url")
+    if image.has("detail") and image.text("detail") != "auto":
+        losses.drop("messages[].content[].image_url.detail", "Images of the upstream's format have no level of detail.")
+    url = image.text("url")
+    if is_data_url(url):
+        return ImagePart(parse_data_url(url, image.at("url")), _cache(part))
+    if not is_web_url(url):
+        raise image.wrong("url", "an http, https or data URL")
+    return ImagePart(UrlSource(url), _cache(part))
+
+
+def _document(part: Fields) -> DocumentPart:
+    file = part.object("file")
+    return DocumentPart(_document_source(file), title=file.text_or_none("filename"), cache=_cache(part))
+
+
+def _document_source(file: Fields) -> Source:
+    if not file.has("file_data"):
+        return FileSource(file.text("file_id"))
+    data = file.text("file_data")
+    # Bare base64 is what the reference says and a data URL what its examples send. Bare base64 names no type; PDF is the one that all take.
+    return parse_data_url(data, file.at("file_data")) if is_data_url(data) else Base64Source("application/pdf", data)
+
+
+def _cache(part: Fields) -> CacheMarker | None:
+    """A cache marker, in the common extension's form or in the form of Chat Completions."""
+    breakpoint_ = part.object_or_none("prompt_cache_breakpoint")
+    if breakpoint_ is not None:
+        return CacheMarker("1h" if breakpoint_.has("ttl") else None)
+    return parse_cache_control(part)

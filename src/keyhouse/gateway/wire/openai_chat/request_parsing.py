@@ -1,0 +1,140 @@
+"""Parses a chat completions request. Decides nothing about what another format can hold."""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, cast
+
+from keyhouse.gateway.wire.conversation import (
+    Effort,
+    OutputSchema,
+    Reasoning,
+    Request,
+    ServiceTier,
+    Tool,
+    ToolChoice,
+)
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
+from keyhouse.gateway.wire.model_traits import EFFORTS
+from keyhouse.gateway.wire.openai_chat.message_parsing import parse_message
+
+_TIERS: dict[str, ServiceTier] = {"default": "standard", "flex": "flex", "priority": "priority", "fast": "priority"}
+
+
+def parse_request(body: JsonObject, losses: Losses) -> Request:
+    """A decoded request, `{"model", "messages", ...}`, without what the table of parameters refuses or drops.
+
+    Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what no other format can hold.
+    """
+    fields = Fields(body)
+    tools, tool_choice = _tools_and_choice(fields)
+    stream_options = fields.object_or_none("stream_options")
+    return Request(
+        model=fields.text("model"),
+        messages=tuple(parse_message(message, losses) for message in fields.objects("messages")),
+        tools=tools,
+        tool_choice=tool_choice,
+        parallel_tool_calls=fields.boolean_or_none("parallel_tool_calls"),
+        max_tokens=_max_tokens(fields),
+        temperature=fields.number_or_none("temperature"),
+        top_p=fields.number_or_none("top_p"),
+        top_k=fields.integer_or_none("top_k"),
+        stop=_stop(fields),
+        reasoning=_reasoning(fields),
+        output_schema=_output_schema(fields),
+        stream=bool(fields.boolean_or_none("stream")),
+        include_usage=bool(stream_options and stream_options.boolean_or_none("include_usage")),
+        user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
+        service_tier=_service_tier(fields, losses),
+        cache=parse_cache_control(fields),
+    )
+
+
+def _max_tokens(fields: Fields) -> int | None:
+    limits = [limit for name in ("max_completion_tokens", "max_tokens") if (limit := fields.integer_or_none(name)) is not None]
+    return min(limits, default=None)
+
+
+def _stop(fields: Fields) -> tuple[str, ...]:
+    stop = fields.raw.get("stop")
+    return (stop,) if isinstance(stop, str) else fields.texts("stop")
+
+
+def _service_tier(fields: Fields, losses: Losses) -> ServiceTier | None:
+    given = fields.text_or_none("service_tier")
+    if given is not None and given not in _TIERS:
+        losses.drop("service_tier", "This tier has no equivalent.")
+    return _TIERS.get(given) if given is not None else None
+
+
+def _reasoning(fields: Fields) -> Reasoning | None:
+    effort = fields.choice("reasoning_effort", ("none", *EFFORTS)) if fields.has("reasoning_effort") else None
+    if fields.has("thinking"):
+        return parse_thinking(fields, None if effort in (None, "none") else cast(Effort, effort))
+    if effort is None:
+        return None
+    return Reasoning(mode="off") if effort == "none" else Reasoning(mode="on", effort=cast(Effort, effort))
+
+
+def _output_schema(fields: Fields) -> OutputSchema | None:
+    wanted = fields.object_or_none("response_format")
+    if wanted is None:
+        return None
+    kind = wanted.choice("type", ("text", "json_object", "json_schema"))
+    if kind == "json_object":
+        raise unsupported(
+            "response_format", "JSON without a schema can not be promised by this model; send type json_schema with a schema."
+        )
+    if kind == "text":
+        return None
+    schema = wanted.object("json_schema")
+    return OutputSchema(
+        schema=schema.object("schema").raw,
+        name=schema.text_or_none("name"),
+        description=schema.text_or_none("description"),
+        strict=schema.boolean_or_none("strict"),
+    )
+
+
+def _tools_and_choice(fields: Fields) -> tuple[tuple[Tool, ...], ToolChoice | None]:
+    tools = tuple(_tool(tool) for tool in fields.objects_or_none("tools"))
+    choice = fields.raw.get("tool_choice")
+    if choice is None:
+        return tools, None
+    if isinstance(choice, str):
+        mode = fields.choice("tool_choice", ("auto", "none", "required"))
+        return tools, ToolChoice(cast(Literal["auto", "none", "required"], mode))
+    wanted = fields.object("tool_choice")
+    if wanted.choice("type", ("function", "custom", "allowed_tools")) == "allowed_tools":
+        return _allowed(tools, wanted.object("allowed_tools"))
+    return tools, ToolChoice("named", _function_name(wanted))
+
+
+def _allowed(tools: Iterable[Tool], allowed: Fields) -> tuple[tuple[Tool, ...], ToolChoice]:
+    """The tools that may be called, and whether one must be. The others would only be seen, so they are left out."""
+    names = set(_function_names(allowed.objects("tools")))
+    mode = cast(Literal["auto", "required"], allowed.choice("mode", ("auto", "required")))
+    return tuple(tool for tool in tools if tool.name in names), ToolChoice(mode)
+
+
+def _function_names(tools: Iterator[Fields]) -> Iterator[str]:
+    return (_function_name(tool) for tool in tools)
+
+
+def _function_name(tool: Fields) -> str:
+    if tool.choice("type", ("function", "custom")) == "custom":
+        raise unsupported(tool.at("type"), "Custom tools, whose input is free text, have no equivalent.")
+    return tool.object("function").text("name")
+
+
+def _tool(tool: Fields) -> Tool:
+    name = _function_name(tool)
+    function = tool.object("function")
+    schema = function.object_or_none("parameters")
+    return Tool(
+        name=name,
+        description=function.text_or_none("description"),
+        schema=None if schema is None else schema.raw,
+        strict=function.boolean_or_none("strict"),
+        cache=parse_cache_control(tool),
+    )

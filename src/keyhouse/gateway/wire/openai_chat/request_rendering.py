@@ -1,0 +1,76 @@
+"""Renders a chat completions request. Sends nothing."""
+
+from keyhouse.gateway.wire.conversation import (
+    OutputSchema,
+    Reasoning,
+    RenderedRequest,
+    Request,
+    Tool,
+    ToolChoice,
+    UpstreamModel,
+)
+from keyhouse.gateway.wire.fields import JsonObject, without_nones
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import effort
+from keyhouse.gateway.wire.openai_chat.message_rendering import render_messages
+
+
+def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
+    """The body of `POST /chat/completions`. Raises Error (`unsupported_parameter`) for what the format can not hold."""
+    if request.cache is not None:
+        losses.drop("cache_control", "Chat Completions has no such marker.")
+    if request.top_k is not None:
+        losses.drop("top_k", "Chat Completions has nothing like it.")
+    streams = True if request.stream else None
+    body = without_nones(
+        {
+            "model": model.id,
+            "messages": render_messages(request.messages, losses),
+            model.output_limit_name: request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "stop": list(request.stop) or None,
+            "tools": [_tool(tool, losses) for tool in request.tools] or None,
+            "tool_choice": _tool_choice(request.tool_choice) if request.tools else None,
+            "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
+            "response_format": _response_format(request.output_schema),
+            "reasoning_effort": _reasoning_effort(request.reasoning, model, losses),
+            "user": request.user_id,
+            "stream": streams,
+            "stream_options": {"include_usage": True} if streams and request.include_usage and model.takes_stream_options else None,
+        }
+    )
+    return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _tool(tool: Tool, losses: Losses) -> JsonObject:
+    if tool.cache is not None:
+        losses.drop("cache_control", "Chat Completions has no such marker.")
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema, "strict": tool.strict}
+    return {"type": "function", "function": without_nones(function)}
+
+
+def _tool_choice(choice: ToolChoice | None) -> str | JsonObject | None:
+    if choice is None:
+        return None
+    return {"type": "function", "function": {"name": choice.name}} if choice.mode == "named" else choice.mode
+
+
+def _response_format(wanted: OutputSchema | None) -> JsonObject | None:
+    if wanted is None:
+        return None
+    schema = {"name": wanted.name or "answer", "description": wanted.description, "schema": wanted.schema, "strict": wanted.strict}
+    return {"type": "json_schema", "json_schema": without_nones(schema)}
+
+
+def _reasoning_effort(wanted: Reasoning | None, model: UpstreamModel, losses: Losses) -> str | None:
+    """The effort. Switching off is dropped: most models know no `none`, and those that do not reason need none."""
+    if wanted is None:
+        return None
+    if wanted.mode == "off":
+        losses.drop(wanted.parameter, "Few models of this format can be told not to reason.")
+        return None
+    if not model.takes_reasoning_effort:
+        losses.drop(wanted.parameter, "The model takes no reasoning_effort.")
+        return None
+    return effort(wanted)

@@ -1,0 +1,53 @@
+"""Brings messages into the turns that the Messages API and Converse want. Renders no format."""
+
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolCallPart, ToolResultPart
+
+_REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The system texts, in their order, and turns of user and assistant that alternate and are not empty."""
+
+    system: tuple[TextPart, ...]
+    messages: tuple[Message, ...]
+
+
+def turns(messages: Iterable[Message]) -> Turns:
+    """System texts to the front, neighbours of one role joined, empty texts left out, tool results before the rest of their turn.
+
+    Both APIs refuse empty text blocks, and want the results of tool calls first in the message after the calls:
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026.
+    """
+    system: list[TextPart] = []
+    joined: list[tuple[str, list[Part]]] = []
+    for message in messages:
+        parts = [part for part in message.parts if not (isinstance(part, TextPart) and part.text == "")]
+        if message.role == "system":
+            system += [part for part in parts if isinstance(part, TextPart)]
+        elif joined and joined[-1][0] == message.role:
+            joined[-1][1].extend(parts)
+        elif parts:
+            joined.append((message.role, parts))
+    return Turns(tuple(system), tuple(Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined))
+
+
+def _ordered(parts: list[Part]) -> tuple[Part, ...]:
+    return tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResultPart)))
+
+
+def accepted_tool_id(tool_call_id: str) -> str:
+    """An id that both APIs take (`[a-zA-Z0-9_-]`, 64 at most): the given one where it is, else one derived from it, always the same."""
+    if tool_call_id and len(tool_call_id) <= 64 and not _REFUSED_IN_IDS.search(tool_call_id):
+        return tool_call_id
+    return f"{_REFUSED_IN_IDS.sub('_', tool_call_id)[:55]}_{zlib.crc32(tool_call_id.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def uses_tools(messages: Iterable[Message]) -> bool:
+    """Whether the conversation holds calls of tools or their results."""
+    return any(isinstance(part, ToolCallPart | ToolResultPart) for message in messages for part in message.parts)

@@ -1,0 +1,129 @@
+"""Who a token is. Remembered in memory, and forgotten as soon as a notice names its project or organization."""
+
+import hmac
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Actor, ApiKey, Caller, Permission, Place, ScopeType, permissions_at
+from keyhouse.services.kept import Kept
+from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.identifiers import lookup_of, token_hash
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.projects import get_project_head
+from keyhouse.storage.statements import Transaction
+from keyhouse.storage.tenancy import find_api_key, find_project_by_key
+
+_REMEMBERED = 10_000
+
+
+class Identity:
+    """Finds the caller behind a token, for a project or for an organization."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._callers: Kept[tuple[bytes, str], Caller] = Kept(_REMEMBERED)
+
+    async def caller_of_project(self, token: str, project_id: str | None) -> Caller:
+        """The caller on one project: a project key on its own, an API key on the named one or on the only one it is bound to.
+
+        Raises Error `invalid_credentials` for anything unknown, expired, revoked, archived or of another organization.
+        """
+        digest = token_hash(token)
+        key = (digest, project_id or "")
+        caller = self._callers.get(key)
+        if caller is None:
+            caller = await self._storage.database.read(lambda tx: _find_on_project(tx, token, digest, project_id))
+            self._callers.put(key, caller)
+        _require_unexpired(caller)
+        return caller
+
+    async def caller_of_organization(self, token: str) -> Caller:
+        """The caller on its organization. Raises Error `wrong_key_kind` for a project key, `invalid_credentials` for what is unknown."""
+        digest = token_hash(token)
+        if lookup_of(token) is None:
+            await self._storage.database.read(lambda tx: _find_project(tx, digest))
+            raise Error(Code.WRONG_KEY_KIND, "This endpoint needs an organization API key. The key sent is a project API key.")
+        caller = await self._storage.database.read(lambda tx: _organization_caller(_find_live_key(tx, token, digest)))
+        _require_unexpired(caller)
+        return caller
+
+    def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
+        """Drop what the notices name. Changes to providers (they have a revision) change no caller."""
+        if notices is None:
+            self._callers.clear()
+            return
+        concerned = [notice for notice in notices if notice.revision == 0]
+        if concerned:
+            organizations = {notice.organization_id for notice in concerned}
+            self._callers.drop_where(lambda caller: caller.organization_id in organizations)
+
+
+def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str | None) -> Caller:
+    if lookup_of(token) is None:
+        return _find_project(tx, digest)
+    api_key = _find_live_key(tx, token, digest)
+    wanted = project_id or _only_project(api_key)
+    if wanted is None:
+        raise _invalid()
+    project = get_project_head(tx, wanted)
+    if project.organization_id != api_key.organization_id:
+        raise _invalid()
+    place = Place(project.organization_id, project.team_id, project.id)
+    return Caller(
+        actor=Actor(api_key.id, api_key.name),
+        organization_id=api_key.organization_id,
+        project_id=project.id,
+        permissions=permissions_at(place, api_key.bindings, api_key.permissions),
+        bindings=api_key.bindings,
+        restricted_to=api_key.permissions,
+        expires_at=api_key.expires_at,
+    )
+
+
+def _find_project(tx: Transaction, digest: bytes) -> Caller:
+    project = find_project_by_key(tx, digest)
+    if project is None or not hmac.compare_digest(project.key_hash, digest):
+        raise _invalid()
+    return Caller(
+        actor=Actor(project.id, f"project key of {project.name}"),
+        organization_id=project.organization_id,
+        project_id=project.id,
+        permissions=frozenset(Permission),
+        is_project_key=True,
+    )
+
+
+def _find_live_key(tx: Transaction, token: str, digest: bytes) -> ApiKey:
+    found = find_api_key(tx, lookup_of(token) or "")
+    if found is None:
+        raise _invalid()
+    api_key, stored_hash = found
+    if not hmac.compare_digest(stored_hash, digest) or not api_key.is_live(datetime.now(UTC)):
+        raise _invalid()
+    return api_key
+
+
+def _organization_caller(api_key: ApiKey) -> Caller:
+    return Caller(
+        actor=Actor(api_key.id, api_key.name),
+        organization_id=api_key.organization_id,
+        permissions=permissions_at(Place(api_key.organization_id), api_key.bindings, api_key.permissions),
+        bindings=api_key.bindings,
+        restricted_to=api_key.permissions,
+        expires_at=api_key.expires_at,
+    )
+
+
+def _only_project(api_key: ApiKey) -> str | None:
+    projects = {bound.scope_id for bound in api_key.bindings if bound.scope_type is ScopeType.PROJECT}
+    return projects.pop() if len(projects) == 1 else None
+
+
+def _require_unexpired(caller: Caller) -> None:
+    if caller.expires_at is not None and datetime.now(UTC) >= caller.expires_at:
+        raise _invalid()
+
+
+def _invalid() -> Error:
+    return Error(Code.INVALID_CREDENTIALS, "Invalid credentials")

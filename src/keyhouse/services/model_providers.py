@@ -1,0 +1,267 @@
+"""The use cases of model providers: list, get, upsert, delete, history, roll back. One transaction a write, one snapshot a read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from keyhouse.catalog.catalog import Catalog
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.history import Action, FieldChange, HistoryEntry, changed_fields
+from keyhouse.domain.model import default_model_reference
+from keyhouse.domain.model_provider import ABSENT, ModelProvider, ModelProviderUpdate
+from keyhouse.domain.precondition import Precondition, entry_tag, list_tag
+from keyhouse.domain.provider_spec import ProviderSpec
+from keyhouse.domain.tenancy import Actor, Caller
+from keyhouse.services.kept import Kept
+from keyhouse.storage.database import ChangeNotice, ConstraintBroken
+from keyhouse.storage.history import fields_changed_since, last_version, list_history, put_audit, put_history, state_at
+from keyhouse.storage.identifiers import new_id
+from keyhouse.storage.model_providers import StoredProvider, delete_stored, list_stored, put_stored, write_row
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.projects import ProjectHead, advance_project, get_project_head, lock_project
+from keyhouse.storage.statements import Transaction
+
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a caller sees, encoded, and the tag that names its state."""
+
+    body: bytes
+    tag: str
+    revision: int
+
+
+Encode = Callable[[Mapping[str, ModelProvider]], bytes]
+"""From stored providers by id to what a caller sees of all of them. The edge owns the format."""
+EncodeOne = Callable[[ModelProvider], bytes]
+
+
+class ModelProviders:
+    """See the module. Every method takes a caller whose rights were checked."""
+
+    def __init__(self, storage: Storage, catalog: Catalog, encode: Encode, encode_one: EncodeOne, *, keep_secrets: bool) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._encode = encode
+        self._encode_one = encode_one
+        self._keep_secrets = keep_secrets
+        self._kept: Kept[str, Shown] = Kept(_REMEMBERED)
+        self._noticed: Kept[str, int] = Kept(_REMEMBERED)
+
+    async def list(self, project_id: str) -> Shown:
+        """All providers of a project. Answered from memory while no notice named the project."""
+        kept = self._kept.get(project_id)
+        if kept is None:
+            kept = self._keep(project_id, await self._storage.database.read(lambda tx: self._shown(tx, project_id)))
+        return kept
+
+    async def get(self, project_id: str, provider: str) -> Shown:
+        """One provider. Raises Error `not_found`."""
+        self.spec(provider, Code.NOT_FOUND)
+        stored = await self._storage.database.read(lambda tx: list_stored(tx, self._storage.box, project_id))
+        found = stored[provider].provider if provider in stored else ModelProvider(provider)
+        return Shown(self._encode_one(found), entry_tag(provider, found.revision, self._catalog.digest), found.revision)
+
+    async def upsert(self, caller: Caller, provider: str, update: ModelProviderUpdate, precondition: Precondition | None) -> Shown:
+        """Create or update a provider by the PUT rule; the whole list after it.
+
+        Raises Error `invalid_provider`, `precondition_failed` or what `ModelProvider.updated` raises; then nothing was written.
+        """
+        spec = self.spec(provider, Code.INVALID_PROVIDER)
+
+        def work(change: "_Change") -> None:
+            before = change.before.provider
+            after = before.updated(update, spec, keep_secrets_on_endpoint_change=self._keep_secrets)
+            fields = changed_fields(before, after, spec.is_public, self._storage.fingerprint)
+            default_model = change.project.default_model
+            if update.default_model is not ABSENT:
+                default_model = default_model_reference(provider, update.default_model)
+                fields += _default_model_change(change.project.default_model, default_model)
+            if fields:
+                change.write(after, fields, "updated" if before.is_stored else "created", default_model)
+
+        return await self._change(caller, spec, precondition, work)
+
+    async def delete(self, caller: Caller, provider: str, precondition: Precondition | None) -> Shown:
+        """Delete a provider and destroy its secrets, those in its history as well. Raises Error `not_found`, `precondition_failed`."""
+        spec = self.spec(provider, Code.NOT_FOUND)
+
+        def work(change: "_Change") -> None:
+            if not change.before.provider.is_stored:
+                raise Error(Code.NOT_FOUND, f"Nothing is stored for {provider} in this project.")
+            change.delete(changed_fields(change.before.provider, ModelProvider(provider), spec.is_public, self._storage.fingerprint))
+
+        return await self._change(caller, spec, precondition, work)
+
+    async def roll_back(self, caller: Caller, provider: str, version: int, precondition: Precondition | None) -> Shown:
+        """Bring back the state after change `version`, secrets included, as a new version.
+
+        Secrets return with the address they were stored with, so that none of them changes its destination.
+        Raises Error `version_not_found`, `secrets_destroyed`, `conflict` for the number of a deletion, `precondition_failed`.
+        """
+        spec = self.spec(provider, Code.NOT_FOUND)
+
+        def work(change: "_Change") -> None:
+            state = change.state_of(version)
+            before = change.before.provider
+            after = replace(state.provider, id=before.id, version=before.version, revision=before.revision)
+            fields = changed_fields(before, after, spec.is_public, self._storage.fingerprint)
+            if fields:
+                change.restore(replace(state, provider=after), fields)
+
+        return await self._change(caller, spec, precondition, work)
+
+    async def history(self, project_id: str, provider: str, *, page: int, limit: int) -> tuple[Sequence[HistoryEntry], int]:
+        """A page of a provider's changes, newest first, and how many there are. Raises Error `not_found`."""
+        self.spec(provider, Code.NOT_FOUND)
+        return await self._storage.database.read(lambda tx: list_history(tx, project_id, provider, limit=limit, offset=(page - 1) * limit))
+
+    def spec(self, provider: str, code: Code) -> ProviderSpec:
+        """What is known of a provider. Raises Error with `code` for one that does not exist."""
+        spec = self._catalog.provider(provider)
+        if spec is None:
+            message = "Invalid provider" if code is Code.INVALID_PROVIDER else "There is no such model provider."
+            raise Error(code, message)
+        return spec
+
+    def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
+        """Drop what the notices name, unless what is kept is as new as they are."""
+        if notices is None:
+            self._kept.clear()
+            return
+        for notice in notices:
+            if notice.project_id is not None and notice.revision:
+                self._noticed.put(notice.project_id, max(notice.revision, self._noticed.get(notice.project_id) or 0))
+                kept = self._kept.get(notice.project_id)
+                if kept is not None and kept.revision < notice.revision:
+                    self._kept.drop(notice.project_id)
+
+    def _shown(self, tx: Transaction, project_id: str) -> Shown:
+        project = get_project_head(tx, project_id)
+        stored = list_stored(tx, self._storage.box, project_id)
+        return self._encoded({provider: row.provider for provider, row in stored.items()}, project.revision)
+
+    def _encoded(self, stored: Mapping[str, ModelProvider], revision: int) -> Shown:
+        return Shown(self._encode(stored), list_tag(revision, self._catalog.digest), revision)
+
+    def _keep(self, project_id: str, shown: Shown) -> Shown:
+        """Keep what was read, unless a newer revision was noticed while it was on its way here."""
+        if shown.revision >= (self._noticed.get(project_id) or 0):
+            self._kept.put(project_id, shown)
+        return shown
+
+    async def _change(
+        self, caller: Caller, spec: ProviderSpec, precondition: Precondition | None, work: "Callable[[_Change], None]"
+    ) -> Shown:
+        project_id = caller.project_id or ""
+
+        def transaction(tx: Transaction) -> Shown:
+            change = _Change(tx, self._storage, lock_project(tx, project_id), spec.id, caller.actor)
+            if precondition is not None:
+                change.require(precondition)
+            work(change)
+            return self._encoded(change.providers(), change.revision)
+
+        try:
+            shown = await self._storage.database.write(transaction)
+        except ConstraintBroken:
+            # The key that sealed was retired by another process just now: take up the ring as it is, and write again.
+            self._storage.box.ring = self._storage.keys.load()
+            shown = await self._storage.database.write(transaction)
+        return self._keep(project_id, shown)
+
+
+class _Change:
+    """One write to one provider, under the lock of its project: row, history, audit record and notice together."""
+
+    def __init__(self, tx: Transaction, storage: Storage, project: ProjectHead, provider: str, actor: Actor) -> None:
+        self._tx, self._storage, self._actor = tx, storage, actor
+        self.project = project
+        self.revision = project.revision
+        self._provider = provider
+        self._stored = list_stored(tx, storage.box, project.id)
+        self.before = self._stored.get(provider) or StoredProvider(ModelProvider(provider))
+
+    def require(self, precondition: Precondition) -> None:
+        """Raise Error `precondition_failed`, naming the fields that changed since, unless it holds."""
+        if precondition.holds(self._provider, self.before.provider.revision, self.project.revision):
+            return
+        state = precondition.newest_state(self._provider)
+        fields = [] if state is None else fields_changed_since(self._tx, self.project.id, state.revision, state.provider)
+        raise Error(
+            Code.PRECONDITION_FAILED,
+            "The provider does not exist."
+            if precondition.must_exist
+            else "This was changed since you read it. Read it again, then send your change with the new ETag.",
+            fields=fields,
+        )
+
+    def write(self, after: ModelProvider, fields: tuple[FieldChange, ...], action: Action, default_model: str | None) -> None:
+        """Write the provider and tell what changed."""
+        after = self._numbered(after, default_model)
+        written = put_stored(self._tx, self._storage.box, self.project.id, self.before, after)
+        self._tell(written, fields, action)
+
+    def restore(self, state: StoredProvider, fields: tuple[FieldChange, ...]) -> None:
+        """Write a state of the past: it shares its sealed values with the history."""
+        after = self._numbered(state.provider, self.project.default_model)
+        written = replace(state, provider=after)
+        write_row(self._tx, self.project.id, written, is_new=not self.before.provider.is_stored)
+        self._tell(written, fields, "rolled_back")
+
+    def delete(self, fields: tuple[FieldChange, ...]) -> None:
+        """Delete the provider; its history stays, without secrets."""
+        gone = self._numbered(ModelProvider(self._provider), self.project.default_model)
+        delete_stored(self._tx, self.before)
+        self._tell(StoredProvider(gone), fields, "deleted")
+        del self._stored[self._provider]
+
+    def state_of(self, version: int) -> StoredProvider:
+        """The state after a change, if it can be brought back."""
+        found = state_at(self._tx, self._storage.box, self.project.id, self._provider, version)
+        if found is None:
+            raise Error(Code.VERSION_NOT_FOUND, f"There is no version {version} of {self._provider}. See its history for those there are.")
+        row_id, action, state = found
+        if action == "deleted":
+            raise Error(Code.CONFLICT, f"Version {version} is a deletion: there is nothing to bring back. Use DELETE to delete.")
+        sealed = state.credentials_id is not None or state.headers_id is not None
+        if row_id != self.before.provider.id and sealed:
+            raise Error(
+                Code.SECRETS_DESTROYED,
+                f"The secrets of version {version} were destroyed when {self._provider} was deleted. Store them again instead.",
+            )
+        return state
+
+    def providers(self) -> dict[str, ModelProvider]:
+        """All stored providers of the project as they are after this change."""
+        return {provider: stored.provider for provider, stored in self._stored.items()}
+
+    def _numbered(self, after: ModelProvider, default_model: str | None) -> ModelProvider:
+        self.revision = advance_project(self._tx, self.project, default_model)
+        version = self.before.provider.version or last_version(self._tx, self.project.id, self._provider)
+        row_id = self.before.provider.id or new_id("provider")
+        return replace(after, id=row_id, version=version + 1, revision=self.revision)
+
+    def _tell(self, written: StoredProvider, fields: tuple[FieldChange, ...], action: Action) -> None:
+        provider = written.provider
+        entry = HistoryEntry(provider.version, self.revision, datetime.now(UTC), self._actor, action, fields)
+        put_history(self._tx, self.project.id, provider.id, written, entry)
+        put_audit(
+            self._tx,
+            self._actor,
+            f"model_provider.{action}",
+            f"{self.project.id}/{self._provider}",
+            organization_id=self.project.organization_id,
+            project_id=self.project.id,
+        )
+        self._stored[self._provider] = written
+
+
+def _default_model_change(before: str | None, after: str | None) -> tuple[FieldChange, ...]:
+    if before == after:
+        return ()
+    if before is None:
+        return (FieldChange("defaultModel", "set"),)
+    return (FieldChange("defaultModel", "cleared" if after is None else "changed"),)

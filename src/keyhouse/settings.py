@@ -1,0 +1,97 @@
+"""The settings: every KEYHOUSE_* variable, each secret also as KEYHOUSE_*_FILE. The only reader of the environment."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from keyhouse.domain.errors import Code, Error
+
+PREFIX = "KEYHOUSE_"
+_SECRETS = ("keys", "admin_key", "database_url")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A command's option comes before the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(5560, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(Path("keyhouse-data"), description="Folder of the key file and of the SQLite database.")
+    database_url: SecretStr | None = Field(
+        None,
+        description="Where the database is: `sqlite:///path` or `postgresql://user:password@host/name`. Default: SQLite in the data folder.",
+    )
+    keys: SecretStr | None = Field(None, description="The key ring itself, `id=base64` separated by commas, instead of the key file.")
+    key_file: Path | None = Field(None, description="The key ring's file. Default: `keyring` in the data folder.")
+    admin_key: SecretStr | None = Field(None, description="The instance key. Set, it switches on /api/organizations.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
+    log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Which log lines are written.")
+    accept_unreadable: bool = Field(False, description="Start although some stored values cannot be opened.")
+    keep_secrets_on_endpoint_change: bool = Field(
+        False, description="Let stored credentials go along to a changed address. Whoever holds a project key could then read them."
+    )
+    models_file: Path | None = Field(None, description="A newer models.json than the one that comes with this release.")
+
+    @property
+    def url(self) -> str:
+        """The database's URL."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'keyhouse.db'}"
+
+    @property
+    def key_ring_file(self) -> Path:
+        """Where the key file is."""
+        return self.key_file or self.data_dir / "keyring"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options, then variables, then files that variables name. No .env file: what is in force should be seen."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """KEYHOUSE_ADMIN_KEY_FILE and its like."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if field_name not in _SECRETS or path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as problem:
+            name = f"{PREFIX}{field_name.upper()}_FILE"
+            raise Error(Code.CONFIGURATION, f"The file that {name} names cannot be read ({type(problem).__name__}): {path}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def read_settings(**options: object) -> Settings:
+    """The settings, options that are None left out. Raises Error `configuration`, naming each setting that is wrong, never a value."""
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as refused:
+        wrong = [f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}" for error in refused.errors(include_input=False)]
+        raise Error(Code.CONFIGURATION, "These settings are wrong. " + "; ".join(wrong)) from None
+
+
+def export_settings(settings: Settings) -> None:
+    """Put the settings into the environment, for worker processes that this one starts."""
+    for name, value in settings:
+        if value is not None:
+            os.environ[PREFIX + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)

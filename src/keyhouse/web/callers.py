@@ -1,0 +1,49 @@
+"""From a request's headers to what the caller presents. The first credential found decides; nothing is looked up here."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A token, and the project that the caller names beside it."""
+
+    token: str = field(repr=False)
+    project_id: str | None = None
+
+
+def header(headers: Headers, name: bytes) -> str | None:
+    """The first value of a header, given by its lower-case name."""
+    return next((value.decode("latin-1") for key, value in headers if key == name), None)
+
+
+def presented(headers: Headers) -> Presented | None:
+    """Basic, then Bearer, then X-Auth-Token; what is malformed or empty is passed over. None: no credential at all."""
+    scheme, _, rest = (header(headers, b"authorization") or "").strip().partition(" ")
+    rest = rest.strip()
+    if scheme.lower() == "basic" and (basic := _basic(rest)):
+        return basic
+    named = (header(headers, b"x-project-id") or "").strip() or None
+    if scheme.lower() == "bearer" and rest:
+        return Presented(rest, named)
+    token = (header(headers, b"x-auth-token") or "").strip()
+    return Presented(token, named) if token else None
+
+
+def bearer(headers: Headers) -> str | None:
+    """The Bearer token alone."""
+    scheme, _, rest = (header(headers, b"authorization") or "").strip().partition(" ")
+    return (rest.strip() or None) if scheme.lower() == "bearer" else None
+
+
+def _basic(encoded: str) -> Presented | None:
+    try:
+        decoded = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    project_id, _, token = decoded.partition(":")
+    return Presented(token.strip(), project_id.strip()) if project_id.strip() and token.strip() else None

@@ -1,0 +1,66 @@
+"""The gate of the control plane: who may come in for what. Every request first catches up with what other processes changed."""
+
+import hmac
+from enum import Enum
+from typing import Any
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Actor, Caller, Permission
+from keyhouse.services.identity import Identity
+from keyhouse.storage.database import Database
+from keyhouse.web import callers
+
+_HOW = "Authentication required. Use Authorization: Basic base64(projectId:token), Authorization: Bearer <token>, or X-Auth-Token header."
+OPERATOR = "keyhouse.caller"
+"""A scope's key under which the command line, which holds the data directory anyway, brings a caller. No network can set it."""
+
+
+class Access(Enum):
+    """What a route asks a caller to be."""
+
+    PUBLIC = "public"
+    PROJECT = "project"
+    ORGANIZATION = "organization"
+    INSTANCE = "instance"
+
+
+class Gate:
+    """Admits callers, or raises Error with the code that says why not."""
+
+    def __init__(self, identity: Identity, database: Database, admin_key: str | None) -> None:
+        self._identity = identity
+        self._database = database
+        self._admin_key = admin_key
+
+    def __repr__(self) -> str:
+        return "Gate(***)"
+
+    async def admit(self, access: Access, permission: Permission | None, scope: Any) -> Caller:
+        """The caller of a request, if it may do this."""
+        await self._database.catch_up()
+        operator: Caller | None = scope.get(OPERATOR)
+        if operator is not None:
+            return operator
+        if access is Access.INSTANCE:
+            return self._instance_caller(callers.bearer(scope["headers"]))
+        if access is Access.PUBLIC:
+            return Caller(Actor("", "anybody"), "")
+        presented = callers.presented(scope["headers"])
+        if presented is None:
+            raise Error(Code.UNAUTHENTICATED, _HOW)
+        if access is Access.ORGANIZATION:
+            # Rights on organizations depend on what the route is about: its service asks for them.
+            return await self._identity.caller_of_organization(presented.token)
+        caller = await self._identity.caller_of_project(presented.token, presented.project_id)
+        if permission is not None and permission not in caller.permissions:
+            raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
+        return caller
+
+    def _instance_caller(self, token: str | None) -> Caller:
+        if self._admin_key is None:
+            raise Error(Code.NOT_FOUND, "Not Found")
+        if token is None:
+            raise Error(Code.MISSING_CREDENTIALS, "Send the instance key as Authorization: Bearer <key>.")
+        if not hmac.compare_digest(token.encode(), self._admin_key.encode()):
+            raise Error(Code.INVALID_CREDENTIALS, "Invalid credentials")
+        return Caller(Actor("instance", "instance key"), "")

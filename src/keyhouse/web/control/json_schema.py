@@ -1,0 +1,62 @@
+"""How pydantic's JSON schemas are written: without titles, null as one more type, and anything as `{}`, as the contract writes them."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+
+class ContractJsonSchema(GenerateJsonSchema):
+    """The dialect of the contract, OpenAPI 3.1."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never: names speak for themselves."""
+        return False
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """`type: [x, null]` where there is one type, else as usual."""
+        inner = self.generate_inner(schema["schema"])
+        if isinstance(inner.get("type"), str):
+            return {**inner, "type": [inner["type"], "null"]}
+        return super().nullable_schema(schema)
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Values of any kind are `{}`, not `true`."""
+        written = super().dict_schema(schema)
+        if written.get("additionalProperties") is True:
+            written["additionalProperties"] = {}
+        return written
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        """Alternatives, any of which may hold."""
+        written = super().tagged_union_schema(schema)
+        if "oneOf" in written:
+            written["anyOf"] = written.pop("oneOf")
+        return written
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """No title; the docstring stays Python's."""
+        written = super().model_schema(schema)
+        written.pop("title", None)
+        written.pop("description", None)
+        return written
+
+
+def inlined_schema(model: type[BaseModel], mode: Any = "validation") -> JsonSchemaValue:
+    """The schema of a model with every reference replaced by what it refers to."""
+    schema = model.model_json_schema(schema_generator=ContractJsonSchema, mode=mode, ref_template="{model}")
+    definitions = schema.pop("$defs", {})
+    inlined = _inlined(schema, definitions)
+    assert isinstance(inlined, dict)  # noqa: S101 - for the type checker
+    return inlined
+
+
+def _inlined(value: object, definitions: dict[str, JsonSchemaValue]) -> object:
+    if isinstance(value, list):
+        return [_inlined(item, definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _inlined(definitions[value["$ref"]], definitions)
+    return {key: _inlined(item, definitions) for key, item in value.items()}

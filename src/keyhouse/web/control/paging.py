@@ -1,0 +1,35 @@
+"""Pages of lists: `page` from 1, `limit` from 1 to 1000."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+from keyhouse.domain.errors import schema_failure
+
+_LARGEST_PAGE = 2**31 - 1
+_LARGEST_LIMIT = 1000
+
+
+class PageQuery(BaseModel):
+    """Which part of a list is asked for."""
+
+    page: int = Field(default=1, ge=1, le=_LARGEST_PAGE)
+    limit: int = Field(default=50, ge=1, le=_LARGEST_LIMIT)
+
+    @property
+    def offset(self) -> int:
+        """How many entries come before it."""
+        return (self.page - 1) * self.limit
+
+
+def page_of(query: Mapping[str, str]) -> PageQuery:
+    """The page a query asks for. Raises Error `validation_error` outside the limits."""
+    page = _whole_number(query, "page", 1, _LARGEST_PAGE)
+    return PageQuery(page=page, limit=_whole_number(query, "limit", 50, _LARGEST_LIMIT))
+
+
+def _whole_number(query: Mapping[str, str], name: str, default: int, largest: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and 1 <= int(text) <= largest):
+        raise schema_failure([(name, "number_range", f"must be a whole number from 1 to {largest}")])
+    return int(text)

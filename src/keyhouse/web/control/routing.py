@@ -1,0 +1,195 @@
+"""The control plane's routes as one table, and the one way a request goes: credentials, permission, body, schema, handler, in that order.
+
+Plain ASGI. A framework that reads the body before it knows the caller would answer in another order than the contract.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from keyhouse.domain.errors import Code, Error, schema_failure
+from keyhouse.domain.tenancy import Caller, Permission
+from keyhouse.web import callers
+from keyhouse.web.control.access import Access, Gate
+from keyhouse.web.control.schemas import UNION_TAGS
+from keyhouse.web.errors import STATUS, flat_envelope, internal_error
+from keyhouse.web.log import log_failure
+
+MAX_BODY_BYTES = 1024 * 1024
+_JSON_TYPE = re.compile(r"application/([a-z.-]+\+)?json(;.*)?", re.IGNORECASE)
+_JSON_HEADER = (b"content-type", b"application/json")
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers: encoded JSON, a status, further headers."""
+
+    body: bytes
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler is given. `body` is an instance of the route's model, or None where it has none."""
+
+    caller: Caller
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: RawHeaders
+    body: Any
+
+    def header(self, name: bytes) -> str | None:
+        """A header by its lower-case name."""
+        return callers.header(self.headers, name)
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the API document says of a route. `responses` are models by status; the failures of the route's kind are added."""
+
+    id: str
+    description: str
+    responses: Mapping[int, type[BaseModel] | None]
+    tag: str
+    query: type[BaseModel] | None = None
+    conditional: bool = False
+    """Whether it takes `If-Match` or `If-None-Match`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. `path` names its parts in braces, each matching one segment."""
+
+    method: str
+    path: str
+    handler: Handler
+    operation: Operation
+    access: Access = Access.PROJECT
+    permission: Permission | None = None
+    body: type[BaseModel] | None = None
+    problems: Callable[[Any], list[tuple[str, str, str]]] = field(default=lambda body: [])
+    """What the body's schema cannot say, asked after it held."""
+
+
+class Router:
+    """Finds the route of a request, in time that does not grow with the number of routes of other shapes."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._fixed = {(route.method, route.path): route for route in routes if "{" not in route.path}
+        self._patterns: dict[tuple[str, int], list[tuple[re.Pattern[str], Route]]] = {}
+        for route in routes:
+            if "{" in route.path:
+                pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path)))
+                self._patterns.setdefault((route.method, route.path.count("/")), []).append((pattern, route))
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """The route and the named parts of the path, decoded; `path` is as it came, still percent-encoded."""
+        route = self._fixed.get((method, path))
+        if route is not None:
+            return route, {}
+        for pattern, candidate in self._patterns.get((method, path.count("/")), ()):
+            if matched := pattern.fullmatch(path):
+                return candidate, {name: unquote(part) for name, part in matched.groupdict().items()}
+        return None
+
+
+class ControlPlane:
+    """The ASGI application of everything under /api/."""
+
+    def __init__(self, routes: Sequence[Route], gate: Gate) -> None:
+        self.router = Router(routes)
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            answer = await self._answer(scope, receive)
+        except Error as error:
+            if STATUS[error.code] >= 500:
+                log_failure(scope, error)
+            answer = _failure(error)
+        except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
+            log_failure(scope, cause)
+            answer = _failure(internal_error())
+        length = (b"content-length", str(len(answer.body)).encode())
+        head = [length, *answer.headers] if answer.status == 304 else [_JSON_HEADER, length, *answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if answer.status == 304 else answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        found = self.router.find(scope["method"], scope["raw_path"].decode("latin-1"))
+        if found is None:
+            return Answer(b'{"error":"Not Found"}', status=404)
+        route, path = found
+        headers: RawHeaders = scope["headers"]
+        caller = await self._gate.admit(route.access, route.permission, scope)
+        body = None if route.body is None else _validated(route, _decoded(headers, await read_body(headers, receive)))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        return await route.handler(Call(caller, path, query, headers, body))
+
+
+async def read_body(headers: RawHeaders, receive: Receive) -> bytes:
+    """The whole body. Raises Error `payload_too_large` as soon as it is known to be."""
+    declared = callers.header(headers, b"content-length") or ""
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def _decoded(headers: RawHeaders, body: bytes) -> object:
+    """The body's JSON; `{}` where the content type is not JSON. Raises Error `malformed_request`."""
+    if not _JSON_TYPE.fullmatch((callers.header(headers, b"content-type") or "").strip()):
+        return {}
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Error(
+            Code.MALFORMED_REQUEST, "The body is not JSON. Send a JSON object, as UTF-8, with numbers in range.", target="json"
+        ) from None
+
+
+def _validated(route: Route, decoded: object) -> BaseModel:
+    assert route.body is not None  # noqa: S101 - for the type checker
+    try:
+        body = route.body.model_validate(decoded)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False, include_context=False, include_input=False)
+        raise schema_failure([(_path(error["loc"]), error["type"], error["msg"]) for error in errors]) from None
+    if problems := route.problems(body):
+        raise schema_failure(problems)
+    return body
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    parts = [str(part) for position, part in enumerate(location) if not (position == 1 and part in UNION_TAGS)]
+    return ".".join(parts) or "(root)"
+
+
+def _failure(error: Error) -> Answer:
+    return Answer(flat_envelope(error), status=STATUS[error.code])
+
+
+def _too_large() -> Error:
+    return Error(Code.PAYLOAD_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")

@@ -1,0 +1,208 @@
+"""The JSON of the Model Providers API, in and out. Shapes and strictness only; what a PUT means is the domain's."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from keyhouse.catalog.catalog import Catalog
+from keyhouse.domain.credentials import MASK
+from keyhouse.domain.headers import ExtraHeader, header_problem
+from keyhouse.domain.model import CustomModel, Mode, MultimodalInput, SupportedParameter
+from keyhouse.domain.model_provider import ABSENT, Absent, ModelProvider, ModelProviderUpdate
+from keyhouse.domain.provider_spec import ProviderSpec
+
+_LARGEST_NUMBER = 2**53 - 1
+_DEEPEST = 32
+IDS, MODELS = "ids", "models"
+UNION_TAGS = frozenset({IDS, MODELS})
+"""Names of alternatives in a validation error's path; no fields of the body."""
+
+
+class Body(BaseModel):
+    """A request's body: strict types, unknown fields ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+def _within_limits(number: int | float | None) -> int | float | None:
+    if number is not None and not 0 < number <= _LARGEST_NUMBER:
+        raise PydanticCustomError("number_range", f"must be greater than 0 and at most {_LARGEST_NUMBER}")
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+MaxTokens = Annotated[
+    int | float | None, AfterValidator(_within_limits), WithJsonSchema({"type": ["number", "null"], "exclusiveMinimum": 0})
+]
+
+
+class CustomModelBody(Body):
+    """A model that a project declares."""
+
+    modelId: NonEmpty
+    displayName: NonEmpty
+    mode: Mode
+    maxTokens: MaxTokens | MISSING = MISSING
+    supportedParameters: list[SupportedParameter] | MISSING = MISSING
+    multimodalInputs: list[MultimodalInput] | MISSING = MISSING
+
+
+class ExtraHeaderBody(Body):
+    """A header's name and its value or mask."""
+
+    key: str
+    value: str
+
+
+def _models_or_ids(value: object) -> str:
+    return MODELS if isinstance(value, list) and any(isinstance(item, dict) for item in value) else IDS
+
+
+ModelList = Annotated[
+    Annotated[list[CustomModelBody], Tag(MODELS)] | Annotated[list[str], Tag(IDS)],
+    Discriminator(_models_or_ids),
+]
+
+
+class ModelProviderBody(Body):
+    """The body of a PUT. Every field but `enabled` may be absent; none may be null."""
+
+    enabled: bool
+    customKeys: dict[str, Any] | MISSING = MISSING
+    customModels: ModelList | MISSING = MISSING
+    customEmbeddingsModels: ModelList | MISSING = MISSING
+    extraHeaders: list[ExtraHeaderBody] | MISSING = MISSING
+    defaultModel: str | MISSING = MISSING
+
+
+FieldProblem = tuple[str, str, str]
+"""A path such as `customModels.0.modelId`, the failure's type, a sentence."""
+
+
+def problems(body: ModelProviderBody) -> list[FieldProblem]:
+    """What the schema cannot say: empty and repeated ids, illegal headers, control characters in the default model."""
+    found: list[FieldProblem] = []
+    for name in ("customModels", "customEmbeddingsModels"):
+        found += _id_problems(name, getattr(body, name))
+    if body.extraHeaders is not MISSING:
+        for position, header in enumerate(body.extraHeaders):
+            value = "" if header.value == MASK else header.value
+            if problem := header_problem(header.key, value):
+                found.append((f"extraHeaders.{position}.{problem[0]}", "invalid_header", problem[1]))
+    if body.defaultModel is not MISSING and not body.defaultModel.isprintable():
+        found.append(("defaultModel", "invalid_string", "must not hold control characters"))
+    if body.customKeys is not MISSING:
+        for name, value in body.customKeys.items():
+            if _is_deeper(value, _DEEPEST):
+                found.append((f"customKeys.{name}", "too_deep", f"must not be nested deeper than {_DEEPEST}"))
+    return found
+
+
+def _id_problems(name: str, models: object) -> list[FieldProblem]:
+    if not isinstance(models, list):
+        return []
+    found: list[FieldProblem] = []
+    seen: set[str] = set()
+    for position, model in enumerate(models):
+        model_id = model if isinstance(model, str) else model.modelId
+        path = f"{name}.{position}" if isinstance(model, str) else f"{name}.{position}.modelId"
+        if not model_id:
+            found.append((path, "too_small", "must not be empty"))
+        elif model_id in seen:
+            found.append((path, "duplicate", "is in the list twice"))
+        seen.add(model_id)
+    return found
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
+
+
+def to_update(body: ModelProviderBody) -> ModelProviderUpdate:
+    """What the body says, in the domain's words."""
+    return ModelProviderUpdate(
+        enabled=body.enabled,
+        custom_keys=ABSENT if body.customKeys is MISSING else body.customKeys,
+        custom_models=_to_models(body.customModels, "chat"),
+        custom_embeddings_models=_to_models(body.customEmbeddingsModels, "embedding"),
+        extra_headers=(
+            ABSENT if body.extraHeaders is MISSING else tuple(ExtraHeader(header.key, header.value) for header in body.extraHeaders)
+        ),
+        default_model=ABSENT if body.defaultModel is MISSING else body.defaultModel,
+    )
+
+
+def _to_models(given: Any, mode: Mode) -> tuple[CustomModel, ...] | Absent:
+    if given is MISSING:
+        return ABSENT
+    return tuple(CustomModel(model, model, mode) if isinstance(model, str) else _to_model(model) for model in given)
+
+
+def _to_model(body: CustomModelBody) -> CustomModel:
+    return CustomModel(
+        body.modelId,
+        body.displayName,
+        body.mode,
+        max_tokens=None if body.maxTokens is MISSING else body.maxTokens,
+        supported_parameters=None if body.supportedParameters is MISSING else tuple(body.supportedParameters),
+        multimodal_inputs=None if body.multimodalInputs is MISSING else tuple(body.multimodalInputs),
+    )
+
+
+def _model_json(model: CustomModel) -> dict[str, object]:
+    declared: dict[str, object] = {"modelId": model.model_id, "displayName": model.display_name, "mode": model.mode}
+    if model.max_tokens is not None:
+        declared["maxTokens"] = model.max_tokens
+    if model.supported_parameters is not None:
+        declared["supportedParameters"] = model.supported_parameters
+    if model.multimodal_inputs is not None:
+        declared["multimodalInputs"] = model.multimodal_inputs
+    return declared
+
+
+class EntryEncoder:
+    """Encodes providers as callers see them: masked. What a provider is that nobody stored is encoded once, ahead."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._defaults = {spec.id: msgspec.json.encode(self._entry(spec, ModelProvider(spec.id))) for spec in catalog.providers.values()}
+        self._names = {provider: msgspec.json.encode(provider) + b":" for provider in self._defaults}
+
+    def encode(self, stored: Mapping[str, ModelProvider]) -> bytes:
+        """The map of every provider of the registry, in its order."""
+        entries = (
+            self._names[provider] + (self.encode_one(stored[provider]) if provider in stored else default)
+            for provider, default in self._defaults.items()
+        )
+        return b"{" + b",".join(entries) + b"}"
+
+    def encode_one(self, provider: ModelProvider) -> bytes:
+        """One entry. A row that says no more than the default is shown as the default."""
+        if provider.says_nothing:
+            return self._defaults[provider.provider]
+        return msgspec.json.encode(self._entry(self._catalog.providers[provider.provider], provider))
+
+    def _entry(self, spec: ProviderSpec, provider: ModelProvider) -> dict[str, object]:
+        entry: dict[str, object] = {"id": provider.id} if provider.is_stored else {}
+        entry |= {
+            "provider": spec.id,
+            "enabled": provider.enabled,
+            "disabledByDefault": True,
+            "customKeys": provider.credentials.masked(spec) or None,
+            "deploymentMapping": None,
+            "models": self._catalog.models(spec.id, "chat"),
+            "embeddingsModels": self._catalog.models(spec.id, "embedding"),
+        }
+        if provider.is_stored:
+            entry["customModels"] = [_model_json(model) for model in provider.custom_models] or None
+            entry["customEmbeddingsModels"] = [_model_json(model) for model in provider.custom_embeddings_models] or None
+        entry["extraHeaders"] = [{"key": header.name, "value": MASK} for header in provider.extra_headers]
+        return entry
