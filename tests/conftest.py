@@ -1,0 +1,245 @@
+"""What tests share: both databases, and a house that really listens on loopback."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import uvicorn
+
+from keyhouse.app import App, open_storage
+from keyhouse.services.first_start import FirstKeys, furnish
+from keyhouse.settings import Settings
+
+IN_CI = os.environ.get("CI") == "true"
+ADMIN_KEY = "instance-admin-key-of-the-tests"
+
+
+def missing(what: str) -> None:
+    """Skip, naming what this machine lacks; in CI that is a failure."""
+    if IN_CI:
+        pytest.fail(f"CI must have {what}")
+    pytest.skip(f"this machine lacks {what}")
+
+
+@dataclass
+class PostgresServer:
+    """A PostgreSQL of the test session's own, on a Unix socket and a loopback port."""
+
+    port: int
+    folder: Path
+    binaries: Path
+    user: str | None
+    process: "subprocess.Popen[bytes] | None" = None
+    made: int = 0
+
+    def url(self, name: str) -> str:
+        return f"postgresql://keyhouse@127.0.0.1:{self.port}/{name}"
+
+    def new_database(self) -> str:
+        """A fresh, empty database's URL."""
+        self.made += 1
+        name = f"test_{os.getpid()}_{self.made}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        return self.url(name)
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    self.binaries / "postgres",
+                    "-D",
+                    self.folder / "data",
+                    "-p",
+                    str(self.port),
+                    "-k",
+                    self.folder,
+                    "-c",
+                    "listen_addresses=127.0.0.1",
+                    "-c",
+                    "max_connections=200",
+                ],
+                user=self.user,
+                stdout=log,
+                stderr=log,
+            )
+        ready = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
+        for _ in range(600):
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            if self.process.poll() is not None:
+                break
+            threading.Event().wait(0.05)
+        raise RuntimeError((self.folder / "server.log").read_text())
+
+    def stop(self) -> None:
+        """Stop at once, as a crash would."""
+        if self.process is not None:
+            subprocess.run(
+                [self.binaries / "pg_ctl", "-D", self.folder / "data", "-m", "immediate", "stop"],
+                user=self.user,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            self.process.wait()
+            self.process = None
+
+
+def _postgres_binaries() -> Path | None:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    found = shutil.which("postgres")
+    return folders[-1] if folders else Path(found).resolve().parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server, or a skip that names it."""
+    binaries = _postgres_binaries()
+    if binaries is None:
+        missing("PostgreSQL (Debian's package postgresql)")
+        return
+    folder = Path(tmp_path_factory.mktemp("postgresql", numbered=True))
+    user = None
+    if os.geteuid() == 0:
+        # PostgreSQL refuses to run as root.
+        user = "postgres"
+        shutil.chown(folder, user)
+        for parent in folder.parents:
+            if parent == Path("/tmp"):
+                break
+            parent.chmod(parent.stat().st_mode | 0o011)
+    initdb = [binaries / "initdb", "-D", folder / "data", "-U", "keyhouse", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL, cwd="/")
+    server = PostgresServer(free_port(), folder, binaries, user)
+    server.start()
+    yield server
+    server.stop()
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database's URL, on each of the two."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'keyhouse.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
+
+
+@dataclass
+class ServedHouse:
+    """A house on loopback, and the keys of its first start."""
+
+    address: str
+    settings: Settings
+    keys: FirstKeys
+    stop: Callable[[], None]
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.Client:
+        """A client with a key, the project's if none is named."""
+        client = httpx.Client(
+            base_url=self.address, headers={"X-Auth-Token": token or self.keys.project_key, **headers}, timeout=30, trust_env=False
+        )
+        self.clients.append(client)
+        return client
+
+    def anonymous(self) -> httpx.Client:
+        client = httpx.Client(base_url=self.address, timeout=30, trust_env=False)
+        self.clients.append(client)
+        return client
+
+
+Serve = Callable[..., ServedHouse]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Serves houses: `serve(database_url=...)`; a second one on the same settings is a second process's stand-in."""
+    houses: list[ServedHouse] = []
+    furnished: dict[str, FirstKeys] = {}
+
+    def start(**options: object) -> ServedHouse:
+        settings = Settings(**{"data_dir": tmp_path, "admin_key": ADMIN_KEY, **options})  # type: ignore[arg-type]
+        keys = _furnish(settings) or furnished[settings.url]
+        furnished[settings.url] = keys
+        house = _start(settings, keys)
+        houses.append(house)
+        return house
+
+    yield start
+    for house in houses:
+        for client in house.clients:
+            client.close()
+        house.stop()
+
+
+@pytest.fixture
+def house(serve: Serve, database_url: str) -> ServedHouse:
+    """A furnished house on each of the two databases."""
+    return serve(database_url=database_url)
+
+
+@pytest.fixture
+def sqlite_house(serve: Serve) -> ServedHouse:
+    """A furnished house on SQLite, for what does not depend on the database."""
+    return serve()
+
+
+def _furnish(settings: Settings) -> FirstKeys | None:
+    import asyncio
+
+    async def prepare() -> FirstKeys | None:
+        storage = await open_storage(settings)
+        try:
+            return await furnish(storage)
+        finally:
+            await storage.database.close()
+
+    return asyncio.run(prepare())
+
+
+def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(256)
+    config = uvicorn.Config(
+        App(settings), loop="uvloop", http="httptools", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    started = threading.Event()
+    original = server.startup
+
+    async def startup(sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await original(sockets=sockets)
+        finally:
+            started.set()
+
+    server.startup = startup  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    started.wait(30)
+    assert server.started, "the house did not start"
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
+        assert not thread.is_alive()
+
+    return ServedHouse(f"http://127.0.0.1:{listening.getsockname()[1]}", settings, keys, stop)

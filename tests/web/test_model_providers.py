@@ -1,0 +1,60 @@
+"""The Model Providers API over HTTP, on both databases."""
+
+from keyhouse.domain.credentials import MASK
+from tests.conftest import ServedHouse
+
+
+def test_stored_credentials_read_back_masked(house: ServedHouse) -> None:
+    client = house.client()
+    answer = client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}})
+    assert answer.status_code == 200
+    entry = client.get("/api/model-providers").json()["openai"]
+    assert entry["customKeys"] == {"OPENAI_API_KEY": MASK}
+    assert entry["enabled"] is True
+    assert "sk-planted" not in answer.text
+
+
+def test_omitted_secret_is_kept_and_public_field_shown(house: ServedHouse) -> None:
+    client = house.client()
+    keys = {"OPENAI_API_KEY": "sk-planted", "OPENAI_BASE_URL": "https://llm.example.com/v1"}
+    client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": keys})
+    answer = client.put("/api/model-providers/openai", json={"enabled": False})
+    assert answer.json()["openai"]["customKeys"] == {"OPENAI_API_KEY": MASK, "OPENAI_BASE_URL": "https://llm.example.com/v1"}
+
+
+def test_changed_origin_asks_for_the_secrets_again(house: ServedHouse) -> None:
+    client = house.client()
+    client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}})
+    answer = client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_BASE_URL": "https://evil.example"}})
+    assert (answer.status_code, answer.json()["error"], answer.json()["fields"]) == (400, "endpoint_changed", ["customKeys.OPENAI_API_KEY"])
+
+
+def test_rollback_brings_the_secret_back(house: ServedHouse) -> None:
+    client = house.client()
+    client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-first"}})
+    first = client.get("/api/model-providers/openai/history").json()["data"][0]["fields"]
+    client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-second"}})
+    assert client.post("/api/model-providers/openai/rollback", json={"version": 1}).status_code == 200
+    entries = client.get("/api/model-providers/openai/history").json()["data"]
+    assert [entry["action"] for entry in entries] == ["rolled_back", "updated", "created"]
+    fingerprints = {change["name"]: change.get("fingerprint") for change in first}
+    assert entries[0]["fields"][0]["fingerprint"] == fingerprints["customKeys.OPENAI_API_KEY"]
+
+
+def test_delete_destroys_the_secrets_of_the_history(house: ServedHouse) -> None:
+    client = house.client()
+    client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-first"}})
+    assert client.delete("/api/model-providers/openai").status_code == 200
+    answer = client.post("/api/model-providers/openai/rollback", json={"version": 1})
+    assert (answer.status_code, answer.json()["error"]) == (409, "secrets_destroyed")
+
+
+def test_failures_come_in_the_order_of_the_contract(house: ServedHouse) -> None:
+    client, nobody = house.client(), house.anonymous()
+    assert nobody.put("/api/model-providers/nonsense", content=b"x").status_code == 401
+    assert client.put("/api/model-providers/nonsense", content=b"x", headers={"content-type": "application/json"}).status_code == 400
+    answer = client.put("/api/model-providers/nonsense", json={})
+    assert (answer.status_code, answer.json()["fields"]) == (422, ["enabled"])
+    answer = client.put("/api/model-providers/nonsense", json={"enabled": True})
+    assert (answer.status_code, answer.json()["error"]) == (400, "Invalid provider")
+    assert client.post("/api/model-providers").status_code == 404
