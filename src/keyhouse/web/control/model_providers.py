@@ -11,74 +11,69 @@ from keyhouse.web.control.routing import Answer, Call, Operation, Route
 _ALL = "/api/model-providers"
 _ONE = "/api/model-providers/{provider}"
 _TAG = "Model providers"
+_WHOLE = {200: ModelProviderMap}
+
+
+class ModelProviderHandlers:
+    """One method a route."""
+
+    def __init__(self, service: ModelProviders) -> None:
+        self._service = service
+
+    async def list_all(self, call: Call) -> Answer:
+        """All providers of the project."""
+        return _conditional(call, await self._service.list(_project(call)))
+
+    async def get(self, call: Call) -> Answer:
+        """One provider."""
+        return _conditional(call, await self._service.get(_project(call), call.path["provider"]))
+
+    async def put(self, call: Call) -> Answer:
+        """Create or update."""
+        update = schemas.to_update(call.body)
+        return _tagged(await self._service.upsert(call.caller, call.path["provider"], update, _precondition(call)))
+
+    async def delete(self, call: Call) -> Answer:
+        """Delete."""
+        return _tagged(await self._service.delete(call.caller, call.path["provider"], _precondition(call)))
+
+    async def history(self, call: Call) -> Answer:
+        """A page of changes."""
+        page = page_of(call.query)
+        entries, total = await self._service.history(_project(call), call.path["provider"], page=page.page, limit=page.limit)
+        return Answer(history_page(entries, page, total))
+
+    async def roll_back(self, call: Call) -> Answer:
+        """Back to a version."""
+        return _tagged(await self._service.roll_back(call.caller, call.path["provider"], call.body.version, _precondition(call)))
 
 
 def model_provider_routes(service: ModelProviders) -> list[Route]:
     """Every route of the Model Providers API, over one service."""
+    handlers = ModelProviderHandlers(service)
+    return [*_reading(handlers), *_writing(handlers)]
 
-    async def list_all(call: Call) -> Answer:
-        return _conditional(call, await service.list(call.caller.project_id or ""))
 
-    async def get(call: Call) -> Answer:
-        return _conditional(call, await service.get(call.caller.project_id or "", call.path["provider"]))
-
-    async def put(call: Call) -> Answer:
-        return _tagged(await service.upsert(call.caller, call.path["provider"], schemas.to_update(call.body), _precondition(call)))
-
-    async def delete(call: Call) -> Answer:
-        return _tagged(await service.delete(call.caller, call.path["provider"], _precondition(call)))
-
-    async def history(call: Call) -> Answer:
-        page = page_of(call.query)
-        entries, total = await service.history(call.caller.project_id or "", call.path["provider"], page=page.page, limit=page.limit)
-        return Answer(history_page(entries, page, total))
-
-    async def rollback(call: Call) -> Answer:
-        return _tagged(await service.roll_back(call.caller, call.path["provider"], call.body.version, _precondition(call)))
-
-    view, update = Permission.VIEW, Permission.UPDATE
-    whole, one = {200: ModelProviderMap}, {200: ModelProviderEntry}
+def _reading(handlers: ModelProviderHandlers) -> list[Route]:
     return [
         Route(
             "GET",
             _ALL,
-            list_all,
-            Operation("getApiModel-providers", "List all model providers of the project", whole, _TAG, conditional=True),
-            permission=view,
-        ),
-        Route(
-            "PUT",
-            _ONE,
-            put,
-            Operation("putApiModel-providersByProvider", "Create or update a model provider", whole, _TAG, conditional=True),
-            permission=update,
-            body=schemas.ModelProviderBody,
-            problems=schemas.problems,
+            handlers.list_all,
+            Operation("getApiModel-providers", "List all model providers of the project", _WHOLE, _TAG, conditional=True),
+            permission=Permission.VIEW,
         ),
         Route(
             "GET",
             _ONE,
-            get,
-            Operation("getApiModel-providersByProvider", "Get one model provider", one, _TAG, conditional=True),
-            permission=view,
-        ),
-        Route(
-            "DELETE",
-            _ONE,
-            delete,
-            Operation(
-                "deleteApiModel-providersByProvider",
-                "Delete a model provider and destroy its secrets, those in its history as well",
-                whole,
-                _TAG,
-                conditional=True,
-            ),
-            permission=update,
+            handlers.get,
+            Operation("getApiModel-providersByProvider", "Get one model provider", {200: ModelProviderEntry}, _TAG, conditional=True),
+            permission=Permission.VIEW,
         ),
         Route(
             "GET",
             f"{_ONE}/history",
-            history,
+            handlers.history,
             Operation(
                 "getApiModel-providersByProviderHistory",
                 "List the changes of a model provider, newest first",
@@ -86,23 +81,54 @@ def model_provider_routes(service: ModelProviders) -> list[Route]:
                 _TAG,
                 query=PageQuery,
             ),
-            permission=view,
+            permission=Permission.VIEW,
+        ),
+    ]
+
+
+def _writing(handlers: ModelProviderHandlers) -> list[Route]:
+    return [
+        Route(
+            "PUT",
+            _ONE,
+            handlers.put,
+            Operation("putApiModel-providersByProvider", "Create or update a model provider", _WHOLE, _TAG, conditional=True),
+            permission=Permission.UPDATE,
+            body=schemas.ModelProviderBody,
+            problems=schemas.problems,
+        ),
+        Route(
+            "DELETE",
+            _ONE,
+            handlers.delete,
+            Operation(
+                "deleteApiModel-providersByProvider",
+                "Delete a model provider and destroy its secrets, those in its history as well",
+                _WHOLE,
+                _TAG,
+                conditional=True,
+            ),
+            permission=Permission.UPDATE,
         ),
         Route(
             "POST",
             f"{_ONE}/rollback",
-            rollback,
+            handlers.roll_back,
             Operation(
                 "postApiModel-providersByProviderRollback",
                 "Bring back the state of a model provider after one of its changes, secrets included",
-                whole,
+                _WHOLE,
                 _TAG,
                 conditional=True,
             ),
-            permission=update,
+            permission=Permission.UPDATE,
             body=RollbackBody,
         ),
     ]
+
+
+def _project(call: Call) -> str:
+    return call.caller.project_id or ""
 
 
 def _tagged(shown: Shown) -> Answer:
