@@ -19,15 +19,15 @@ class Turns:
 
 
 def turns(messages: Iterable[Message]) -> Turns:
-    """System texts to the front, neighbours of one role joined, empty texts left out, tool results before the rest of their turn.
+    """System texts to the front, neighbours of one role joined, blank texts left out, tool results before the rest of their turn.
 
-    Both APIs refuse empty text blocks, and want the results of tool calls first in the message after the calls:
+    Both APIs refuse blank text, and want the results of tool calls first in the message after the calls:
     https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026.
     """
     system: list[TextPart] = []
     joined: list[tuple[str, list[Part]]] = []
     for message in messages:
-        parts = [part for part in message.parts if not (isinstance(part, TextPart) and part.text == "")]
+        parts = [part for part in message.parts if not is_blank(part)]
         if message.role == "system":
             system += [part for part in parts if isinstance(part, TextPart)]
         elif joined and joined[-1][0] == message.role:
@@ -35,6 +35,11 @@ def turns(messages: Iterable[Message]) -> Turns:
         elif parts:
             joined.append((message.role, parts))
     return Turns(tuple(system), tuple(Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined))
+
+
+def is_blank(part: Part) -> bool:
+    """Whether it is text that both APIs would refuse for holding white space alone."""
+    return isinstance(part, TextPart) and not part.text.strip()
 
 
 def _ordered(parts: list[Part]) -> tuple[Part, ...]:

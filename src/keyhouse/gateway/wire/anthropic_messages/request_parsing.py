@@ -6,11 +6,12 @@ from typing import cast
 from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks, parse_system_texts
 from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
 from keyhouse.gateway.wire.model_traits import EFFORTS
 
 
-def parse_request(body: JsonObject) -> Request:
+def parse_request(body: JsonObject, losses: Losses) -> Request:
     """A decoded request, `{"model", "max_tokens", "messages", ...}`, without what the table of parameters refuses or drops.
 
     Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what no other format can hold.
@@ -21,7 +22,7 @@ def parse_request(body: JsonObject) -> Request:
     return Request(
         model=fields.text("model"),
         messages=tuple(_messages(fields)),
-        tools=tuple(_tool(tool) for tool in fields.objects_or_none("tools")),
+        tools=tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools")),
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_tokens=fields.integer("max_tokens"),
@@ -51,6 +52,9 @@ def _messages(fields: Fields) -> Iterator[Message]:
 
 def _reasoning(fields: Fields) -> Reasoning | None:
     config = fields.object_or_none("output_config")
+    for name in config.raw if config is not None else ():
+        if config is not None and name not in ("effort", "format"):
+            raise unsupported(config.at(name[:100]), "This member is not known, so nobody can tell what leaving it out would change.")
     level = config.choice("effort", EFFORTS) if config is not None and config.has("effort") else None
     return parse_thinking(fields, cast("Effort | None", level))
 
@@ -65,9 +69,11 @@ def _output_schema(fields: Fields) -> OutputSchema | None:
     return OutputSchema(form.object("schema").raw, strict=True)
 
 
-def _tool(tool: Fields) -> Tool:
+def _tool(tool: Fields, losses: Losses) -> Tool:
     if tool.has("type") and tool.text("type") != "custom":
         raise unsupported(tool.at("type"), "Tools that Anthropic defines or runs have no equivalent for this model.")
+    if tool.has("input_examples"):
+        losses.drop("tools[].input_examples", "Tools of other formats have no examples.")
     return Tool(
         name=tool.text("name"),
         description=tool.text_or_none("description"),

@@ -32,7 +32,7 @@ from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_
 from keyhouse.gateway.wire.media import IMAGE_FORMATS
 from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, effort, nearest_effort, traits
 from keyhouse.gateway.wire.sampling import reasoning, sampling
-from keyhouse.gateway.wire.turns import accepted_tool_id, turns
+from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns
 
 DEFAULT_MAX_TOKENS = 8192
 """Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
@@ -121,7 +121,7 @@ def _text(part: TextPart) -> JsonObject:
 
 
 def _tool_result(part: ToolResultPart) -> JsonObject:
-    blocks = [_block(inner) for inner in part.content if not (isinstance(inner, TextPart) and not inner.text)]
+    blocks = [_block(inner) for inner in part.content if not is_blank(inner)]
     only_text = len(blocks) == 1 and blocks[0].keys() == {"type", "text"}
     return without_nones(
         {

@@ -1,0 +1,115 @@
+"""Renders content blocks of Converse."""
+
+import base64
+import re
+from collections.abc import Iterable
+
+from keyhouse.gateway.wire.conversation import (
+    AudioPart,
+    Base64Source,
+    CacheMarker,
+    DocumentPart,
+    ImagePart,
+    Part,
+    RedactedThinkingPart,
+    TextPart,
+    TextSource,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank
+
+_REFUSED_IN_NAMES = re.compile(r"[^a-zA-Z0-9\-()\[\] ]+")
+_SPACES = re.compile(r" {2,}")
+
+
+class DocumentNames:
+    """The names of documents in one request, which must differ and hold letters, digits, single spaces, hyphens and brackets only:
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html, 23 November 2026."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def name(self, title: str | None) -> str:
+        """A name that is allowed and was not given yet."""
+        base = _SPACES.sub(" ", _REFUSED_IN_NAMES.sub(" ", title or "")).strip()[:180] or "document"
+        name, number = base, 2
+        while name in self._given:
+            name, number = f"{base} ({number})", number + 1
+        self._given.add(name)
+        return name
+
+
+def render_cache_point(marker: CacheMarker | None) -> list[JsonObject]:
+    """The block that follows what shall be cached; none without a marker."""
+    return [] if marker is None else [{"cachePoint": without_nones({"type": "default", "ttl": marker.lifetime})}]
+
+
+def render_blocks(parts: Iterable[Part], names: DocumentNames) -> list[JsonObject]:
+    """The blocks of one message. Raises Error (`unsupported_parameter`) for what Converse can not hold."""
+    blocks: list[JsonObject] = []
+    for part in parts:
+        # Thinking without a signature is refused; the model is better off without it.
+        if isinstance(part, ThinkingPart) and not part.signature:
+            continue
+        blocks.append(_block(part, names))
+        blocks += render_cache_point(getattr(part, "cache", None))
+    return blocks
+
+
+def _block(part: Part, names: DocumentNames) -> JsonObject:
+    match part:
+        case TextPart():
+            return {"text": part.text}
+        case ToolCallPart():
+            return {"toolUse": {"toolUseId": accepted_tool_id(part.id), "name": part.name, "input": part.arguments}}
+        case ToolResultPart():
+            return {"toolResult": _tool_result(part, names)}
+        case ThinkingPart() | RedactedThinkingPart():
+            return {"reasoningContent": _thinking(part)}
+        case _:
+            return _media(part, names)
+
+
+def _media(part: ImagePart | DocumentPart | AudioPart, names: DocumentNames) -> JsonObject:
+    if isinstance(part, ImagePart):
+        return {"image": _image(part)}
+    if isinstance(part, DocumentPart):
+        return {"document": _document(part, names)}
+    return {"audio": {"format": part.format, "source": {"bytes": part.data}}}
+
+
+def _thinking(part: ThinkingPart | RedactedThinkingPart) -> JsonObject:
+    if isinstance(part, RedactedThinkingPart):
+        return {"redactedContent": part.data}
+    return {"reasoningText": {"text": part.text, "signature": part.signature}}
+
+
+def _tool_result(part: ToolResultPart, names: DocumentNames) -> JsonObject:
+    content = [_block(inner, names) for inner in part.content if not is_blank(inner)]
+    status = "error" if part.is_error else None
+    return without_nones({"toolUseId": accepted_tool_id(part.tool_call_id), "content": content, "status": status})
+
+
+def _image(part: ImagePart) -> JsonObject:
+    if not isinstance(part.source, Base64Source):
+        raise unsupported("messages", "The Converse API takes images as data only, and the gateway fetches nothing.")
+    if part.source.media_type not in IMAGE_FORMATS:
+        raise unsupported("messages", f"The Converse API takes images of the types {', '.join(IMAGE_FORMATS)}.")
+    return {"format": IMAGE_FORMATS[part.source.media_type], "source": {"bytes": part.source.data}}
+
+
+def _document(part: DocumentPart, names: DocumentNames) -> JsonObject:
+    match part.source:
+        case TextSource(text=text):
+            kind, data = "txt", base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+        case Base64Source(media_type=media_type, data=data) if media_type in DOCUMENT_FORMATS:
+            kind = DOCUMENT_FORMATS[media_type]
+        case Base64Source():
+            raise unsupported("messages", f"The Converse API takes files of the types {', '.join(DOCUMENT_FORMATS)}.")
+        case _:
+            raise unsupported("messages", "The Converse API takes files as data only, and the gateway fetches nothing.")
+    return without_nones({"format": kind, "name": names.name(part.title), "source": {"bytes": data}, "context": part.context})

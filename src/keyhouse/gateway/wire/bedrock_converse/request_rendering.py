@@ -1,0 +1,139 @@
+"""Renders a request for Converse and ConverseStream. The model goes into the URL, not into the body. Sends nothing."""
+
+from typing import Any
+
+import msgspec
+
+from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
+from keyhouse.gateway.wire.bedrock_converse.block_rendering import DocumentNames, render_blocks, render_cache_point
+from keyhouse.gateway.wire.conversation import (
+    Message,
+    OutputSchema,
+    Reasoning,
+    RenderedRequest,
+    Request,
+    Tool,
+    ToolChoice,
+    UpstreamModel,
+)
+from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import ModelTraits, effort, nearest_effort, traits
+from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling
+from keyhouse.gateway.wire.turns import turns, uses_tools
+
+_UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True)
+_TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
+
+
+def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
+    """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
+    known = traits(model.id, _UNKNOWN_MODEL)
+    limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
+    wanted = reasoning(request, known, losses, max_tokens=limit)
+    claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and known.thinking in ("budget", "adaptive")
+    sampled = sampling(request, known, losses, thinks=claude_thinks)
+    # A budget must stay below the limit, so the limit it was measured by has to be sent with it.
+    sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
+    arranged = turns(request.messages)
+    names = DocumentNames()
+    body = without_nones(
+        {
+            "messages": [{"role": message.role, "content": render_blocks(message.parts, names)} for message in arranged.messages],
+            "system": render_blocks(arranged.system, names) or None,
+            "inferenceConfig": _inference(request, sampled, sent_limit) or None,
+            "toolConfig": _tools(request, arranged.messages, known, losses),
+            "additionalModelRequestFields": _additional(wanted, sampled, known, limit, losses) or None,
+            "outputConfig": _output(request.output_schema),
+            "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
+        }
+    )
+    return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _inference(request: Request, sampled: Sampling, max_tokens: int | None) -> JsonObject:
+    return without_nones(
+        {
+            "maxTokens": max_tokens,
+            "temperature": sampled.temperature,
+            "topP": sampled.top_p,
+            "stopSequences": list(request.stop) or None,
+        }
+    )
+
+
+def _tools(request: Request, messages: tuple[Message, ...], model: ModelTraits, losses: Losses) -> JsonObject | None:
+    """The tools and the choice among them. Converse has no `none`, and wants tools declared while the conversation holds calls."""
+    forbidden = request.tool_choice is not None and request.tool_choice.mode == "none"
+    if uses_tools(messages):
+        if forbidden:
+            raise unsupported("tool_choice", "The Converse API can not forbid tools in a conversation that holds calls of them.")
+        if not request.tools:
+            raise unsupported("tools", "The Converse API wants the tools declared in a conversation that holds calls of them.")
+    if forbidden or not request.tools:
+        return None
+    if request.parallel_tool_calls is False:
+        raise unsupported("parallel_tool_calls", "The Converse API can not forbid calls at once.")
+    tools = [rendered for tool in request.tools for rendered in _tool(tool, model, losses)]
+    return without_nones({"tools": tools, "toolChoice": _tool_choice(request.tool_choice)})
+
+
+def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> list[JsonObject]:
+    if tool.strict and not model.strict:
+        losses.drop("tools[].strict", "The model has no strict tools.")
+    specification = {
+        "name": tool.name,
+        "description": tool.description or None,
+        "inputSchema": {"json": {"type": "object", **(tool.schema or {"properties": {}})}},
+        "strict": True if tool.strict and model.strict else None,
+    }
+    return [{"toolSpec": without_nones(specification)}, *render_cache_point(tool.cache)]
+
+
+def _tool_choice(choice: ToolChoice | None) -> JsonObject | None:
+    if choice is None:
+        return None
+    if choice.mode == "named":
+        return {"tool": {"name": choice.name}}
+    return {"any": {}} if choice.mode == "required" else {"auto": {}}
+
+
+def _additional(wanted: Reasoning | None, sampled: Sampling, model: ModelTraits, limit: int, losses: Losses) -> JsonObject:
+    """What the model takes beside what Converse names, in the model's own form."""
+    fields = _reasoning(wanted, model, limit, losses)
+    if sampled.top_k is not None and not model.top_k:
+        losses.drop("top_k", "The model has nothing like it.")
+    elif sampled.top_k is not None:
+        _put(fields, model.top_k, sampled.top_k)
+    return fields
+
+
+def _reasoning(wanted: Reasoning | None, model: ModelTraits, limit: int, losses: Losses) -> JsonObject:
+    if wanted is None or model.thinking == "none":
+        return {}
+    if model.thinking in ("budget", "adaptive"):
+        return render_thinking(wanted, model, limit, losses)
+    if wanted.mode == "off":
+        return {"reasoningConfig": {"type": "disabled"}}
+    level = nearest_effort(effort(wanted), model.efforts)
+    if wanted.effort is not None and level != wanted.effort:
+        losses.change(wanted.parameter, level)
+    return (
+        {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}} if model.thinking == "nova" else {"reasoning_effort": level}
+    )
+
+
+def _put(fields: JsonObject, place: str, value: Any) -> None:
+    *outer, last = place.split(".")
+    for name in outer:
+        fields = fields.setdefault(name, {})
+    fields[last] = value
+
+
+def _output(wanted: OutputSchema | None) -> JsonObject | None:
+    """The schema, which Converse wants as JSON in a string."""
+    if wanted is None:
+        return None
+    text = msgspec.json.encode(wanted.schema).decode()
+    definition = without_nones({"schema": text, "name": wanted.name, "description": wanted.description})
+    return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}

@@ -1,0 +1,117 @@
+"""A whole chat completion, parsed and rendered."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
+from keyhouse.gateway.wire.markers import render_thinking_block
+from keyhouse.gateway.wire.usage import parse_openai_usage, render_openai_usage
+
+FINISH_REASONS: dict[StopReason, str] = {
+    "end": "stop",
+    "stop_sequence": "stop",
+    "pause": "stop",
+    "max_tokens": "length",
+    "context_window": "length",
+    "tool_calls": "tool_calls",
+    "refusal": "content_filter",
+}
+_STOP_REASONS: dict[str, StopReason] = {
+    "stop": "end",
+    "length": "max_tokens",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "refusal",
+}
+REASONING_NAMES = ("reasoning_content", "reasoning")
+"""Where OpenAI-shaped upstreams put what the model thought: https://api-docs.deepseek.com/guides/reasoning_model and
+https://openrouter.ai/docs/use-cases/reasoning-tokens, 23 November 2026. The reference itself has no such member."""
+
+
+def parse_stop(finish_reason: str | None, *, has_calls: bool, has_refusal: bool) -> StopReason:
+    """Why the model stopped. Some upstreams say `stop` beside tool calls; what they sent counts."""
+    stop = _STOP_REASONS.get(finish_reason or "stop", "end")
+    if stop == "end" and has_calls:
+        return "tool_calls"
+    return "refusal" if stop == "end" and has_refusal else stop
+
+
+def parse_response(body: object) -> Answer:
+    """A decoded chat completion; its first choice. Raises Error (`upstream_invalid_answer`) when it is none."""
+    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
+    choice = next(fields.objects("choices"), None)
+    if choice is None:
+        raise fields.wrong("choices", "an array with one choice at least")
+    message = choice.object("message")
+    calls = tuple(_tool_call(call) for call in message.objects_or_none("tool_calls"))
+    refusal = message.text_or_none("refusal") or None
+    usage = fields.object_or_none("usage")
+    return Answer(
+        parts=(*_said(message, refusal), *calls),
+        stop=parse_stop(choice.text_or_none("finish_reason"), has_calls=bool(calls), has_refusal=refusal is not None),
+        id=fields.text_or_none("id"),
+        model=fields.text_or_none("model"),
+        created=fields.integer_or_none("created"),
+        refusal=refusal,
+        usage=None if usage is None else parse_openai_usage(usage),
+    )
+
+
+def _said(message: Fields, refusal: str | None) -> Iterator[AnswerPart]:
+    thought = next((message.text(name) for name in REASONING_NAMES if message.has(name)), "")
+    if thought:
+        yield ThinkingPart(thought)
+    content = message.text_or_none("content")
+    if content:
+        yield TextPart(content)
+    if refusal:
+        yield TextPart(refusal)
+
+
+def _tool_call(call: Fields) -> ToolCallPart:
+    function = call.object("function")
+    text = function.text_or_none("arguments") or ""
+    try:
+        arguments = msgspec.json.decode(text) if text.strip() else {}
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
+    return ToolCallPart(call.text("id"), function.text("name"), Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
+
+
+def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:
+    """A chat completion with one choice. Thoughts stand in `reasoning_content`; what the model takes back, in `thinking_blocks`."""
+    choice = {"index": 0, "message": _message(answer), "logprobs": None, "finish_reason": FINISH_REASONS[answer.stop]}
+    return without_nones(
+        {
+            "id": answer.id or defaults.id,
+            "object": "chat.completion",
+            "created": defaults.created if answer.created is None else answer.created,
+            "model": answer.model or defaults.model,
+            "choices": [choice],
+            "usage": None if answer.usage is None else render_openai_usage(answer.usage),
+        }
+    )
+
+
+def _message(answer: Answer) -> JsonObject:
+    texts = [part.text for part in answer.parts if isinstance(part, TextPart)]
+    thoughts = [part for part in answer.parts if isinstance(part, ThinkingPart | RedactedThinkingPart)]
+    calls = [_rendered_call(part) for part in answer.parts if isinstance(part, ToolCallPart)]
+    message: JsonObject = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": answer.refusal}
+    if thoughts:
+        message["reasoning_content"] = "".join(part.text for part in thoughts if isinstance(part, ThinkingPart))
+    blocks = [render_thinking_block(part) for part in thoughts if isinstance(part, RedactedThinkingPart) or part.signature]
+    if blocks:
+        message["thinking_blocks"] = blocks
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _rendered_call(part: ToolCallPart) -> JsonObject:
+    arguments = msgspec.json.encode(part.arguments).decode()
+    return {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": arguments}}

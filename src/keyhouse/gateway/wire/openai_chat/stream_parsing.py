@@ -1,0 +1,116 @@
+"""Parses a stream of chat completion chunks, event by event. The final event is `data: [DONE]`."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.answer import (
+    ArgumentsDelta,
+    Failed,
+    Finished,
+    PartEnded,
+    Started,
+    Stopped,
+    StreamEvent,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    ToolCallStarted,
+    UsageCounted,
+)
+from keyhouse.gateway.wire.decoding import decoded_event
+from keyhouse.gateway.wire.fields import Fields
+from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
+from keyhouse.gateway.wire.openai_chat.response import REASONING_NAMES, parse_stop
+from keyhouse.gateway.wire.usage import parse_openai_usage
+
+DONE = b"[DONE]"
+
+
+class ChunkParser:
+    """One stream of chunks; only the first choice is read."""
+
+    def __init__(self) -> None:
+        self._started = False
+        self._open: Literal["text", "thinking"] | int | None = None
+        self._calls: set[int] = set()
+        self._refusal: list[str] = []
+        self._finish_reason: str | None = None
+
+    def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
+        """The events that one server-sent event amounts to. Raises Error (`upstream_invalid_answer`)."""
+        if data.strip() == DONE:
+            yield from self._end()
+            return
+        chunk = decoded_event(data)
+        if chunk.has("error"):
+            yield Failed(parse_error_member(chunk.raw))
+            return
+        if not self._started:
+            self._started = True
+            yield Started(chunk.text_or_none("id"), chunk.text_or_none("model"), chunk.integer_or_none("created"))
+        for choice in chunk.objects_or_none("choices"):
+            if not choice.integer_or_none("index"):
+                yield from self._choice(choice)
+        usage = chunk.object_or_none("usage")
+        if usage is not None:
+            yield UsageCounted(parse_openai_usage(usage))
+
+    def _choice(self, choice: Fields) -> Iterator[StreamEvent]:
+        delta = choice.object_or_none("delta")
+        if delta is not None:
+            yield from self._delta(delta)
+        self._finish_reason = choice.text_or_none("finish_reason") or self._finish_reason
+
+    def _delta(self, delta: Fields) -> Iterator[StreamEvent]:
+        thought = next((delta.text(name) for name in REASONING_NAMES if delta.has(name)), "")
+        if thought:
+            yield from self._opened("thinking")
+            yield ThinkingDelta(thought)
+        refusal = delta.text_or_none("refusal") or ""
+        if refusal:
+            self._refusal.append(refusal)
+        said = (delta.text_or_none("content") or "") + refusal
+        if said:
+            yield from self._opened("text")
+            yield TextDelta(said)
+        for call in delta.objects_or_none("tool_calls"):
+            yield from self._call(call)
+
+    def _opened(self, kind: Literal["text", "thinking"]) -> Iterator[StreamEvent]:
+        if self._open != kind:
+            yield from self._closed()
+            self._open = kind
+            yield TextStarted() if kind == "text" else ThinkingStarted()
+
+    def _closed(self) -> Iterator[StreamEvent]:
+        if self._open is not None:
+            self._open = None
+            yield PartEnded()
+
+    def _call(self, call: Fields) -> Iterator[StreamEvent]:
+        # Some upstreams send each call whole and leave the index out.
+        index = call.integer("index") if call.has("index") else len(self._calls)
+        function = call.object_or_none("function")
+        if index not in self._calls:
+            if function is None:
+                raise call.wrong("function", "an object where the call begins")
+            yield from self._closed()
+            yield ToolCallStarted(call.text("id"), function.text("name"))
+            self._calls.add(index)
+            self._open = index
+        elif self._open != index:
+            raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went back to a tool call that it had left.")
+        arguments = function.text_or_none("arguments") if function is not None else None
+        if arguments:
+            yield ArgumentsDelta(arguments)
+
+    def _end(self) -> Iterator[StreamEvent]:
+        yield from self._closed()
+        if not self._started or self._finish_reason is None:
+            raise Error(Code.UPSTREAM_STREAM_INCOMPLETE, "The upstream ended the stream before the model had stopped.")
+        refusal = "".join(self._refusal) or None
+        stop = parse_stop(self._finish_reason, has_calls=bool(self._calls), has_refusal=refusal is not None)
+        yield Stopped(stop, refusal=refusal)
+        yield Finished()

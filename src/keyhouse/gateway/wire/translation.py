@@ -1,0 +1,130 @@
+"""Between a caller's format and an upstream's: requests one way; answers, errors and streams the other. No I/O."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire import anthropic_messages, bedrock_converse, openai_chat
+from keyhouse.gateway.wire.answer import AnswerDefaults, ApiError, Failed, Finished, StreamEvent, Usage, UsageCounted
+from keyhouse.gateway.wire.conversation import RenderedRequest, UpstreamModel
+from keyhouse.gateway.wire.decoding import decoded
+from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
+
+_request_parsers = {"openai_chat": openai_chat.parse_request, "anthropic_messages": anthropic_messages.parse_request}
+_request_renderers = {
+    "openai_chat": openai_chat.render_request,
+    "anthropic_messages": anthropic_messages.render_request,
+    "bedrock_converse": bedrock_converse.render_request,
+}
+_response_parsers = {
+    "openai_chat": openai_chat.parse_response,
+    "anthropic_messages": anthropic_messages.parse_response,
+    "bedrock_converse": bedrock_converse.parse_response,
+}
+_response_renderers = {"openai_chat": openai_chat.render_response, "anthropic_messages": anthropic_messages.render_response}
+_error_parsers = {
+    "openai_chat": openai_chat.parse_error,
+    "anthropic_messages": anthropic_messages.parse_error,
+    "bedrock_converse": bedrock_converse.parse_error,
+}
+_error_renderers = {"openai_chat": openai_chat.render_error, "anthropic_messages": anthropic_messages.render_error}
+
+
+class EventParser(Protocol):
+    """Reads an upstream's stream."""
+
+    def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
+        """The events that one event of the upstream amounts to."""
+
+
+class EventRenderer(Protocol):
+    """Writes a caller's stream."""
+
+    def render(self, event: StreamEvent) -> Iterator[bytes]:
+        """The bytes of one event."""
+
+    def render_failure(self, error: ApiError) -> bytes:
+        """The bytes of the error that ends a stream."""
+
+
+def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: UpstreamFormat, model: UpstreamModel) -> RenderedRequest:
+    """A caller's decoded request in the upstream's format.
+
+    Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what the upstream's format can not hold;
+    with `drop_tuning_params: false` also for what would be dropped.
+    """
+    losses = Losses(drops_allowed=drops_allowed(body))
+    kept = kept_parameters(body, caller, upstream, losses)
+    return _request_renderers[upstream](_request_parsers[caller](kept, losses), model, losses)
+
+
+def render_caller_response(body: bytes, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> JsonObject:
+    """An upstream's whole answer in the caller's format. Raises Error (`upstream_invalid_answer`)."""
+    return _response_renderers[caller](_response_parsers[upstream](decoded(body)), defaults)
+
+
+def render_caller_error(status: int, body: bytes, caller: CallerFormat, upstream: UpstreamFormat) -> JsonObject:
+    """An upstream's error in the caller's format; the status is to be kept, so that official clients raise what they would have raised."""
+    return _error_renderers[caller](_error_parsers[upstream](status, body))
+
+
+class StreamTranslation:
+    """One stream on its way from the upstream to the caller. Every method answers with bytes for the caller, often none.
+
+    Whatever happens, the caller's stream ends in its final event or in an error event, once.
+    """
+
+    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, include_usage: bool = False) -> None:
+        self._parser = _event_parser(upstream)
+        self._renderer = _event_renderer(caller, defaults, include_usage=include_usage)
+        self.has_ended = False
+        self.error: ApiError | None = None
+        self.usage: Usage | None = None
+
+    def feed(self, name: str | None, data: bytes) -> bytes:
+        """One event of the upstream: a server-sent event's name, or the event type of an AWS event stream; and its data."""
+        if self.has_ended:
+            return b""
+        rendered = bytearray()
+        try:
+            for event in self._parser.parse(name, data):
+                rendered += b"".join(self._renderer.render(event))
+                self._note(event)
+        except Error as error:
+            rendered += self.fail(error.message, error.code)
+        return bytes(rendered)
+
+    def end(self) -> bytes:
+        """The upstream's body has ended."""
+        return self.fail("The upstream's stream ended before its final event.", Code.UPSTREAM_STREAM_INCOMPLETE)
+
+    def fail(self, message: str, code: str, status: int = 502) -> bytes:
+        """Something broke on the way; nothing once the stream has ended."""
+        if self.has_ended:
+            return b""
+        self.has_ended = True
+        self.error = ApiError(status=status, message=message, code=str(code))
+        return self._renderer.render_failure(self.error)
+
+    def _note(self, event: StreamEvent) -> None:
+        match event:
+            case UsageCounted(usage=usage):
+                self.usage = usage
+            case Failed(error=error):
+                self.has_ended, self.error = True, error
+            case Finished():
+                self.has_ended = True
+
+
+def _event_parser(upstream: UpstreamFormat) -> EventParser:
+    if upstream == "openai_chat":
+        return openai_chat.ChunkParser()
+    return anthropic_messages.MessageEventParser() if upstream == "anthropic_messages" else bedrock_converse.ConverseEventParser()
+
+
+def _event_renderer(caller: CallerFormat, defaults: AnswerDefaults, *, include_usage: bool) -> EventRenderer:
+    if caller == "openai_chat":
+        return openai_chat.ChunkRenderer(defaults, include_usage=include_usage)
+    return anthropic_messages.MessageEventRenderer(defaults)

@@ -1,0 +1,80 @@
+"""Counts of tokens in each format: what is part of what differs."""
+
+from keyhouse.gateway.wire.answer import Usage
+from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
+
+
+def parse_openai_usage(usage: Fields) -> Usage:
+    """`prompt_tokens` includes what was read from and written to a cache, `completion_tokens` the reasoning."""
+    prompt = usage.object_or_none("prompt_tokens_details")
+    completion = usage.object_or_none("completion_tokens_details")
+    read = prompt.integer_or_none("cached_tokens") if prompt else None
+    written = prompt.integer_or_none("cache_write_tokens") if prompt else None
+    return Usage(
+        input_tokens=max(0, (usage.integer_or_none("prompt_tokens") or 0) - (read or 0) - (written or 0)),
+        output_tokens=usage.integer_or_none("completion_tokens") or 0,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=completion.integer_or_none("reasoning_tokens") if completion else None,
+    )
+
+
+def render_openai_usage(usage: Usage) -> JsonObject:
+    """The member `usage` of a chat completion."""
+    prompt = without_nones({"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens})
+    rendered: JsonObject = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.prompt_tokens + usage.output_tokens,
+    }
+    if prompt:
+        rendered["prompt_tokens_details"] = prompt
+    if usage.reasoning_tokens is not None:
+        rendered["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return rendered
+
+
+def parse_anthropic_usage(usage: Fields, before: Usage | None = None) -> Usage:
+    """`input_tokens` excludes the cache. In a stream counts are cumulative, and what is absent keeps its value `before`."""
+    known = before or Usage()
+    details = usage.object_or_none("output_tokens_details")
+    counts = {name: usage.integer_or_none(name) for name in _ANTHROPIC_COUNTS}
+    thinking = details.integer_or_none("thinking_tokens") if details else None
+    return Usage(
+        input_tokens=_latest(counts["input_tokens"], known.input_tokens) or 0,
+        output_tokens=_latest(counts["output_tokens"], known.output_tokens) or 0,
+        cache_read_tokens=_latest(counts["cache_read_input_tokens"], known.cache_read_tokens),
+        cache_write_tokens=_latest(counts["cache_creation_input_tokens"], known.cache_write_tokens),
+        reasoning_tokens=_latest(thinking, known.reasoning_tokens),
+    )
+
+
+_ANTHROPIC_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def _latest(given: int | None, before: int | None) -> int | None:
+    return before if given is None else given
+
+
+def render_anthropic_usage(usage: Usage) -> JsonObject:
+    """The member `usage` of a message."""
+    thinking = usage.reasoning_tokens
+    return without_nones(
+        {
+            "input_tokens": usage.input_tokens,
+            "cache_creation_input_tokens": usage.cache_write_tokens,
+            "cache_read_input_tokens": usage.cache_read_tokens,
+            "output_tokens": usage.output_tokens,
+            "output_tokens_details": None if thinking is None else {"thinking_tokens": thinking},
+        }
+    )
+
+
+def parse_converse_usage(usage: Fields) -> Usage:
+    """`inputTokens` excludes the cache: https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html, 23 November 2026."""
+    return Usage(
+        input_tokens=usage.integer_or_none("inputTokens") or 0,
+        output_tokens=usage.integer_or_none("outputTokens") or 0,
+        cache_read_tokens=usage.integer_or_none("cacheReadInputTokens"),
+        cache_write_tokens=usage.integer_or_none("cacheWriteInputTokens"),
+    )
