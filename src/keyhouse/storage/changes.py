@@ -35,7 +35,7 @@ def note_change(tx: Transaction, organization_id: str | None, project_id: str | 
     """Leave a notice, as a part of the write it tells of."""
     values = {"at": now_us(), "organization_id": organization_id, "project_id": project_id, "revision": revision}
     if tx.dialect == "sqlite":
-        tx.run(_WRITE_SQLITE, **values, transaction_id=0)
+        tx.run(_WRITE_SQLITE, **values, transaction_id=None)
     else:
         tx.run(_WRITE_POSTGRESQL, **values)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, and_, bindparam, func, select
 
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
@@ -49,9 +49,9 @@ _STATE = Statement(
         _headers.c.blob,
     )
     .select_from(
-        model_provider_history.outerjoin(_credentials, _credentials.c.id == _row.credentials_id).outerjoin(
-            _headers, _headers.c.id == _row.headers_id
-        )
+        model_provider_history.outerjoin(
+            _credentials, and_(_credentials.c.owner_id == _row.row_id, _credentials.c.id == _row.credentials_id)
+        ).outerjoin(_headers, and_(_headers.c.owner_id == _row.row_id, _headers.c.id == _row.headers_id))
     )
     .where(*_of_provider, _row.version == bindparam("version"))
 )

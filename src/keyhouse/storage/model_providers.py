@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, select, update
+from sqlalchemy import Select, and_, bindparam, delete, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from keyhouse.domain.credentials import Credentials
@@ -40,9 +40,9 @@ def _select(*conditions: ColumnElement[bool]) -> Select[Any]:
             _headers.c.blob,
         )
         .select_from(
-            model_providers.outerjoin(_credentials, _credentials.c.id == _row.credentials_id).outerjoin(
-                _headers, _headers.c.id == _row.headers_id
-            )
+            model_providers.outerjoin(
+                _credentials, and_(_credentials.c.owner_id == _row.id, _credentials.c.id == _row.credentials_id)
+            ).outerjoin(_headers, and_(_headers.c.owner_id == _row.id, _headers.c.id == _row.headers_id))
         )
         .where(*conditions)
     )

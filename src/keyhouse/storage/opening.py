@@ -23,6 +23,7 @@ from keyhouse.storage.statements import Statement, Transaction, insert_row
 from keyhouse.storage.tables import installation
 
 _FINGERPRINT_KEY = "fingerprint_key"
+_INSTALLATION = "installation"
 _GET = Statement(select(installation.c.value).where(installation.c.name == bindparam("name")))
 _DELETE = Statement(delete(installation).where(installation.c.name == bindparam("name")))
 _INSERT = insert_row(installation)
@@ -129,9 +130,9 @@ def _fingerprints(tx: Transaction, box: SecretBox) -> Fingerprints:
     row = tx.row(_GET, name=_FINGERPRINT_KEY)
     if row is not None:
         with contextlib.suppress(Unreadable):
-            return Fingerprints(open_sealed(tx, box, row[0]))
+            return Fingerprints(open_sealed(tx, box, _INSTALLATION, row[0]))
     key = secrets.token_bytes(32)
-    value_id = put_sealed(tx, box, ("", "installation"), _FINGERPRINT_KEY, key)
+    value_id = put_sealed(tx, box, ("", _INSTALLATION), _FINGERPRINT_KEY, key)
     tx.run(_DELETE, name=_FINGERPRINT_KEY)
     tx.run(_INSERT, name=_FINGERPRINT_KEY, value=value_id)
     return Fingerprints(key)

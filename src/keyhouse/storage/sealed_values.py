@@ -8,9 +8,10 @@ from keyhouse.storage.statements import Statement, Transaction, insert_row
 from keyhouse.storage.tables import sealed_values
 
 _INSERT = insert_row(sealed_values)
-_GET = Statement(select(sealed_values).where(sealed_values.c.id == bindparam("id")))
+_this = (sealed_values.c.owner_id == bindparam("owner_id"), sealed_values.c.id == bindparam("id"))
+_GET = Statement(select(sealed_values.c.project_id, sealed_values.c.field, sealed_values.c.blob).where(*_this))
 _DESTROY = Statement(delete(sealed_values).where(sealed_values.c.owner_id == bindparam("owner_id")))
-_DESTROY_ONE = Statement(delete(sealed_values).where(sealed_values.c.id == bindparam("id")))
+_DESTROY_ONE = Statement(delete(sealed_values).where(*_this))
 
 
 def put_sealed(tx: Transaction, box: SecretBox, owner: tuple[str, str], field: str, plaintext: bytes) -> str:
@@ -29,13 +30,13 @@ def put_sealed(tx: Transaction, box: SecretBox, owner: tuple[str, str], field: s
     return context.id
 
 
-def open_sealed(tx: Transaction, box: SecretBox, value_id: str) -> bytes:
-    """A value by its id. Raises Unreadable, also where it no longer exists."""
-    row = tx.row(_GET, id=value_id)
+def open_sealed(tx: Transaction, box: SecretBox, owner_id: str, value_id: str) -> bytes:
+    """A value by its owner and id. Raises Unreadable, also where it no longer exists."""
+    row = tx.row(_GET, owner_id=owner_id, id=value_id)
     if row is None:
         raise Unreadable("it was destroyed", None)
-    stored_id, project_id, owner_id, field, _, blob = row
-    return box.open(bytes(blob), Context(project_id, owner_id, field, stored_id))
+    project_id, field, blob = row
+    return box.open(bytes(blob), Context(project_id, owner_id, field, value_id))
 
 
 def destroy_sealed(tx: Transaction, owner_id: str) -> None:
@@ -43,6 +44,6 @@ def destroy_sealed(tx: Transaction, owner_id: str) -> None:
     tx.run(_DESTROY, owner_id=owner_id)
 
 
-def destroy_one(tx: Transaction, value_id: str) -> None:
+def destroy_one(tx: Transaction, owner_id: str, value_id: str) -> None:
     """Destroy one value."""
-    tx.run(_DESTROY_ONE, id=value_id)
+    tx.run(_DESTROY_ONE, owner_id=owner_id, id=value_id)

@@ -54,7 +54,14 @@ class SqliteTransaction:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection as the house uses them: WAL, every commit on the disk, foreign keys on, deleted bytes overwritten."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_PATIENCE_MS / 1000)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "trusted_schema=OFF",
+        "wal_autocheckpoint=4000",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

@@ -32,12 +32,18 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Text(), nullable=True),
         sa.Column("project_id", sa.Text(), nullable=True),
         sa.Column("revision", sa.BigInteger(), nullable=False),
-        sa.Column("transaction_id", sa.BigInteger(), nullable=False),
+        sa.Column("transaction_id", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_changes_at"), "changes", ["at"], unique=False)
-    op.create_index(op.f("ix_changes_transaction_id"), "changes", ["transaction_id"], unique=False)
+    op.create_index(
+        "ix_changes_transaction_id",
+        "changes",
+        ["transaction_id"],
+        unique=False,
+        sqlite_where=sa.text("transaction_id IS NOT NULL"),
+        postgresql_where=sa.text("transaction_id IS NOT NULL"),
+    )
     op.create_table(
         "encryption_keys",
         sa.Column("id", sa.Text(), nullable=False),
@@ -79,17 +85,16 @@ def upgrade() -> None:
     op.create_index(op.f("ix_api_keys_organization_id"), "api_keys", ["organization_id"], unique=False)
     op.create_table(
         "sealed_values",
+        sa.Column("owner_id", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("project_id", sa.Text(), nullable=False),
-        sa.Column("owner_id", sa.Text(), nullable=False),
         sa.Column("field", sa.Text(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("blob", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["key_id"], ["encryption_keys.id"], name=op.f("fk_sealed_values_key_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_sealed_values")),
+        sa.PrimaryKeyConstraint("owner_id", "id", name=op.f("pk_sealed_values")),
+        sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_sealed_values_key_id"), "sealed_values", ["key_id"], unique=False)
-    op.create_index(op.f("ix_sealed_values_owner_id"), "sealed_values", ["owner_id"], unique=False)
     op.create_table(
         "teams",
         sa.Column("id", sa.Text(), nullable=False),
