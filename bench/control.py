@@ -27,7 +27,7 @@ from keyhouse.app import open_storage
 from keyhouse.services.first_start import furnish
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.tenancy import NewProject, put_project
+from keyhouse.storage.project_records import NewProject, put_project
 
 HERE = Path(__file__).resolve().parent
 CALLERS = 16

@@ -31,6 +31,14 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 
+class PermissionMode(StrEnum):
+    """How much of what its bindings grant an API key may use: all of it, viewing alone, or named permissions."""
+
+    ALL = "all"
+    READONLY = "readonly"
+    RESTRICTED = "restricted"
+
+
 class ScopeType(StrEnum):
     """Where a role holds."""
 
@@ -88,12 +96,13 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An organization's API key, without its token. `permissions` is None unless the key is restricted to just those."""
+    """An organization's API key, without its token. `permissions` is what it may use at most; None where its mode is `all`."""
 
     id: str
     organization_id: str
     name: str
     description: str
+    permission_mode: PermissionMode
     permissions: frozenset[Permission] | None
     bindings: tuple[RoleBinding, ...]
     created_at: datetime
@@ -148,3 +157,13 @@ class Caller:
     restricted_to: frozenset[Permission] | None = None
     is_project_key: bool = False
     expires_at: datetime | None = None
+
+    def permissions_at(self, place: Place) -> frozenset[Permission]:
+        """What the caller may do at a place, by its bindings. A project key has none: it opens its own project alone."""
+        return permissions_at(place, self.bindings, self.restricted_to)
+
+    @property
+    def is_organization_admin(self) -> bool:
+        """ADMIN on the whole organization, by a key that is not limited to some permissions."""
+        binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, self.organization_id)
+        return self.restricted_to is None and binding in self.bindings

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 
 from keyhouse.domain.tenancy import Actor, Role, RoleBinding, ScopeType
+from keyhouse.storage.api_keys import NewApiKey, put_api_key
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.history import put_audit
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.organizations import count_organizations, put_organization
+from keyhouse.storage.project_records import NewProject, put_project
 from keyhouse.storage.statements import Transaction
-from keyhouse.storage.tenancy import NewApiKey, NewProject, count_organizations, put_api_key, put_organization, put_project, put_team
+from keyhouse.storage.teams import put_team
 
 _ACTOR = Actor("keyhouse", "first start")
 
@@ -27,18 +30,18 @@ async def furnish(storage: Storage) -> FirstKeys | None:
 
 
 def _furnished(tx: Transaction, storage: Storage) -> FirstKeys:
-    organization_id = put_organization(tx, "My organization", "my-organization")
-    team_id = put_team(tx, organization_id, "My team", "my-team")
-    new_project = NewProject(organization_id, team_id, "My project", "my-project", language="other", framework="other")
-    project_id, project_token = put_project(tx, storage.box, new_project)
-    binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization_id)
-    key_id, admin_token = put_api_key(tx, NewApiKey(organization_id, "Admin key of the first start", (binding,)))
+    organization = put_organization(tx, "My organization", "my-organization")
+    team = put_team(tx, organization.id, "My team", "my-team")
+    new_project = NewProject(organization.id, team.id, "My project", "my-project", language="other", framework="other")
+    project, project_token = put_project(tx, storage.box, new_project)
+    binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization.id)
+    api_key, admin_token = put_api_key(tx, NewApiKey(organization.id, "Admin key of the first start", (binding,)))
     for action, target in (
-        ("organization.created", organization_id),
-        ("team.created", team_id),
-        ("project.created", project_id),
-        ("api_key.created", key_id),
+        ("organization.created", organization.id),
+        ("team.created", team.id),
+        ("project.created", project.id),
+        ("api_key.created", api_key.id),
     ):
-        put_audit(tx, _ACTOR, action, target, organization_id=organization_id)
-    note_change(tx, organization_id, project_id)
-    return FirstKeys(project_id, project_token.text, admin_token.text)
+        put_audit(tx, _ACTOR, action, target, organization_id=organization.id)
+    note_change(tx, organization.id, project.id)
+    return FirstKeys(project.id, project_token.text, admin_token.text)

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, ApiKey, Caller, Permission, Place, ScopeType, permissions_at
 from keyhouse.services.kept import Kept
+from keyhouse.storage.api_keys import find_api_key
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.identifiers import lookup_of, token_hash
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.project_records import find_project_by_key
 from keyhouse.storage.projects import get_project_head
 from keyhouse.storage.statements import Transaction
-from keyhouse.storage.tenancy import find_api_key, find_project_by_key
 
 _REMEMBERED = 10_000
 

@@ -13,6 +13,7 @@ _LETTER_OF_BYTE = bytes(ord(_ALPHABET[byte % len(_ALPHABET)]) for byte in range(
 _UNUSED_BYTES = bytes(range(_FAIR, 256))
 _ID_LENGTH = 16
 _TIME_LENGTH = 8
+_LONGEST_ID = 100
 _LOOKUP_LENGTH = 16
 _SECRET_LENGTH = 48
 _TOKEN_PREFIX = "sk-lw-"  # noqa: S105 - the field's prefix, no secret
@@ -21,6 +22,11 @@ _TOKEN_PREFIX = "sk-lw-"  # noqa: S105 - the field's prefix, no secret
 def new_id(kind: str) -> str:
     """An opaque id with its kind in front, such as `project_0uJ4x9Qk...`. It begins with the time, so that new rows lie side by side."""
     return f"{kind}_{_sortable_now()}{_random(_ID_LENGTH)}"
+
+
+def is_id(text: str) -> bool:
+    """Whether this could be an id at all. What is none is not looked for: PostgreSQL refuses some texts even in a question."""
+    return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
 
 
 def _sortable_now() -> str:

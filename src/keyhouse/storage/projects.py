@@ -1,4 +1,4 @@
-"""Projects as a write sees them: locked first, given their next revision last. Also how a token finds its project."""
+"""Projects as a write sees them: locked first, given their next revision last."""
 
 from dataclasses import dataclass
 

@@ -52,7 +52,7 @@ projects = Table(
     "projects",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("organization_id", ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("organization_id", ForeignKey("organizations.id"), nullable=False),
     Column("team_id", ForeignKey("teams.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("slug", Text, nullable=False),
@@ -65,6 +65,8 @@ projects = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("archived_at", BigInteger),
+    Index("ix_projects_organization_id_created_at_id", "organization_id", "created_at", "id"),
+    Index("ix_projects_organization_id_slug", "organization_id", "slug"),
 )
 Index(
     "uq_projects_team_id_name",
@@ -79,15 +81,17 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("organization_id", ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("organization_id", ForeignKey("organizations.id"), nullable=False),
     Column("lookup", Text, nullable=False, unique=True),
     Column("hash", LargeBinary, nullable=False),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
+    Column("permission_mode", Text, nullable=False),
     Column("permissions", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
+    Index("ix_api_keys_organization_id_created_at_id", "organization_id", "created_at", "id"),
 )
 
 api_key_bindings = Table(

@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("permission_mode", sa.Text(), nullable=False),
         sa.Column("permissions", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
@@ -82,7 +83,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
         sa.UniqueConstraint("lookup", name=op.f("uq_api_keys_lookup")),
     )
-    op.create_index(op.f("ix_api_keys_organization_id"), "api_keys", ["organization_id"], unique=False)
+    op.create_index("ix_api_keys_organization_id_created_at_id", "api_keys", ["organization_id", "created_at", "id"], unique=False)
     op.create_table(
         "sealed_values",
         sa.Column("owner_id", sa.Text(), nullable=False),
@@ -146,7 +147,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("key_hash", name=op.f("uq_projects_key_hash")),
     )
-    op.create_index(op.f("ix_projects_organization_id"), "projects", ["organization_id"], unique=False)
+    op.create_index("ix_projects_organization_id_created_at_id", "projects", ["organization_id", "created_at", "id"], unique=False)
+    op.create_index("ix_projects_organization_id_slug", "projects", ["organization_id", "slug"], unique=False)
     op.create_index(
         "uq_projects_team_id_name",
         "projects",

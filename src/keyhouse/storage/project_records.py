@@ -1,0 +1,203 @@
+"""Projects as a list shows them, and their keys: a hash that finds the project, and a sealed copy that can be shown again.
+
+One that was archived is kept with all its secrets, and no longer found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from sqlalchemy import bindparam, func, or_, select, update
+
+from keyhouse.domain.tenancy import Project
+from keyhouse.storage import encoding
+from keyhouse.storage.clock import now_us, to_datetime
+from keyhouse.storage.identifiers import Token, is_id, new_id, new_project_token
+from keyhouse.storage.scopes import is_one_of
+from keyhouse.storage.sealed_values import destroy_one, open_sealed, put_sealed
+from keyhouse.storage.secret_box import SecretBox
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
+from keyhouse.storage.tables import projects
+
+_columns = projects.c
+_live = select(
+    _columns.id,
+    _columns.organization_id,
+    _columns.team_id,
+    _columns.name,
+    _columns.slug,
+    _columns.language,
+    _columns.framework,
+    _columns.default_model,
+    _columns.created_at,
+    _columns.updated_at,
+    _columns.key_value_id,
+).where(_columns.organization_id == bindparam("organization_id"), _columns.archived_at.is_(None))
+_of_id = _live.where(_columns.id == bindparam("id"))
+_in_scopes = or_(*(is_one_of(column, "scopes") for column in (_columns.organization_id, _columns.team_id, _columns.id)))
+_visible = _live.where(_in_scopes)
+_in_team = _live.where(_columns.team_id == bindparam("team_id"))
+_newest_first = (_columns.created_at.desc(), _columns.id.desc())
+_INSERT = insert_row(projects)
+_GET = Statement(_of_id)
+_LOCK = Statement(_of_id.with_for_update())
+_LIST = Statement(_visible.order_by(*_newest_first).limit(bindparam("limit")).offset(bindparam("offset")))
+_COUNT = Statement(select(func.count()).select_from(_visible.subquery()))
+_LIST_OF_TEAM = Statement(_in_team.order_by(*_newest_first).limit(bindparam("limit")).offset(bindparam("offset")))
+_COUNT_OF_TEAM = Statement(select(func.count()).select_from(_in_team.subquery()))
+_SLUG = Statement(select(_columns.id).where(_columns.organization_id == bindparam("organization_id"), _columns.slug == bindparam("slug")))
+_this = _columns.id == bindparam("row_id")
+_UPDATE = Statement(
+    update(projects).where(_this).values({name: bindparam(name) for name in ("name", "team_id", "language", "framework", "updated_at")})
+)
+_ARCHIVE = Statement(update(projects).where(_this).values(archived_at=bindparam("archived_at")))
+_REPLACE_KEY = Statement(
+    update(projects).where(_this).values({name: bindparam(name) for name in ("key_hash", "key_value_id", "updated_at")})
+)
+_FIND = Statement(
+    select(_columns.id, _columns.organization_id, _columns.team_id, _columns.name, _columns.key_hash).where(
+        _columns.key_hash == bindparam("key_hash"), _columns.archived_at.is_(None)
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewProject:
+    """What a project is made from."""
+
+    organization_id: str
+    team_id: str
+    name: str
+    slug: str
+    language: str
+    framework: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProject:
+    """A live project, found by its key's hash."""
+
+    id: str
+    organization_id: str
+    team_id: str
+    name: str
+    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """A live project, and where the sealed copy of its key is."""
+
+    project: Project
+    key_value_id: str
+
+
+def put_project(tx: Transaction, box: SecretBox, new: NewProject) -> tuple[Project, Token]:
+    """Store a new project; returns it and its key. Raises ConstraintBroken if the name is taken in the team."""
+    project_id, token, now = new_id("project"), new_project_token(), now_us()
+    key_value_id = put_sealed(tx, box, (project_id, project_id), "apiKey", token.text.encode())
+    project = Project(
+        id=project_id,
+        organization_id=new.organization_id,
+        team_id=new.team_id,
+        name=new.name,
+        slug=new.slug,
+        language=new.language,
+        framework=new.framework,
+        default_model=None,
+        created_at=to_datetime(now),
+        updated_at=to_datetime(now),
+    )
+    tx.run(
+        _INSERT,
+        **asdict(project) | {"created_at": now, "updated_at": now},
+        key_hash=token.hash,
+        key_value_id=key_value_id,
+        revision=0,
+        archived_at=None,
+    )
+    return project, token
+
+
+def find_project_by_key(tx: Transaction, key_hash: bytes) -> FoundProject | None:
+    """The live project whose key has this hash."""
+    row = tx.row(_FIND, key_hash=key_hash)
+    return None if row is None else FoundProject(*row)
+
+
+def get_project(tx: Transaction, organization_id: str, project_id: str) -> ProjectRecord | None:
+    """A live project of an organization, or None."""
+    return _one(tx, _GET, organization_id, project_id)
+
+
+def lock_project_record(tx: Transaction, organization_id: str, project_id: str) -> ProjectRecord | None:
+    """The same, and nobody else writes to the project until this transaction ends."""
+    return _one(tx, _LOCK, organization_id, project_id)
+
+
+def list_projects(tx: Transaction, organization_id: str, scopes: Sequence[str], *, limit: int, offset: int) -> tuple[list[Project], int]:
+    """A page of an organization's live projects within `scopes` (ids of the organization, of teams, of projects), newest first.
+
+    With it, how many there are.
+    """
+    given = {"organization_id": organization_id, "scopes": encoding.encoded(scopes)}
+    return [_project(row) for row in tx.rows(_LIST, **given, limit=limit, offset=offset)], tx.rows(_COUNT, **given)[0][0]
+
+
+def list_projects_of_team(tx: Transaction, organization_id: str, team_id: str, *, limit: int, offset: int) -> tuple[list[Project], int]:
+    """A page of a team's live projects, newest first, and how many there are."""
+    given = {"organization_id": organization_id, "team_id": team_id}
+    rows = tx.rows(_LIST_OF_TEAM, **given, limit=limit, offset=offset)
+    return [_project(row) for row in rows], tx.rows(_COUNT_OF_TEAM, **given)[0][0]
+
+
+def is_project_slug_taken(tx: Transaction, organization_id: str, slug: str) -> bool:
+    """Whether any project of the organization has or had this slug."""
+    return tx.row(_SLUG, organization_id=organization_id, slug=slug) is not None
+
+
+def update_project(tx: Transaction, project: Project) -> Project:
+    """Write what can change of a project. Raises ConstraintBroken if the name is taken in the team."""
+    now = now_us()
+    changed = {"name": project.name, "team_id": project.team_id, "language": project.language, "framework": project.framework}
+    tx.run(_UPDATE, row_id=project.id, **changed, updated_at=now)
+    return replace(project, updated_at=to_datetime(now))
+
+
+def archive_project(tx: Transaction, project_id: str, archived_at: int) -> None:
+    """Archive a project, at a moment in microseconds. Its secrets stay."""
+    tx.run(_ARCHIVE, row_id=project_id, archived_at=archived_at)
+
+
+def open_project_key(tx: Transaction, box: SecretBox, record: ProjectRecord) -> str:
+    """A project's key from its sealed copy. Raises Unreadable."""
+    return open_sealed(tx, box, record.project.id, record.key_value_id).decode()
+
+
+def replace_project_key(tx: Transaction, box: SecretBox, record: ProjectRecord) -> Token:
+    """Give a locked project a new key; the old one opens nothing any more, and its sealed copy is destroyed."""
+    project_id, token = record.project.id, new_project_token()
+    destroy_one(tx, project_id, record.key_value_id)
+    key_value_id = put_sealed(tx, box, (project_id, project_id), "apiKey", token.text.encode())
+    tx.run(_REPLACE_KEY, row_id=project_id, key_hash=token.hash, key_value_id=key_value_id, updated_at=now_us())
+    return token
+
+
+def _one(tx: Transaction, statement: Statement, organization_id: str, project_id: str) -> ProjectRecord | None:
+    row = tx.row(statement, organization_id=organization_id, id=project_id) if is_id(project_id) else None
+    return None if row is None else ProjectRecord(_project(row), row[-1])
+
+
+def _project(row: Row) -> Project:
+    project_id, organization_id, team_id, name, slug, language, framework, default_model, created_at, updated_at = row[:10]
+    return Project(
+        id=project_id,
+        organization_id=organization_id,
+        team_id=team_id,
+        name=name,
+        slug=slug,
+        language=language,
+        framework=framework,
+        default_model=default_model,
+        created_at=to_datetime(created_at),
+        updated_at=to_datetime(updated_at),
+    )

@@ -1,0 +1,87 @@
+"""Teams as they are stored. One that was archived is kept, and no longer found."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import bindparam, func, or_, select, update
+
+from keyhouse.domain.tenancy import Team
+from keyhouse.storage import encoding
+from keyhouse.storage.clock import now_us, to_datetime
+from keyhouse.storage.identifiers import is_id, new_id
+from keyhouse.storage.scopes import is_one_of
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
+from keyhouse.storage.tables import projects, teams
+
+_columns = teams.c
+_live = select(_columns.id, _columns.organization_id, _columns.name, _columns.slug, _columns.created_at, _columns.updated_at).where(
+    _columns.organization_id == bindparam("organization_id"), _columns.archived_at.is_(None)
+)
+_of_id = _live.where(_columns.id == bindparam("id"))
+_visible = _live.where(or_(is_one_of(_columns.organization_id, "scopes"), is_one_of(_columns.id, "scopes")))
+_INSERT = insert_row(teams)
+_GET = Statement(_of_id)
+_LOCK = Statement(_of_id.with_for_update())
+_LIST = Statement(_visible.order_by(_columns.created_at.desc(), _columns.id.desc()).limit(bindparam("limit")).offset(bindparam("offset")))
+_COUNT = Statement(select(func.count()).select_from(_visible.subquery()))
+_SLUG = Statement(select(_columns.id).where(_columns.organization_id == bindparam("organization_id"), _columns.slug == bindparam("slug")))
+_RENAME = Statement(
+    update(teams).where(_columns.id == bindparam("row_id")).values(name=bindparam("name"), updated_at=bindparam("updated_at"))
+)
+_ARCHIVE = Statement(update(teams).where(_columns.id == bindparam("row_id")).values(archived_at=bindparam("archived_at")))
+_COUNT_PROJECTS = Statement(
+    select(func.count()).select_from(projects).where(projects.c.team_id == bindparam("team_id"), projects.c.archived_at.is_(None))
+)
+
+
+def put_team(tx: Transaction, organization_id: str, name: str, slug: str) -> Team:
+    """Store a new team. Raises ConstraintBroken if the name is taken."""
+    team_id, now = new_id("team"), now_us()
+    values = {"id": team_id, "organization_id": organization_id, "name": name, "slug": slug}
+    tx.run(_INSERT, **values, created_at=now, updated_at=now, archived_at=None)
+    return Team(team_id, organization_id, name, slug, to_datetime(now), to_datetime(now))
+
+
+def get_team(tx: Transaction, organization_id: str, team_id: str) -> Team | None:
+    """A live team of an organization, or None."""
+    row = tx.row(_GET, organization_id=organization_id, id=team_id) if is_id(team_id) else None
+    return None if row is None else _team(row)
+
+
+def lock_team(tx: Transaction, organization_id: str, team_id: str) -> Team | None:
+    """The same, and nobody else archives the team, or puts a project into it, until this transaction ends."""
+    row = tx.row(_LOCK, organization_id=organization_id, id=team_id) if is_id(team_id) else None
+    return None if row is None else _team(row)
+
+
+def list_teams(tx: Transaction, organization_id: str, scopes: Sequence[str], *, limit: int, offset: int) -> tuple[list[Team], int]:
+    """A page of an organization's live teams within `scopes` (ids of the organization, of teams), newest first, and how many there are."""
+    given = {"organization_id": organization_id, "scopes": encoding.encoded(scopes)}
+    return [_team(row) for row in tx.rows(_LIST, **given, limit=limit, offset=offset)], tx.rows(_COUNT, **given)[0][0]
+
+
+def is_team_slug_taken(tx: Transaction, organization_id: str, slug: str) -> bool:
+    """Whether any team of the organization has or had this slug."""
+    return tx.row(_SLUG, organization_id=organization_id, slug=slug) is not None
+
+
+def rename_team(tx: Transaction, team: Team, name: str) -> Team:
+    """Give a team another name. Raises ConstraintBroken if it is taken."""
+    now = now_us()
+    tx.run(_RENAME, row_id=team.id, name=name, updated_at=now)
+    return replace(team, name=name, updated_at=to_datetime(now))
+
+
+def archive_team(tx: Transaction, team_id: str, archived_at: int) -> None:
+    """Archive a team, at a moment in microseconds."""
+    tx.run(_ARCHIVE, row_id=team_id, archived_at=archived_at)
+
+
+def count_projects(tx: Transaction, team_id: str) -> int:
+    """How many live projects a team has."""
+    return int(tx.rows(_COUNT_PROJECTS, team_id=team_id)[0][0])
+
+
+def _team(row: Row) -> Team:
+    team_id, organization_id, name, slug, created_at, updated_at = row
+    return Team(team_id, organization_id, name, slug, to_datetime(created_at), to_datetime(updated_at))
