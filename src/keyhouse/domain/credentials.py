@@ -1,5 +1,6 @@
 """A provider's credentials: the one type that holds secrets. It prints as ***, masks itself, and knows how an edit merges."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
@@ -53,7 +54,8 @@ class Credentials:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credentials):
             return NotImplemented
-        return self._names == other._names and self._values == other._values and self.readable == other.readable
+        same_names = self._names == other._names and self.readable == other.readable
+        return same_names and all(same_value(value, other._values.get(name)) for name, value in self._values.items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -88,14 +90,21 @@ class Credentials:
         return Credentials({name: together[name] for name in _ordered(together, spec)})
 
     def _merged_value(self, name: str, value: object, spec: ProviderSpec) -> object:
-        if value == MASK:
-            return self._values.get(name)
         field = spec.field_named(name)
         if isinstance(value, str) and field is not None and field.trimmed:
             value = value.strip()
+        if value == MASK:
+            return self._values.get(name)
         if value == "" and not (field is not None and field.may_be_blank):
             return None
         return value
+
+
+def same_value(one: object, other: object) -> bool:
+    """Whether two JSON values are the same. Python's own comparison takes `true` for `1`."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def names_as_stored(given: Mapping[str, object], spec: ProviderSpec) -> dict[str, object]:
@@ -103,11 +112,9 @@ def names_as_stored(given: Mapping[str, object], spec: ProviderSpec) -> dict[str
     renamed: dict[str, object] = {}
     for name, value in given.items():
         canonical = spec.aliases.get(name, name)
-        if name != canonical and canonical in given:
-            continue
-        if value is None and spec.keeps_unknown_fields:
-            continue
-        renamed[canonical] = value
+        is_outranked = name != canonical and given.get(canonical) is not None
+        if not is_outranked and not (value is None and spec.keeps_unknown_fields):
+            renamed[canonical] = value
     return renamed
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from keyhouse.domain.credentials import Credentials
+from keyhouse.domain.credentials import Credentials, same_value
 from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.tenancy import Actor
@@ -66,7 +66,7 @@ def _credential_changes(
         return
     for name in dict.fromkeys((*before, *after)):
         old, new = name in before, name in after
-        if old and new and before.readable and before.get(name) == after.get(name):
+        if old and new and before.readable and same_value(before.get(name), after.get(name)):
             continue
         shown = None if is_public(name) or not new else fingerprint(f"customKeys.{name}", after.get(name))
         yield FieldChange(f"customKeys.{name}", _change(old, new), shown)

@@ -74,14 +74,18 @@ class ModelProvider:
         """Whether the stored header values could be opened."""
         return all(header.value is not None for header in self.extra_headers)
 
+    def require_addable(self, spec: ProviderSpec) -> None:
+        """Raise Error `provider_deprecated` where a write would add a provider that is on its way out."""
+        if spec.deprecated and not self.is_stored:
+            raise Error(Code.PROVIDER_DEPRECATED, "This model provider is no longer available to add.")
+
     def updated(self, update: ModelProviderUpdate, spec: ProviderSpec, *, keep_secrets_on_endpoint_change: bool = False) -> "ModelProvider":
         """This provider after a PUT.
 
         Raises Error with `provider_deprecated`, `credentials_would_be_lost`, `credentials_unreadable`, `invalid_api_key_configuration` or
         `endpoint_changed`; then nothing may be written.
         """
-        if spec.deprecated and not self.is_stored:
-            raise Error(Code.PROVIDER_DEPRECATED, "This model provider is no longer available to add.")
+        self.require_addable(spec)
         given = {} if update.custom_keys is ABSENT else names_as_stored(update.custom_keys, spec)
         credentials = self.credentials if update.custom_keys is ABSENT else self._merged(given, spec)
         headers = self._headers_after(update)

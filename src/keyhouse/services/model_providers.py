@@ -73,8 +73,12 @@ class ModelProviders:
 
         def work(change: "_Change") -> None:
             before = change.before.provider
+            before.require_addable(spec)
+            change.require(precondition)
             after = before.updated(update, spec, keep_secrets_on_endpoint_change=self._keep_secrets)
-            fields = changed_fields(before, after, spec.is_public, self._storage.fingerprint)
+            # What says no more than a provider that nobody stored is not worth a row: a PUT of what GET showed changes nothing.
+            adds_nothing = after.says_nothing and not before.is_stored
+            fields = () if adds_nothing else changed_fields(before, after, spec.is_public, self._storage.fingerprint)
             default_model = change.project.default_model
             if update.default_model is not ABSENT:
                 default_model = default_model_reference(provider, update.default_model)
@@ -82,7 +86,7 @@ class ModelProviders:
             if fields:
                 change.write(after, fields, "updated" if before.is_stored else "created", default_model)
 
-        return await self._change(caller, spec, precondition, work)
+        return await self._change(caller, spec, work)
 
     async def delete(self, caller: Caller, provider: str, precondition: Precondition | None) -> Shown:
         """Delete a provider and destroy its secrets, those in its history as well. Raises Error `not_found`, `precondition_failed`."""
@@ -91,27 +95,31 @@ class ModelProviders:
         def work(change: "_Change") -> None:
             if not change.before.provider.is_stored:
                 raise Error(Code.NOT_FOUND, f"Nothing is stored for {provider} in this project.")
+            change.require(precondition)
             change.delete(changed_fields(change.before.provider, ModelProvider(provider), spec.is_public, self._storage.fingerprint))
 
-        return await self._change(caller, spec, precondition, work)
+        return await self._change(caller, spec, work)
 
     async def roll_back(self, caller: Caller, provider: str, version: int, precondition: Precondition | None) -> Shown:
         """Bring back the state after change `version`, secrets included, as a new version.
 
         Secrets return with the address they were stored with, so that none of them changes its destination.
-        Raises Error `version_not_found`, `secrets_destroyed`, `conflict` for the number of a deletion, `precondition_failed`.
+        Raises Error `precondition_failed`, `version_not_found`, `conflict` for the number of a deletion, `secrets_destroyed`,
+        `credentials_unreadable`, `provider_deprecated`.
         """
         spec = self.spec(provider, Code.NOT_FOUND)
 
         def work(change: "_Change") -> None:
-            state = change.state_of(version)
             before = change.before.provider
+            change.require(precondition)
+            state = change.state_of(version)
+            before.require_addable(spec)
             after = replace(state.provider, id=before.id, version=before.version, revision=before.revision)
             fields = changed_fields(before, after, spec.is_public, self._storage.fingerprint)
             if fields:
                 change.restore(replace(state, provider=after), fields)
 
-        return await self._change(caller, spec, precondition, work)
+        return await self._change(caller, spec, work)
 
     async def history(self, project_id: str, provider: str, *, page: int, limit: int) -> tuple[Sequence[HistoryEntry], int]:
         """A page of a provider's changes, newest first, and how many there are. Raises Error `not_found`."""
@@ -152,15 +160,11 @@ class ModelProviders:
             self._kept.put(project_id, shown)
         return shown
 
-    async def _change(
-        self, caller: Caller, spec: ProviderSpec, precondition: Precondition | None, work: "Callable[[_Change], None]"
-    ) -> Shown:
+    async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
         project_id = caller.project_id or ""
 
         def transaction(tx: Transaction) -> Shown:
             change = _Change(tx, self._storage, lock_project(tx, project_id), spec.id, caller.actor)
-            if precondition is not None:
-                change.require(precondition)
             work(change)
             return self._encoded(change.providers(), change.revision)
 
@@ -184,9 +188,9 @@ class _Change:
         self._stored = list_stored(tx, storage.box, project.id)
         self.before = self._stored.get(provider) or StoredProvider(ModelProvider(provider))
 
-    def require(self, precondition: Precondition) -> None:
+    def require(self, precondition: Precondition | None) -> None:
         """Raise Error `precondition_failed`, naming the fields that changed since, unless it holds."""
-        if precondition.holds(self._provider, self.before.provider.revision, self.project.revision):
+        if precondition is None or precondition.holds(self._provider, self.before.provider.revision, self.project.revision):
             return
         state = precondition.newest_state(self._provider)
         fields = [] if state is None else fields_changed_since(self._tx, self.project.id, state.revision, state.provider)
@@ -232,6 +236,8 @@ class _Change:
                 Code.SECRETS_DESTROYED,
                 f"The secrets of version {version} were destroyed when {self._provider} was deleted. Store them again instead.",
             )
+        if not (state.provider.credentials.readable and state.provider.headers_readable):
+            raise Error(Code.CREDENTIALS_UNREADABLE, f"The secrets of version {version} cannot be read. Store them again instead.")
         return state
 
     def providers(self) -> dict[str, ModelProvider]:

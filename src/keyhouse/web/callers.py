@@ -46,4 +46,6 @@ def _basic(encoded: str) -> Presented | None:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
     project_id, _, token = decoded.partition(":")
-    return Presented(token.strip(), project_id.strip()) if project_id.strip() and token.strip() else None
+    # An id with control characters names nothing, and one database cannot even be asked for it.
+    wellformed = project_id.strip() and token.strip() and project_id.isprintable()
+    return Presented(token.strip(), project_id.strip()) if wellformed else None

@@ -21,6 +21,13 @@ class ContractJsonSchema(GenerateJsonSchema):
             return {**inner, "type": [inner["type"], "null"]}
         return super().nullable_schema(schema)
 
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """None as a default means "may be absent", which the contract says by not requiring the field."""
+        written = super().default_schema(schema)
+        if written.get("default", ...) is None:
+            del written["default"]
+        return written
+
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         """Values of any kind are `{}`, not `true`."""
         written = super().dict_schema(schema)

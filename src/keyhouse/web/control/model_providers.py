@@ -132,13 +132,13 @@ def _project(call: Call) -> str:
 
 
 def _tagged(shown: Shown) -> Answer:
-    return Answer(shown.body, headers=((b"etag", shown.tag.encode()),))
+    return Answer(shown.body, tag=shown.tag)
 
 
 def _conditional(call: Call, shown: Shown) -> Answer:
     named = call.header(b"if-none-match")
     if named is not None and matches_none(named, shown.tag):
-        return Answer(b"", status=304, headers=((b"etag", shown.tag.encode()),))
+        return Answer(b"", status=304, tag=shown.tag)
     return _tagged(shown)
 
 

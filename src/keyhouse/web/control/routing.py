@@ -22,18 +22,26 @@ from keyhouse.web.errors import STATUS, flat_envelope, internal_error
 from keyhouse.web.log import log_failure
 
 MAX_BODY_BYTES = 1024 * 1024
-_JSON_TYPE = re.compile(r"application/([a-z.-]+\+)?json(;.*)?", re.IGNORECASE)
-_JSON_HEADER = (b"content-type", b"application/json")
+_JSON_TYPE = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+_NEVER_SNIFFED = (b"x-content-type-options", b"nosniff")
+_PLAIN = ((b"content-type", b"application/json"), _NEVER_SNIFFED, (b"cache-control", b"no-store"))
+# A tag names a state of one project: what a cache holds is good for the same credentials only.
+_KEPT = (_NEVER_SNIFFED, (b"cache-control", b"private, no-cache"), (b"vary", b"authorization, x-auth-token, x-project-id"))
+_TAGGED = (_PLAIN[0], *_KEPT)
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers: encoded JSON, a status, further headers."""
+    """What a handler answers: encoded JSON, a status, further headers, and the entity tag where there is one.
 
-    body: bytes
+    A body may show a key that was just made, so it is not printed.
+    """
+
+    body: bytes = field(repr=False)
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +51,13 @@ class Call:
     caller: Caller
     path: Mapping[str, str]
     query: Mapping[str, str]
-    headers: RawHeaders
-    body: Any
+    headers: RawHeaders = field(repr=False)
+    body: Any = field(repr=False)
 
     def header(self, name: bytes) -> str | None:
-        """A header by its lower-case name."""
-        return callers.header(self.headers, name)
+        """A header by its lower-case name, several lines of it as one list (RFC 9110 section 5.3)."""
+        lines = [value.decode("latin-1") for key, value in self.headers if key == name]
+        return ", ".join(lines) if lines else None
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -119,14 +128,12 @@ class ControlPlane:
         except Error as error:
             if STATUS[error.code] >= 500:
                 log_failure(scope, error)
-            answer = _failure(error)
+            answer = _failure(internal_error() if STATUS[error.code] == 500 else error)
         except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
             log_failure(scope, cause)
             answer = _failure(internal_error())
-        length = (b"content-length", str(len(answer.body)).encode())
-        head = [length, *answer.headers] if answer.status == 304 else [_JSON_HEADER, length, *answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": head})
-        await send({"type": "http.response.body", "body": b"" if answer.status == 304 else answer.body})
+        await send({"type": "http.response.start", "status": answer.status, "headers": _head(answer)})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         found = self.router.find(scope["method"], scope["raw_path"].decode("latin-1"))
@@ -140,8 +147,17 @@ class ControlPlane:
         return await route.handler(Call(caller, path, query, headers, body))
 
 
+def _head(answer: Answer) -> list[tuple[bytes, bytes]]:
+    if answer.status == 304:
+        return [*_KEPT, (b"etag", answer.tag.encode())]
+    length = (b"content-length", str(len(answer.body)).encode())
+    if answer.tag:
+        return [*_TAGGED, length, (b"etag", answer.tag.encode()), *answer.headers]
+    return [*_PLAIN, length, *answer.headers]
+
+
 async def read_body(headers: RawHeaders, receive: Receive) -> bytes:
-    """The whole body. Raises Error `payload_too_large` as soon as it is known to be."""
+    """The whole body. Raises Error `payload_too_large` as soon as it is known to be, `malformed_request` if the caller left in the middle."""
     declared = callers.header(headers, b"content-length") or ""
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
@@ -149,6 +165,8 @@ async def read_body(headers: RawHeaders, receive: Receive) -> bytes:
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Error(Code.MALFORMED_REQUEST, "The body ended before it was complete.", target="json")
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY_BYTES:
@@ -176,10 +194,14 @@ def _validated(route: Route, decoded: object) -> BaseModel:
         body = route.body.model_validate(decoded)
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_context=False, include_input=False)
-        raise schema_failure([(_path(error["loc"]), error["type"], error["msg"]) for error in errors]) from None
+        raise schema_failure([(_path(error["loc"]), error["type"], _MESSAGES.get(error["type"], error["msg"])) for error in errors]) from None
     if problems := route.problems(body):
         raise schema_failure(problems)
     return body
+
+
+# Where pydantic speaks of Python.
+_MESSAGES = dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "Input should be an object")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import MISSING, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from keyhouse.catalog.catalog import Catalog
@@ -22,22 +22,31 @@ UNION_TAGS = frozenset({IDS, MODELS})
 
 
 class Body(BaseModel):
-    """A request's body: strict types, unknown fields ignored."""
+    """A request's body: strict types, unknown fields ignored. It may hold secrets, so it is not printed."""
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+    __str__ = __repr__
 
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 
-def _within_limits(number: int | float | None) -> int | float | None:
-    if number is not None and not 0 < number <= _LARGEST_NUMBER:
+def _max_tokens(value: object) -> int | float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number_type", "Input should be a number or null")
+    if not 0 < value <= _LARGEST_NUMBER:
         raise PydanticCustomError("number_range", f"must be greater than 0 and at most {_LARGEST_NUMBER}")
-    return int(number) if isinstance(number, float) and number.is_integer() else number
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 MaxTokens = Annotated[
-    int | float | None, AfterValidator(_within_limits), WithJsonSchema({"type": ["number", "null"], "exclusiveMinimum": 0})
+    int | float | None, PlainValidator(_max_tokens), WithJsonSchema({"type": ["number", "null"], "exclusiveMinimum": 0})
 ]
 
 
