@@ -157,7 +157,10 @@ def _head(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 
 async def read_body(headers: RawHeaders, receive: Receive) -> bytes:
-    """The whole body. Raises Error `payload_too_large` as soon as it is known to be, `malformed_request` if the caller left in the middle."""
+    """The whole body.
+
+    Raises Error `payload_too_large` as soon as it is known to be, `malformed_request` if the caller leaves in the middle.
+    """
     declared = callers.header(headers, b"content-length") or ""
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
@@ -194,7 +197,8 @@ def _validated(route: Route, decoded: object) -> BaseModel:
         body = route.body.model_validate(decoded)
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_context=False, include_input=False)
-        raise schema_failure([(_path(error["loc"]), error["type"], _MESSAGES.get(error["type"], error["msg"])) for error in errors]) from None
+        fields = [(_path(error["loc"]), error["type"], _MESSAGES.get(error["type"], error["msg"])) for error in errors]
+        raise schema_failure(fields) from None
     if problems := route.problems(body):
         raise schema_failure(problems)
     return body
