@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -19,6 +20,7 @@ class Origin:
     port: int
 
 
+@lru_cache(maxsize=1024)
 def parse_origin(url: str) -> Origin:
     """The origin of an absolute http or https URL.
 

@@ -28,7 +28,9 @@ _AFTER_POSTGRESQL = Statement(
     select(_xmin, *_columns).select_from(_one.outerjoin(changes, changes.c.transaction_id >= bindparam("mark"))).order_by(changes.c.id)
 )
 _NEWEST = Statement(select(func.coalesce(func.max(changes.c.id), 0)))
-_PRUNE = Statement(delete(changes).where(changes.c.at < bindparam("before")))
+_newest = select(func.max(changes.c.id)).scalar_subquery()
+# The newest stays: SQLite numbers the next row after it.
+_PRUNE = Statement(delete(changes).where(changes.c.at < bindparam("before"), changes.c.id < _newest))
 
 
 def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:

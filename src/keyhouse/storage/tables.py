@@ -181,7 +181,6 @@ audit_log = Table(
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),
     Index("ix_audit_log_organization_id_id", "organization_id", "id"),
-    sqlite_autoincrement=True,
 )
 
 # What other processes read to know what to drop. `transaction_id` is PostgreSQL's, see changes.py; SQLite commits in the order of `id`.
@@ -194,7 +193,6 @@ changes = Table(
     Column("project_id", Text),
     Column("revision", BigInteger, nullable=False),
     Column("transaction_id", BigInteger),
-    sqlite_autoincrement=True,
 )
 Index(
     "ix_changes_transaction_id",

@@ -45,9 +45,7 @@ def _max_tokens(value: object) -> int | float | None:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-MaxTokens = Annotated[
-    int | float | None, PlainValidator(_max_tokens), WithJsonSchema({"type": ["number", "null"], "exclusiveMinimum": 0})
-]
+MaxTokens = Annotated[int | float | None, PlainValidator(_max_tokens), WithJsonSchema({"type": ["number", "null"], "exclusiveMinimum": 0})]
 
 
 class CustomModelBody(Body):
@@ -184,14 +182,14 @@ class EntryEncoder:
         self._catalog = catalog
         self._defaults = {spec.id: msgspec.json.encode(self._entry(spec, ModelProvider(spec.id))) for spec in catalog.providers.values()}
         self._names = {provider: msgspec.json.encode(provider) + b":" for provider in self._defaults}
+        self._named_defaults = {provider: self._names[provider] + default for provider, default in self._defaults.items()}
 
     def encode(self, stored: Mapping[str, ModelProvider]) -> bytes:
         """The map of every provider of the registry, in its order."""
-        entries = (
-            self._names[provider] + (self.encode_one(stored[provider]) if provider in stored else default)
-            for provider, default in self._defaults.items()
-        )
-        return b"{" + b",".join(entries) + b"}"
+        entries = self._named_defaults.copy()
+        for provider, row in stored.items():
+            entries[provider] = self._names[provider] + self.encode_one(row)
+        return b"{" + b",".join(entries.values()) + b"}"
 
     def encode_one(self, provider: ModelProvider) -> bytes:
         """One entry. A row that says no more than the default is shown as the default."""

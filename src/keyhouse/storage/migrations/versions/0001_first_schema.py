@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
-        sqlite_autoincrement=True,
     )
     op.create_index("ix_audit_log_organization_id_id", "audit_log", ["organization_id", "id"], unique=False)
     op.create_table(
@@ -34,7 +33,6 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("transaction_id", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
-        sqlite_autoincrement=True,
     )
     op.create_index(
         "ix_changes_transaction_id",
