@@ -29,7 +29,7 @@ def render_messages(messages: Iterable[Message], losses: Losses) -> list[JsonObj
 
 def _rendered(message: Message, losses: Losses) -> Iterator[JsonObject]:
     if any(getattr(part, "cache", None) is not None for part in message.parts):
-        losses.drop("cache_control", "Chat Completions has no such marker.")
+        losses.drop("messages[].content[].cache_control", "Chat Completions has no such marker.")
     if message.role == "system":
         yield {"role": "system", "content": "\n".join(_texts(message.parts))}
     elif message.role == "assistant":

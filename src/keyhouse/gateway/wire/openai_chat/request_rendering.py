@@ -45,7 +45,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
 
 def _tool(tool: Tool, losses: Losses) -> JsonObject:
     if tool.cache is not None:
-        losses.drop("cache_control", "Chat Completions has no such marker.")
+        losses.drop("tools[].cache_control", "Chat Completions has no such marker.")
     function = {"name": tool.name, "description": tool.description, "parameters": tool.schema, "strict": tool.strict}
     return {"type": "function", "function": without_nones(function)}
 

@@ -1,0 +1,249 @@
+"""Recorded-shape streams, translated, and read with the official packages' own types and accumulators."""
+
+import httpx2
+import msgspec
+import pytest
+from anthropic import Anthropic, APIStatusError
+from anthropic.types import RawMessageStreamEvent
+from openai import APIError, OpenAI
+from openai.types.chat import ChatCompletionChunk
+from pydantic import TypeAdapter
+
+MESSAGE_EVENT = TypeAdapter(RawMessageStreamEvent)
+
+
+def chunks_of(stream, events):
+    return [ChatCompletionChunk.model_validate_json(data, strict=True) for _, data in events(stream) if data != b"[DONE]"]
+
+
+def served(stream: bytes) -> httpx2.Client:
+    """A client whose every request is answered with these bytes: the package reads them as it would read a provider's."""
+    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
+    return httpx2.Client(transport=httpx2.MockTransport(lambda request: answer))
+
+
+def accumulated_completion(stream: bytes):
+    with (
+        OpenAI(api_key="k", http_client=served(stream), max_retries=0) as client,
+        client.chat.completions.stream(
+            model="m", messages=[{"role": "user", "content": "Hi"}], stream_options={"include_usage": True}
+        ) as read,
+    ):
+        read.until_done()
+        return read.get_final_completion()
+
+
+def accumulated_message(stream: bytes):
+    with (
+        Anthropic(api_key="k", http_client=served(stream), max_retries=0) as client,
+        client.messages.stream(model="m", max_tokens=10, messages=[{"role": "user", "content": "Hi"}]) as read,
+    ):
+        return read.get_final_message()
+
+
+def test_text_of_messages_arrives_as_chunks_in_order(recorded, replayed, events):
+    stream = replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"))
+    chunks = chunks_of(stream, events)
+    assert [chunk.choices[0].delta.content for chunk in chunks] == [None, "Good ", "evening.", None]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, "stop"]
+    assert {(chunk.id, chunk.model, chunk.created) for chunk in chunks} == {("msg_01", "claude-opus-5-5", 1_800_000_000)}
+    assert all("usage" not in chunk.model_fields_set for chunk in chunks)
+    assert events(stream)[-1] == (None, b"[DONE]")
+
+
+def test_usage_chunk_comes_last_and_only_when_asked_for(recorded, replayed, events):
+    stream = replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"), include_usage=True)
+    *others, last = chunks_of(stream, events)
+    assert last.choices == []
+    assert last.usage.prompt_tokens == 135
+    assert last.usage.prompt_tokens_details.cached_tokens == 100
+    assert last.usage.prompt_tokens_details.cache_write_tokens == 10
+    assert (last.usage.completion_tokens, last.usage.total_tokens) == (15, 150)
+    assert all(chunk.usage is None and "usage" in chunk.model_fields_set for chunk in others)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name", "ids"),
+    [
+        ("anthropic_messages", "messages_thinking_and_tools.sse", ["toolu_01", "toolu_02"]),
+        ("bedrock_converse", "converse_thinking_and_tools.jsonl", ["tooluse_1", "tooluse_2"]),
+    ],
+)
+def test_thinking_and_parallel_calls_accumulate_into_a_completion(recorded, replayed, upstream, name, ids):
+    completion = accumulated_completion(replayed("openai_chat", upstream, recorded(name), include_usage=True))
+    choice = completion.choices[0]
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content == "Let me look."
+    assert [call.id for call in choice.message.tool_calls] == ids
+    assert [(call.function.name, msgspec.json.decode(call.function.arguments)) for call in choice.message.tool_calls] == [
+        ("get_weather", {"city": "Paris"}),
+        ("get_time", {}),
+    ]
+    message = choice.message.model_dump()
+    assert message["reasoning_content"] == "Two cities, two calls."
+    block = message["thinking_blocks"][0]
+    assert (block["thinking"], block["signature"]) == ("Two cities, two calls.", "EqQBCgIYAhIM1gbcDa9GJwZA2b3h")
+    assert completion.usage.completion_tokens == 89
+
+
+def test_redacted_thinking_reaches_the_caller(recorded, replayed):
+    stream = replayed("openai_chat", "anthropic_messages", recorded("messages_thinking_and_tools.sse"))
+    message = accumulated_completion(stream).choices[0].message.model_dump()
+    assert message["thinking_blocks"][1] == {"index": 1, "type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"}
+
+
+def test_converse_usage_counts_the_cache(recorded, replayed, events):
+    stream = replayed("openai_chat", "bedrock_converse", recorded("converse_thinking_and_tools.jsonl"), include_usage=True)
+    usage = chunks_of(stream, events)[-1].usage
+    assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens, usage.total_tokens) == (135, 100, 224)
+
+
+def test_refusal_finishes_as_content_filter(recorded, replayed, events):
+    chunks = chunks_of(replayed("openai_chat", "anthropic_messages", recorded("messages_refusal.sse")), events)
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+    assert chunks[-1].choices[0].delta.refusal == "This was declined."
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name"),
+    [
+        ("openai_chat", "chunks_text.sse"),
+        ("openai_chat", "chunks_reasoning_and_tools.sse"),
+        ("bedrock_converse", "converse_thinking_and_tools.jsonl"),
+        ("anthropic_messages", "messages_thinking_and_tools.sse"),
+        ("anthropic_messages", "messages_refusal.sse"),
+    ],
+)
+def test_message_events_are_well_formed(recorded, replayed, events, upstream, name):
+    rendered = events(replayed("anthropic_messages", upstream, recorded(name)))
+    parsed = [MESSAGE_EVENT.validate_json(data) for kind, data in rendered if kind != "ping"]
+    assert [kind for kind, _ in rendered if kind != "ping"] == [event.type for event in parsed]
+    assert (parsed[0].type, parsed[-2].type, parsed[-1].type) == ("message_start", "message_delta", "message_stop")
+    open_index, next_index = None, 0
+    for event in parsed[1:-2]:
+        if event.type == "content_block_start":
+            assert open_index is None
+            assert event.index == next_index
+            open_index, next_index = event.index, next_index + 1
+        else:
+            assert event.index == open_index
+            open_index = None if event.type == "content_block_stop" else open_index
+    assert open_index is None
+
+
+def test_chunks_accumulate_into_a_message(recorded, replayed):
+    message = accumulated_message(replayed("anthropic_messages", "openai_chat", recorded("chunks_reasoning_and_tools.sse")))
+    thinking, text, weather, time = message.content
+    assert (thinking.type, thinking.thinking) == ("thinking", "Two cities, two calls.")
+    assert text.text == "Let me look."
+    assert (weather.id, weather.name, weather.input) == ("call_1", "get_weather", {"city": "Paris"})
+    assert (time.id, time.input) == ("call_2", {})
+    assert message.stop_reason == "tool_use"
+    assert (message.id, message.model) == ("c-2", "deepseek-reasoner")
+
+
+def test_chunks_usage_reaches_the_message(recorded, replayed):
+    message = accumulated_message(replayed("anthropic_messages", "openai_chat", recorded("chunks_text.sse")))
+    assert message.content[0].text == "Good evening."
+    assert (message.usage.input_tokens, message.usage.cache_read_input_tokens, message.usage.output_tokens) == (35, 100, 15)
+    assert message.usage.output_tokens_details.thinking_tokens == 5
+    assert message.stop_reason == "end_turn"
+
+
+def test_converse_accumulates_into_a_message(recorded, replayed):
+    message = accumulated_message(replayed("anthropic_messages", "bedrock_converse", recorded("converse_thinking_and_tools.jsonl")))
+    assert message.content[0].signature == "EqQBCgIYAhIM1gbcDa9GJwZA2b3h"
+    assert message.content[2].input == {"city": "Paris"}
+    assert (message.usage.input_tokens, message.usage.cache_read_input_tokens) == (25, 100)
+    assert message.id == "request-1"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name", "message"),
+    [
+        ("anthropic_messages", "messages_overloaded.sse", "Overloaded"),
+        ("bedrock_converse", "converse_throttled.jsonl", "Too many tokens, please wait before trying again."),
+    ],
+)
+def test_error_of_upstream_ends_the_chunks(recorded, replayed, upstream, name, message):
+    stream = replayed("openai_chat", upstream, recorded(name))
+    assert b"[DONE]" not in stream
+    assert b'"Well"' in stream
+    with pytest.raises(APIError) as raised:
+        accumulated_completion(stream)
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name", "kind"),
+    [("openai_chat", "chunks_error.sse", "api_error"), ("bedrock_converse", "converse_throttled.jsonl", "rate_limit_error")],
+)
+def test_error_of_upstream_ends_the_message(recorded, replayed, events, upstream, name, kind):
+    stream = replayed("anthropic_messages", upstream, recorded(name))
+    last, data = events(stream)[-1]
+    assert last == "error"
+    assert msgspec.json.decode(data)["error"]["type"] == kind
+    with pytest.raises(APIStatusError):
+        accumulated_message(stream)
+
+
+@pytest.mark.parametrize("caller", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize(
+    ("upstream", "name"),
+    [
+        ("anthropic_messages", "messages_thinking_and_tools.sse"),
+        ("openai_chat", "chunks_reasoning_and_tools.sse"),
+        ("bedrock_converse", "converse_thinking_and_tools.jsonl"),
+    ],
+)
+def test_stream_cut_after_any_event_ends_in_an_error_once(recorded, replayed, events, caller, upstream, name):
+    stream = recorded(name)
+    for length in range(len(stream)):
+        cut = replayed(caller, upstream, stream[:length])
+        data = [msgspec.json.decode(data) for _, data in events(cut)]
+        assert [("error" in event) for event in data] == [False] * (len(data) - 1) + [True]
+        assert b"[DONE]" not in cut
+        assert b"message_stop" not in cut
+
+
+def test_nothing_follows_the_end(recorded, replayed, events):
+    stream = recorded("messages_text.sse")
+    assert replayed("openai_chat", "anthropic_messages", stream + stream) == replayed("openai_chat", "anthropic_messages", stream)
+
+
+def test_finish_reason_stop_beside_calls_is_tool_use(recorded, replayed):
+    stream = [
+        (name, data.replace(b'"finish_reason":"tool_calls"', b'"finish_reason":"stop"'))
+        for name, data in recorded("chunks_reasoning_and_tools.sse")
+    ]
+    assert accumulated_message(replayed("anthropic_messages", "openai_chat", stream)).stop_reason == "tool_use"
+
+
+def test_done_without_a_finish_reason_is_an_error(recorded, replayed, events):
+    stream = [event for event in recorded("chunks_text.sse") if b'"finish_reason":"stop"' not in event[1]]
+    assert events(replayed("anthropic_messages", "openai_chat", stream))[-1][0] == "error"
+
+
+def test_call_that_is_gone_back_to_is_an_error(recorded, replayed, events):
+    stream = recorded("chunks_reasoning_and_tools.sse")
+    late = stream[:7] + [stream[5]]
+    kind, data = events(replayed("anthropic_messages", "openai_chat", late))[-1]
+    assert kind == "error"
+    assert b"went back" in data
+
+
+def test_unknown_events_and_deltas_are_passed_over(recorded, replayed):
+    stream = recorded("messages_text.sse")
+    odd = [
+        ("news", b'{"type":"news"}'),
+        ("content_block_delta", b'{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{}}}'),
+    ]
+    assert replayed("openai_chat", "anthropic_messages", stream[:3] + odd + stream[3:]) == replayed(
+        "openai_chat", "anthropic_messages", stream
+    )
+
+
+def test_ping_keeps_both_kinds_of_callers_awake(recorded, replayed):
+    assert b": ping\n\n" in replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"))
+    assert b"event: ping\n" in replayed("anthropic_messages", "openai_chat", recorded("chunks_text.sse"))
