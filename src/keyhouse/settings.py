@@ -3,31 +3,34 @@
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyhouse.domain.errors import Code, Error
 
 PREFIX = "KEYHOUSE_"
-_SECRETS = ("keys", "admin_key", "database_url")
+SECRETS = ("keys", "admin_key", "database_url", "api_key")
+"""Settings that may also come from a file, whose path stands in the variable of that name and `_FILE`."""
+_DEFAULT_PORT = 5560
 
 
 class Settings(BaseSettings):
     """Everything that can be set. A command's option comes before the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(5560, ge=0, le=65535, description="Port to listen on.")
+    port: int = Field(_DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     data_dir: Path = Field(Path("keyhouse-data"), description="Folder of the key file and of the SQLite database.")
     database_url: SecretStr | None = Field(
         None,
-        description="Where the database is: `sqlite:///path` or `postgresql://user:password@host/name`. Default: SQLite in the data folder.",
+        description="The database: `sqlite:///path` or `postgresql://user:password@host/name`. Default: SQLite in the data folder.",
     )
     keys: SecretStr | None = Field(None, description="The key ring itself, `id=base64` separated by commas, instead of the key file.")
-    key_file: Path | None = Field(None, description="The key ring's file. Default: `keyring` in the data folder.")
+    key_file: Path | None = Field(None, description="The key ring's file, made by the first start. Default: `keyring` in the data folder.")
     admin_key: SecretStr | None = Field(None, description="The instance key. Set, it switches on /api/organizations.")
     workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
@@ -37,6 +40,19 @@ class Settings(BaseSettings):
         False, description="Let stored credentials go along to a changed address. Whoever holds a project key could then read them."
     )
     models_file: Path | None = Field(None, description="A newer models.json than the one that comes with this release.")
+    shutdown_timeout_s: int = Field(
+        300, ge=0, le=86_400, description="How long open requests may take to finish after a signal to stop, in seconds."
+    )
+    endpoint: str | None = Field(None, description="For commands: the address of a running server to work against.")
+    api_key: SecretStr | None = Field(None, description="For commands: the API key to send to that server.")
+    project: str | None = Field(None, description="For commands: the project to work on, its id or slug.")
+    organization: str | None = Field(None, description="For commands: the organization to work on, its id or slug.")
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _ignore_service_link(cls, value: object) -> object:
+        """Kubernetes and Docker links put `KEYHOUSE_PORT=tcp://address:port` beside every service called keyhouse. It is not ours."""
+        return _DEFAULT_PORT if isinstance(value, str) and value.startswith("tcp://") else value
 
     @property
     def url(self) -> str:
@@ -49,6 +65,19 @@ class Settings(BaseSettings):
     def key_ring_file(self) -> Path:
         """Where the key file is."""
         return self.key_file or self.data_dir / "keyring"
+
+    @property
+    def uses_data_dir(self) -> bool:
+        """Whether anything is kept in the data folder."""
+        return self.database_url is None or (self.keys is None and self.key_file is None)
+
+    @property
+    def shown_database(self) -> str:
+        """Where the database is, for people, without user or password."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "sqlite":
+            return str(Path(self.url.removeprefix("sqlite:///")).absolute())
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @classmethod
     def settings_customise_sources(
@@ -68,13 +97,16 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        if field_name not in _SECRETS or path is None:
+        if field_name not in SECRETS or not path:
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+            text = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as problem:
             name = f"{PREFIX}{field_name.upper()}_FILE"
             raise Error(Code.CONFIGURATION, f"The file that {name} names cannot be read ({type(problem).__name__}): {path}") from None
+        if not text:
+            raise Error(Code.CONFIGURATION, f"The file that {PREFIX}{field_name.upper()}_FILE names is empty: {path}")
+        return text, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -87,11 +119,17 @@ def read_settings(**options: object) -> Settings:
         return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as refused:
         wrong = [f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}" for error in refused.errors(include_input=False)]
-        raise Error(Code.CONFIGURATION, "These settings are wrong. " + "; ".join(wrong)) from None
+        raise Error(Code.CONFIGURATION, f"These settings are wrong: {'; '.join(wrong)}.") from None
 
 
-def export_settings(settings: Settings) -> None:
-    """Put the settings into the environment, for worker processes that this one starts."""
-    for name, value in settings:
-        if value is not None:
-            os.environ[PREFIX + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+def unknown_variables() -> list[str]:
+    """Variables that look like settings and are none. What Kubernetes sets for a service called keyhouse does not count."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+    links = (f"{PREFIX}PORT_", f"{PREFIX}SERVICE_")
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known and not name.startswith(links))
+
+
+def environment_with(**options: object) -> dict[str, str]:
+    """This process's environment with options put into it, those that are None left out: for a process that reads its settings there."""
+    given = {PREFIX + name.upper(): str(value) for name, value in options.items() if value is not None}
+    return {**os.environ, **given}

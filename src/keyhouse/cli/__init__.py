@@ -1,5 +1,11 @@
 """The command line: the same services as the API, for people and scripts."""
 
-from keyhouse.cli.main import main
+
+def main() -> None:
+    """Run the command line."""
+    from keyhouse.cli.main import run
+
+    run()
+
 
 __all__ = ["main"]

@@ -1,9 +1,11 @@
-"""The `keyhouse` command and its parts. An error is one sentence on standard error, and an exit code that is not 0."""
+"""The `keyhouse` command and its parts. Loads nothing but the reader of the command line until a command runs."""
 
 import sys
 
 import typer
 
+from keyhouse.cli.exit_codes import ExitCode, exit_code_of, report
+from keyhouse.cli.options import flattened
 from keyhouse.cli.serve import serve
 from keyhouse.domain.errors import Error
 
@@ -13,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
+app.command()(flattened(serve))
 
 
 @app.callback()
@@ -21,10 +23,12 @@ def _root() -> None:
     """One house for a team's LLM provider credentials."""
 
 
-def main() -> None:
-    """Run the command line."""
+def run() -> None:
+    """Run the command line, and exit."""
     try:
         app()
     except Error as error:
-        typer.secho(f"keyhouse: {error.message}", err=True, fg=typer.colors.RED)
-        sys.exit(1)
+        report(error.message)
+        sys.exit(exit_code_of(error))
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,27 @@
+"""The process that `keyhouse serve` becomes: listens, prepares, greets, serves. It loads nothing that serving does not need."""
+
+import sys
+from types import ModuleType
+from typing import cast
+
+from keyhouse.cli.exit_codes import ExitCode, exit_code_of, report
+from keyhouse.domain.errors import Error
+
+
+def main() -> None:
+    """Serve with the settings of the environment, and exit."""
+    # structlog loads rich where it is installed, for tracebacks that are never printed here: 4 MB in every worker.
+    sys.modules.setdefault("rich", cast(ModuleType, None))
+    from keyhouse.cli.serving import serve
+
+    try:
+        sys.exit(serve())
+    except Error as error:
+        report(error.message)
+        sys.exit(exit_code_of(error))
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Serving from beginning to end: what is checked, made and said before the first request. Nothing is made before the port is ours."""
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+import structlog
+
+from keyhouse.app import open_storage
+from keyhouse.cli.data_folder import make_data_folder
+from keyhouse.cli.exit_codes import ExitCode
+from keyhouse.cli.listening import is_loopback, listen, shown_address
+from keyhouse.cli.welcome import farewell_to_keys, welcome
+from keyhouse.cli.workers import serve_alone, supervise
+from keyhouse.domain.errors import Code, Error
+from keyhouse.log import configure_logging
+from keyhouse.services.first_start import FirstKeys, furnish
+from keyhouse.settings import Settings, read_settings, unknown_variables
+
+_log = structlog.get_logger("keyhouse")
+
+
+def serve() -> ExitCode:
+    """Serve until a signal says to stop. Raises Error with a sentence that says what to do."""
+    settings = read_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    os.umask(0o077)
+    listening = listen(settings.host, settings.port)
+    address = shown_address(listening)
+    _warn(settings, loopback=is_loopback(listening))
+    make_data_folder(settings)
+    patience = _Patience()
+    first = prepare_in_child(settings)
+    _say(welcome(settings, address, first), made_keys=first is not None)
+    if patience.asked_to_stop:
+        return ExitCode.DONE
+    patience.end()
+    gc.collect()
+    gc.freeze()
+    return serve_alone(settings, listening) if settings.workers == 1 else supervise(settings, listening)
+
+
+def prepare_in_child(settings: Settings) -> FirstKeys | None:
+    """Make or upgrade what the settings name, in a process of its own: what that loads must not stay in the servers' memory.
+
+    Returns the keys, if this made them. Raises Error as it came in the child.
+    """
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        with open(writing, "w", encoding="utf-8") as pipe:
+            json.dump(_prepared(settings), pipe)
+        sys.exit(ExitCode.DONE)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status != 0 or not answer:
+        raise Error(Code.INTERNAL, "Preparing the data ended unexpectedly. Nothing is lost; look at the lines above, then start again.")
+    outcome = json.loads(answer)
+    if "error" in outcome:
+        raise Error(Code(outcome["error"]["code"]), outcome["error"]["message"])
+    return FirstKeys(**outcome["keys"]) if outcome["keys"] else None
+
+
+def _prepared(settings: Settings) -> dict[str, object]:
+    try:
+        first = asyncio.run(_prepare(settings))
+    except Error as error:
+        return {"error": {"code": error.code.value, "message": error.message}}
+    keys = None if first is None else {"project_id": first.project_id, "project_key": first.project_key, "admin_key": first.admin_key}
+    return {"keys": keys}
+
+
+async def _prepare(settings: Settings) -> FirstKeys | None:
+    storage = await open_storage(settings)
+    try:
+        return await furnish(storage)
+    finally:
+        await storage.database.close()
+
+
+class _Patience:
+    """From the making of keys to their printing a signal to stop waits: they are shown once. A second signal does not wait."""
+
+    def __init__(self) -> None:
+        self.asked_to_stop = False
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked_to_stop:
+            sys.exit(ExitCode.INTERRUPTED)
+        self.asked_to_stop = True
+
+    def end(self) -> None:
+        """Signals mean again what they meant before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str, *, made_keys: bool) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        if made_keys:
+            raise Error(Code.CONFIGURATION, farewell_to_keys()) from None
+
+
+def _warn(settings: Settings, *, loopback: bool) -> None:
+    if not loopback:
+        _log.warning(
+            f"Keyhouse listens on {settings.host} without TLS: API keys and credentials cross the network in clear. "
+            "Put a proxy that ends TLS in front of it, or listen on 127.0.0.1."
+        )
+    if unknown := unknown_variables():
+        _log.warning(f"No setting of Keyhouse, and ignored: {', '.join(unknown)}. See docs/settings.md for those there are.")

@@ -1,0 +1,72 @@
+"""What `keyhouse serve` says on standard output: everything on the first start, without a secret on every later one."""
+
+from keyhouse.services.first_start import FirstKeys
+from keyhouse.settings import Settings
+
+_BODY = '{"enabled": true, "customKeys": {"OPENAI_API_KEY": "sk-your-key"}}'
+_PYTHON_BODY = '{"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-your-key"}}'
+
+
+def welcome(settings: Settings, address: str, first: FirstKeys | None) -> str:
+    """The text, ending in a line break. `first` holds the keys that this start made; they are shown this once."""
+    if first is None:
+        return f"Keyhouse serves {address}\n\n{_places(settings, address)}\n{_LATER}"
+    return f"Keyhouse serves {address}\n\n{_keys(first)}\n{_examples(address, first.project_key)}\n{_places(settings, address)}\n"
+
+
+def farewell_to_keys() -> str:
+    """What to do when the keys were made and could not be shown."""
+    return (
+        "Standard output cannot be written, so the keys of the first start were not shown. Make new ones: "
+        "keyhouse api-key create NAME, keyhouse project regenerate-api-key."
+    )
+
+
+_LATER = """\
+Keys are shown when they are made. To make new ones: keyhouse project regenerate-api-key, keyhouse api-key create NAME
+"""
+
+
+def _keys(first: FirstKeys) -> str:
+    return f"""\
+Two keys, shown this once. Keep them as you keep passwords.
+
+  project key  {first.project_key}
+               for applications: reads and changes this project's providers
+  admin key    {first.admin_key}
+               for you: makes projects, teams and API keys of the organization
+"""
+
+
+def _examples(address: str, key: str) -> str:
+    return f"""\
+Store a provider's credentials:
+
+curl -X PUT {address}/api/model-providers/openai -H 'X-Auth-Token: {key}' \\
+  -H 'Content-Type: application/json' -d '{_BODY}'
+
+Read them back, masked:
+
+curl {address}/api/model-providers -H 'X-Auth-Token: {key}'
+
+The same with LangWatch's Python client, unchanged:
+
+export LANGWATCH_ENDPOINT={address} LANGWATCH_API_KEY={key}
+python -c 'import langwatch; langwatch.model_providers.set("openai", params={_PYTHON_BODY})'
+"""
+
+
+def _places(settings: Settings, address: str) -> str:
+    lines = [
+        ("settings page", f"{address}/"),
+        ("API document", f"{address}/docs and {address}/openapi.json"),
+        ("database", settings.shown_database),
+        ("encryption keys", _key_ring(settings)),
+    ]
+    return "".join(f"  {name:<16} {value}\n" for name, value in lines)
+
+
+def _key_ring(settings: Settings) -> str:
+    if settings.keys is not None:
+        return "from KEYHOUSE_KEYS. Back them up: without them nothing that is stored can be read."
+    return f"{settings.key_ring_file.absolute()}\n{'':<19}Back this file up: without it nothing that is stored can be read."

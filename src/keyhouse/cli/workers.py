@@ -1,0 +1,207 @@
+"""The processes that serve: one, or several under a supervisor that replaces those that die. A signal to stop ends all with success."""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from keyhouse.app import App
+from keyhouse.cli.exit_codes import ExitCode
+from keyhouse.settings import Settings
+
+_log = structlog.get_logger("keyhouse")
+_STOP = (signal.SIGINT, signal.SIGTERM)
+_EARLY_S = 30.0
+_LONGEST_DELAY_S = 30.0
+
+
+class Server(uvicorn.Server):
+    """Finishes open requests on a signal and then returns, instead of dying of it; a second signal closes them.
+
+    `on_started` is called on the event loop as soon as requests are answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop_signals = stop_signals
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the house, then accept connections."""
+        await super().startup(sockets)
+        self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals while serving."""
+        before = {number: signal.signal(number, self.handle_exit) for number in self._stop_signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; at the second time without waiting for open requests."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
+    """Serve in this process until a signal says to stop."""
+    return _serve(settings, listening, _STOP, lambda: None)
+
+
+def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
+    """Serve in several processes until a signal says to stop, or until none of them could ever start."""
+    return _Supervisor(settings, listening).run()
+
+
+def _serve(
+    settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
+) -> ExitCode:
+    config = uvicorn.Config(
+        App(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    server = Server(config, stop_signals, on_started)
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        # The house did not open. Why stands in the log.
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
+@dataclass
+class _Worker:
+    """One place for a process. From the pipe `ready` a byte can be read once it serves; times are of the monotonic clock, in seconds."""
+
+    process_id: int = 0
+    ready: int = -1
+    was_ready: bool = False
+    started_at: float = 0.0
+    early_deaths: int = 0
+    start_at: float = 0.0
+
+    @property
+    def runs(self) -> bool:
+        return self.process_id != 0
+
+
+class _Supervisor:
+    """Waits for signals: of children that died, of the clock, and of whoever wants it to stop."""
+
+    _WAITED = (signal.SIGCHLD, signal.SIGALRM, *_STOP)
+
+    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._workers = [_Worker() for _ in range(settings.workers)]
+        self._alive = os.pipe()
+        self._served = False
+        self._outcome: ExitCode | None = None
+
+    def run(self) -> ExitCode:
+        """Until all have ended."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._WAITED)
+        # Without a handler some systems drop the signal even while it is waited for.
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._start_due()
+        while self._outcome is None or any(worker.runs for worker in self._workers):
+            number = signal.sigwait(self._WAITED)
+            if number in _STOP:
+                self._stop(ExitCode.DONE)
+            self._reap()
+            if self._outcome is None:
+                self._start_due()
+        return self._outcome
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        waiting = [worker for worker in self._workers if not worker.runs]
+        for worker in [worker for worker in waiting if worker.start_at <= now]:
+            self._start(worker)
+        later = [worker.start_at - now for worker in self._workers if not worker.runs]
+        signal.setitimer(signal.ITIMER_REAL, max(min(later), 0.01) if later else 0)
+
+    def _start(self, worker: _Worker) -> None:
+        ready, tell = os.pipe()
+        process_id = os.fork()
+        if process_id == 0:
+            os.close(ready)
+            self._work(tell)
+        os.close(tell)
+        worker.process_id, worker.ready, worker.was_ready, worker.started_at = process_id, ready, False, time.monotonic()
+
+    def _work(self, tell: int) -> None:
+        """What a child does, to its end."""
+        os.close(self._alive[1])
+        for sibling in self._workers:
+            if sibling.runs:
+                os.close(sibling.ready)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # A terminal sends its interrupt to all of us; the supervisor passes it on.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._WAITED)
+
+        def on_started() -> None:
+            os.write(tell, b"1")
+            os.close(tell)
+            asyncio.get_running_loop().add_reader(self._alive[0], self._stop_orphan)
+
+        sys.exit(_serve(self._settings, self._listening, (signal.SIGTERM,), on_started))
+
+    def _stop_orphan(self) -> None:
+        """The supervisor alone holds the other end: when it is gone, however it went, the pipe ends."""
+        asyncio.get_running_loop().remove_reader(self._alive[0])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _reap(self) -> None:
+        for worker in self._workers:
+            if not worker.runs:
+                continue
+            is_ready = bool(select.select([worker.ready], [], [], 0)[0]) and os.read(worker.ready, 1) == b"1"
+            worker.was_ready |= is_ready
+            self._served |= is_ready
+        for worker in self._workers:
+            if worker.runs and os.waitpid(worker.process_id, os.WNOHANG)[0]:
+                os.close(worker.ready)
+                self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        """Say when the place of a worker that ended is taken again: the later, the more often it ended early."""
+        died_early = not worker.was_ready or time.monotonic() - worker.started_at < _EARLY_S
+        worker.early_deaths = worker.early_deaths + 1 if died_early else 0
+        delay = min(2.0 ** (worker.early_deaths - 1), _LONGEST_DELAY_S) if died_early else 0.0
+        worker.start_at = time.monotonic() + delay
+        process_id, worker.process_id = worker.process_id, 0
+        if self._outcome is None and self._served:
+            _log.warning("a worker ended unexpectedly and is replaced", process_id=process_id, after_s=delay)
+        elif self._outcome is None:
+            _log.error("No worker could start. The lines above say why.")
+            self._stop(ExitCode.FAILED)
+
+    def _stop(self, outcome: ExitCode) -> None:
+        """Tell all to finish; told again, they no longer wait for open requests."""
+        self._outcome = self._outcome or outcome
+        for worker in self._workers:
+            if worker.runs:
+                os.kill(worker.process_id, signal.SIGTERM)

@@ -1,0 +1,214 @@
+"""The log: lines on standard error, as text or as JSON, all through one writer. No secret gets into a line, of an exception no message."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal
+
+import structlog
+
+Format = Literal["text", "json"]
+Level = Literal["debug", "info", "warning", "error"]
+
+_FLUSH_AFTER_S = 0.1
+_FLUSH_AT_LINES = 256
+_MASK = "***"
+_SECRET_NAME = re.compile(r"key|token|secret|password|passphrase|credential|authorization|cookie", re.IGNORECASE)
+_HARMLESS_NAME = re.compile(r"(^|_)(id|ids|count|version)$", re.IGNORECASE)
+# A token of ours, and whatever stands between a URL's scheme and its host.
+_SECRET_TEXT = re.compile(r"(sk-lw-)[A-Za-z0-9_]+|(?<=://)[^/\s@]+(?=@)")
+_LIBRARIES_LEVEL = logging.WARNING
+
+
+class LineWriter:
+    """Writes lines to standard error: at once, or shortly after together with others. A log that cannot be written stops nothing."""
+
+    def __init__(self) -> None:
+        self._pending: deque[str] = deque()
+
+    def write(self, line: str) -> None:
+        """Write a line now, after those that wait."""
+        self._pending.append(line)
+        self.flush()
+
+    def write_soon(self, line: str) -> None:
+        """Write a line within a tenth of a second. Outside an event loop: now."""
+        pending = self._pending
+        pending.append(line)
+        if len(pending) == 1:
+            try:
+                asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self.flush)
+            except RuntimeError:
+                self.flush()
+        elif len(pending) >= _FLUSH_AT_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines: list[str] = []
+        with contextlib.suppress(IndexError):  # emptied, by this thread or by another one
+            while True:
+                lines.append(self._pending.popleft())
+        if lines:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write("\n".join(lines) + "\n")
+                sys.stderr.flush()
+
+
+WRITER = LineWriter()
+
+
+class AccessLines:
+    """One line a request, put together without a logger: a few microseconds each. Holds no value that a caller chose."""
+
+    def __init__(self, line_format: Format, writer: LineWriter = WRITER) -> None:
+        self._write = writer.write_soon
+        self._template = _ACCESS_TEMPLATES[line_format]
+        self._second = 0
+        self._moment = ""
+
+    def request(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
+        """Note a request. `route` is a route's template, never the path."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        milliseconds = int((now - second) * 1000)
+        self._write(self._template % (self._moment, milliseconds, method, route, status, duration_ms, request_id))
+
+
+_ACCESS_TEMPLATES: Mapping[Format, str] = {
+    "text": "%s.%03dZ info request method=%s route=%s status=%d duration_ms=%.3f request_id=%s",
+    "json": (
+        '{"timestamp":"%s.%03dZ","level":"info","event":"request","method":"%s","route":"%s",'
+        '"status":%d,"duration_ms":%.3f,"request_id":"%s"}'
+    ),
+}
+
+
+def access_lines(line_format: Format, level: Level) -> AccessLines | None:
+    """Where requests are noted, or None at a level that leaves them out."""
+    return AccessLines(line_format) if level in ("debug", "info") else None
+
+
+def configure_logging(line_format: Format, level: Level) -> None:
+    """Send everything that is logged in this process, by libraries too, through one format, level and redaction.
+
+    Libraries are heard from `warning` on: at lower levels they would write statements and requests down.
+    """
+    number = getattr(logging, level.upper())
+    render = _RENDERERS[line_format]
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, _explain_exception, _redact, _stamp, render],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *names: _Output(),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_LibraryHandler(render)]
+    root.setLevel(max(number, _LIBRARIES_LEVEL))
+    logging.captureWarnings(True)
+    sys.excepthook = _log_unforeseen
+    threading.excepthook = lambda failure: _log_unforeseen(failure.exc_type, failure.exc_value, failure.exc_traceback)
+
+
+def _log_unforeseen(_kind: type[BaseException], cause: BaseException | None, _traceback: TracebackType | None) -> None:
+    """In the place of Python's traceback, which would print the exception's message."""
+    structlog.get_logger("keyhouse").critical("unforeseen failure", **(described(cause) if cause else {}))
+
+
+def described(cause: BaseException) -> dict[str, object]:
+    """An exception as the log tells it: its type, and the last places of its traceback. Messages may quote what a library choked on."""
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)]
+    origin = cause.__cause__ or cause
+    return {"cause": f"{type(origin).__module__}.{type(origin).__qualname__}", "places": places[-6:]}
+
+
+def redacted(value: object, name: str = "") -> object:
+    """A value as it may be logged: masked under a name that looks secret, and wherever a text holds one of our tokens."""
+    if _SECRET_NAME.search(name) and not _HARMLESS_NAME.search(name) and value is not None:
+        return _MASK
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(lambda found: f"{found[1] or ''}{_MASK}", value)
+    if isinstance(value, Mapping):
+        return {str(key): redacted(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redacted(inner) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float) else type(value).__name__
+
+
+class _Output:
+    """What structlog writes rendered lines with."""
+
+    def msg(self, line: str) -> None:
+        WRITER.write(line)
+
+    debug = info = warning = error = critical = msg
+
+
+class _LibraryHandler(logging.Handler):
+    """Brings the records of libraries into our format. Of a message only the first line: the rest of it may be somebody's repr."""
+
+    def __init__(self, render: "Callable[[Any, str, MutableMapping[str, Any]], str]") -> None:
+        super().__init__()
+        self._render = render
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        event: MutableMapping[str, Any] = {
+            "level": record.levelname.lower(),
+            "event": record.getMessage().strip().partition("\n")[0],
+            "logger": record.name,
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            event.update(described(record.exc_info[1]))
+        WRITER.write(self._render(None, "", _stamp(None, "", _redact(None, "", event))))
+
+
+def _explain_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    given = event.pop("exc_info", None)
+    cause = given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+    if cause is not None:
+        event.update(described(cause))
+    return event
+
+
+def _redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: redacted(value, name) for name, value in event.items()}
+
+
+def _stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"timestamp": moment, "level": event.pop("level"), "event": event.pop("event", ""), **event}
+
+
+def _as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    return json.dumps(event, separators=(",", ":"))
+
+
+def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    head = f"{event.pop('timestamp')} {event.pop('level')} {_on_one_line(event.pop('event'))}"
+    return " ".join([head, *(f"{name}={_text(value)}" for name, value in event.items())])
+
+
+def _text(value: object) -> str:
+    plain = value if isinstance(value, str) and value and not re.search(r'[\s"=\\]', value) and value.isprintable() else None
+    return plain if plain is not None else json.dumps(value)
+
+
+def _on_one_line(text: object) -> str:
+    return "".join(character if character.isprintable() else " " for character in str(text))
+
+
+_RENDERERS: Mapping[Format, Callable[[Any, str, MutableMapping[str, Any]], str]] = {"text": _as_text, "json": _as_json}
