@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.errors import Error
+from keyhouse.log import access_lines
 from keyhouse.services.identity import Identity
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.settings import Settings, read_settings
@@ -18,6 +19,7 @@ from keyhouse.web.control.access import Gate
 from keyhouse.web.control.model_providers import model_provider_routes
 from keyhouse.web.control.routing import ControlPlane
 from keyhouse.web.control.schemas import EntryEncoder
+from keyhouse.web.log import RequestLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +60,21 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._house: House | None = None
+        self._control: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] == "http" and self._house is not None:
-            await self._room(scope)(scope, receive, send)
-
-    def _room(self, scope: Scope) -> ASGIApp:
-        assert self._house is not None  # noqa: S101 - for the type checker
-        return self._house.control
+        elif scope["type"] == "http" and self._control is not None:
+            await self._control(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             storage = await open_storage(self._settings)
             self._house = build_house(self._settings, storage)
+            self._control = RequestLog(self._house.control, access_lines(self._settings.log_format, self._settings.log_level))
         except Error as error:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return

@@ -17,6 +17,7 @@ import uvicorn
 
 from keyhouse.app import App
 from keyhouse.cli.exit_codes import ExitCode
+from keyhouse.log import WRITER
 from keyhouse.settings import Settings
 
 _log = structlog.get_logger("keyhouse")
@@ -87,6 +88,8 @@ def _serve(
     except SystemExit:
         # The house did not open. Why stands in the log.
         return ExitCode.FAILED
+    finally:
+        WRITER.flush()
     return ExitCode.DONE
 
 

@@ -1,23 +1,61 @@
-"""What the edge writes to the log: a failure with its cause's type and place, never a value of the request or of the house."""
+"""What the edge writes to the log: failures and requests. Never a value of a request or of the house: routes by their template."""
 
-import traceback
+import itertools
+import secrets
 from collections.abc import MutableMapping
+from time import perf_counter
 from typing import Any
 
 import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keyhouse.log import AccessLines, described
+
+ROUTE = "keyhouse.route"
+"""A scope's key under which a room notes the template of the route that it found."""
+REQUEST_ID = "keyhouse.request_id"
+"""A scope's key for what the answer bears as `x-keyhouse-request-id`."""
 
 _log = structlog.get_logger("keyhouse")
 
 
 def log_failure(scope: MutableMapping[str, Any], cause: BaseException) -> None:
-    """A request that failed on our side. Of the traceback only the places: messages of libraries may quote what they choked on."""
-    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)]
-    origin = cause.__cause__ or cause
+    """A request that failed on our side, with its cause's type and place."""
     _log.error(
         "request failed",
         method=scope["method"],
-        route=scope["path"].split("/")[1:3],
-        cause=f"{type(origin).__module__}.{type(origin).__qualname__}",
+        route=scope.get(ROUTE, "-"),
+        request_id=scope.get(REQUEST_ID),
         code=getattr(cause, "code", None),
-        places=places[-6:],
+        **described(cause),
     )
+
+
+class RequestLog:
+    """Gives each request an id, which its answer bears, and notes it once it is answered. `lines` is None where nobody wants to know."""
+
+    def __init__(self, app: ASGIApp, lines: AccessLines | None) -> None:
+        self._app = app
+        self._lines = lines
+        self._prefix = f"req_{secrets.token_hex(6)}"
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        started = perf_counter()
+        request_id = scope[REQUEST_ID] = f"{self._prefix}{next(self._numbers):08x}"
+        status = 0
+
+        def answer(message: Message) -> Any:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-keyhouse-request-id", request_id.encode())]
+            return send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            if self._lines is not None:
+                duration_ms = (perf_counter() - started) * 1000
+                self._lines.request(scope["method"], scope.get(ROUTE, "-"), status, duration_ms, request_id)

@@ -19,7 +19,7 @@ from keyhouse.web import callers
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.schemas import UNION_TAGS
 from keyhouse.web.errors import STATUS, flat_envelope, internal_error
-from keyhouse.web.log import log_failure
+from keyhouse.web.log import ROUTE, log_failure
 
 MAX_BODY_BYTES = 1024 * 1024
 _JSON_TYPE = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
@@ -140,6 +140,7 @@ class ControlPlane:
         if found is None:
             return Answer(b'{"error":"Not Found"}', status=404)
         route, path = found
+        scope[ROUTE] = route.path
         headers: RawHeaders = scope["headers"]
         caller = await self._gate.admit(route.access, route.permission, scope)
         body = None if route.body is None else _validated(route, _decoded(headers, await read_body(headers, receive)))
