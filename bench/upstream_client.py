@@ -88,7 +88,9 @@ async def serve_mock(folder: Path) -> None:
 
 
 def make_certificate(folder: Path) -> None:
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench -addext subjectAltName=IP:127.0.0.1"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench -addext subjectAltName=IP:127.0.0.1"
+    )
     subprocess.run([*command.split(), "-keyout", folder / "key.pem", "-out", folder / "ca.pem"], check=True, capture_output=True)
     (folder / "server.pem").write_bytes((folder / "key.pem").read_bytes() + (folder / "ca.pem").read_bytes())
 
@@ -174,7 +176,9 @@ def serve_application(name: str, base_url: str, ca_file: str, port: int) -> None
     import uvicorn
 
     application: Any = APPLICATIONS[name](base_url, ca_file)
-    uvicorn.run(application, host="127.0.0.1", port=port, loop="uvloop", http="httptools", access_log=False, log_level="error", lifespan="off")
+    uvicorn.run(
+        application, host="127.0.0.1", port=port, loop="uvloop", http="httptools", access_log=False, log_level="error", lifespan="off"
+    )
 
 
 # The load
@@ -298,10 +302,14 @@ def report(options: argparse.Namespace, ports: dict[str, int], pids: dict[str, i
             cost = measured(pids[side], lambda port=ports[side]: uvloop.run(load_streams(port)))
             if turn:
                 chunks[side].append(cost[0])
-    print(f"{options.connections} connections, {'https' if options.tls else 'http'} upstream; median of {options.rounds} (lowest to highest)")
+    print(
+        f"{options.connections} connections, {'https' if options.tls else 'http'} upstream; median of {options.rounds} (lowest to highest)"
+    )
     for side, costs in requests.items():
         cpu, rate = [cost[0] for cost in costs], [cost[1] for cost in costs]
-        print(f"{side:14} {statistics.median(cpu):7.1f} µs CPU a request ({min(cpu):.1f} to {max(cpu):.1f}), {statistics.median(rate):8.0f} requests/s")
+        print(
+            f"{side:14} {statistics.median(cpu):7.1f} µs CPU a request ({min(cpu):.1f} to {max(cpu):.1f}), {statistics.median(rate):8.0f} requests/s"
+        )
     for side, cpu in chunks.items():
         print(f"{side:14} {statistics.median(cpu):7.1f} µs CPU an event of {STREAMS} streams ({min(cpu):.1f} to {max(cpu):.1f})")
 

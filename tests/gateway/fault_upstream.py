@@ -90,7 +90,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 @dataclass
 class FaultUpstream:
-    """A server on a free port of 127.0.0.1. After a script returns its connection is closed; `requests` and `connections` count what came."""
+    """A server on a free port of 127.0.0.1. A connection is closed when its script returns. `requests`, `connections`: what came so far."""
 
     script: Script
     tls: ssl.SSLContext | None = None

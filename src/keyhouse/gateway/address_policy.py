@@ -53,7 +53,7 @@ _METADATA: tuple[Network, ...] = (
     IPv6Network("fd00:42::42"),
 )
 _METADATA_NAMES = frozenset(
-    "metadata metadata.google.internal metadata.goog metadata.tencentyun.com instance-data instance-data.ec2.internal".split()
+    ("metadata", "metadata.google.internal", "metadata.goog", "metadata.tencentyun.com", "instance-data", "instance-data.ec2.internal")
 )
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _FUTURE_USE = IPv4Network("240.0.0.0/4")

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to an upstream: writes a request, parses its answer, knows whether it may be used again. Owns no policy and no pool."""
+"""One HTTP/1.1 connection to an upstream: writes a request, parses its answer, knows whether it may be used again. Chooses nothing."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from keyhouse.gateway.request import UpstreamRequest
 from keyhouse.gateway.request_body import send_body
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
-from keyhouse.gateway.upstream_error import KeptAliveConnectionClosed, UpstreamError, UpstreamFailure
+from keyhouse.gateway.upstream_error import KeptAliveClosedError, UpstreamError, UpstreamFailure
 
 if TYPE_CHECKING:
     from keyhouse.gateway.pool import Lane, Pool
@@ -24,15 +24,15 @@ SMALL_BODY_BYTES = 64 * 1024
 _LENGTH_NAME, _CODING_NAME = b"content-length", b"transfer-encoding"
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Raised inside a parser's callback to stop it; the text becomes the error's."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection that serves one request at a time.
 
-    `exchange` begins a request; the future it returns ends with the response's head or with UpstreamError. When the answer has come whole the
-    connection goes back to its pool by itself, before the caller has read the body. The connection is busy while `_body` is not None.
+    `exchange` begins a request; the future it returns ends with the response's head or with UpstreamError. When the answer has come whole
+    the connection goes back to its pool by itself, before the caller has read the body. It is busy while `_body` is not None.
     """
 
     __slots__ = (
@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_poll",
         "_pool",
         "_quiet_bytes",
+        "_read_buffer",
         "_read_paused",
         "_reason",
         "_reusable",
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self._pool = pool
         self._deadlines = deadlines
+        self._read_buffer = pool.read_buffer
         self._loop = asyncio.get_running_loop()
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport
@@ -200,9 +202,11 @@ class Connection(asyncio.Protocol):
             self._expect_by(self._timeouts.idle_s)
 
     def pause_writing(self) -> None:
+        """The transport holds more of the request than it should."""
         self._write_paused = True
 
     def resume_writing(self) -> None:
+        """The upstream has taken enough of the request."""
         self._write_paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
@@ -216,16 +220,21 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._expect_by(self._timeouts.idle_s)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the transport may put what it reads next. All connections share it: `buffer_updated` follows before any other reads."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes of the answer are in the buffer."""
         body = self._body
         if body is None:
             # Bytes that nobody asked for must never become the answer to a later request.
             self.abort()
             return
         self._answer_started = True
-        self._quiet_bytes += len(data)
+        self._quiet_bytes += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._read_buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self._complete:
                 self.fail(self._error(UpstreamFailure.BAD_RESPONSE, f"The upstream's answer is not valid HTTP: {_reason_of(error)}."))
@@ -261,48 +270,53 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._pool.give_back(self)
 
-    # Called by the parser
+    # Called by the parser, inside `feed_data`; raising stops it
 
     def on_message_begin(self) -> None:
+        """The first byte of a message."""
         if self._complete:
-            raise _Refused("bytes after its end")
+            raise _RefusedError("bytes after its end")
 
     def on_status(self, reason: bytes) -> None:
+        """A part of the reason phrase."""
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
+        """A header, or a trailer."""
+        name, value = name.lower(), value.rstrip(b" \t")
         if name == _LENGTH_NAME:
             self._framed = True
         elif name == _CODING_NAME:
             if self._framed or value.lower() != b"chunked":
                 # We never ask for another coding, and a second one is somebody else's reading of the same bytes.
-                raise _Refused("a transfer coding other than chunked")
+                raise _RefusedError("a transfer coding other than chunked")
             self._framed = True
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """The end of a head: of a 1xx answer, which is passed over, or of the answer itself."""
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
         if status < 200:
             if status < 100 or status == 101:
-                raise _Refused("a status that was not asked for")
+                raise _RefusedError("a status that was not asked for")
             self._informational, self._framed, self._reason = True, False, b""
             return
         if self._quiet_bytes > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
-            raise _Refused("a head of more than 64 KiB")
+            raise _RefusedError("a head of more than 64 KiB")
         self._quiet_bytes = 0
         opened, body = self._opened, self._body
         if opened is None or body is None or opened.done():
-            raise _Refused("nobody waits for it")
+            raise _RefusedError("nobody waits for it")
         self._opened = None
         opened.set_result(UpstreamResponse(status, self._reason, headers, body))
         if self._bodiless:
             # llhttp takes the length in an answer to HEAD for a body's; what follows is not parsed, nor the connection used again.
             self._complete = True
-            raise _Refused("the end of an answer without body")
+            raise _RefusedError("the end of an answer without body")
 
     def on_body(self, chunk: bytes) -> None:
+        """Bytes of the body."""
         body = self._body
         if body is not None:
             self._quiet_bytes = 0
@@ -310,6 +324,7 @@ class Connection(asyncio.Protocol):
             body.size += len(chunk)
 
     def on_message_complete(self) -> None:
+        """The end of a message whose length is known."""
         if self._informational:
             self._informational = False
             return
@@ -320,6 +335,7 @@ class Connection(asyncio.Protocol):
     # The transport's life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open, TLS included."""
         self._transport = cast(asyncio.Transport, transport)
         self._deadlines.add(self)
         if hasattr(select, "poll"):
@@ -327,6 +343,7 @@ class Connection(asyncio.Protocol):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def eof_received(self) -> None:
+        """The upstream sends no more: the end of an answer without a length, or a break."""
         body = self._body
         if body is None:
             self.abort()
@@ -337,6 +354,7 @@ class Connection(asyncio.Protocol):
             self._break()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone, by a reset or by our own doing."""
         if not self.closed:
             self._break()
 
@@ -344,7 +362,7 @@ class Connection(asyncio.Protocol):
         if self._answer_started:
             self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection before the end of its answer."))
         elif self.requests > 1:
-            self.fail(KeptAliveConnectionClosed())
+            self.fail(KeptAliveClosedError())
         else:
             self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection without an answer."))
 

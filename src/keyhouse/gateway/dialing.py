@@ -1,4 +1,4 @@
-"""Opens connections: resolves a name once, judges every address, tries the permitted ones, passes a proxy, starts TLS. Keeps none of them."""
+"""Opens connections: resolves a name once, judges every address, tries the permitted ones, passes a proxy, starts TLS. Keeps none."""
 
 import asyncio
 import errno
@@ -14,7 +14,6 @@ from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, blocked
 from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
 from keyhouse.gateway.proxy import Proxies, Proxy
-from keyhouse.gateway.request import host_header
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
@@ -88,7 +87,9 @@ class Dialer:
             reason = "its certificate is for another name" if error.verify_code in _NAME_MISMATCHES else error.verify_message
             raise UpstreamError(UpstreamFailure.TLS_ERROR, f"The upstream's certificate is not accepted: {reason}.") from None
         except ssl.SSLError as error:
-            raise UpstreamError(UpstreamFailure.TLS_ERROR, f"TLS with the upstream failed: {error.reason or 'the connection ended'}.") from None
+            raise UpstreamError(
+                UpstreamFailure.TLS_ERROR, f"TLS with the upstream failed: {error.reason or 'the connection ended'}."
+            ) from None
         except OSError as error:
             raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The connection ended during the TLS handshake{_named(error)}.") from None
 
@@ -164,7 +165,9 @@ async def _tunnel(connected: socket.socket, proxy: Proxy, origin: Origin) -> Non
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     authority = f"{host}:{origin.port}".encode("ascii")
     try:
-        answer = await _proxy_answer(connected, b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (authority, authority, proxy.authorization_lines))
+        answer = await _proxy_answer(
+            connected, b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (authority, authority, proxy.authorization_lines)
+        )
     except OSError as error:
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy closed the connection{_named(error)}.") from None
     head, _, rest = answer.partition(b"\r\n\r\n")

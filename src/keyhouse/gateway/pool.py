@@ -11,13 +11,16 @@ from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
+# Large enough that a fast answer of megabytes takes few reads.
+READ_BUFFER_BYTES = 256 * 1024
+
 Dial = Callable[[Origin, Timeouts, Callable[[], Connection]], Awaitable[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`per_origin` and `total`: open connections, busy and idle. `idle_s`: how long an unused one is kept; shorter than the 60 s after which
-    common load balancers close one."""
+    """`per_origin` and `total`: open connections, busy and idle. `idle_s`: how long an unused one is kept, less than the 60 s after which
+    load balancers commonly close one."""
 
     per_origin: int = 512
     total: int = 2048
@@ -46,7 +49,7 @@ class _Waiter:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One origin's connections. `open` counts the places in use: connections, and attempts to connect. `idle` and `waiting`: oldest first."""
+    """One origin's connections. `open` counts the places in use: connections and attempts to connect. `idle`, `waiting`: oldest first."""
 
     key: str
     open: int = 0
@@ -60,6 +63,7 @@ class Pool:
     def __init__(self, limits: PoolLimits, dial: Dial) -> None:
         self.counters = Counters()
         self.open = 0
+        self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._closed = False
         self._limits = limits
         self._dial = dial
@@ -137,16 +141,16 @@ class Pool:
             self._unlist(connection, lane)
             self._free(lane)
 
-    def close(self, error: UpstreamError) -> None:
-        """Close every connection; requests under way and waiting ones end with `error`."""
+    def close(self) -> None:
+        """Close every connection: requests under way end with UpstreamError `BROKEN`, waiting and later ones with `CONNECT_FAILED`."""
         self._closed = True
         for lane in list(self._lanes_with_waiting):
             for waiter in list(lane.waiting):
                 self._leave(waiter)
                 if not waiter.granted.done():
-                    waiter.granted.set_exception(error)
+                    waiter.granted.set_exception(_shutting_down())
         for connection in self._deadlines.watched():
-            connection.fail(error)
+            connection.fail(UpstreamError(UpstreamFailure.BROKEN, "The gateway is shutting down.", request_sent=True))
 
     async def _connect(self, lane: Lane, origin: Origin, timeouts: Timeouts) -> Connection:
         """Fill a place of the lane that is already counted."""
@@ -155,7 +159,7 @@ class Pool:
             connection = await self._dial(origin, timeouts, self._new_connection)
             if self._closed:
                 connection.abort()
-                raise UpstreamError(UpstreamFailure.CONNECT_FAILED, "The gateway is shutting down.")
+                raise _shutting_down()
             if connection.closed:
                 raise UpstreamError(UpstreamFailure.CONNECT_FAILED, "The upstream closed the connection as soon as it was made.")
             connected = True
@@ -229,7 +233,7 @@ class Pool:
             self._grant(waiter, None)
 
     def _longest_waiting(self, lane: Lane | None) -> _Waiter | None:
-        """Who waits longest among those that a free place helps: their lane is not full, or it is `lane`, whose connection is to be given."""
+        """Who waits longest among those that a free place helps: their lane is not full, or is `lane`, whose connection is to be given."""
         longest: _Waiter | None = None
         for candidate in self._lanes_with_waiting:
             if candidate is lane or candidate.open < self._limits.per_origin:
@@ -276,3 +280,7 @@ class Pool:
             elif connection.lane is not None:
                 self.give_back(connection)
         self._drop_if_empty(lane)
+
+
+def _shutting_down() -> UpstreamError:
+    return UpstreamError(UpstreamFailure.CONNECT_FAILED, "The gateway is shutting down.")

@@ -57,7 +57,7 @@ def host_header(origin: Origin) -> bytes:
 def request_head(method: bytes, origin: Origin, target: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> RequestHead:
     """The head of requests with this method, origin, target (path and query, beginning with a slash) and headers.
 
-    Raises ValueError for anything that is not legal HTTP, and for headers that the client sets itself (Host, Content-Length, hop-by-hop ones).
+    Raises ValueError for anything that is not legal HTTP, and for headers that the client sets itself: Host, Content-Length, hop-by-hop.
     """
     if not _METHOD.fullmatch(method):
         raise ValueError("the method must be one to twenty capital letters")

@@ -12,8 +12,8 @@ PIECE_BYTES = 256 * 1024
 async def send_body(connection: "Connection", body: bytes | AsyncIterator[bytes], content_length: int | None) -> None:
     """Send all of `body`: as it is when it is bytes or `content_length` is given, chunked otherwise.
 
-    Raises ValueError when an iterator yields more or fewer bytes than announced, and whatever the iterator raises: the connection is then of
-    no further use.
+    Raises ValueError when an iterator yields more or fewer bytes than announced, and whatever the iterator raises: the connection is then
+    of no further use.
     """
     if isinstance(body, bytes):
         await _send_pieces(connection, body)

@@ -65,9 +65,7 @@ class ResponseBody:
         """Leave. An answer that has not come whole closes its connection at once; it is never used again."""
         connection = self._connection
         if connection is not None:
-            error = UpstreamError(
-                UpstreamFailure.BROKEN, "The answer was closed before its end.", request_sent=True, answer_started=True
-            )
+            error = UpstreamError(UpstreamFailure.BROKEN, "The answer was closed before its end.", request_sent=True, answer_started=True)
             self.end(error)
             connection.abort()
         self.chunks.clear()
@@ -89,8 +87,8 @@ class ResponseBody:
 
 @dataclass(slots=True, eq=False)
 class UpstreamResponse:
-    """The final answer's head and its body. Header names are in lower case, in the order they came, repeated ones repeated; values are bytes
-    without line breaks or control characters. Trailers are read and dropped. Whoever opened it must read to the end or call `close()`."""
+    """The final answer's head and its body. Header names are in lower case, in the order they came, repeated ones repeated; values are
+    bytes without line breaks or control characters. Trailers are read and dropped. Read it to its end or call `close()`."""
 
     status: int
     reason: bytes

@@ -36,9 +36,11 @@ class Deadlines:
         self.next_due = math.inf
 
     def add(self, connection: "Connection") -> None:
+        """Watch a connection, until `remove`."""
         self._watched.add(connection)
 
     def remove(self, connection: "Connection") -> None:
+        """Watch a connection no more."""
         self._watched.discard(connection)
         if not self._watched:
             self._disarm()

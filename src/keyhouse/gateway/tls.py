@@ -6,7 +6,7 @@ from keyhouse.domain.errors import Code, Error
 
 
 def tls_context(cert_file: str = "", ca_file: str = "") -> ssl.SSLContext:
-    """A client context that trusts the system's authorities, or those in `cert_file` (SSL_CERT_FILE) instead, and those in `ca_file` as well.
+    """A client context that trusts the system's authorities, or those in `cert_file` (SSL_CERT_FILE) instead, and those in `ca_file` too.
 
     Both are paths of PEM files; empty means absent. Raises Error `CONFIGURATION` for a file that cannot be read. Reads files: make it once,
     at the start.

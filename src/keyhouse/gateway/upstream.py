@@ -1,8 +1,8 @@
-"""The client that calls upstreams: pooled HTTP/1.1 behind one function, `Upstream.open`. Knows no provider, tries nothing again that a provider
-may have acted on, follows no redirect, reads no environment."""
+"""The client that calls upstreams: pooled HTTP/1.1 behind one function, `Upstream.open`. Knows no provider, follows no redirect, reads no
+environment, and tries nothing again that a provider may have acted on."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy
@@ -14,17 +14,17 @@ from keyhouse.gateway.request import UpstreamRequest, rendered_head
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.tls import tls_context
-from keyhouse.gateway.upstream_error import KeptAliveConnectionClosed, UpstreamError, UpstreamFailure
+from keyhouse.gateway.upstream_error import KeptAliveClosedError
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """How upstreams are called. `cert_file` (SSL_CERT_FILE) replaces the system's authorities, `ca_file` adds to them; both are paths."""
 
-    timeouts: Timeouts = Timeouts()
-    limits: PoolLimits = PoolLimits()
-    policy: AddressPolicy = AddressPolicy()
-    proxies: Proxies = Proxies()
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: PoolLimits = field(default_factory=PoolLimits)
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+    proxies: Proxies = field(default_factory=Proxies)
     cert_file: str = ""
     ca_file: str = ""
 
@@ -62,9 +62,9 @@ class Upstream:
     async def open(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send a request; the answer's head is there when this returns, the body comes as it is read.
 
-        Cancelling closes the connection at once. A kept-alive connection that turns out closed before any byte of the answer is replaced once by
-        a fresh one, unless the body is an iterator. Raises UpstreamError; ValueError for a request that is not legal HTTP, before anything
-        is written; and what the body's iterator raises.
+        Cancelling closes the connection at once. A kept-alive connection that turns out closed before any byte of the answer is replaced
+        once by a fresh one, unless the body is an iterator. Raises UpstreamError; ValueError for a request that is not legal HTTP, before
+        anything is written; and what the body's iterator raises.
         """
         head = request.head
         timeouts = request.timeouts or self._settings.timeouts
@@ -74,7 +74,7 @@ class Upstream:
             connection = await self._pool.take(head.key, head.origin, timeouts)
         try:
             return await _answer(connection, request, wire, timeouts)
-        except KeptAliveConnectionClosed:
+        except KeptAliveClosedError:
             if not isinstance(request.body, bytes):
                 raise
         self._pool.counters.replaced += 1
@@ -82,8 +82,8 @@ class Upstream:
         return await _answer(connection, request, wire, timeouts)
 
     async def close(self) -> None:
-        """Close every connection; requests under way end with UpstreamError `BROKEN`, later ones with `CONNECT_FAILED`."""
-        self._pool.close(UpstreamError(UpstreamFailure.BROKEN, "The gateway is shutting down.", request_sent=True))
+        """Close every connection: requests under way end with UpstreamError `BROKEN`, waiting and later ones with `CONNECT_FAILED`."""
+        self._pool.close()
         # Transports close their sockets in the loop's next round.
         await asyncio.sleep(0)
 

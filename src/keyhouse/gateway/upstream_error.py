@@ -20,9 +20,9 @@ class UpstreamFailure(StrEnum):
 class UpstreamError(Exception):
     """A call that failed.
 
-    `message` is a whole sentence that names no address, header or body, so it may be shown and logged. `request_sent` is False when no byte of
-    the request can have been acted on: trying again is then safe. `answer_started` tells whether any byte of the answer had come. `rule`
-    is the name of the address policy's rule, for `BLOCKED` only.
+    `message` is a whole sentence that names no address, header or body, so it may be shown and logged. `request_sent` is False when no
+    byte of the request can have been acted on: trying again is then safe. `answer_started` tells whether any byte of the answer had come.
+    `rule` is the name of the address policy's rule, for `BLOCKED` only.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class UpstreamError(Exception):
         self.rule = rule
 
 
-class KeptAliveConnectionClosed(UpstreamError):
+class KeptAliveClosedError(UpstreamError):
     """A reused connection turned out closed before any byte of the answer. `Upstream.open` answers it with one fresh connection."""
 
     def __init__(self) -> None:
