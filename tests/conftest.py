@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -167,25 +168,50 @@ class ServedHouse:
 Serve = Callable[..., ServedHouse]
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Serves houses: `serve(database_url=...)`; a second one on the same settings is a second process's stand-in."""
+@contextmanager
+def _serving(data_dir: Path) -> Iterator[Serve]:
     houses: list[ServedHouse] = []
     furnished: dict[str, FirstKeys] = {}
 
     def start(**options: object) -> ServedHouse:
-        settings = Settings(**{"data_dir": tmp_path, "admin_key": ADMIN_KEY, **options})  # type: ignore[arg-type]
+        settings = Settings(**{"data_dir": data_dir, "admin_key": ADMIN_KEY, **options})  # type: ignore[arg-type]
         keys = _furnish(settings) or furnished[settings.url]
         furnished[settings.url] = keys
         house = _start(settings, keys)
         houses.append(house)
         return house
 
-    yield start
-    for house in houses:
-        for client in house.clients:
-            client.close()
-        house.stop()
+    try:
+        yield start
+    finally:
+        for house in houses:
+            for client in house.clients:
+                client.close()
+            house.stop()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Serves houses: `serve(database_url=...)`; a second one on the same settings is a second process's stand-in."""
+    with _serving(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHouse]:
+    """A furnished house on each of the two databases that the tests of a module share: they may not rely on what is stored."""
+    folder = tmp_path_factory.mktemp("shared")
+    server: PostgresServer | None = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    url = server.new_database() if server else f"sqlite:///{folder / 'keyhouse.db'}"
+    with _serving(folder) as start:
+        yield start(database_url=url)
+
+
+@pytest.fixture(scope="module")
+def shared_sqlite_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHouse]:
+    """The same on SQLite, for what does not depend on the database."""
+    with _serving(tmp_path_factory.mktemp("shared")) as start:
+        yield start()
 
 
 @pytest.fixture
