@@ -227,7 +227,7 @@ def test_done_without_a_finish_reason_is_an_error(recorded, replayed, events):
 
 def test_call_that_is_gone_back_to_is_an_error(recorded, replayed, events):
     stream = recorded("chunks_reasoning_and_tools.sse")
-    late = stream[:7] + [stream[5]]
+    late = [*stream[:7], stream[5]]
     kind, data = events(replayed("anthropic_messages", "openai_chat", late))[-1]
     assert kind == "error"
     assert b"went back" in data

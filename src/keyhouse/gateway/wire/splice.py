@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
@@ -21,7 +22,9 @@ _WATCHED_KEY = re.compile(rb'"(' + "|".join(WATCHED).encode() + rb')"[ \t\r\n]*:
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 """A letter or underscore of a watched key, spelt as an escape."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_PLAIN = {b'"%b"' % name.encode(): name for name in WATCHED}
+_NAMES = {name.encode(): name for name in WATCHED}
+_BACKSLASH = 0x5C
+_SIMPLE_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|true|false|null|[-0-9][-+.0-9eE]*', re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -30,15 +33,16 @@ _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 class _Members(msgspec.Struct):
     """What the decoder looks at; it passes over all else without building it."""
 
-    model: str | msgspec.UnsetType | None = msgspec.UNSET
-    stream: bool | msgspec.UnsetType | None = msgspec.UNSET
-    max_tokens: Any = msgspec.UNSET
-    max_completion_tokens: Any = msgspec.UNSET
-    max_output_tokens: Any = msgspec.UNSET
-    drop_tuning_params: bool | msgspec.UnsetType | None = msgspec.UNSET
+    model: str | UnsetType | None = UNSET
+    stream: bool | UnsetType | None = UNSET
+    max_tokens: Any = UNSET
+    max_completion_tokens: Any = UNSET
+    max_output_tokens: Any = UNSET
+    drop_tuning_params: bool | UnsetType | None = UNSET
 
 
 _decoder = msgspec.json.Decoder(_Members)
+_encode = msgspec.json.Encoder().encode
 
 
 class Member(NamedTuple):
@@ -49,15 +53,16 @@ class Member(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """What the gateway needs of a body. `token_limits` are by name and not yet checked; `members` say where what was read stands."""
+    """What the gateway needs of a body. `token_limits` are by name and not yet checked; the members say where what changes stands."""
 
     model: str | None
     stream: bool
     drop_tuning_params: bool | None
-    token_limits: Mapping[str, Any] = field(default_factory=dict)
-    members: Mapping[str, Member] = field(default_factory=dict)
+    token_limits: Mapping[str, Any]
+    model_member: Member | None = None
+    drop_member: Member | None = None
 
 
 def parse_head(body: bytes) -> Head:
@@ -66,15 +71,17 @@ def parse_head(body: bytes) -> Head:
     Raises Error: `malformed_request` when it is not JSON; `bad_request` when it is no object, when `model`, `stream` or
     `drop_tuning_params` are not of their types, and when one of the watched keys is repeated or spelt with escapes.
     """
-    values = _decoded(body)
-    given = {name: value for name in WATCHED if (value := getattr(values, name)) is not msgspec.UNSET}
-    members = _members(body, given) if given else {}
+    members = _decoded(body)
+    places = _places(body)
+    drops = members.drop_tuning_params
+    model = members.model
     return Head(
-        model=given.get("model"),
-        stream=given.get("stream") is True,
-        drop_tuning_params=given.get(DROP_TUNING_PARAMS),
-        token_limits={name: given[name] for name in TOKEN_LIMITS if name in given},
-        members=members,
+        model=None if model is UNSET else model,
+        stream=members.stream is True,
+        drop_tuning_params=None if drops is UNSET else drops,
+        token_limits={name: limit for name in TOKEN_LIMITS if (limit := getattr(members, name)) is not UNSET},
+        model_member=None if model is UNSET else _member(body, places["model"]),
+        drop_member=None if drops is UNSET else _member(body, places[DROP_TUNING_PARAMS]),
     )
 
 
@@ -84,14 +91,14 @@ def with_model(body: bytes, head: Head, model: str) -> bytes:
     `head` is what `parse_head` read from this very body.
     """
     cuts: list[tuple[int, int, bytes]] = []
-    name = head.members.get("model")
+    name = head.model_member
     if name is not None and head.model != model:
-        cuts.append((name.value, name.end, msgspec.json.encode(model)))
-    switch = head.members.get(DROP_TUNING_PARAMS)
+        cuts.append((name.value, name.end, _encode(model)))
+    switch = head.drop_member
     if switch is not None:
         cuts.append((*_with_comma(body, switch), b""))
     body = _cut(body, sorted(cuts)) if cuts else body
-    return body if name is not None else _with_first_member(body, b'"model":' + msgspec.json.encode(model))
+    return body if name is not None else _with_first_member(body, b'"model":' + _encode(model))
 
 
 def _cut(body: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
@@ -142,36 +149,41 @@ def _mistyped(reason: str) -> Error:
     return Error(Code.BAD_REQUEST, f"{name} must be {kind}.", param=name)
 
 
-def _members(body: bytes, given: Mapping[str, Any]) -> Mapping[str, Member]:
-    """Where the given members stand.
+def _places(body: bytes) -> dict[str, tuple[int, int]]:
+    """Where the keys and values of the watched members of the top level stand.
 
-    In most bodies each watched key occurs once, and then it is the one that the decoder read. Otherwise, or where an escape could spell
-    such a key, the top level is walked key by key.
+    In most bodies each watched key occurs once, so that it is the one that the decoder read, if it read any. Otherwise, or where an
+    escape could spell such a key, the top level is walked key by key.
     """
-    if b"\\u" in body and _ESCAPED_LETTER.search(body):
+    if b"\\" in body and _ESCAPED_LETTER.search(body):
         return _walked(body)
-    found: dict[str, Member] = {}
+    found: dict[str, tuple[int, int]] = {}
     for match in _WATCHED_KEY.finditer(body):
-        name = match[1].decode()
-        if name in found or body[match.start() - 1] == 0x5C:
+        key, value = match.span()
+        name = _NAMES[match[1]]
+        if name in found or body[key - 1] == _BACKSLASH:
             return _walked(body)
-        found[name] = Member(match.start(), match.end(), 0)
-    return {name: place._replace(end=_value_end(body, place.value)) for name, place in found.items() if name in given}
+        found[name] = (key, value)
+    return found
 
 
-def _walked(body: bytes) -> Mapping[str, Member]:
-    members: dict[str, Member] = {}
-    for count, (key, member) in enumerate(_top_level(body)):
+def _walked(body: bytes) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for count, (key, place) in enumerate(_top_level(body)):
         if count == MAXIMUM_TOP_LEVEL_KEYS:
             raise Error(Code.BAD_REQUEST, f"The body must not have more than {MAXIMUM_TOP_LEVEL_KEYS} members.")
-        name = _PLAIN.get(key)
+        name = _NAMES.get(key[1:-1])
         if name is None:
             _refuse_escaped(key)
             continue
-        if name in members:
+        if name in found:
             raise Error(Code.BAD_REQUEST, f"{name} must not be repeated.", param=name)
-        members[name] = member
-    return members
+        found[name] = place
+    return found
+
+
+def _member(body: bytes, place: tuple[int, int]) -> Member:
+    return Member(*place, _value_end(body, place[1]))
 
 
 def _refuse_escaped(key: bytes) -> None:
@@ -185,32 +197,34 @@ def _refuse_escaped(key: bytes) -> None:
         raise Error(Code.BAD_REQUEST, f"{name} must not be spelt with escapes.", param=name)
 
 
-def _top_level(body: bytes) -> Iterator[tuple[bytes, Member]]:
+def _top_level(body: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """The keys of the top level as they are spelt. The body is known to be an object."""
     at = _skip(_WHITE_SPACE, body, body.index(b"{") + 1)
     while body[at : at + 1] != b"}":
         key_end = _skip(_STRING, body, at)
         value = _skip(_COLON, body, key_end)
         end = _value_end(body, value)
-        yield body[at:key_end], Member(at, value, end)
+        yield body[at:key_end], (at, value)
         at = _skip(_WHITE_SPACE, body, end)
         if body[at : at + 1] == b",":
             at = _skip(_WHITE_SPACE, body, at + 1)
 
 
 def _value_end(body: bytes, start: int) -> int:
-    """Where a value ends, white space behind it included unless it is a string.
+    """Where a value ends, white space behind it included if it is an array or object.
 
     The decoder passes over it and then complains of what follows, saying where: that is many times faster than any scanner in Python.
     """
-    if body[start : start + 1] == b'"':
-        return _skip(_STRING, body, start)
+    simple = _SIMPLE_VALUE.match(body, start)
+    if simple is not None:
+        return simple.end()
     try:
         msgspec.json.decode(memoryview(body)[start:], type=msgspec.Raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         place = _TRAILING.search(str(error))
         if place is not None:
-            return start + int(place[1])
+            # Counted from one.
+            return start + int(place[1]) - 1
     raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.")
 
 
