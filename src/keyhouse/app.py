@@ -12,6 +12,7 @@ from keyhouse.domain.errors import Error
 from keyhouse.log import access_lines
 from keyhouse.services.identity import Identity
 from keyhouse.services.model_providers import ModelProviders
+from keyhouse.services.upkeep import keep_up
 from keyhouse.settings import Settings, read_settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
@@ -88,22 +89,13 @@ class App:
 @contextlib.asynccontextmanager
 async def _watching(storage: Storage) -> AsyncIterator[None]:
     """Keep up with other processes also while nobody asks."""
-    watcher = asyncio.create_task(_watch(storage))
+    watcher = asyncio.create_task(keep_up(storage))
     try:
         yield
     finally:
         watcher.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
-
-
-async def _watch(storage: Storage) -> None:
-    while True:
-        try:
-            await storage.database.changed()
-            await storage.database.catch_up()
-        except Error:
-            await asyncio.sleep(1.0)
 
 
 def create_app() -> App:

@@ -13,7 +13,7 @@ from keyhouse.domain.precondition import Precondition, entry_tag, list_tag
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.services.kept import Kept
-from keyhouse.storage.database import ChangeNotice, ConstraintBroken
+from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.history import fields_changed_since, last_version, list_history, put_audit, put_history, state_at
 from keyhouse.storage.identifiers import new_id
 from keyhouse.storage.model_providers import StoredProvider, delete_stored, list_stored, put_stored, write_row
@@ -54,7 +54,8 @@ class ModelProviders:
         """All providers of a project. Answered from memory while no notice named the project."""
         kept = self._kept.get(project_id)
         if kept is None:
-            kept = self._keep(project_id, await self._storage.database.read(lambda tx: self._shown(tx, project_id)))
+            generation = self._storage.box.generation
+            kept = self._keep(project_id, await self._storage.database.read(lambda tx: self._shown(tx, project_id)), generation)
         return kept
 
     async def get(self, project_id: str, provider: str) -> Shown:
@@ -154,9 +155,9 @@ class ModelProviders:
     def _encoded(self, stored: Mapping[str, ModelProvider], revision: int) -> Shown:
         return Shown(self._encode(stored), list_tag(revision, self._catalog.digest), revision)
 
-    def _keep(self, project_id: str, shown: Shown) -> Shown:
-        """Keep what was read, unless a newer revision was noticed while it was on its way here."""
-        if shown.revision >= (self._noticed.get(project_id) or 0):
+    def _keep(self, project_id: str, shown: Shown, generation: object) -> Shown:
+        """Keep what was read, unless a newer revision was noticed, or what can be opened changed, while it was on its way here."""
+        if shown.revision >= (self._noticed.get(project_id) or 0) and generation is self._storage.box.generation:
             self._kept.put(project_id, shown)
         return shown
 
@@ -168,13 +169,8 @@ class ModelProviders:
             work(change)
             return self._encoded(change.providers(), change.revision)
 
-        try:
-            shown = await self._storage.database.write(transaction)
-        except ConstraintBroken:
-            # The key that sealed was retired by another process just now: take up the ring as it is, and write again.
-            self._storage.box.ring = self._storage.keys.load()
-            shown = await self._storage.database.write(transaction)
-        return self._keep(project_id, shown)
+        generation = self._storage.box.generation
+        return self._keep(project_id, await self._storage.database.write(transaction), generation)
 
 
 class _Change:

@@ -1,6 +1,6 @@
 """Change notices: each write leaves one, and every process reads those it has not seen. They name what to drop, never what it is."""
 
-from sqlalchemy import ColumnClause, bindparam, delete, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnClause, bindparam, delete, func, literal_column, select
 
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import ChangeNotice
@@ -12,9 +12,13 @@ RETENTION_US = 3600 * 1_000_000
 
 _WRITE_SQLITE = insert_row(changes, left_out=("id",))
 _transaction_id: ColumnClause[int] = literal_column("pg_current_xact_id()::text::bigint")
+# The server's clock, which all machines share: by another one's a notice could be old before anybody has seen it.
+_server_now_us: ColumnClause[int] = literal_column("(extract(epoch from clock_timestamp()) * 1000000)::bigint")
 _WRITE_POSTGRESQL = Statement(
     changes.insert().values(
-        **{name: bindparam(name) for name in ("at", "organization_id", "project_id", "revision")}, transaction_id=_transaction_id
+        **{name: bindparam(name) for name in ("organization_id", "project_id", "revision")},
+        at=_server_now_us,
+        transaction_id=_transaction_id,
     )
 )
 _columns = (changes.c.id, changes.c.organization_id, changes.c.project_id, changes.c.revision)
@@ -30,14 +34,18 @@ _AFTER_POSTGRESQL = Statement(
 _NEWEST = Statement(select(func.coalesce(func.max(changes.c.id), 0)))
 _newest = select(func.max(changes.c.id)).scalar_subquery()
 # The newest stays: SQLite numbers the next row after it.
-_PRUNE = Statement(delete(changes).where(changes.c.at < bindparam("before"), changes.c.id < _newest))
+_AT_ONCE = 1000
+_oldest = (changes.c.id < _newest, changes.c.id.in_(select(changes.c.id).order_by(changes.c.id).limit(_AT_ONCE)))
+_PRUNE_SQLITE = Statement(delete(changes).where(*_oldest, changes.c.at < bindparam("before")).returning(changes.c.id))
+_old = changes.c.at < _server_now_us - bindparam("retention", type_=BigInteger)
+_PRUNE_POSTGRESQL = Statement(delete(changes).where(*_oldest, _old).returning(changes.c.id))
 
 
 def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:
     """Leave a notice, as a part of the write it tells of."""
-    values = {"at": now_us(), "organization_id": organization_id, "project_id": project_id, "revision": revision}
+    values = {"organization_id": organization_id, "project_id": project_id, "revision": revision}
     if tx.dialect == "sqlite":
-        tx.run(_WRITE_SQLITE, **values, transaction_id=None)
+        tx.run(_WRITE_SQLITE, **values, at=now_us(), transaction_id=None)
     else:
         tx.run(_WRITE_POSTGRESQL, **values)
 
@@ -58,6 +66,8 @@ def after_mark(tx: Transaction, mark: int) -> tuple[dict[int, ChangeNotice], int
     return {row[1]: ChangeNotice(*row[2:]) for row in rows if row[1] is not None}, int(rows[0][0])
 
 
-def prune(tx: Transaction) -> None:
-    """Forget notices that everybody has seen long ago."""
-    tx.run(_PRUNE, before=now_us() - RETENTION_US)
+def prune(tx: Transaction, retention_us: int = RETENTION_US) -> bool:
+    """Forget some notices that everybody has seen long ago; whether there may be more of them."""
+    if tx.dialect == "sqlite":
+        return len(tx.rows(_PRUNE_SQLITE, before=now_us() - retention_us)) == _AT_ONCE
+    return len(tx.rows(_PRUNE_POSTGRESQL, retention=retention_us)) == _AT_ONCE

@@ -1,6 +1,6 @@
 """What a database does for the house, whichever of the two it is. Every write is one transaction; every read is one snapshot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -28,11 +28,25 @@ class ConstraintBroken(Exception):  # noqa: N818 - it names what happened
     """A unique or foreign key refused a write; the transaction changed nothing."""
 
 
+class WritingKeyRetired(ConstraintBroken):
+    """The key that sealed a value of this write was retired in the meantime; the transaction changed nothing."""
+
+
+OnRetiredKey = Callable[[], Awaitable[None]]
+"""Asked for a newer key to seal with. Raises Error `storage_unavailable` where there is none."""
+
+
+async def no_newer_key() -> None:
+    """Until a key ring is there, a retired key is the end of a write."""
+    raise storage_unavailable("the key that it seals with was retired.")
+
+
 class Database(Protocol):
     """SQLite and PostgreSQL each ship one. All methods belong to one event loop."""
 
     dialect: str
     on_changes: OnChanges
+    on_retired_key: OnRetiredKey
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on one snapshot. Raises Error `storage_unavailable`."""
@@ -40,7 +54,9 @@ class Database(Protocol):
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return once it is durable.
 
-        Whatever `work` raises undoes it and comes back. Raises Error `storage_unavailable` or `storage_full`; then nothing was written.
+        `work` runs again, in a new transaction, where the key it sealed with was retired, or the database asks for it: it must leave
+        nothing outside its transaction. Whatever it raises undoes it and comes back. Raises Error `storage_unavailable` or `storage_full`;
+        then nothing was written, unless the message says that this is not known.
         """
 
     async def catch_up(self) -> None:

@@ -1,21 +1,31 @@
-"""Which key-encryption keys the database knows, each with a canary that tells whether a key of that id is the right one."""
+"""Which key-encryption keys the database knows, each with a canary that tells whether a key of that id is the right one.
 
-from collections.abc import Callable, Mapping
+A retired key is remembered by its id: a ring that was not brought up to date cannot bring it back.
+"""
 
-from sqlalchemy import bindparam, delete, func, select
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy.dialects import postgresql
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
-from keyhouse.storage.statements import Statement, Transaction, insert_row
-from keyhouse.storage.tables import encryption_keys, sealed_values
+from keyhouse.storage.statements import Statement, Transaction, insert_row, parameters
+from keyhouse.storage.tables import encryption_keys, installation, sealed_values
 
 _CANARY = b"keyhouse canary"
-_LIST = Statement(select(encryption_keys.c.id, encryption_keys.c.canary).order_by(encryption_keys.c.created_at))
-_INSERT = insert_row(encryption_keys)
+_RETIRED = "retired_key/"
+_LIST = Statement(select(encryption_keys.c.id, encryption_keys.c.canary).order_by(encryption_keys.c.created_at, encryption_keys.c.id))
+_ADD_SQLITE = Statement(insert(encryption_keys).values(parameters(encryption_keys)).prefix_with("OR IGNORE"))
+_ADD_POSTGRESQL = Statement(postgresql.insert(encryption_keys).values(parameters(encryption_keys)).on_conflict_do_nothing())
 _DELETE = Statement(delete(encryption_keys).where(encryption_keys.c.id == bindparam("id")))
 _USE = Statement(select(sealed_values.c.key_id, func.count()).group_by(sealed_values.c.key_id))
+_IN_USE = Statement(select(sealed_values.c.key_id).where(sealed_values.c.key_id == bindparam("id")).limit(1))
+_LIST_RETIRED = Statement(select(installation.c.name).where(installation.c.name.startswith(_RETIRED, autoescape=True)))
+_REMEMBER = insert_row(installation)
 
 
 def known_key_ids(tx: Transaction) -> tuple[str, ...]:
@@ -23,76 +33,127 @@ def known_key_ids(tx: Transaction) -> tuple[str, ...]:
     return tuple(row[0] for row in tx.rows(_LIST))
 
 
+def retired_key_ids(tx: Transaction) -> frozenset[str]:
+    """Every key that was retired."""
+    return frozenset(row[0].removeprefix(_RETIRED) for row in tx.rows(_LIST_RETIRED))
+
+
 def values_by_key(tx: Transaction) -> Mapping[str, int]:
-    """How many sealed values each key wraps."""
+    """How many sealed values each key wraps. Reads all of them."""
     return dict(tx.rows(_USE))
 
 
-def register_keys(tx: Transaction, ring: KeyRing) -> None:
-    """Make the ring's keys known. Raises Error `configuration` where one is not the key that the database knows by that id."""
-    canaries = {row[0]: bytes(row[1]) for row in tx.rows(_LIST)}
-    for key_id in ring.ids:
-        box = SecretBox(KeyRing({key_id: ring.key(key_id) or b""}, ring.where))
-        if key_id not in canaries:
-            tx.run(_INSERT, id=key_id, canary=box.seal(_CANARY, _context(key_id)), created_at=now_us())
-        elif not _opens(box, key_id, canaries[key_id]):
-            raise Error(
-                Code.CONFIGURATION,
-                f"The key {key_id} in {ring.where} is not the one that this database was written with. "
-                "Put back the right key ring, or start with --accept-unreadable to go on without what it sealed.",
-            )
+def is_in_use(tx: Transaction, key_id: str) -> bool:
+    """Whether a key wraps any value. Reads all of them where it wraps none."""
+    return tx.row(_IN_USE, id=key_id) is not None
 
 
-def register_right_keys(tx: Transaction, ring: KeyRing) -> KeyRing:
-    """The ring without those of its keys that are wrong, the others made known: what `--accept-unreadable` starts with."""
+@dataclass(frozen=True, slots=True)
+class CheckedRing:
+    """What the database makes of a ring: ids of it by state, and the ids that the database knows and the ring lacks."""
+
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    new: tuple[str, ...]
+    retired: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def check_ring(tx: Transaction, ring: KeyRing) -> CheckedRing:
+    """Try every key of a ring on the canary of its id."""
     canaries = {row[0]: bytes(row[1]) for row in tx.rows(_LIST)}
-    right = ring
-    for key_id in ring.ids:
-        box = SecretBox(KeyRing({key_id: ring.key(key_id) or b""}, ring.where))
-        if key_id in canaries and not _opens(box, key_id, canaries[key_id]):
-            right = right.without(key_id)
-    if not right.ids:
+    retired = retired_key_ids(tx)
+    known = [key_id for key_id in ring.ids if key_id in canaries]
+    right = tuple(key_id for key_id in known if _opens(ring, key_id, canaries[key_id]))
+    return CheckedRing(
+        right=right,
+        wrong=tuple(key_id for key_id in known if key_id not in right),
+        new=tuple(key_id for key_id in ring.ids if key_id not in canaries and key_id not in retired),
+        retired=tuple(key_id for key_id in ring.ids if key_id not in canaries and key_id in retired),
+        missing=tuple(key_id for key_id in canaries if ring.key(key_id) is None),
+    )
+
+
+def require_usable(tx: Transaction, ring: KeyRing, *, accept_unreadable: bool) -> KeyRing:
+    """The ring's keys that may be used: those that are right, and those that are new to the database.
+
+    Raises Error `configuration`, naming id and place, where the first key was retired, or a key is wrong, or one in use is missing.
+    With `accept_unreadable` all that is accepted, as long as one key is left to write with.
+    """
+    checked = check_ring(tx, ring)
+    if not accept_unreadable:
+        _require_right(ring, checked)
+        _require_complete(tx, ring, checked)
+    usable = ring.without((*checked.wrong, *checked.retired))
+    if not usable.ids:
         raise Error(
             Code.CONFIGURATION,
-            f"No key in {ring.where} is the one that this database knows by its id, and nothing new can be sealed under such an id. "
-            "Put a new key under a new id first.",
+            f"No key in {ring.where} is the one that this database knows by its id ({', '.join(ring.ids)}), so nothing new can be sealed. "
+            "Put a new key in front, under an id that was never used: " + NEW_KEY_HINT,
         )
-    register_keys(tx, right)
-    return right
+    return usable
 
 
-def require_all_known(tx: Transaction, ring: KeyRing) -> None:
-    """Raise Error `configuration`, naming id and place, where a key that seals stored values is not in the ring."""
-    missing = [key_id for key_id in values_by_key(tx) if ring.key(key_id) is None]
-    if missing:
+NEW_KEY_HINT = "a line `my-new-id = KEY`, where KEY is what `openssl rand -base64 32` prints."
+"""How a person makes a key."""
+
+
+def _require_right(ring: KeyRing, checked: CheckedRing) -> None:
+    if checked.wrong:
         raise Error(
             Code.CONFIGURATION,
-            f"The database holds values sealed with the key {', '.join(missing)}, which is not in {ring.where} "
+            f"The key {checked.wrong[0]} in {ring.where} is not the one that this database was written with. "
+            "Put back the right key ring, or start with --accept-unreadable to go on without what it sealed.",
+        )
+    if ring.writing_id in checked.retired:
+        raise Error(
+            Code.CONFIGURATION,
+            f"The key {ring.writing_id}, the first one in {ring.where}, was retired. This ring is an old one: put the present one there.",
+        )
+
+
+def _require_complete(tx: Transaction, ring: KeyRing, checked: CheckedRing) -> None:
+    needed = [key_id for key_id in checked.missing if is_in_use(tx, key_id)]
+    if needed:
+        raise Error(
+            Code.CONFIGURATION,
+            f"The database holds values sealed with the key {', '.join(needed)}, which is not in {ring.where} "
             f"(it holds {', '.join(ring.ids)}). Put the key back, or start with --accept-unreadable to go on without those values.",
         )
 
 
-def forget_key(tx: Transaction, key_id: str) -> None:
-    """Retire a key. Raises ConstraintBroken while it seals anything: a foreign key holds that, whoever writes at the same time."""
+def register_keys(tx: Transaction, ring: KeyRing) -> None:
+    """Make the ring's keys known: before one of them seals anything, the database has its canary.
+
+    Raises Error `configuration` where another process made another key known by the same id just now, or retired one.
+    """
+    add = _ADD_SQLITE if tx.dialect == "sqlite" else _ADD_POSTGRESQL
+    for key_id in check_ring(tx, ring).new:
+        canary = SecretBox(_only(ring, key_id)).seal(_CANARY, _context(key_id))
+        tx.run(add, id=key_id, canary=canary, created_at=now_us())
+    checked = check_ring(tx, ring)
+    refused = (*checked.wrong, *checked.retired)
+    if refused:
+        raise Error(Code.CONFIGURATION, f"The key {refused[0]} in {ring.where} is not the one that this database knows by that id.")
+
+
+def retire_key(tx: Transaction, key_id: str) -> None:
+    """Forget a key for good. Raises ConstraintBroken while it seals anything: a foreign key holds that, whoever writes at the same time."""
+    if key_id not in retired_key_ids(tx):
+        tx.run(_REMEMBER, name=f"{_RETIRED}{key_id}", value=str(now_us()))
     tx.run(_DELETE, id=key_id)
-
-
-def count_unreadable(tx: Transaction, opens: Callable[[bytes, Context], bool]) -> int:
-    """How many sealed values do not open. Reads all of them."""
-    columns = sealed_values.c
-    everything = Statement(select(columns.id, columns.project_id, columns.owner_id, columns.field, columns.blob))
-    return sum(
-        not opens(bytes(blob), Context(project_id, owner_id, field, value_id))
-        for value_id, project_id, owner_id, field, blob in tx.rows(everything)
-    )
 
 
 def _context(key_id: str) -> Context:
     return Context("", "encryption_keys", "canary", key_id)
 
 
-def _opens(box: SecretBox, key_id: str, canary: bytes) -> bool:
+def _only(ring: KeyRing, key_id: str) -> KeyRing:
+    return KeyRing({key_id: ring.key(key_id) or b""}, ring.where)
+
+
+def _opens(ring: KeyRing, key_id: str, canary: bytes) -> bool:
     try:
-        return box.open(canary, _context(key_id)) == _CANARY
+        return SecretBox(_only(ring, key_id)).open(canary, _context(key_id)) == _CANARY
     except Unreadable:
         return False

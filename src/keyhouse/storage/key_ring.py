@@ -1,13 +1,14 @@
-"""The key-encryption keys: where they come from, and which one writes. The first key of the ring writes, all open. Never prints a key."""
+"""The key-encryption keys: their ids, their order, and how a ring is written down. The first key writes, all open.
+
+Never prints a key. No I/O here.
+"""
 
 import base64
 import binascii
-import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from keyhouse.domain.errors import Code, Error
 
@@ -49,9 +50,13 @@ class KeyRing:
         """This ring with a new key that writes from now on."""
         return KeyRing({key_id: key, **self._keys}, self.where)
 
-    def without(self, key_id: str) -> "KeyRing":
-        """This ring without one key."""
-        return KeyRing({known: key for known, key in self._keys.items() if known != key_id}, self.where)
+    def without(self, key_ids: Collection[str]) -> "KeyRing":
+        """This ring without some of its keys."""
+        return KeyRing({known: key for known, key in self._keys.items() if known not in key_ids}, self.where)
+
+    def equals(self, other: "KeyRing") -> bool:
+        """Whether both hold the same keys in the same order."""
+        return list(self._keys.items()) == list(other._keys.items())
 
 
 def new_key() -> tuple[str, bytes]:
@@ -62,7 +67,7 @@ def new_key() -> tuple[str, bytes]:
 def parse_key_ring(text: str, where: str) -> KeyRing:
     """A ring from lines or comma-separated entries of `id = base64`, 32 bytes each; `#` begins a comment.
 
-    Raises Error `configuration`, naming the place and the line, never its content.
+    Raises Error `configuration`, naming the place and the entry's number, never its content.
     """
     keys: dict[str, bytes] = {}
     entries = [entry.strip() for line in text.splitlines() for entry in line.partition("#")[0].split(",")]
@@ -79,43 +84,16 @@ def parse_key_ring(text: str, where: str) -> KeyRing:
     return KeyRing(keys, where)
 
 
-def read_key_file(path: Path) -> KeyRing:
-    """The ring of a file. Raises Error `configuration` where it is missing, not readable or not a ring."""
-    try:
-        return parse_key_ring(path.read_text(encoding="ascii"), f"the key file {path}")
-    except FileNotFoundError:
-        raise Error(Code.CONFIGURATION, f"The key file {path} does not exist. Put it back from your backup.") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Error(Code.CONFIGURATION, f"The key file {path} cannot be read ({type(problem).__name__}).") from None
-
-
-def write_key_file(path: Path, ring: KeyRing) -> None:
-    """Replace a key file, mode 0600, at once or not at all, and on the disk when this returns."""
+def key_ring_text(ring: KeyRing) -> str:
+    """A ring as its file holds it."""
     lines = [f"{key_id} = {base64.b64encode(ring.key(key_id) or b'').decode()}\n" for key_id in ring.ids]
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(_HEADER + "".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        raise Error(Code.CONFIGURATION, f"The key file {path} cannot be written ({problem.strerror}).") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return _HEADER + "".join(lines)
 
 
 def _decoded(text: str) -> bytes | None:
+    """Strict, but for the padding, which may be left out: a half-typed key must not pass for another one."""
+    unpadded = text.replace("-", "+").replace("_", "/").rstrip("=")
     try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text.rstrip("=")) % 4), validate=False)
+        return base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
     except binascii.Error:
         return None

@@ -1,5 +1,6 @@
 """Opening the house's storage: schema, key ring, canaries, and the key of the fingerprints. What is wrong stops here, with a sentence."""
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -7,14 +8,16 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, bindparam, delete, make_url, select
+from sqlalchemy import URL, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import encoding
 from keyhouse.storage.database import ConstraintBroken, Database
-from keyhouse.storage.encryption_keys import known_key_ids, register_keys, register_right_keys, require_all_known
-from keyhouse.storage.key_ring import KeyRing, new_key, parse_key_ring, read_key_file, write_key_file
+from keyhouse.storage.encryption_keys import NEW_KEY_HINT, known_key_ids
+from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
+from keyhouse.storage.key_ring import KeyRing, new_key
+from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
 from keyhouse.storage.schema import migrate, start_lock
 from keyhouse.storage.sealed_values import open_sealed, put_sealed
 from keyhouse.storage.secret_box import SecretBox, Unreadable
@@ -24,26 +27,12 @@ from keyhouse.storage.tables import installation
 
 _FINGERPRINT_KEY = "fingerprint_key"
 _INSTALLATION = "installation"
-_GET = Statement(select(installation.c.value).where(installation.c.name == bindparam("name")))
-_DELETE = Statement(delete(installation).where(installation.c.name == bindparam("name")))
+_FINGERPRINT_KEYS = Statement(
+    select(installation.c.name, installation.c.value)
+    .where(installation.c.name.startswith(f"{_FINGERPRINT_KEY}/", autoescape=True))
+    .order_by(installation.c.name)
+)
 _INSERT = insert_row(installation)
-
-
-@dataclass(frozen=True, slots=True)
-class KeySource:
-    """Where the key ring comes from: a file, or the text of a setting, which wins."""
-
-    file: Path
-    text: str | None = None
-
-    def load(self) -> KeyRing:
-        """The ring as it is now. Raises Error `configuration`."""
-        return read_key_file(self.file) if self.text is None else parse_key_ring(self.text, "KEYHOUSE_KEYS")
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a ring to load."""
-        return self.text is not None or self.file.exists()
 
 
 class Fingerprints:
@@ -59,17 +48,20 @@ class Fingerprints:
 
     def __call__(self, field: str, value: object) -> str:
         """The fingerprint of a value under its field's name."""
-        return hmac.new(self._key, field.encode() + b"\0" + encoding.encoded_bytes(value), hashlib.sha256).hexdigest()[:8]
+        return hmac.digest(self._key, field.encode() + b"\0" + encoding.encoded_bytes(value), hashlib.sha256).hex()[:8]
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open storage: the database, the box that seals for it, the fingerprints, and where the keys come from."""
+    """An open storage: the database, the box that seals for it, the fingerprints, where the keys come from and what keeps up with them."""
 
     database: Database
     box: SecretBox
     fingerprint: Fingerprints
     keys: KeySource
+    key_watch: KeyWatch
+    warnings: tuple[str, ...] = ()
+    """Sentences for whoever runs this."""
 
 
 def parse_database_url(text: str) -> URL:
@@ -78,8 +70,8 @@ def parse_database_url(text: str) -> URL:
         url = make_url(text)
     except ArgumentError:
         url = None
-    if url is not None and url.drivername == "sqlite" and url.database:
-        return url
+    if url is not None and url.drivername == "sqlite" and url.database and not url.database.startswith((":memory:", "file:")):
+        return url.set(query={})
     if url is not None and url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     raise Error(Code.CONFIGURATION, "The database URL is neither sqlite:///path nor postgresql://user:password@host/name.")
@@ -102,40 +94,60 @@ async def prepare_storage(url: URL, keys: KeySource, *, accept_unreadable: bool 
     One process at a time does this. Raises Error `configuration` or `storage_unavailable`; then nothing was lost.
     """
     _require_driver(url)
-    with start_lock(url):
-        migrate(url)
+    with contextlib.ExitStack() as held:
+        await asyncio.to_thread(held.enter_context, start_lock(url))
+        await asyncio.to_thread(migrate, url)
         database = open_database(url)
         try:
-            ring = await _checked_ring(database, keys, accept_unreadable=accept_unreadable)
-            box = SecretBox(ring, keys.load)
-            return Storage(database, box, await database.write(lambda tx: _fingerprints(tx, box)), keys)
+            return await _opened(database, keys, accept_unreadable=accept_unreadable)
         except BaseException:
             await database.close()
             raise
 
 
-async def _checked_ring(database: Database, keys: KeySource, *, accept_unreadable: bool) -> KeyRing:
-    if not keys.exists and not await database.read(known_key_ids):
-        write_key_file(keys.file, KeyRing(dict([new_key()]), f"the key file {keys.file}"))
-    ring = keys.load()
+async def _opened(database: Database, keys: KeySource, *, accept_unreadable: bool) -> Storage:
+    known = await database.read(known_key_ids)
+    if not keys.exists:
+        if known:
+            raise _key_file_missing(keys, known, accept_unreadable=accept_unreadable)
+        with key_file_lock(keys.file):
+            write_key_file(keys.file, KeyRing(dict([new_key()]), keys.where))
+    seen = keys.identity()
+    box = SecretBox(await usable_ring(database, keys, accept_unreadable=accept_unreadable), NewerRing(keys, seen))
+    watch = KeyWatch(database, box, keys, accept_unreadable=accept_unreadable)
+    database.on_retired_key = watch.replace_retired
+    warning = keys.warning()
+    return Storage(database, box, await _fingerprints(database, box), keys, watch, (warning,) if warning else ())
+
+
+def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreadable: bool) -> Error:
+    looked_for = f"The key file {keys.file} does not exist, and this database was written with the key {', '.join(known)}."
     if accept_unreadable:
-        return await database.write(lambda tx: register_right_keys(tx, ring))
-    await database.write(lambda tx: register_keys(tx, ring))
-    await database.read(lambda tx: require_all_known(tx, ring))
-    return ring
+        return Error(Code.CONFIGURATION, f"{looked_for} To go on without what it sealed, make a key file, mode 600, with {NEW_KEY_HINT}")
+    return Error(Code.CONFIGURATION, f"{looked_for} Put the key file back from your backup.")
 
 
-def _fingerprints(tx: Transaction, box: SecretBox) -> Fingerprints:
-    """The installation's fingerprint key, sealed like everything else; a new one where it cannot be opened."""
-    row = tx.row(_GET, name=_FINGERPRINT_KEY)
-    if row is not None:
+async def _fingerprints(database: Database, box: SecretBox) -> Fingerprints:
+    """The installation's fingerprint key, sealed like everything else; a further one while none of those there are can be opened."""
+    found = await database.read(lambda tx: _fingerprint_key(tx, box))
+    if found is None:
+        found = await database.write(lambda tx: _new_fingerprint_key(tx, box))
+    return Fingerprints(found)
+
+
+def _fingerprint_key(tx: Transaction, box: SecretBox) -> bytes | None:
+    for _, value_id in tx.rows(_FINGERPRINT_KEYS):
         with contextlib.suppress(Unreadable):
-            return Fingerprints(open_sealed(tx, box, _INSTALLATION, row[0]))
+            return open_sealed(tx, box, _INSTALLATION, value_id)
+    return None
+
+
+def _new_fingerprint_key(tx: Transaction, box: SecretBox) -> bytes:
+    """Beside those that do not open now: their key ring may come back, and the fingerprints in the history are theirs."""
     key = secrets.token_bytes(32)
-    value_id = put_sealed(tx, box, ("", _INSTALLATION), _FINGERPRINT_KEY, key)
-    tx.run(_DELETE, name=_FINGERPRINT_KEY)
-    tx.run(_INSERT, name=_FINGERPRINT_KEY, value=value_id)
-    return Fingerprints(key)
+    name = f"{_FINGERPRINT_KEY}/{len(tx.rows(_FINGERPRINT_KEYS)):04d}"
+    tx.run(_INSERT, name=name, value=put_sealed(tx, box, ("", _INSTALLATION), _FINGERPRINT_KEY, key))
+    return key
 
 
 def _require_driver(url: URL) -> None:

@@ -10,22 +10,33 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import psycopg
 from sqlalchemy import URL, create_engine, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 
-from keyhouse.domain.errors import Error
+from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
-from keyhouse.storage.database import ConstraintBroken, OnChanges, Work, storage_full, storage_unavailable
+from keyhouse.storage.database import (
+    ConstraintBroken,
+    OnChanges,
+    OnRetiredKey,
+    Work,
+    WritingKeyRetired,
+    no_newer_key,
+    storage_full,
+    storage_unavailable,
+)
 from keyhouse.storage.statements import Row, Statement
 
 T = TypeVar("T")
 Connection = psycopg.Connection[tuple[Any, ...]]
 _POOL = 12
 _CONNECT_TIMEOUT_S = 5
+_ATTEMPTS = 3
+_SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
 _NOTIFY = Statement(select(func.pg_notify(literal_column("'keyhouse_changes'"), literal_column("''"))))
 
@@ -51,6 +62,9 @@ class PostgresTransaction:
         """See Transaction."""
         self._execute(statement.text("postgresql"), statement.values(values))
 
+    def leave_no_trace(self) -> None:
+        """See Transaction. PostgreSQL takes rows out of its files by itself: at the next vacuum, and as its log moves on."""
+
 
 class PostgresDatabase:
     """See Database. Several processes and machines may use the same database."""
@@ -60,11 +74,12 @@ class PostgresDatabase:
     def __init__(self, url: URL) -> None:
         """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
+        self.on_retired_key: OnRetiredKey = no_newer_key
         self._engine = create_engine(
             url, pool_size=_POOL, max_overflow=0, pool_timeout=10, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "autocommit": False}
         )
         self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
-        self._mark = self._work(changes.newest_mark, pipelined=False)
+        self._mark = self._read(changes.newest_mark)
         self._looked_at = now_us()
         self._look: asyncio.Task[None] | None = None
         self._next_look: asyncio.Task[None] | None = None
@@ -78,7 +93,11 @@ class PostgresDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        result = await self._in_thread(functools.partial(self._work, work, pipelined=True))
+        try:
+            result = await self._in_thread(functools.partial(self._write, work))
+        except WritingKeyRetired:
+            await self.on_retired_key()
+            result = await self._in_thread(functools.partial(self._write, work))
         if self._announcing is None:
             self._announcing = asyncio.create_task(self._announce())
         return result
@@ -117,39 +136,76 @@ class PostgresDatabase:
         await asyncio.sleep(_ANNOUNCE_EVERY_S)
         self._announcing = None
         with contextlib.suppress(Error):
-            await self._in_thread(functools.partial(self._work, lambda tx: tx.run(_NOTIFY), pipelined=True))
+            await self._in_thread(functools.partial(self._write, lambda tx: tx.run(_NOTIFY)))
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, action)
 
     def _read(self, work: Work[T]) -> T:
-        """A read may be tried again: a pooled connection whose server was restarted fails once."""
-        try:
-            return self._work(work, pipelined=False)
-        except Error:
-            return self._work(work, pipelined=False)
+        def once() -> T:
+            with self._connection(psycopg.IsolationLevel.REPEATABLE_READ) as connection:
+                return work(PostgresTransaction(connection))
 
-    def _work(self, work: Work[T], *, pipelined: bool) -> T:
-        try:
-            if not pipelined:
-                with self._connection(psycopg.IsolationLevel.REPEATABLE_READ) as connection:
-                    return work(PostgresTransaction(connection))
+        return self._repeated(once)
+
+    def _write(self, work: Work[T]) -> T:
+        def once() -> T:
             with self._connection(psycopg.IsolationLevel.READ_COMMITTED) as connection, connection.pipeline():
                 result = work(PostgresTransaction(connection))
-                connection.commit()
-            return result
-        except (psycopg.Error, DBAPIError) as failure:
-            raise _named(failure) from failure
+                _commit(connection)
+                return result
+
+        return self._repeated(once)
+
+    def _repeated(self, once: Callable[[], T]) -> T:
+        """Again, where nothing was committed and the next attempt may succeed: a deadlock, a connection that a restarted server closed."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return once()
+            except (psycopg.Error, DBAPIError) as failure:
+                if attempt == _ATTEMPTS - 1 or not _worth_repeating(failure):
+                    raise _named(failure) from failure
+                if failure.sqlstate not in _LOST_A_RACE:
+                    self._engine.dispose()
+        raise AssertionError
 
     @contextmanager
     def _connection(self, isolation: psycopg.IsolationLevel) -> Iterator[Connection]:
         pooled = self._engine.raw_connection()
+        connection = cast(Connection, pooled.driver_connection)
         try:
-            connection = cast(Connection, pooled.driver_connection)
             connection.isolation_level = isolation
             yield connection
         finally:
+            if connection.closed:
+                pooled.invalidate()
             pooled.close()
+
+
+_LOST_A_RACE = ("40P01", "40001")
+"""Deadlock, serialization failure: https://www.postgresql.org/docs/15/errcodes-appendix.html"""
+_CONNECTION_LOST = (None, "57P01", "57P02", "57P03")
+"""No answer at all, or the server says that it shuts down or has only just started. Not: a connection that could not be made."""
+
+
+def _worth_repeating(failure: psycopg.Error | DBAPIError) -> TypeGuard[psycopg.OperationalError]:
+    return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST)
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except psycopg.OperationalError as failure:
+        if connection.closed:
+            raise _commit_unanswered() from failure
+        raise
+
+
+def _commit_unanswered() -> Error:
+    return Error(
+        Code.STORAGE_UNAVAILABLE,
+        "PostgreSQL went away before it confirmed the change, so the change may have been made. Read before you try again.",
+    )
 
 
 class _Listener:
@@ -204,6 +260,8 @@ class _Listener:
 def _named(failure: Exception) -> BaseException:
     """The error that a person can do something about; what is a mistake of ours stays as it is."""
     cause = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
+    if isinstance(cause, psycopg.errors.ForeignKeyViolation) and cause.diag.constraint_name == _SEALING_KEY:
+        return WritingKeyRetired()
     if isinstance(cause, psycopg.errors.IntegrityError):
         return ConstraintBroken()
     if isinstance(cause, psycopg.errors.DiskFull):

@@ -1,6 +1,6 @@
 """The schema and its migrations, forward only, under a lock, safe when several processes start at once. Alembic is imported when needed."""
 
-import fcntl
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +11,13 @@ from sqlalchemy.exc import DBAPIError
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import storage_unavailable
+from keyhouse.storage.private_file import close_to_others, lock_beside, make_private
 
 HEAD = "0001"
 """The newest schema that this release knows; a test holds it to the migrations."""
 
 _ADVISORY_LOCK = 5560_5560
+_OLDEST_POSTGRESQL = (15,)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -25,19 +27,12 @@ def start_lock(url: URL) -> Iterator[None]:
 
     Raises Error `configuration` where the folder is not writable, `storage_unavailable` where the server does not answer.
     """
-    if url.get_backend_name() == "sqlite":
-        with _file_lock(Path(f"{url.database}.lock")):
-            yield
-        return
-    engine = create_engine(url, connect_args={"connect_timeout": 5})
-    try:
-        connection = engine.connect()
-    except DBAPIError as failure:
-        raise storage_unavailable(f"PostgreSQL at {url.host or 'localhost'}:{url.port or 5432} does not answer.") from failure
-    with connection:
-        connection.execute(text(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"))
+    with contextlib.ExitStack() as held:
+        if url.get_backend_name() == "sqlite":
+            _lock_file(held, Path(str(url.database)))
+        else:
+            _lock_server(held, url)
         yield
-    engine.dispose()
 
 
 def migrate(url: URL) -> str | None:
@@ -102,14 +97,31 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
+def _lock_file(held: contextlib.ExitStack, path: Path) -> None:
     try:
-        with path.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-    except PermissionError:
-        raise Error(Code.CONFIGURATION, f"The folder {path.parent} is not writable. Choose another with --data-dir.") from None
+        held.enter_context(lock_beside(path))
+        make_private(path)
+        for beside in ("-wal", "-shm"):
+            close_to_others(path.with_name(path.name + beside))
+    except OSError as problem:
+        raise Error(
+            Code.CONFIGURATION,
+            f"The database {path} cannot be opened for writing ({problem.strerror}). "
+            "Keyhouse must be able to write that file and its folder; choose another folder with --data-dir.",
+        ) from None
+
+
+def _lock_server(held: contextlib.ExitStack, url: URL) -> None:
+    engine = create_engine(url, connect_args={"connect_timeout": 5}, isolation_level="AUTOCOMMIT")
+    held.callback(engine.dispose)
+    try:
+        connection = held.enter_context(engine.connect())
+        connection.execute(text(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"))
+    except DBAPIError as failure:
+        where = f"{url.host or 'localhost'}:{url.port or 5432}"
+        raise storage_unavailable(f"PostgreSQL at {where} does not answer, or refuses the user or the database.") from failure
+    if (connection.dialect.server_version_info or ()) < _OLDEST_POSTGRESQL:
+        raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST_POSTGRESQL[0]} or newer is needed. This server is older.")
 
 
 def _shown(url: URL) -> str:

@@ -36,16 +36,33 @@ class Context:
 
     def to_bytes(self) -> bytes:
         """The associated data."""
-        parts = [b"keyhouse", _FORMAT, *(part.encode() for part in (self.project_id, self.owner_id, self.field, self.id))]
-        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        project, owner = f"{len(self.project_id)}:{self.project_id}", f"{len(self.owner_id)}:{self.owner_id}"
+        return f"keyhouse 1 {project} {owner} {len(self.field)}:{self.field} {len(self.id)}:{self.id}".encode()
 
 
 class SecretBox:
-    """Seals with the ring's first key, opens with any. `reload` is asked for a newer ring when a blob names an unknown key."""
+    """Seals with the ring's first key, opens with any.
 
-    def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing] | None = None) -> None:
-        self.ring = ring
-        self._reload = reload or (lambda: ring)
+    `newer` is asked for a ring that may know more whenever a blob names an unknown key. What it brings opens, but never seals:
+    only a ring that was checked against the database is put in by `use`. Several threads may share a box.
+    """
+
+    def __init__(self, ring: KeyRing, newer: Callable[[], KeyRing | None] | None = None) -> None:
+        self._ring = ring
+        self._unchecked = ring.without(ring.ids)
+        self._newer = newer or (lambda: None)
+        self.generation = object()
+        """Another one whenever what can be opened changes: what was read before may read otherwise now."""
+
+    @property
+    def ring(self) -> KeyRing:
+        """The ring that seals."""
+        return self._ring
+
+    def use(self, ring: KeyRing) -> None:
+        """Take another ring, one whose keys the database knows."""
+        self._ring, self._unchecked = ring, ring.without(ring.ids)
+        self.generation = object()
 
     def seal(self, plaintext: bytes, context: Context) -> bytes:
         """A blob: format, key id's length and key id, wrapped data key, nonce, ciphertext."""
@@ -70,28 +87,31 @@ class SecretBox:
         return self._wrapped(data_key, bound) + rest
 
     def _wrapped(self, data_key: bytes, bound: bytes) -> bytes:
-        key_id = self.ring.writing_id.encode()
+        ring = self._ring  # once: another thread may put in another one, and id and key belong together
+        key_id = ring.writing_id.encode()
         head = _FORMAT + bytes([len(key_id)]) + key_id
         nonce = os.urandom(_NONCE_BYTES)
-        return head + nonce + AESGCM(self._key(self.ring.writing_id)).encrypt(nonce, data_key, head + bound)
+        return head + nonce + AESGCM(ring.key(ring.writing_id) or b"").encrypt(nonce, data_key, head + bound)
 
     def _unwrapped(self, blob: bytes, bound: bytes) -> tuple[str, bytes, bytes]:
         key_id = key_id_of(blob)
         head_bytes = 2 + blob[1]
         wrapped, rest = blob[head_bytes : head_bytes + _WRAPPED_BYTES], blob[head_bytes + _WRAPPED_BYTES :]
-        key = self._key(key_id)
+        key = self._ring.key(key_id) or self._unchecked.key(key_id) or self._newest_key(key_id)
         try:
             return key_id, AESGCM(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], blob[:head_bytes] + bound), rest
         except (InvalidTag, ValueError):
             raise Unreadable("it is damaged, not where it was put, or its key is another one of the same id", key_id) from None
 
-    def _key(self, key_id: str) -> bytes:
-        key = self.ring.key(key_id)
+    def _newest_key(self, key_id: str) -> bytes:
+        """A key that came into the file since. One that is known stays as it is, whatever the file says by now."""
+        newer = self._newer()
+        if newer is not None:
+            self._unchecked = newer
+            self.generation = object()
+        key = self._ring.key(key_id) or self._unchecked.key(key_id)
         if key is None:
-            self.ring = self._reload()
-            key = self.ring.key(key_id)
-        if key is None:
-            raise Unreadable(f"the key {key_id} is not in {self.ring.where}", key_id)
+            raise Unreadable(f"the key {key_id} is not in {self._ring.where}", key_id)
         return key
 
 

@@ -4,16 +4,27 @@ Waiting writes share one commit, each in a savepoint of its own: one fsync for a
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
-from keyhouse.storage.database import ConstraintBroken, OnChanges, Work, storage_full, storage_unavailable
+from keyhouse.storage.database import (
+    ConstraintBroken,
+    OnChanges,
+    OnRetiredKey,
+    Work,
+    WritingKeyRetired,
+    no_newer_key,
+    storage_full,
+    storage_unavailable,
+)
 from keyhouse.storage.statements import Row, Statement
 
 T = TypeVar("T")
@@ -26,10 +37,11 @@ class SqliteTransaction:
     """One connection's open transaction. SQLite's integers stand for booleans."""
 
     dialect = "sqlite"
-    __slots__ = ("_execute",)
+    __slots__ = ("_execute", "left_traces")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
+        self.left_traces = False
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
@@ -50,10 +62,17 @@ class SqliteTransaction:
         except sqlite3.IntegrityError as refused:
             raise ConstraintBroken from refused
 
+    def leave_no_trace(self) -> None:
+        """See Transaction. The write-ahead log still holds what the database file no longer does."""
+        self.left_traces = True
+
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection as the house uses them: WAL, every commit on the disk, foreign keys on, deleted bytes overwritten."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_PATIENCE_MS / 1000)
+    """A connection as the house uses them: WAL, every commit on the disk, foreign keys on, deleted bytes overwritten. Makes no file."""
+    address = f"file:{quote(str(path.absolute()))}?mode=rw"
+    connection = sqlite3.connect(
+        address, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_PATIENCE_MS / 1000
+    )
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -74,6 +93,7 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         """Open the file, which must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
+        self.on_retired_key: OnRetiredKey = no_newer_key
         try:
             self._reader, self._writer = connect(path), connect(path)
             self._writer.execute("PRAGMA busy_timeout=0")
@@ -100,6 +120,13 @@ class SqliteDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
+        try:
+            return await self._write(work)
+        except WritingKeyRetired:
+            await self.on_retired_key()
+        return await self._write(work)
+
+    async def _write(self, work: Work[T]) -> T:
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(work, outcome))
         if self._worker is None:
@@ -123,8 +150,13 @@ class SqliteDatabase:
     async def changed(self) -> None:
         """See Database."""
         deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline and self._data_version() == self._version:  # noqa: ASYNC110 - another process sets no event here
-            await asyncio.sleep(_POLL_S)
+        if self._writing.left_traces and self._worker is None:
+            self._worker = asyncio.create_task(self._write_waiting())
+        try:
+            while time.monotonic() < deadline and self._data_version() == self._version:  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(_POLL_S)
+        except sqlite3.Error as failure:
+            raise _named(failure) from failure
 
     async def close(self) -> None:
         """See Database."""
@@ -139,6 +171,8 @@ class SqliteDatabase:
 
     async def _write_waiting(self) -> None:
         try:
+            if self._writing.left_traces:
+                await self._in_thread(self._empty_log)
             while self._waiting:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 await self._write_together(batch)
@@ -151,6 +185,8 @@ class SqliteDatabase:
             for job in batch:
                 job.attempt(self._writer, self._writing)
             await self._in_thread(lambda: self._writer.execute("COMMIT"))
+            if self._writing.left_traces:
+                await self._in_thread(self._empty_log)
         except sqlite3.Error as failure:
             self._roll_back()
             named = _named(failure)
@@ -175,9 +211,17 @@ class SqliteDatabase:
         finally:
             self._writer.execute("PRAGMA busy_timeout=0")
 
+    def _empty_log(self) -> None:
+        """Bring the write-ahead log into the database and empty it; while somebody reads it, or the disk refuses, later."""
+        with contextlib.suppress(sqlite3.Error):
+            busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._writing.left_traces = bool(busy)
+
     def _roll_back(self) -> None:
-        if self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
+        """SQLite rolls back by itself after some failures."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
 
     async def _in_thread(self, action: Callable[[], object]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._committer, action)
@@ -199,12 +243,17 @@ class _Job:
         connection.execute("SAVEPOINT work")
         try:
             self._result = self._work(tx)
-        except sqlite3.Error:
-            raise
+        except sqlite3.Error as failure:
+            if _code(failure) not in _OF_ONE_STATEMENT:
+                raise
+            self._undo(connection, failure)
         except Exception as failure:  # noqa: BLE001 - it is not handled here, only carried to whoever asked for the write
-            self.failure = failure
-            connection.execute("ROLLBACK TO work")
+            self._undo(connection, failure)
         connection.execute("RELEASE work")
+
+    def _undo(self, connection: sqlite3.Connection, failure: Exception) -> None:
+        self.failure = failure
+        connection.execute("ROLLBACK TO work")
 
     def answer(self) -> None:
         """Tell the caller, unless it has gone."""
@@ -216,17 +265,30 @@ class _Job:
             self._outcome.set_result(self._result)
 
 
+_OF_ONE_STATEMENT = frozenset(
+    (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG)
+)
+"""Failures that are the statement's own: the transaction is whole, and whoever shares it has nothing to do with them."""
+
+
+def _code(failure: sqlite3.Error) -> int:
+    return int(getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
 def _named(failure: sqlite3.Error) -> Exception:
     """The error that a person can do something about; what is a mistake of ours stays as it is."""
-    code = getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH):
+    code = _code(failure)
+    if code in _OF_ONE_STATEMENT:
         return failure
     if code == sqlite3.SQLITE_FULL:
         return storage_full()
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return storage_unavailable("the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.")
-    if code == sqlite3.SQLITE_READONLY:
-        return storage_unavailable("the file or its folder is not writable.")
-    if code == sqlite3.SQLITE_BUSY:
-        return storage_unavailable("another process has been writing for too long.")
-    return storage_unavailable(f"{getattr(failure, 'sqlite_errorname', 'SQLITE_ERROR')}.")
+    return storage_unavailable(_SENTENCES.get(code) or f"{getattr(failure, 'sqlite_errorname', 'SQLITE_ERROR')}.")
+
+
+_SENTENCES = {
+    sqlite3.SQLITE_CORRUPT: "the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.",
+    sqlite3.SQLITE_NOTADB: "the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.",
+    sqlite3.SQLITE_CANTOPEN: "its file is missing or cannot be opened.",
+    sqlite3.SQLITE_READONLY: "the file or its folder is not writable.",
+    sqlite3.SQLITE_BUSY: "another process has been writing for too long.",
+}

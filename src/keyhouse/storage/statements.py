@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from sqlalchemy import ClauseElement, Table, bindparam, insert
+from sqlalchemy import BindParameter, ClauseElement, Table, bindparam, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -56,8 +56,15 @@ class Transaction(Protocol):
     def run(self, statement: Statement, **values: object) -> None:
         """Run a statement that returns nothing."""
 
+    def leave_no_trace(self) -> None:
+        """Ask that what this transaction deletes or overwrites is soon gone from the database's files too, as far as the database can."""
+
 
 def insert_row(table: Table, *, left_out: tuple[str, ...] = ()) -> Statement:
     """An insert of every column of a table, given by name, but those left to the database."""
-    names = [column.name for column in table.columns if column.name not in left_out]
-    return Statement(insert(table).values({name: bindparam(name) for name in names}))
+    return Statement(insert(table).values(parameters(table, left_out=left_out)))
+
+
+def parameters(table: Table, *, left_out: tuple[str, ...] = ()) -> dict[str, BindParameter[Any]]:
+    """A parameter for every column of a table, of its name."""
+    return {column.name: bindparam(column.name) for column in table.columns if column.name not in left_out}

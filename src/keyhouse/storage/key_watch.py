@@ -1,0 +1,105 @@
+"""Keeps a running process's key ring as its file has it. A ring that is no good, or half written, never replaces a good one."""
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.storage.database import Database, storage_unavailable
+from keyhouse.storage.encryption_keys import check_ring, register_keys, require_usable
+from keyhouse.storage.key_file import Identity, KeySource
+from keyhouse.storage.key_ring import KeyRing
+from keyhouse.storage.secret_box import SecretBox
+from keyhouse.storage.statements import Transaction
+
+
+class NewerRing:
+    """What a box asks for a ring when a blob names a key that it does not know: the file's, if it changed since it was last asked."""
+
+    __slots__ = ("_seen", "_source")
+
+    def __init__(self, source: KeySource, seen: Identity | None) -> None:
+        self._source = source
+        self._seen = seen
+
+    def __call__(self) -> KeyRing | None:
+        """The ring, or None where there is none that is new and whole."""
+        identity = self._source.identity()
+        if identity == self._seen:
+            return None
+        self._seen = identity
+        try:
+            return self._source.load()
+        except Error:
+            return None
+
+
+class KeyWatch:
+    """Brings the ring into the box that the whole process seals and opens with."""
+
+    def __init__(self, database: Database, box: SecretBox, source: KeySource, *, accept_unreadable: bool) -> None:
+        self._database = database
+        self._box = box
+        self._source = source
+        self._accept_unreadable = accept_unreadable
+        self._seen: Identity | None = None
+        self._complaint: str | None = None
+
+    async def look(self) -> str | None:
+        """Take up the ring if its file changed. Where it is no good, the ring stays, and a sentence says so, once.
+
+        Raises Error `storage_unavailable`.
+        """
+        identity = self._source.identity()
+        if self._source.text is not None or identity == self._seen:
+            return None
+        try:
+            await self.take_up()
+        except Error as error:
+            if error.code is not Code.CONFIGURATION:
+                raise
+            said, self._complaint = self._complaint, error.message
+            return None if said == error.message else error.message
+        self._seen, self._complaint = identity, None
+        return None
+
+    async def take_up(self) -> None:
+        """Take up the ring as it is now, checked as at the start; whoever keeps what was opened is told to drop it.
+
+        Raises Error `configuration` or `storage_unavailable`; then the ring stays.
+        """
+        ring = await usable_ring(self._database, self._source, accept_unreadable=self._accept_unreadable)
+        if not ring.equals(self._box.ring):
+            self._box.use(ring)
+            self._database.on_changes(None)
+
+    async def replace_retired(self) -> None:
+        """The key that this process seals with was retired by another one: take up the ring as it is now.
+
+        Raises Error `storage_unavailable`.
+        """
+        try:
+            await self.take_up()
+        except Error as error:
+            if error.code is not Code.CONFIGURATION:
+                raise
+            raise storage_unavailable("the key that it seals with was retired, and its key ring holds no newer one.") from error
+
+
+async def usable_ring(database: Database, source: KeySource, *, accept_unreadable: bool) -> KeyRing:
+    """The ring of a source, checked, and known to the database. Raises Error `configuration` or `storage_unavailable`."""
+    identity = source.identity()
+    try:
+        return await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
+    except Error:
+        # A key may have been put in front, and the old one retired, since the file was read.
+        if source.identity() == identity:
+            raise
+    return await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
+
+
+async def _known_ring(database: Database, ring: KeyRing, *, accept_unreadable: bool) -> KeyRing:
+    def look(tx: Transaction) -> tuple[KeyRing, bool]:
+        usable = require_usable(tx, ring, accept_unreadable=accept_unreadable)
+        return usable, bool(check_ring(tx, usable).new)
+
+    usable, has_new = await database.read(look)
+    if has_new:
+        await database.write(lambda tx: register_keys(tx, usable))
+    return usable

@@ -1,0 +1,50 @@
+"""Files that only their owner may read, and locks beside them."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PRIVATE = 0o600
+
+
+@contextmanager
+def lock_beside(path: Path) -> Iterator[None]:
+    """Held by one process at a time: a file `<path>.lock`, which stays. Waits for whoever holds it. Raises OSError."""
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        with contextlib.suppress(OSError):
+            keep_owner(path, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def keep_owner(path: Path, descriptor: int) -> None:
+    """Give an open file the owner that `path` has, if that one is there: what root touches, the server can still read. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        before, now = path.stat(), os.fstat(descriptor)
+        if (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+
+
+def make_private(path: Path) -> None:
+    """Make a file that only its owner may read, or, where it is ours, close it to everybody else. Raises OSError.
+
+    A file that is there is never opened: closing it again would take SQLite's locks on it from this whole process.
+    https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+    except FileExistsError:
+        close_to_others(path)
+
+
+def close_to_others(path: Path) -> None:
+    """Take everybody else's rights on a file of ours. One that is missing or not ours stays as it is."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        if path.stat().st_mode & 0o077:
+            path.chmod(PRIVATE)
