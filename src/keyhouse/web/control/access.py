@@ -7,6 +7,7 @@ from typing import Any
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, Caller, Permission
 from keyhouse.services.identity import Identity
+from keyhouse.services.rights import require_anywhere
 from keyhouse.storage.database import Database
 from keyhouse.web import callers
 
@@ -47,8 +48,11 @@ class Gate:
             raise Error(Code.UNAUTHENTICATED, _HOW)
         await self._database.catch_up()
         if access is Access.ORGANIZATION:
-            # Rights on organizations depend on what the route is about: its service asks for them.
-            return await self._identity.caller_of_organization(presented.token)
+            # Rights depend on what the route is about: its service asks for them there. Whoever has none anywhere ends here.
+            caller = await self._identity.caller_of_organization(presented.token)
+            if permission is not None:
+                require_anywhere(caller, permission)
+            return caller
         caller = await self._identity.caller_of_project(presented.token, presented.project_id)
         if permission is not None and permission not in caller.permissions:
             raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
@@ -61,9 +65,10 @@ class Gate:
 
     def _instance_caller(self, token: str | None) -> Caller:
         if self._admin_key is None:
-            raise Error(Code.NOT_FOUND, "Not Found")
+            raise Error(Code.ROUTE_NOT_FOUND, "Not Found")
         if token is None:
             raise Error(Code.MISSING_CREDENTIALS, "Send the instance key as Authorization: Bearer <key>.")
-        if not hmac.compare_digest(token.encode(), self._admin_key.encode()):
-            raise Error(Code.INVALID_CREDENTIALS, "Invalid credentials")
+        # A header's bytes were read as Latin-1.
+        if not hmac.compare_digest(token.encode("latin-1"), self._admin_key.encode()):
+            raise Error(Code.INVALID_INSTANCE_KEY, "Invalid credentials")
         return Caller(Actor("instance", "instance key"), "")

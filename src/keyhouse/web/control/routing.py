@@ -61,6 +61,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Authorize = Callable[[Caller, Mapping[str, str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ class Route:
     operation: Operation
     access: Access = Access.PROJECT
     permission: Permission | None = None
+    """What the caller must be allowed: on its project, or, where the route is an organization's, at any place at all."""
+    authorize: Authorize | None = None
+    """Asks further rights of the caller, given the named parts of the path, before the body is read."""
     body: type[BaseModel] | None = None
     problems: Callable[[Any], list[tuple[str, str, str]]] = field(default=lambda body: [])
     """What the body's schema cannot say, asked after it held."""
@@ -143,6 +147,8 @@ class ControlPlane:
         scope[ROUTE] = route.path
         headers: RawHeaders = scope["headers"]
         caller = await self._gate.admit(route.access, route.permission, scope)
+        if route.authorize is not None:
+            await route.authorize(caller, path)
         body = None if route.body is None else _validated(route, _decoded(headers, await read_body(headers, receive)))
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         return await route.handler(Call(caller, path, query, headers, body))
