@@ -9,7 +9,7 @@ from keyhouse.domain.tenancy import Actor, ApiKey, Caller, Permission, Place, Sc
 from keyhouse.services.kept import Kept
 from keyhouse.storage.api_keys import find_api_key
 from keyhouse.storage.database import ChangeNotice
-from keyhouse.storage.identifiers import lookup_of, token_hash
+from keyhouse.storage.identifiers import is_id, lookup_of, token_hash
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.project_records import find_project_by_key
 from keyhouse.storage.projects import get_project_head
@@ -24,6 +24,7 @@ class Identity:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._callers: Kept[tuple[bytes, str], Caller] = Kept(_REMEMBERED)
+        self._forgotten = 0
 
     async def caller_of_project(self, token: str, project_id: str | None) -> Caller:
         """The caller on one project: a project key on its own, an API key on the named one or on the only one it is bound to.
@@ -34,8 +35,11 @@ class Identity:
         key = (digest, project_id or "")
         caller = self._callers.get(key)
         if caller is None:
+            forgotten = self._forgotten
             caller = await self._storage.database.read(lambda tx: _find_on_project(tx, token, digest, project_id))
-            self._callers.put(key, caller)
+            # What was read may be older than a notice that came meanwhile: it is good for this call, and for no later one.
+            if forgotten == self._forgotten:
+                self._callers.put(key, caller)
         _require_unexpired(caller)
         return caller
 
@@ -52,10 +56,12 @@ class Identity:
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name. Changes to providers (they have a revision) change no caller."""
         if notices is None:
+            self._forgotten += 1
             self._callers.clear()
             return
         concerned = [notice for notice in notices if notice.revision == 0]
         if concerned:
+            self._forgotten += 1
             organizations = {notice.organization_id for notice in concerned}
             self._callers.drop_where(lambda caller: caller.organization_id in organizations)
 
@@ -65,7 +71,7 @@ def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str
         return _find_project(tx, digest)
     api_key = _find_live_key(tx, token, digest)
     wanted = project_id or _only_project(api_key)
-    if wanted is None:
+    if wanted is None or not is_id(wanted):
         raise _invalid()
     project = get_project_head(tx, wanted)
     if project.organization_id != api_key.organization_id:

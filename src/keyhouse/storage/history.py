@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, func, select
 
+from keyhouse.domain.audit import AuditRecord
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.tenancy import Actor
@@ -25,6 +26,16 @@ def _newest_first() -> Select[Any]:
 
 _INSERT = insert_row(model_provider_history)
 _AUDIT = insert_row(audit_log, left_out=("id",))
+_audit = audit_log.c
+_in_audit = _audit.organization_id == bindparam("organization_id")
+_LIST_AUDIT = Statement(
+    select(_audit.id, _audit.at, _audit.actor_id, _audit.actor_name, _audit.action, _audit.target)
+    .where(_in_audit)
+    .order_by(_audit.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+_COUNT_AUDIT = Statement(select(func.count()).select_from(audit_log).where(_in_audit))
 _LIST = Statement(_newest_first())
 _COUNT = Statement(select(func.count(), func.coalesce(func.max(_row.version), 0)).select_from(model_provider_history).where(*_of_provider))
 _SINCE = Statement(
@@ -128,6 +139,16 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
         action=action,
         target=target,
     )
+
+
+def list_audit(tx: Transaction, organization_id: str, *, limit: int, offset: int) -> tuple[list[AuditRecord], int]:
+    """A page of an organization's audit log, newest first, and how many records there are."""
+    rows = tx.rows(_LIST_AUDIT, organization_id=organization_id, limit=limit, offset=offset)
+    records = [
+        AuditRecord(record_id, to_datetime(at), Actor(actor_id, actor_name), action, target)
+        for record_id, at, actor_id, actor_name, action, target in rows
+    ]
+    return records, tx.rows(_COUNT_AUDIT, organization_id=organization_id)[0][0]
 
 
 def _entry_from(row: Row) -> HistoryEntry:

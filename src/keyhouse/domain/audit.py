@@ -1,0 +1,17 @@
+"""The audit log's entries: who did what to which thing. No values, no secrets."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyhouse.domain.tenancy import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One write. `action` is a kind and a participle, such as `project.created`; `target` names the thing by its id."""
+
+    id: int
+    at: datetime
+    actor: Actor
+    action: str
+    target: str
