@@ -10,16 +10,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.errors import Error
 from keyhouse.log import access_lines
+from keyhouse.services.api_keys import ApiKeys
+from keyhouse.services.audit import Audit
 from keyhouse.services.identity import Identity
+from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
+from keyhouse.services.organizations import Organizations
+from keyhouse.services.projects import Projects
+from keyhouse.services.teams import Teams
 from keyhouse.services.upkeep import keep_up
 from keyhouse.settings import Settings, read_settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
 from keyhouse.web.control.access import Gate
+from keyhouse.web.control.api_keys import api_key_routes
+from keyhouse.web.control.audit import audit_routes
+from keyhouse.web.control.model_defaults import model_default_routes
 from keyhouse.web.control.model_providers import model_provider_routes
-from keyhouse.web.control.routing import ControlPlane
+from keyhouse.web.control.organizations import organization_routes
+from keyhouse.web.control.projects import project_routes
+from keyhouse.web.control.routing import ControlPlane, Route
 from keyhouse.web.control.schemas import EntryEncoder
+from keyhouse.web.control.teams import team_routes
 from keyhouse.web.log import RequestLog
 
 
@@ -52,7 +64,19 @@ def build_house(settings: Settings, storage: Storage) -> House:
 
     storage.database.on_changes = forget  # type: ignore[assignment]
     gate = Gate(identity, storage.database, settings.admin_key.get_secret_value() if settings.admin_key else None)
-    return House(storage, catalog, ControlPlane(model_provider_routes(providers), gate))
+    return House(storage, catalog, ControlPlane([*model_provider_routes(providers), *_tenancy_routes(storage)], gate))
+
+
+def _tenancy_routes(storage: Storage) -> list[Route]:
+    """Everything about who there is."""
+    return [
+        *model_default_routes(ModelDefaults(storage)),
+        *organization_routes(Organizations(storage)),
+        *team_routes(Teams(storage)),
+        *project_routes(Projects(storage)),
+        *api_key_routes(ApiKeys(storage)),
+        *audit_routes(Audit(storage)),
+    ]
 
 
 class App:
