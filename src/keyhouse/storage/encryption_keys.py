@@ -129,12 +129,17 @@ def register_keys(tx: Transaction, ring: KeyRing) -> None:
     """
     add = _ADD_SQLITE if tx.dialect == "sqlite" else _ADD_POSTGRESQL
     for key_id in check_ring(tx, ring).new:
-        canary = SecretBox(_only(ring, key_id)).seal(_CANARY, _context(key_id))
+        canary = SecretBox(ring.only(key_id)).seal(_CANARY, _context(key_id))
         tx.run(add, id=key_id, canary=canary, created_at=now_us())
     checked = check_ring(tx, ring)
     refused = (*checked.wrong, *checked.retired)
     if refused:
         raise Error(Code.CONFIGURATION, f"The key {refused[0]} in {ring.where} is not the one that this database knows by that id.")
+
+
+def forget_unused_key(tx: Transaction, key_id: str) -> None:
+    """Forget a key that never sealed anything: it may come back. Raises ConstraintBroken while it seals anything."""
+    tx.run(_DELETE, id=key_id)
 
 
 def retire_key(tx: Transaction, key_id: str) -> None:
@@ -148,12 +153,8 @@ def _context(key_id: str) -> Context:
     return Context("", "encryption_keys", "canary", key_id)
 
 
-def _only(ring: KeyRing, key_id: str) -> KeyRing:
-    return KeyRing({key_id: ring.key(key_id) or b""}, ring.where)
-
-
 def _opens(ring: KeyRing, key_id: str, canary: bytes) -> bool:
     try:
-        return SecretBox(_only(ring, key_id)).open(canary, _context(key_id)) == _CANARY
+        return SecretBox(ring.only(key_id)).open(canary, _context(key_id)) == _CANARY
     except Unreadable:
         return False

@@ -54,6 +54,10 @@ class KeyRing:
         """This ring without some of its keys."""
         return KeyRing({known: key for known, key in self._keys.items() if known not in key_ids}, self.where)
 
+    def only(self, key_id: str) -> "KeyRing":
+        """A ring of just one key of this one, which must be there."""
+        return KeyRing({key_id: self._keys[key_id]}, self.where)
+
     def equals(self, other: "KeyRing") -> bool:
         """Whether both hold the same keys in the same order."""
         return list(self._keys.items()) == list(other._keys.items())

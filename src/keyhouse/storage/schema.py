@@ -1,23 +1,26 @@
 """The schema and its migrations, forward only, under a lock, safe when several processes start at once. Alembic is imported when needed."""
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, column, create_engine, inspect, select, table, text
 from sqlalchemy.exc import DBAPIError
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.storage.database import storage_unavailable
+from keyhouse.storage.database import storage_full, storage_unavailable
 from keyhouse.storage.private_file import close_to_others, lock_beside, make_private
+from keyhouse.storage.statements import Statement, Transaction
 
 HEAD = "0001"
 """The newest schema that this release knows; a test holds it to the migrations."""
 
 _ADVISORY_LOCK = 5560_5560
 _OLDEST_POSTGRESQL = (15,)
+_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -47,10 +50,7 @@ def migrate(url: URL) -> str | None:
             _require_known(current)
             _upgrade(engine)
     except DBAPIError as failure:
-        raise Error(
-            Code.CONFIGURATION,
-            f"The database {_shown(url)} cannot be used: {type(failure.orig).__name__}. Check that it is Keyhouse's, whole and writable.",
-        ) from failure
+        raise _unusable(url, failure) from failure
     finally:
         engine.dispose()
     return current
@@ -62,6 +62,27 @@ def schema_revision(engine: Engine) -> str | None:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def require_schema(url: URL) -> None:
+    """Raise Error `configuration` unless there is a database with the schema of this release. Changes nothing."""
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise Error(Code.CONFIGURATION, f"There is no database {url.database}. Choose another folder with --data-dir.")
+    engine = create_engine(url)
+    try:
+        current = schema_revision(engine)
+    except DBAPIError as failure:
+        raise _unusable(url, failure) from failure
+    finally:
+        engine.dispose()
+    _require_known(current)
+    if current != HEAD:
+        raise Error(Code.CONFIGURATION, f"The database {_shown(url)} has no schema of this release yet. Start Keyhouse on it once.")
+
+
+def revision_of(tx: Transaction) -> str:
+    """Which migration ran last."""
+    return str(tx.rows(_REVISION)[0][0])
 
 
 def _require_known(current: str | None) -> None:
@@ -122,6 +143,13 @@ def _lock_server(held: contextlib.ExitStack, url: URL) -> None:
         raise storage_unavailable(f"PostgreSQL at {where} does not answer, or refuses the user or the database.") from failure
     if (connection.dialect.server_version_info or ()) < _OLDEST_POSTGRESQL:
         raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST_POSTGRESQL[0]} or newer is needed. This server is older.")
+
+
+def _unusable(url: URL, failure: DBAPIError) -> Error:
+    if isinstance(failure.orig, sqlite3.DatabaseError) and failure.orig.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return storage_full()
+    why = type(failure.orig).__name__
+    return Error(Code.CONFIGURATION, f"The database {_shown(url)} cannot be used: {why}. Check that it is Keyhouse's, whole and writable.")
 
 
 def _shown(url: URL) -> str:

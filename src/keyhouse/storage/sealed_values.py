@@ -24,8 +24,9 @@ _next = (
     .limit(bindparam("limit"))
 )
 _NEXT = Statement(_next)
-# A row that somebody else is about to change is left for the next round: whoever waits for nobody is in nobody's deadlock.
-_NEXT_UNDER_OTHER_KEYS = Statement(_next.where(_columns.key_id != bindparam("but_key_id")).with_for_update(skip_locked=True))
+_next_under_other_keys = _next.where(_columns.key_id != bindparam("but_key_id"))
+_NEXT_UNDER_OTHER_KEYS = Statement(_next_under_other_keys)
+_LOCK_NEXT_UNDER_OTHER_KEYS = Statement(_next_under_other_keys.with_for_update(skip_locked=True))
 _REWRAP = Statement(
     update(sealed_values)
     .where(_columns.owner_id == bindparam("of_owner_id"), _columns.id == bindparam("value_id"), _columns.blob == bindparam("old_blob"))
@@ -90,9 +91,14 @@ def list_sealed(tx: Transaction, after: tuple[str, str], limit: int) -> Sequence
     return _values(tx.rows(_NEXT, after_owner_id=after[0], after_id=after[1], limit=limit))
 
 
-def lock_sealed_under_other_keys(tx: Transaction, key_id: str, after: tuple[str, str], limit: int) -> Sequence[SealedValue]:
-    """The next values after a place that another key than `key_id` wraps, in order; not those that another write holds right now."""
+def list_sealed_under_other_keys(tx: Transaction, key_id: str, after: tuple[str, str], limit: int) -> Sequence[SealedValue]:
+    """The next values after a place that another key than `key_id` wraps, in order."""
     return _values(tx.rows(_NEXT_UNDER_OTHER_KEYS, after_owner_id=after[0], after_id=after[1], limit=limit, but_key_id=key_id))
+
+
+def lock_sealed_under_other_keys(tx: Transaction, key_id: str, after: tuple[str, str], limit: int) -> Sequence[SealedValue]:
+    """The same, locked until the transaction ends, but without those that another write holds: who waits for nobody is in no deadlock."""
+    return _values(tx.rows(_LOCK_NEXT_UNDER_OTHER_KEYS, after_owner_id=after[0], after_id=after[1], limit=limit, but_key_id=key_id))
 
 
 def rewrap(tx: Transaction, box: SecretBox, value: SealedValue) -> None:

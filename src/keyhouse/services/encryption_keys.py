@@ -1,0 +1,179 @@
+"""The use cases of the key-encryption keys: status, rotate, retire. Each may be killed at any moment and run again; nothing is lost."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.services.key_rotation import ACTOR, INSTALLATION, Progress, ring_held, rotate
+from keyhouse.storage.changes import note_change
+from keyhouse.storage.database import ConstraintBroken, Database
+from keyhouse.storage.encryption_keys import check_ring, known_key_ids, retire_key, values_by_key
+from keyhouse.storage.history import put_audit
+from keyhouse.storage.key_file import KeySource, write_key_file
+from keyhouse.storage.key_ring import KeyRing
+from keyhouse.storage.opening import Storage, open_database, parse_database_url
+from keyhouse.storage.schema import require_schema, revision_of
+from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, list_sealed
+from keyhouse.storage.secret_box import SecretBox, Unreadable
+from keyhouse.storage.statements import Transaction
+
+__all__ = ["KeyStatus", "KeysStatus", "Progress", "inspect", "retire", "rotate", "status"]
+
+_AT_ONCE = 1000
+
+Canary = Literal["right", "wrong", "new", "not in the ring"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """One key. `canary` says whether it is the one that the database knows by its id; `new` is one that the database does not know yet."""
+
+    id: str
+    in_ring: bool
+    writes: bool
+    canary: Canary
+    retired: bool
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysStatus:
+    """All keys, those of the ring first in its order. `problem` says why there is no ring, `warnings` what else is not as it should be."""
+
+    ring: str
+    problem: str | None
+    warnings: tuple[str, ...]
+    keys: tuple[KeyStatus, ...]
+    values: int
+    unreadable: int
+    database: str
+    schema: str
+
+
+async def status(database: Database, keys: KeySource) -> KeysStatus:
+    """What the ring and the database say of each key. Opens every value; changes nothing. Raises Error `storage_unavailable`."""
+    problem: str | None = None
+    try:
+        ring = keys.load()
+    except Error as error:
+        problem, ring = error.message, KeyRing({}, keys.where)
+    listed, schema = await database.read(lambda tx: (_key_list(tx, ring), revision_of(tx)))
+    warning = keys.warning()
+    return KeysStatus(
+        ring=keys.where,
+        problem=problem,
+        warnings=(warning,) if warning else (),
+        keys=listed,
+        values=sum(key.values for key in listed),
+        unreadable=await _count_unreadable(database, SecretBox(ring)),
+        database=database.dialect,
+        schema=schema,
+    )
+
+
+def _key_list(tx: Transaction, ring: KeyRing) -> tuple[KeyStatus, ...]:
+    checked, counts = check_ring(tx, ring), values_by_key(tx)
+    writing = next((key_id for key_id in ring.ids if key_id in (*checked.right, *checked.new)), None)
+    ids = dict.fromkeys((*ring.ids, *known_key_ids(tx), *counts))
+    return tuple(
+        KeyStatus(
+            id=key_id,
+            in_ring=key_id in ring.ids,
+            writes=key_id == writing,
+            canary="right"
+            if key_id in checked.right
+            else "wrong"
+            if key_id in checked.wrong
+            else "new"
+            if key_id in ring.ids
+            else "not in the ring",
+            retired=key_id in checked.retired,
+            values=counts.get(key_id, 0),
+        )
+        for key_id in ids
+    )
+
+
+async def _count_unreadable(database: Database, box: SecretBox) -> int:
+    place, unreadable = BEFORE_ALL, 0
+    while values := await database.read(lambda tx, after=place: list_sealed(tx, after, _AT_ONCE)):  # type: ignore[misc]
+        unreadable += sum(not _opens(box, value) for value in values)
+        place = values[-1].place
+        await asyncio.sleep(0)
+    return unreadable
+
+
+def _opens(box: SecretBox, value: SealedValue) -> bool:
+    try:
+        box.open(value.blob, value.context)
+    except Unreadable:
+        return False
+    return True
+
+
+async def inspect(database_url: str, keys: KeySource) -> KeysStatus:
+    """The status of a house that may not start as it is: a key is missing or wrong. Changes nothing.
+
+    Raises Error `configuration` where there is no database of this release, `storage_unavailable`.
+    """
+    url = parse_database_url(database_url)
+    await asyncio.to_thread(require_schema, url)
+    database = open_database(url)
+    try:
+        return await status(database, keys)
+    finally:
+        await database.close()
+
+
+async def retire(storage: Storage, key_id: str) -> str | None:
+    """Retire a key that seals nothing any more: the database forgets it for good, then it is taken out of the key file.
+
+    Returns what is left to do for whoever runs this, if anything. Raises Error `not_found`, or `conflict` for the key that writes and for
+    one that still seals values.
+    """
+    async with ring_held(storage.keys):
+        await storage.key_watch.take_up()
+        ring = storage.keys.load()
+        await _require_retirable(storage, ring, key_id)
+        try:
+            await storage.database.write(lambda tx: _retire(tx, key_id))
+        except ConstraintBroken:
+            await _require_unused(storage, key_id)
+            raise _busy(key_id) from None
+        if ring.key(key_id) is None:
+            return None
+        if storage.keys.text is not None:
+            return f"Now take the key {key_id} out of KEYHOUSE_KEYS."
+        write_key_file(storage.keys.file, ring.without((key_id,)))
+        await storage.key_watch.take_up()
+    return None
+
+
+def _retire(tx: Transaction, key_id: str) -> None:
+    retire_key(tx, key_id)
+    put_audit(tx, ACTOR, "encryption_key.retired", key_id, organization_id=INSTALLATION)
+    note_change(tx, None, None)
+
+
+async def _require_retirable(storage: Storage, ring: KeyRing, key_id: str) -> None:
+    known = await storage.database.read(known_key_ids)
+    if key_id not in known and ring.key(key_id) is None:
+        raise Error(Code.NOT_FOUND, f"There is no key {key_id}. There are: {', '.join(dict.fromkeys((*ring.ids, *known)))}.")
+    if key_id == storage.box.ring.writing_id:
+        raise Error(Code.CONFLICT, f"The key {key_id} is the one that writes. Run `keyhouse keys rotate` first, then retire it.")
+    await _require_unused(storage, key_id)
+
+
+async def _require_unused(storage: Storage, key_id: str) -> None:
+    values = (await storage.database.read(values_by_key)).get(key_id, 0)
+    if values:
+        raise Error(
+            Code.CONFLICT,
+            f"The key {key_id} still seals {values} {'value' if values == 1 else 'values'}. Run `keyhouse keys rotate`, then retire it. "
+            "Values that cannot be read stay with their key until what they belong to is deleted.",
+        )
+
+
+def _busy(key_id: str) -> Error:
+    return Error(Code.CONFLICT, f"The key {key_id} was used while it was being retired. Run `keyhouse keys rotate`, then retire it.")

@@ -1,0 +1,193 @@
+"""Rotation of the key-encryption keys while servers serve. It may be killed at any moment and run again; no value is ever lost."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Actor
+from keyhouse.storage.changes import note_change
+from keyhouse.storage.database import Database
+from keyhouse.storage.encryption_keys import forget_unused_key, register_keys, values_by_key
+from keyhouse.storage.history import put_audit
+from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
+from keyhouse.storage.key_ring import KeyRing, new_key
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.sealed_values import (
+    BEFORE_ALL,
+    SealedValue,
+    list_sealed_under_other_keys,
+    lock_sealed_under_other_keys,
+    rewrap,
+)
+from keyhouse.storage.secret_box import SecretBox, Unreadable
+from keyhouse.storage.statements import Transaction
+
+ACTOR = Actor("keyhouse", "keyhouse keys")
+INSTALLATION = ""
+"""Stands for the organization where a record is about all of them."""
+_BATCH = 100
+_SETTLE_S = 2.0
+"""Longer than a server takes to notice that the key file changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rotation is. `unreadable` are ids of values that cannot be opened and stay as they are; `finished` is said once, last."""
+
+    key_id: str
+    resumed: bool
+    done: int
+    total: int
+    unreadable: tuple[str, ...] = ()
+    finished: bool = False
+
+
+async def rotate(storage: Storage, *, settle_s: float = _SETTLE_S) -> AsyncIterator[Progress]:
+    """Wrap every sealed value with the ring's first key. Where that is so already, a new key is made before and put in front of the ring.
+
+    Runs while servers serve. Ends when a look after `settle_s` finds nothing left, so that what servers sealed with the old key before they
+    took up the new one is caught as well. Raises Error `configuration` where a new key is due and the ring cannot be written.
+    """
+    async with ring_held(storage.keys):
+        await storage.key_watch.take_up()
+        resumed = await _is_unfinished(storage)
+        if not resumed:
+            await _put_new_key_first(storage)
+    rotation = _Rotation(storage.database, storage.box, resumed=resumed)
+    async for progress in rotation.run(settle_s):
+        yield progress
+
+
+@contextlib.asynccontextmanager
+async def ring_held(keys: KeySource) -> AsyncIterator[None]:
+    """Nobody else changes the key file meanwhile. A ring that comes from a setting is changed by nobody."""
+    with contextlib.ExitStack() as held:
+        if keys.text is None:
+            await asyncio.to_thread(held.enter_context, key_file_lock(keys.file))
+        yield
+
+
+async def _is_unfinished(storage: Storage) -> bool:
+    """Whether a value that can be opened is still wrapped by another key than the first."""
+    box, place = storage.box, BEFORE_ALL
+    while values := await storage.database.read(
+        lambda tx, after=place: list_sealed_under_other_keys(tx, box.ring.writing_id, after, _BATCH)  # type: ignore[misc]
+    ):
+        if any(_unwraps(box, value) for value in values):
+            return True
+        place = values[-1].place
+    return False
+
+
+def _unwraps(box: SecretBox, value: SealedValue) -> bool:
+    try:
+        box.rewrapped(value.blob, value.context)
+    except Unreadable:
+        return False
+    return True
+
+
+async def _put_new_key_first(storage: Storage) -> None:
+    """Known to the database first, then in the file: no server can seal with a key that another one could take for unknown."""
+    if storage.keys.text is not None:
+        raise Error(
+            Code.CONFIGURATION,
+            "Every value is sealed with the first key of KEYHOUSE_KEYS already, and Keyhouse cannot change that setting. "
+            'Put a new key in front of it, as in KEYHOUSE_KEYS="my-new-id=$(openssl rand -base64 32),$KEYHOUSE_KEYS", restart the servers, '
+            "and run this again.",
+        )
+    key_id, key = new_key()
+    ring = storage.keys.load().with_first(key_id, key)
+    await storage.database.write(lambda tx: _add(tx, ring, key_id))
+    try:
+        write_key_file(storage.keys.file, ring)
+    except Error:
+        await storage.database.write(lambda tx: forget_unused_key(tx, key_id))
+        raise
+    await storage.key_watch.take_up()
+    await storage.database.write(lambda tx: note_change(tx, None, None))
+
+
+def _add(tx: Transaction, ring: KeyRing, key_id: str) -> None:
+    register_keys(tx, ring.only(key_id))
+    put_audit(tx, ACTOR, "encryption_key.added", key_id, organization_id=INSTALLATION)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction did. `last` is None where nothing was left to look at."""
+
+    last: tuple[str, str] | None
+    moved: int
+    unreadable: tuple[str, ...]
+
+
+class _Rotation:
+    """Passes over everything that another key wraps, until none is left."""
+
+    def __init__(self, database: Database, box: SecretBox, *, resumed: bool) -> None:
+        self._database = database
+        self._box = box
+        self._key_id = box.ring.writing_id
+        self._resumed = resumed
+        self._done = 0
+        self._total = 0
+        self._unreadable: tuple[str, ...] = ()
+
+    async def run(self, settle_s: float) -> AsyncIterator[Progress]:
+        """Progress after each transaction, `finished` last."""
+        settled = False
+        while True:
+            left = await self._left()
+            self._total = self._done + left
+            yield self._progress()
+            if left == 0 and settled:
+                break
+            if left == 0:
+                await asyncio.sleep(settle_s)
+            settled = left == 0
+            async for progress in self._pass():
+                yield progress
+        await self._database.write(self._conclude)
+        yield self._progress(finished=True)
+
+    async def _pass(self) -> AsyncIterator[Progress]:
+        place = BEFORE_ALL
+        unreadable: tuple[str, ...] = ()
+        while True:
+            started = time.monotonic()
+            batch = await self._database.write(lambda tx, after=place: self._batch(tx, after))  # type: ignore[misc]
+            if batch.last is None:
+                break
+            place, unreadable = batch.last, (*unreadable, *batch.unreadable)
+            self._done += batch.moved
+            yield self._progress()
+            # As long for the others as for this: SQLite gives its lock to whoever happens to ask.
+            await asyncio.sleep(time.monotonic() - started)
+        self._unreadable = unreadable
+
+    def _batch(self, tx: Transaction, after: tuple[str, str]) -> _Batch:
+        values = lock_sealed_under_other_keys(tx, self._key_id, after, _BATCH)
+        unreadable = []
+        for value in values:
+            try:
+                rewrap(tx, self._box, value)
+            except Unreadable:
+                unreadable.append(value.context.id)
+        return _Batch(values[-1].place if values else None, len(values) - len(unreadable), tuple(unreadable))
+
+    async def _left(self) -> int:
+        counts = await self._database.read(values_by_key)
+        others = sum(count for key_id, count in counts.items() if key_id != self._key_id)
+        return max(0, others - len(self._unreadable))
+
+    def _conclude(self, tx: Transaction) -> None:
+        if self._done:
+            put_audit(tx, ACTOR, "encryption_key.rotated", self._key_id, organization_id=INSTALLATION)
+        tx.leave_no_trace()
+
+    def _progress(self, *, finished: bool = False) -> Progress:
+        return Progress(self._key_id, self._resumed, self._done, max(self._total, self._done), self._unreadable, finished)
