@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -27,12 +28,15 @@ from keyhouse.web.control.api_keys import api_key_routes
 from keyhouse.web.control.audit import audit_routes
 from keyhouse.web.control.model_defaults import model_default_routes
 from keyhouse.web.control.model_providers import model_provider_routes
+from keyhouse.web.control.openapi import api_document
 from keyhouse.web.control.organizations import organization_routes
 from keyhouse.web.control.projects import project_routes
 from keyhouse.web.control.routing import ControlPlane, Route
 from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
 from keyhouse.web.log import RequestLog
+from keyhouse.web.pages.api_docs import api_documents
+from keyhouse.web.pages.documents import Documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +103,24 @@ class App:
         try:
             storage = await open_storage(self._settings)
             self._house = build_house(self._settings, storage)
-            self._control = RequestLog(self._house.control, access_lines(self._settings.log_format, self._settings.log_level))
+            rooms = Documents(api_documents(api_document(self._house.control.router.routes)), self._house.control)
+            self._control = RequestLog(rooms, access_lines(self._settings.log_format, self._settings.log_level))
         except Error as error:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
+        _settle_memory()
         async with _watching(storage):
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await storage.database.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _settle_memory() -> None:
+    """What is loaded by now stays: the garbage collector need not look at it again, some 10% of a write's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 @contextlib.asynccontextmanager
