@@ -92,7 +92,8 @@ def _writing(handlers: ModelProviderHandlers) -> list[Route]:
             "PUT",
             _ONE,
             handlers.put,
-            Operation("putApiModel-providersByProvider", "Create or update a model provider", _WHOLE, _TAG, conditional=True),
+            # The contract's operation has no tag.
+            Operation("putApiModel-providersByProvider", "Create or update a model provider", _WHOLE, tag="", conditional=True),
             permission=Permission.UPDATE,
             body=schemas.ModelProviderBody,
             problems=schemas.problems,

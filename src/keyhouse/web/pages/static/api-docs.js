@@ -1,0 +1,38 @@
+// Shows /openapi.json, arranged for reading: descriptions stand on the operations' own lines, and an operation without a tag
+// (the contract's own has none) belongs with the others of its path.
+"use strict";
+
+function arranged(api) {
+  for (const path of Object.values(api.paths)) {
+    const operations = Object.values(path);
+    const tags = operations.map((operation) => operation.tags).find(Boolean);
+    for (const operation of operations) {
+      operation.tags ||= tags;
+      operation.summary = operation.description;
+      delete operation.description;
+    }
+  }
+  return api;
+}
+
+function shown(api) {
+  window.SwaggerUIBundle({
+    spec: arranged(api),
+    dom_id: "#api",
+    deepLinking: true,
+    defaultModelsExpandDepth: -1,
+    docExpansion: "list",
+    displayRequestDuration: true,
+    persistAuthorization: false,
+    validatorUrl: null,
+  });
+}
+
+function failed(problem) {
+  document.getElementById("api").textContent = `The API document could not be loaded (${problem.message}). Reload the page to try again.`;
+}
+
+fetch("openapi.json")
+  .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`status ${response.status}`))))
+  .then(shown)
+  .catch(failed);
