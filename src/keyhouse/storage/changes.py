@@ -43,6 +43,7 @@ _PRUNE_POSTGRESQL = Statement(delete(changes).where(*_oldest, _old).returning(ch
 
 def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:
     """Leave a notice, as a part of the write it tells of."""
+    tx.noted.append(ChangeNotice(organization_id, project_id, revision))
     values = {"organization_id": organization_id, "project_id": project_id, "revision": revision}
     if tx.dialect == "sqlite":
         tx.run(_WRITE_SQLITE, **values, at=now_us(), transaction_id=None)

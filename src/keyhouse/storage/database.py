@@ -55,8 +55,9 @@ class Database(Protocol):
         """Run `work` in a transaction and return once it is durable.
 
         `work` runs again, in a new transaction, where the key it sealed with was retired, or the database asks for it: it must leave
-        nothing outside its transaction. Whatever it raises undoes it and comes back. Raises Error `storage_unavailable` or `storage_full`;
-        then nothing was written, unless the message says that this is not known.
+        nothing outside its transaction. Whatever it raises undoes it and comes back. `on_changes` has heard of what it noted when this
+        returns. Raises Error `storage_unavailable` or `storage_full`; then nothing was written, unless the message says that this is not
+        known.
         """
 
     async def catch_up(self) -> None:

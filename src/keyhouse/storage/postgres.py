@@ -20,6 +20,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
+    ChangeNotice,
     ConstraintBroken,
     OnChanges,
     OnRetiredKey,
@@ -45,10 +46,11 @@ class PostgresTransaction:
     """One connection's open transaction. In a pipeline, what `run` sends is checked no later than at the next read or at the commit."""
 
     dialect = "postgresql"
-    __slots__ = ("_execute",)
+    __slots__ = ("_execute", "noted")
 
     def __init__(self, connection: Connection) -> None:
         self._execute = connection.execute
+        self.noted: list[ChangeNotice] = []
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
@@ -94,10 +96,12 @@ class PostgresDatabase:
     async def write(self, work: Work[T]) -> T:
         """See Database."""
         try:
-            result = await self._in_thread(functools.partial(self._write, work))
+            result, noted = await self._in_thread(functools.partial(self._write, work))
         except WritingKeyRetired:
             await self.on_retired_key()
-            result = await self._in_thread(functools.partial(self._write, work))
+            result, noted = await self._in_thread(functools.partial(self._write, work))
+        if noted:
+            self.on_changes(noted)
         if self._announcing is None:
             self._announcing = asyncio.create_task(self._announce())
         return result
@@ -148,12 +152,13 @@ class PostgresDatabase:
 
         return self._repeated(once)
 
-    def _write(self, work: Work[T]) -> T:
-        def once() -> T:
+    def _write(self, work: Work[T]) -> tuple[T, list[ChangeNotice]]:
+        def once() -> tuple[T, list[ChangeNotice]]:
             with self._connection(psycopg.IsolationLevel.READ_COMMITTED) as connection, connection.pipeline():
-                result = work(PostgresTransaction(connection))
+                tx = PostgresTransaction(connection)
+                result = work(tx)
                 _commit(connection)
-                return result
+                return result, tx.noted
 
         return self._repeated(once)
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
+    ChangeNotice,
     ConstraintBroken,
     OnChanges,
     OnRetiredKey,
@@ -37,11 +38,12 @@ class SqliteTransaction:
     """One connection's open transaction. SQLite's integers stand for booleans."""
 
     dialect = "sqlite"
-    __slots__ = ("_execute", "left_traces")
+    __slots__ = ("_execute", "left_traces", "noted")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self.left_traces = False
+        self.noted: list[ChangeNotice] = []
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
@@ -180,11 +182,15 @@ class SqliteDatabase:
             self._worker = None
 
     async def _write_together(self, batch: "list[_Job]") -> None:
+        # What a failed job noted makes somebody read again what did not change, no more.
+        noted = self._writing.noted = []
         try:
             await self._begin()
             for job in batch:
                 job.attempt(self._writer, self._writing)
             await self._in_thread(lambda: self._writer.execute("COMMIT"))
+            if noted:
+                self.on_changes(noted)
             if self._writing.left_traces:
                 await self._in_thread(self._empty_log)
         except sqlite3.Error as failure:

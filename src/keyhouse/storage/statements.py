@@ -1,10 +1,13 @@
 """One text for both databases: SQLAlchemy writes each statement once per dialect, the driver runs it. No connection here."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import BindParameter, ClauseElement, Table, bindparam, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
+
+if TYPE_CHECKING:
+    from keyhouse.storage.database import ChangeNotice
 
 Row = Any
 """A named tuple's worth of columns; its shape is the statement's select list."""
@@ -46,6 +49,8 @@ class Transaction(Protocol):
     """What storage functions write with: both databases ship one. Rows are tuples in the order of the select list."""
 
     dialect: str
+    noted: "list[ChangeNotice]"
+    """The notices that this transaction leaves; its own process hears of them as soon as it is committed."""
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows that the statement returns."""
