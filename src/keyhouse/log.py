@@ -128,7 +128,7 @@ def _log_unforeseen(_kind: type[BaseException], cause: BaseException | None, _tr
     structlog.get_logger("keyhouse").critical("unforeseen failure", **(described(cause) if cause else {}))
 
 
-def described(cause: BaseException) -> dict[str, object]:
+def described(cause: BaseException) -> dict[str, Any]:
     """An exception as the log tells it: its type, and the last places of its traceback. Messages may quote what a library choked on."""
     places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)]
     origin = cause.__cause__ or cause

@@ -17,20 +17,28 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-_CODES: dict[Code, ExitCode] = {
-    Code.STORAGE_UNAVAILABLE: ExitCode.UNREACHABLE,
-    Code.UNAUTHENTICATED: ExitCode.NOT_PERMITTED,
-    Code.INVALID_CREDENTIALS: ExitCode.NOT_PERMITTED,
-    Code.MISSING_CREDENTIALS: ExitCode.NOT_PERMITTED,
-    Code.WRONG_KEY_KIND: ExitCode.NOT_PERMITTED,
-    Code.PERMISSION_DENIED: ExitCode.NOT_PERMITTED,
-    Code.INSUFFICIENT_PERMISSIONS: ExitCode.NOT_PERMITTED,
-}
+class CommandError(Exception):
+    """A command that cannot go on: a sentence for a person, and what the command ends with."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+
+
+_UNREACHABLE = frozenset({Code.STORAGE_UNAVAILABLE})
 
 
 def exit_code_of(error: Error) -> ExitCode:
     """What a command that met this error ends with."""
-    return _CODES.get(error.code, ExitCode.FAILED)
+    return ExitCode.UNREACHABLE if error.code in _UNREACHABLE else ExitCode.FAILED
+
+
+def exit_code_of_status(status: int) -> ExitCode:
+    """What a command ends with whose request was answered with this status, 400 or above."""
+    if status in (401, 403):
+        return ExitCode.NOT_PERMITTED
+    return ExitCode.UNREACHABLE if status in (502, 503, 504) else ExitCode.FAILED
 
 
 def report(message: str) -> None:

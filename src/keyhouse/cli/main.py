@@ -1,10 +1,13 @@
 """The `keyhouse` command and its parts. Loads nothing but the reader of the command line until a command runs."""
 
 import sys
+from types import TracebackType
 
 import typer
 
-from keyhouse.cli.exit_codes import ExitCode, exit_code_of, report
+from keyhouse.cli import api_key, catalog, organization, project, provider, team
+from keyhouse.cli.audit import audit
+from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of, report
 from keyhouse.cli.options import flattened
 from keyhouse.cli.serve import serve
 from keyhouse.domain.errors import Error
@@ -16,6 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(flattened(serve))
+for _group in (organization, team, project, api_key, provider, catalog):
+    app.add_typer(_group.app)
+app.command()(flattened(audit))
 
 
 @app.callback()
@@ -25,10 +31,22 @@ def _root() -> None:
 
 def run() -> None:
     """Run the command line, and exit."""
+    sys.excepthook = _report_unforeseen
     try:
-        app()
+        app(prog_name="keyhouse")
+    except CommandError as error:
+        report(error.message)
+        sys.exit(error.exit_code)
     except Error as error:
         report(error.message)
         sys.exit(exit_code_of(error))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _report_unforeseen(_kind: type[BaseException], cause: BaseException, _traceback: TracebackType | None) -> None:
+    """In the place of Python's traceback, which would print the exception's message."""
+    from keyhouse.log import described
+
+    told = described(cause)
+    report(f"This is a mistake of Keyhouse, please report it: {told['cause']} at {', '.join(told['places'])}")

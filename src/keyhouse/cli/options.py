@@ -57,6 +57,9 @@ class OrganizationPlace(Place):
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether you are sure.")]
 
+Page = Annotated[int, typer.Option(help="Which page, from 1.")]
+Limit = Annotated[int, typer.Option(help="How many on a page, at most 1000.")]
+
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose dataclass parameters are spread into one parameter for each field, which is what typer reads."""

@@ -20,6 +20,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.log import configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings, read_settings, unknown_variables
+from keyhouse.storage.opening import parse_database_url
 
 _log = structlog.get_logger("keyhouse")
 
@@ -29,6 +30,7 @@ def serve() -> ExitCode:
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
     os.umask(0o077)
+    parse_database_url(settings.url)
     listening = listen(settings.host, settings.port)
     address = shown_address(listening)
     _warn(settings, loopback=is_loopback(listening))

@@ -1,0 +1,22 @@
+"""`keyhouse audit`: every write of an organization, newest first."""
+
+import typer
+
+from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page
+from keyhouse.cli.output import print_json, print_table
+
+
+def audit(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
+    """List every write of the organization, newest first: who, when, what."""
+    from keyhouse.cli.house import opened
+
+    with opened(place, organization=place.organization) as house:
+        answer = house.page("/api/audit", "organization", page, limit)
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ("at", "by", "action", "target"), ((each["at"], each["actor"]["name"], each["action"], each["target"]) for each in answer["data"])
+    )
+    if answer["pagination"]["total"] > page * limit:
+        typer.echo(f"\n{answer['pagination']['total']} in all: --page {page + 1} shows more.")

@@ -1,0 +1,112 @@
+"""`keyhouse catalog`: which providers and models this installation knows. Reads the data files; no house is needed."""
+
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from keyhouse.cli.completion import complete_provider
+from keyhouse.cli.exit_codes import CommandError
+from keyhouse.cli.options import AsJson, flattened
+from keyhouse.cli.output import print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from keyhouse.catalog.catalog import Catalog
+    from keyhouse.domain.provider_spec import ProviderSpec
+
+app = typer.Typer(name="catalog", help="Which providers and models this installation knows.", no_args_is_help=True)
+
+Provider = Annotated[str, typer.Argument(help="A provider's id.", autocompletion=complete_provider, show_default=False)]
+MaybeProvider = Annotated[
+    str | None, typer.Argument(help="A provider's id. Default: all of them.", autocompletion=complete_provider, show_default=False)
+]
+
+
+@flattened
+def list_providers(as_json: AsJson = False) -> None:
+    """List the providers and the fields of their credentials."""
+    catalog = _catalog()
+    if as_json:
+        print_json([_provider(catalog, spec) for spec in catalog.providers.values()])
+        return
+    print_table(
+        ("id", "name", "fields"), ((spec.id, spec.name, [field.name for field in spec.fields]) for spec in catalog.providers.values())
+    )
+    typer.echo(f"\nModels of {catalog.generated_at}, from {catalog.source.name} {catalog.source.version}.")
+
+
+@flattened
+def list_models(provider: MaybeProvider = None, as_json: AsJson = False) -> None:
+    """List the models of a provider, or of all."""
+    catalog = _catalog()
+    providers = list(catalog.providers) if provider is None else [_spec(catalog, provider).id]
+    models = [(each, model) for each in providers for model in _models(catalog, each)]
+    if as_json:
+        print_json([{"provider": each, **model} for each, model in models])
+        return
+    print_table(
+        ("model", "mode", "context", "output"),
+        ((f"{each}/{model['id']}", model["mode"], model.get("context_window"), model.get("max_output_tokens")) for each, model in models),
+    )
+
+
+@flattened
+def show_provider(provider: Provider, as_json: AsJson = False) -> None:
+    """Show what is known of one provider: its fields, their rules, where its keys are made."""
+    catalog = _catalog()
+    shown = _provider(catalog, _spec(catalog, provider))
+    if as_json:
+        print_json(shown)
+        return
+    shown["together"] = [" and ".join(group) for group in shown["together"]]
+    print_fields((name, value) for name, value in shown.items() if name != "fields" and value not in ([], ""))
+    typer.echo()
+    print_table(
+        ("field", "label", "required", "public"),
+        ((field["name"], field["label"], field["required"], field["public"]) for field in shown["fields"]),
+    )
+
+
+for _name, _command in (("providers", list_providers), ("models", list_models), ("show", show_provider)):
+    app.command(_name)(_command)
+
+
+def _catalog() -> "Catalog":
+    from keyhouse.catalog.catalog import load_catalog
+    from keyhouse.settings import read_settings
+
+    return load_catalog(read_settings().models_file)
+
+
+def _spec(catalog: "Catalog", name: str) -> "ProviderSpec":
+    spec = catalog.provider_spelt(name)
+    if spec is None:
+        raise CommandError("There is no such provider. `keyhouse catalog providers` lists those there are.")
+    return spec
+
+
+def _models(catalog: "Catalog", provider: str) -> list[dict[str, Any]]:
+    import msgspec
+
+    from keyhouse.catalog.models_file import CatalogMode
+
+    ids = [model for mode in get_args(CatalogMode) for model in catalog.models(provider, mode)]
+    return [{"mode": model.mode, **msgspec.to_builtins(model)} for name in ids if (model := catalog.model(provider, name))]
+
+
+def _provider(catalog: "Catalog", spec: "ProviderSpec") -> dict[str, Any]:
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "kind": spec.kind,
+        "deprecated": spec.deprecated,
+        "fields": [
+            {"name": field.name, "label": field.label, "required": field.required, "public": field.public, "format": field.format}
+            for field in spec.fields
+        ],
+        "atLeastOneOf": list(spec.at_least_one),
+        "together": [list(group) for group in spec.together],
+        "baseUrl": spec.base_url or "",
+        "spellings": list(spec.spellings),
+        "documentation": spec.documentation_url,
+        "models": len(_models(catalog, spec.id)),
+    }

@@ -1,0 +1,169 @@
+"""Requests of the public API as commands make them, and the way to a running server. No redirect is followed: a key goes with each."""
+
+import ipaddress
+import itertools
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any, Literal, Protocol
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from keyhouse.cli.exit_codes import CommandError, ExitCode
+
+Rights = Literal["project", "organization", "instance"]
+"""What a request needs a key for."""
+
+_PAGE = 1000
+_TIMEOUT_S = 60.0
+_LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of the public API. The parts of `path` are percent-encoded; `body` is what the JSON says, None sends none."""
+
+    method: str
+    path: str
+    rights: Rights
+    body: object = field(default=None, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    if_match: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    def encoded_body(self) -> bytes | None:
+        """The body as it is sent."""
+        return None if self.body is None else json.dumps(self.body).encode()
+
+    def headers(self) -> dict[str, str]:
+        """The headers that do not depend on who asks."""
+        headers = {} if self.body is None else {"Content-Type": "application/json"}
+        return headers if self.if_match is None else {**headers, "If-Match": self.if_match}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: its status, its JSON, and its ETag."""
+
+    status: int
+    json: Any
+    tag: str | None
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path."""
+    return quote(text, safe="")
+
+
+class Connection(Protocol):
+    """A way to a house: over HTTP, or in this process over its data folder."""
+
+    def send(self, request: Request) -> Reply:
+        """Ask, and return whatever is answered. Raises CommandError, or Error, where nobody answers."""
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+
+
+def all_entries(send: Callable[[Request], Reply], path: str) -> list[Any]:
+    """Every entry of an organization's list, page after page."""
+    entries: list[Any] = []
+    for page in itertools.count(1):
+        answer = send(Request("GET", path, "organization", query={"page": str(page), "limit": str(_PAGE)})).json
+        entries += answer["data"]
+        if not answer["data"] or len(entries) >= answer["pagination"]["total"]:
+            break
+    return entries
+
+
+class HttpConnection:
+    """A running server. `key_for` is asked for the key when the first request of its kind is sent."""
+
+    def __init__(self, endpoint: str, key_for: Callable[[Rights], str], project_id: str | None = None) -> None:
+        """Raises CommandError for an endpoint that is no address of a server."""
+        self._base = _parsed(endpoint)
+        self._key_for = key_for
+        self.project_id = project_id
+        handlers: list[urllib.request.BaseHandler] = [_KeepRedirects()]
+        if _is_loopback(self._base.hostname or ""):
+            handlers.append(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(*handlers)
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether others on the way can read what is sent."""
+        return self._base.scheme == "http" and not _is_loopback(self._base.hostname or "")
+
+    def send(self, request: Request) -> Reply:
+        """See Connection."""
+        headers = {**request.headers(), "Authorization": f"Bearer {self._key_for(request.rights)}", "User-Agent": "keyhouse"}
+        if self.project_id is not None and request.rights == "project":
+            headers["X-Project-Id"] = self.project_id
+        url = f"{self._base.geturl().rstrip('/')}{request.target}"
+        asked = urllib.request.Request(url, request.encoded_body(), headers, method=request.method)  # noqa: S310 - the scheme was checked
+        try:
+            with self._opener.open(asked, timeout=_TIMEOUT_S) as answer:
+                return _reply(answer.status, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES))
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return _reply(answer.code, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES))
+        except (OSError, HTTPException) as problem:
+            raise CommandError(f"{self._shown} does not answer: {_why(problem)}.", ExitCode.UNREACHABLE) from None
+
+    def close(self) -> None:
+        """See Connection."""
+        self._opener.close()
+
+    @property
+    def _shown(self) -> str:
+        return f"{self._base.scheme}://{self._base.netloc}"
+
+
+class _KeepRedirects(urllib.request.HTTPRedirectHandler):
+    """Gives redirects back as answers."""
+
+    def redirect_request(self, *arguments: Any, **named: Any) -> None:
+        """None: do not follow."""
+
+
+def _parsed(endpoint: str) -> SplitResult:
+    try:
+        parts = urlsplit(endpoint.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise CommandError("The endpoint must be an address such as https://keyhouse.example.com or http://127.0.0.1:5560.", ExitCode.USAGE)
+    return parts
+
+
+def _reply(status: int, tag: str | None, body: bytes) -> Reply:
+    try:
+        return Reply(status, json.loads(body) if body else None, tag)
+    except ValueError:
+        raise CommandError(f"What answers at this endpoint is no Keyhouse (status {status}, and no JSON).", ExitCode.UNREACHABLE) from None
+
+
+def _why(problem: Exception) -> str:
+    reason = problem.reason if isinstance(problem, urllib.error.URLError) else problem
+    if isinstance(reason, TimeoutError):
+        return "it took too long"
+    if isinstance(reason, socket.gaierror):
+        return "its name is not known"
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror.lower()
+    return type(reason).__name__
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

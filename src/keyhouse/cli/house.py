@@ -1,0 +1,135 @@
+"""The house that a command works on: opened as its options say, asked by requests, and what it refuses told in a sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import SecretStr
+
+from keyhouse.cli.connection import Connection, HttpConnection, Reply, Request, Rights, all_entries
+from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of_status, report
+from keyhouse.cli.options import Place
+from keyhouse.cli.secret_input import asked_secret, read_stdin
+from keyhouse.settings import Settings, read_settings
+
+_HINTS = {
+    "endpoint_changed": "Stored secrets stay with their address: for another one send them again, with --secret NAME or --header NAME.",
+    "precondition_failed": "Somebody else changed it meanwhile. Run the command again.",
+    "Invalid provider": "`keyhouse catalog providers` lists those there are.",
+}
+
+
+class House:
+    """See the module."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, request: Request) -> Reply:
+        """Send a request. Raises CommandError with what is refused and what to do about it."""
+        reply = self._connection.send(request)
+        if reply.status >= 300:
+            raise _refusal(reply, request)
+        return reply
+
+    def get(self, path: str, rights: Rights) -> Any:
+        """The JSON of a path."""
+        return self.ask(Request("GET", path, rights)).json
+
+    def page(self, path: str, rights: Rights, page: int, limit: int) -> Any:
+        """One page of a list."""
+        return self.ask(Request("GET", path, rights, query={"page": str(page), "limit": str(limit)})).json
+
+    def find(self, path: str, kind: str, wanted: str | None) -> str:
+        """The id of one of a list of the organization, wanted by id or slug; without a wish, the only one's."""
+        if wanted is not None and wanted.startswith(f"{kind}_"):
+            return wanted
+        entries = all_entries(self.ask, path)
+        matching = [entry for entry in entries if wanted is None or entry["slug"] == wanted]
+        if len(matching) == 1:
+            return str(matching[0]["id"])
+        names = ", ".join(entry["slug"] for entry in entries[:10]) or "none"
+        if wanted is None and matching:
+            raise CommandError(f"There are several: {names}. Name one.", ExitCode.USAGE)
+        raise CommandError(f"There is no {kind} with this id or slug. There are: {names}.")
+
+
+@contextmanager
+def opened(place: Place, project: str | None = None, organization: str | None = None) -> Iterator[House]:
+    """The house of a running server where an endpoint is given, else that of the data folder."""
+    settings = _settings(place)
+    project, organization = project or settings.project, organization or settings.organization
+    connection = _local(settings, project, organization) if settings.endpoint is None else _remote(settings, project)
+    try:
+        yield House(connection)
+    finally:
+        connection.close()
+
+
+def _settings(place: Place) -> Settings:
+    settings = read_settings(data_dir=place.data_dir, database_url=place.database_url, endpoint=place.endpoint)
+    if place.api_key is not None:
+        settings.api_key = SecretStr(read_stdin("the API key") if place.api_key == "-" else place.api_key)
+    if place.endpoint is None and (place.data_dir is not None or place.database_url is not None):
+        settings.endpoint = None
+    return settings
+
+
+def _local(settings: Settings, project: str | None, organization: str | None) -> Connection:
+    from keyhouse.cli.local_connection import LocalConnection
+
+    return LocalConnection(settings, project, organization)
+
+
+def _remote(settings: Settings, project: str | None) -> Connection:
+    asked: dict[str, str] = {}
+
+    def key_for(rights: Rights) -> str:
+        kept = settings.api_key if rights != "instance" else settings.admin_key or settings.api_key
+        if kept is not None:
+            return kept.get_secret_value()
+        kind = "instance key" if rights == "instance" else "API key"
+        asked[kind] = asked.get(kind) or asked_secret(f"{kind} for {settings.endpoint}", "KEYHOUSE_API_KEY or KEYHOUSE_API_KEY_FILE")
+        return asked[kind]
+
+    connection = HttpConnection(settings.endpoint or "", key_for)
+    if connection.is_in_clear:
+        report("warning: this endpoint has no TLS, so the key and what you send cross the network in clear.")
+    if project is not None:
+        connection.project_id = House(connection).find("/api/projects", "project", project)
+    return connection
+
+
+def _refusal(reply: Reply, request: Request) -> CommandError:
+    told = reply.json if isinstance(reply.json, dict) else {}
+    label = str(told.get("error", ""))
+    sentence = _sentence(str(told.get("message") or label or f"The server answered {reply.status}"))
+    sentences = [sentence, *_fields(told, sentence)]
+    hint = _HINTS.get(label) or _hint_of_status(reply.status, label, request)
+    return CommandError(" ".join([*sentences, *([hint] if hint else [])]), exit_code_of_status(reply.status))
+
+
+def _fields(told: dict[str, Any], sentence: str) -> list[str]:
+    """The fields that a refusal names and its sentence does not, each with its reason where it has one."""
+    reasons: dict[str, str] = {}
+    for reason in told.get("reasons") or []:
+        meta = reason.get("meta") or {}
+        reasons[str(meta.get("field"))] = str(meta.get("message") or "")
+    named = [f"{name} ({reasons[name]})" if reasons.get(name) else str(name) for name in told.get("fields") or [] if name not in sentence]
+    return [f"Fields: {', '.join(named)}."] if named else []
+
+
+def _hint_of_status(status: int, label: str, request: Request) -> str | None:
+    if status == 404 and request.path.startswith("/api/model-providers/") and label == "not_found":
+        return _HINTS["Invalid provider"]
+    if status == 401:
+        return "Check the key and, where it opens several projects, name one with --project."
+    if status == 404 and request.rights == "instance" and label == "Not Found":
+        return "A server answers this once it has an instance key: KEYHOUSE_ADMIN_KEY."
+    if 300 <= status < 400:
+        return "The endpoint sends elsewhere. Name the address that it leads to."
+    return None
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,145 @@
+"""The way to a house over its data folder: the same requests to the same application, in this process, with every right."""
+
+import asyncio
+import json
+import os
+import pwd
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from keyhouse.app import build_house, open_storage
+from keyhouse.cli.connection import Reply, Request, all_entries, segment
+from keyhouse.cli.exit_codes import CommandError, ExitCode
+from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType
+from keyhouse.log import configure_logging
+from keyhouse.settings import Settings
+from keyhouse.storage.opening import parse_database_url
+from keyhouse.web.control.access import OPERATOR
+
+
+class LocalConnection:
+    """An opened data folder. Its caller may do everything, and is noted as the command line of the system's user."""
+
+    def __init__(self, settings: Settings, project: str | None, organization: str | None) -> None:
+        """Open what the settings name. Raises CommandError where nothing is there, Error where it cannot be opened."""
+        require_data(settings)
+        configure_logging("text", "warning")
+        os.umask(0o077)
+        self._wanted_project = project
+        self._wanted_organization = organization
+        self._actor = Actor("command-line", f"command line ({_user()})")
+        self._runner = asyncio.Runner()
+        self._storage = self._runner.run(open_storage(settings))
+        self._control = build_house(settings, self._storage).control
+        self._organization_caller: Caller | None = None
+        self._project_caller: Caller | None = None
+
+    def send(self, request: Request) -> Reply:
+        """See Connection."""
+        return self._send(request, self._caller(request))
+
+    def close(self) -> None:
+        """See Connection."""
+        self._runner.run(self._storage.database.close())
+        self._runner.close()
+
+    def _caller(self, request: Request) -> Caller:
+        if request.rights == "instance":
+            return Caller(self._actor, "")
+        if request.rights == "organization":
+            self._organization_caller = self._organization_caller or self._find_organization()
+            return self._organization_caller
+        self._project_caller = self._project_caller or self._find_project()
+        return self._project_caller
+
+    def _find_organization(self) -> Caller:
+        return self._caller_of(_only(self._organizations(), self._wanted_organization, "organization"))
+
+    def _find_project(self) -> Caller:
+        """The project, looked for in the organization that was named, else in all of them."""
+        organizations = self._organizations()
+        if self._wanted_organization is not None:
+            organizations = [_only(organizations, self._wanted_organization, "organization")]
+        callers = [self._caller_of(organization) for organization in organizations]
+        found = [(caller, project) for caller in callers for project in self._projects(caller)]
+        project = _only([project for _, project in found], self._wanted_project, "project")
+        caller = next(caller for caller, candidate in found if candidate is project)
+        return replace(caller, project_id=project["id"])
+
+    def _caller_of(self, organization: dict[str, Any]) -> Caller:
+        binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization["id"])
+        return Caller(self._actor, organization["id"], permissions=frozenset(Permission), bindings=(binding,))
+
+    def _organizations(self) -> list[dict[str, Any]]:
+        reply = self._send(Request("GET", "/api/organizations", "instance"), Caller(self._actor, ""))
+        organizations: list[dict[str, Any]] = reply.json["organizations"]
+        return organizations
+
+    def _projects(self, caller: Caller) -> list[dict[str, Any]]:
+        if (self._wanted_project or "").startswith("project_"):
+            reply = self._send(Request("GET", f"/api/projects/{segment(self._wanted_project or '')}", "organization"), caller)
+            return [reply.json] if reply.status == 200 else []
+        return all_entries(lambda request: self._send(request, caller), "/api/projects")
+
+    def _send(self, request: Request, caller: Caller) -> Reply:
+        return self._runner.run(self._answer(request, caller))
+
+    async def _answer(self, request: Request, caller: Caller) -> Reply:
+        body = request.encoded_body() or b""
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self._control(_scope(request, caller), receive, send)
+        headers = dict(sent[0]["headers"])
+        answered = b"".join(message.get("body", b"") for message in sent[1:])
+        return Reply(sent[0]["status"], json.loads(answered) if answered else None, headers.get(b"etag", b"").decode() or None)
+
+
+def require_data(settings: Settings) -> None:
+    """Raise CommandError where there is no data folder: a command makes none."""
+    url = parse_database_url(settings.url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise CommandError(
+            f"There is no Keyhouse in {settings.shown_database}. Start one with `keyhouse serve`, name its folder with --data-dir, "
+            "or a running server with --endpoint.",
+            ExitCode.UNREACHABLE,
+        )
+
+
+def _scope(request: Request, caller: Caller) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": request.method,
+        "path": request.path,
+        "raw_path": request.path.encode(),
+        "query_string": urlencode(request.query).encode(),
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers().items()],
+        OPERATOR: caller,
+    }
+
+
+def _only(found: list[dict[str, Any]], wanted: str | None, kind: str) -> dict[str, Any]:
+    """The one that is wanted by id or slug, or the only one."""
+    matching = found if wanted is None else [each for each in found if wanted in (each["id"], each["slug"])]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(each["slug"] for each in found[:10]) + (", ..." if len(found) > 10 else "")
+    if not found:
+        raise CommandError(f"There is no {kind} yet. Make one with `keyhouse {kind} create NAME`.")
+    if not matching:
+        raise CommandError(f"There is no {kind} with this id or slug. There are: {names}.")
+    raise CommandError(f"There are several: {names}. Choose one with --{kind}.", ExitCode.USAGE)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

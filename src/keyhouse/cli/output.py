@@ -1,0 +1,61 @@
+"""What commands print: JSON for programs, tables for people. Rich is loaded only where a table is printed."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from keyhouse.cli.exit_codes import CommandError, ExitCode
+from keyhouse.cli.secret_input import is_terminal
+
+_WIDE = 10_000
+
+
+def print_json(value: Any) -> None:
+    """Print JSON, indented."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns under their names; into a file or a pipe at full width."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column.upper(), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    console.print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, a line each; what is None is left out."""
+    given = [(name, shown(value)) for name, value in fields if value is not None]
+    width = max((len(name) for name, _ in given), default=0)
+    for name, value in given:
+        typer.echo(f"{name:<{width}}   {value}")
+
+
+def shown(value: object) -> str:
+    """A value for people, on one line, without characters that would move a terminal's cursor."""
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask whether the person is sure. Raises CommandError where the answer is no, or nobody can be asked."""
+    if yes:
+        return
+    if not is_terminal():
+        raise CommandError(f"{question} There is no terminal to ask on: say so with --yes.", ExitCode.USAGE)
+    if not typer.confirm(question, err=True):
+        raise CommandError("Nothing was changed.")

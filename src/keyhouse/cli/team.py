@@ -1,0 +1,76 @@
+"""`keyhouse team`: the teams of an organization."""
+
+from typing import Annotated
+
+import typer
+
+from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
+from keyhouse.cli.output import confirm, print_fields, print_json, print_table
+
+app = typer.Typer(name="team", help="Teams of an organization.", no_args_is_help=True)
+
+Team = Annotated[str, typer.Argument(help="The team, its id or slug.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Its name.", show_default=False)]
+
+_ALL = "/api/teams"
+
+
+@flattened
+def list_teams(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
+    """List the teams, newest first."""
+    from keyhouse.cli.house import opened
+
+    with opened(place, organization=place.organization) as house:
+        answer = house.page(_ALL, "organization", page, limit)
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(("id", "slug", "name"), ((each["id"], each["slug"], each["name"]) for each in answer["data"]))
+
+
+@flattened
+def create_team(name: Name, place: OrganizationPlace, as_json: AsJson = False) -> None:
+    """Create a team."""
+    _change("POST", None, {"name": name}, place, as_json=as_json)
+
+
+@flattened
+def show_team(team: Team, place: OrganizationPlace, as_json: AsJson = False) -> None:
+    """Show one team."""
+    _change("GET", team, None, place, as_json=as_json)
+
+
+@flattened
+def rename_team(team: Team, name: Name, place: OrganizationPlace, as_json: AsJson = False) -> None:
+    """Give a team another name."""
+    _change("PATCH", team, {"name": name}, place, as_json=as_json)
+
+
+@flattened
+def delete_team(team: Team, place: OrganizationPlace, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Archive a team that has no projects."""
+    confirm(f"Archive the team {team}?", yes=yes)
+    _change("DELETE", team, None, place, as_json=as_json)
+
+
+for _name, _command in (
+    ("list", list_teams),
+    ("create", create_team),
+    ("show", show_team),
+    ("rename", rename_team),
+    ("delete", delete_team),
+):
+    app.command(_name)(_command)
+
+
+def _change(method: str, team: str | None, body: object, place: OrganizationPlace, *, as_json: bool) -> None:
+    from keyhouse.cli.connection import Request, segment
+    from keyhouse.cli.house import opened
+
+    with opened(place, organization=place.organization) as house:
+        path = _ALL if team is None else f"{_ALL}/{segment(house.find(_ALL, 'team', team))}"
+        answer = house.ask(Request(method, path, "organization", body)).json
+    if as_json:
+        print_json(answer)
+    else:
+        print_fields(answer.items())
