@@ -1,15 +1,17 @@
-"""A bounded memory: the least recently used is forgotten first. What is in it can always be read again."""
+"""Bounded memories of what can always be read again, and the rule by which notices of changes empty them."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from keyhouse.storage.database import ChangeNotice
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """At most `limit` entries."""
+    """At most `limit` entries; the least recently used is forgotten first."""
 
     __slots__ = ("_entries", "_limit")
 
@@ -46,3 +48,59 @@ class Kept(Generic[K, V]):
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+
+
+class OfProject(Protocol):
+    """What was read of a project, and the project's revision then."""
+
+    @property
+    def revision(self) -> int:
+        """Counts the changes of the project's providers and default model."""
+
+
+P = TypeVar("P", bound=OfProject)
+
+
+class KeptByProject(Generic[P]):
+    """What was read of each of at most `limit` projects, until a notice says that it is old.
+
+    `generation` gives another object whenever the same rows may read otherwise, as after a change of the key ring.
+    """
+
+    __slots__ = ("_cleared", "_generation", "_kept", "_noticed")
+
+    def __init__(self, limit: int, generation: Callable[[], object]) -> None:
+        self._kept: Kept[str, P] = Kept(limit)
+        self._noticed: Kept[str, int] = Kept(limit)
+        self._generation = generation
+        self._cleared = 0
+
+    def get(self, project_id: str) -> P | None:
+        """What is kept of a project, or None."""
+        return self._kept.get(project_id)
+
+    async def keep(self, project_id: str, reading: Awaitable[P]) -> P:
+        """What `reading` yields; kept, unless a newer revision was noticed, or it may read otherwise, while it was on its way here."""
+        generation, cleared = self._generation(), self._cleared
+        value = await reading
+        is_newest = value.revision >= (self._noticed.get(project_id) or 0)
+        if is_newest and generation is self._generation() and cleared == self._cleared:
+            self._kept.put(project_id, value)
+        return value
+
+    def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
+        """Drop what the notices name, unless what is kept is as new as they are. Revision 0 says that the project itself changed."""
+        if notices is None:
+            self._cleared += 1
+            self._kept.clear()
+            return
+        for notice in notices:
+            if notice.project_id is not None:
+                self._forget_one(notice.project_id, notice.revision)
+
+    def _forget_one(self, project_id: str, revision: int) -> None:
+        if revision:
+            self._noticed.put(project_id, max(revision, self._noticed.get(project_id) or 0))
+        kept = self._kept.get(project_id)
+        if kept is not None and (kept.revision < revision or not revision):
+            self._kept.drop(project_id)

@@ -12,7 +12,7 @@ from keyhouse.domain.model_provider import ABSENT, ModelProvider, ModelProviderU
 from keyhouse.domain.precondition import Precondition, entry_tag, list_tag
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.tenancy import Actor, Caller
-from keyhouse.services.kept import Kept
+from keyhouse.services.kept import KeptByProject
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.history import fields_changed_since, last_version, list_history, put_audit, put_history, state_at
 from keyhouse.storage.identifiers import new_id
@@ -47,15 +47,13 @@ class ModelProviders:
         self._encode = encode
         self._encode_one = encode_one
         self._keep_secrets = keep_secrets
-        self._kept: Kept[str, Shown] = Kept(_REMEMBERED)
-        self._noticed: Kept[str, int] = Kept(_REMEMBERED)
+        self._kept: KeptByProject[Shown] = KeptByProject(_REMEMBERED, lambda: storage.box.generation)
 
     async def list(self, project_id: str) -> Shown:
         """All providers of a project. Answered from memory while no notice named the project."""
         kept = self._kept.get(project_id)
         if kept is None:
-            generation = self._storage.box.generation
-            kept = self._keep(project_id, await self._storage.database.read(lambda tx: self._shown(tx, project_id)), generation)
+            kept = await self._kept.keep(project_id, self._storage.database.read(lambda tx: self._shown(tx, project_id)))
         return kept
 
     async def get(self, project_id: str, provider: str) -> Shown:
@@ -136,16 +134,8 @@ class ModelProviders:
         return spec
 
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
-        """Drop what the notices name, unless what is kept is as new as they are."""
-        if notices is None:
-            self._kept.clear()
-            return
-        for notice in notices:
-            if notice.project_id is not None and notice.revision:
-                self._noticed.put(notice.project_id, max(notice.revision, self._noticed.get(notice.project_id) or 0))
-                kept = self._kept.get(notice.project_id)
-                if kept is not None and kept.revision < notice.revision:
-                    self._kept.drop(notice.project_id)
+        """Drop what the notices name."""
+        self._kept.forget(notices)
 
     def _shown(self, tx: Transaction, project_id: str) -> Shown:
         project = get_project_head(tx, project_id)
@@ -155,12 +145,6 @@ class ModelProviders:
     def _encoded(self, stored: Mapping[str, ModelProvider], revision: int) -> Shown:
         return Shown(self._encode(stored), list_tag(revision, self._catalog.digest), revision)
 
-    def _keep(self, project_id: str, shown: Shown, generation: object) -> Shown:
-        """Keep what was read, unless a newer revision was noticed, or what can be opened changed, while it was on its way here."""
-        if shown.revision >= (self._noticed.get(project_id) or 0) and generation is self._storage.box.generation:
-            self._kept.put(project_id, shown)
-        return shown
-
     async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
         project_id = caller.project_id or ""
 
@@ -169,8 +153,7 @@ class ModelProviders:
             work(change)
             return self._encoded(change.providers(), change.revision)
 
-        generation = self._storage.box.generation
-        return self._keep(project_id, await self._storage.database.write(transaction), generation)
+        return await self._kept.keep(project_id, self._storage.database.write(transaction))
 
 
 class _Change:
