@@ -107,31 +107,33 @@ class FaultUpstream:
         return Origin("https" if self.tls else "http", self.host, self.port)
 
     async def __aenter__(self) -> "FaultUpstream":
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls, limit=1 << 26)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self.tls, limit=1 << 26)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for peer in list(self._peers):
+        peers = list(self._peers)
+        for peer in peers:
             peer.cancel()
-        await asyncio.gather(*self._peers, return_exceptions=True)
+        await asyncio.gather(*peers, return_exceptions=True)
         await self._server.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._peers.add(task)
+        task.add_done_callback(self._peers.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self.script(Peer(reader, writer, self))
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._peers.discard(task)
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await self.script(Peer(reader, writer, self))
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+        finally:
+            writer.transport.abort()
 
 
 def answering(*pieces: bytes) -> Script:

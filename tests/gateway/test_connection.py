@@ -127,8 +127,9 @@ ANSWERS: dict[str, tuple[bytes, Outcome]] = {
     ),
     "chunked with blanks after": (
         HEAD_OF + b"transfer-encoding: chunked \t\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        Outcome(200, b"OK", (CHUNKED,), b"ok", ended=True, kept=True),
+        Outcome(error=BAD),
     ),
+    "a length with blanks around": (HEAD_OF + b"content-length:  2 \t\r\n\r\nok", OK),
     "empty": (response(b""), Outcome(200, b"OK", ((b"content-length", b"0"),), b"", ended=True, kept=True)),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", Outcome(204, b"No Content", ended=True, kept=True)),
     "204 with a length": (b"HTTP/1.1 204 \r\ncontent-length: 2\r\n\r\n", Outcome(204, b"", (LENGTH,), ended=True, kept=True)),

@@ -283,15 +283,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
-        name, value = name.lower(), value.rstrip(b" \t")
+        name = name.lower()
         if name == _LENGTH_NAME:
             self._framed = True
         elif name == _CODING_NAME:
             if self._framed or value.lower() != b"chunked":
-                # We never ask for another coding, and a second one is somebody else's reading of the same bytes.
+                # Another coding was not asked for; and llhttp takes the body after `chunked` with a blank behind it for unframed.
                 raise _RefusedError("a transfer coding other than chunked")
             self._framed = True
-        self._headers.append((name, value))
+        self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """The end of a head: of a 1xx answer, which is passed over, or of the answer itself."""

@@ -116,7 +116,7 @@ async def _connect_any(endpoints: list[_Endpoint], whose: str) -> socket.socket:
     """The first TCP connection made to any of the endpoints, in their order; the next is tried when the last one failed or is slow."""
     waiting = list(endpoints)
     attempts: set[asyncio.Task[socket.socket]] = set()
-    failure: BaseException | None = None
+    failure: OSError | None = None
     try:
         while waiting or attempts:
             if waiting:
@@ -125,9 +125,12 @@ async def _connect_any(endpoints: list[_Endpoint], whose: str) -> socket.socket:
             done, _ = await asyncio.wait(attempts, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             for attempt in done:
                 attempts.remove(attempt)
-                failure = attempt.exception()
-                if failure is None:
+                error = attempt.exception()
+                if error is None:
                     return attempt.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failure = error
     finally:
         for attempt in attempts:
             attempt.add_done_callback(_close_unused)
@@ -191,7 +194,7 @@ async def _proxy_answer(connected: socket.socket, request: bytes) -> bytes:
     return answer
 
 
-def _named(error: BaseException | None) -> str:
+def _named(error: OSError | None) -> str:
     """The system's name of an error, such as ` (ECONNREFUSED)`: its text may repeat the address."""
-    name = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    name = errno.errorcode.get(error.errno or 0) if error is not None else None
     return f" ({name})" if name else ""

@@ -1,0 +1,430 @@
+"""Bodies both ways: as they come, never held whole, and nobody left waiting when either side leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from keyhouse.gateway.response import HIGH_WATER_BYTES
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+from tests.gateway.calls import GET, POST, Call, client, fetched, read
+from tests.gateway.conftest import Run
+from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, chunked_response, pieces_of, response
+
+MIB = 1024 * 1024
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+# Requests
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 300_000, 32 * MIB])
+def test_bodies_of_any_size_arrive_whole(run: Run, size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            for _ in range(2):
+                assert await fetched(upstream, server.origin, Call(body=body)) == (200, b"ok")
+            assert [received.body == body for received in server.requests] == [True, True]
+            assert server.requests[0].header(b"content-length") == [b"%d" % size]
+            assert server.connections == 1
+
+    run(scenario())
+
+
+def test_an_iterator_is_sent_chunked_and_leaves_out_empty_pieces(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            for _ in range(2):
+                await fetched(upstream, server.origin, Call(body=pieces_of(b"a", b"", b"bc" * 100_000)))
+            assert [received.body == b"a" + b"bc" * 100_000 for received in server.requests] == [True, True]
+            assert server.requests[0].header(b"transfer-encoding") == [b"chunked"]
+            assert server.requests[0].header(b"content-length") == []
+            assert server.connections == 1
+
+    run(scenario())
+
+
+def test_an_iterator_of_known_length_is_sent_with_it(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            await fetched(upstream, server.origin, Call(body=pieces_of(b"ab", b"", b"c"), content_length=3))
+            assert (server.requests[0].body, server.requests[0].header(b"content-length")) == (b"abc", [b"3"])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("pieces", "problem"), [((b"ab",), "shorter"), ((b"ab", b"cd"), "longer")])
+def test_an_iterator_of_another_length_than_announced_ends_its_connection(run: Run, pieces: tuple[bytes, ...], problem: str) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            with pytest.raises(ValueError, match=problem):
+                await fetched(upstream, server.origin, Call(body=pieces_of(*pieces), content_length=3))
+            assert upstream.connections().open == 0
+            assert server.requests == []
+
+    run(scenario())
+
+
+def test_an_iterator_that_fails_ends_its_connection_and_its_error_is_the_callers(run: Run) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise LookupError("the caller's own")
+
+    async def scenario() -> None:
+        left = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.left()
+            left.set()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            with pytest.raises(LookupError, match="the caller's own"):
+                await fetched(upstream, server.origin, Call(body=failing()))
+            await left.wait()
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_a_request_is_taken_from_its_iterator_no_faster_than_the_upstream_reads(run: Run) -> None:
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"x" * MIB
+
+    async def scenario() -> None:
+        begun = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            peer.writer.transport.pause_reading()
+            begun.set()
+            await asyncio.Event().wait()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            opening = asyncio.create_task(upstream.open(Call(body=endless()).to(server.origin)))
+            await begun.wait()
+            before = -1
+            while taken != before:
+                before = taken
+                for _ in range(200):
+                    await asyncio.sleep(0)
+            assert taken < 64
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+
+    run(scenario())
+
+
+def test_an_answer_before_the_end_of_the_request_is_given_and_its_connection_not_used_again(run: Run) -> None:
+    stopped = False
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal stopped
+        try:
+            while True:
+                yield b"x" * 1000
+                await asyncio.sleep(0)
+        finally:
+            stopped = True
+
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.reader.readuntil(b"\r\n\r\n")
+            await peer.send(response(b"too large", status=b"413 Content Too Large"))
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            assert await fetched(upstream, server.origin, Call(body=endless())) == (413, b"too large")
+            assert upstream.connections().open == 0
+            while not stopped:
+                await asyncio.sleep(0)
+
+    run(scenario())
+
+
+def test_both_ways_can_stream_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        turn: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def asked() -> AsyncIterator[bytes]:
+            for number in range(3):
+                yield b"%d" % number
+                assert await turn.get() == b"%d" % number
+
+        async def script(peer: Peer) -> None:
+            await peer.reader.readuntil(b"\r\n\r\n")
+            await peer.send(CHUNKED_HEAD)
+            for _ in range(3):
+                await peer.reader.readuntil(b"\r\n")
+                await peer.send(chunk((await peer.reader.readuntil(b"\r\n"))[:-2]))
+            await peer.reader.readuntil(b"0\r\n\r\n")
+            await peer.send(b"0\r\n\r\n")
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(Call(body=asked()).to(server.origin))
+            async for data in answer.body:
+                turn.put_nowait(data)
+            assert upstream.connections().idle == 1
+
+    run(scenario())
+
+
+# Answers
+
+
+def test_an_answer_arrives_piece_by_piece(run: Run) -> None:
+    async def scenario() -> None:
+        read_so_far: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(CHUNKED_HEAD)
+            for number in range(5):
+                await peer.send(chunk(b"event %d" % number))
+                assert await read_so_far.get() == b"event %d" % number
+            await peer.send(b"0\r\n\r\n")
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(POST.to(server.origin))
+            async for data in answer.body:
+                read_so_far.put_nowait(data)
+            assert answer.body.ended
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_large_answer_is_never_held_whole(run: Run, framing: str) -> None:
+    """The upstream must not be able to write all of it while nobody reads: what is in between is a few buffers."""
+    piece, count = b"y" * 65536, 1024
+    heads = {"length": b"content-length: %d\r\n" % (len(piece) * count), "chunked": b"transfer-encoding: chunked\r\n", "close": b""}
+
+    async def scenario() -> None:
+        sent = 0
+
+        async def script(peer: Peer) -> None:
+            nonlocal sent
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\n" + heads[framing] + b"\r\n")
+            for _ in range(count):
+                await peer.send(chunk(piece) if framing == "chunked" else piece)
+                sent += 1
+            if framing == "chunked":
+                await peer.send(b"0\r\n\r\n")
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(POST.to(server.origin))
+            before = -1
+            while sent != before:
+                before = sent
+                for _ in range(300):
+                    await asyncio.sleep(0)
+            assert sent < count // 2
+            assert answer.body.size <= HIGH_WATER_BYTES + 256 * 1024
+            total = 0
+            async for data in answer.body:
+                total += len(data)
+                assert len(data) <= HIGH_WATER_BYTES + 256 * 1024
+            assert total == len(piece) * count
+            assert (sent, answer.body.ended) == (count, True)
+
+    run(scenario())
+
+
+def test_a_connection_whose_reader_was_slow_is_used_again(run: Run) -> None:
+    body = b"z" * (4 * MIB)
+
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response(body))) as server, client() as upstream:
+            for _ in range(3):
+                answer = await upstream.open(POST.to(server.origin))
+                while answer.body.size <= HIGH_WATER_BYTES:
+                    await asyncio.sleep(0)
+                assert await read(answer) == body
+            assert server.connections == 1
+
+    run(scenario())
+
+
+def test_closing_a_half_read_answer_closes_its_connection_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        left = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(CHUNKED_HEAD, chunk(b"a"))
+            await peer.left()
+            left.set()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(POST.to(server.origin))
+            assert await anext(answer.body) == b"a"
+            answer.close()
+            assert upstream.connections().open == 0
+            await left.wait()
+            with pytest.raises(UpstreamError, match="closed before its end"):
+                await anext(answer.body)
+
+    run(scenario())
+
+
+def test_closing_an_answer_that_has_come_whole_keeps_its_connection(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            answer = await upstream.open(POST.to(server.origin))
+            while not answer.body.ended:
+                await asyncio.sleep(0)
+            answer.close()
+            await fetched(upstream, server.origin)
+            assert server.connections == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("moment", ["before the head", "in the body"])
+def test_a_caller_that_is_cancelled_leaves_the_upstream_at_once(run: Run, moment: str) -> None:
+    async def scenario() -> None:
+        asked, left = asyncio.Event(), asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            if moment == "in the body":
+                await peer.send(CHUNKED_HEAD, chunk(b"a"))
+            asked.set()
+            await peer.left()
+            left.set()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            begun = asyncio.Event()
+
+            async def caller() -> None:
+                answer = await upstream.open(POST.to(server.origin))
+                try:
+                    async for _ in answer.body:
+                        begun.set()
+                finally:
+                    answer.close()
+
+            task = asyncio.create_task(caller())
+            await (asked if moment == "before the head" else begun).wait()
+            task.cancel()
+            await left.wait()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_a_caller_cancelled_just_as_its_answer_comes_harms_no_other(run: Run) -> None:
+    """Cancelled at every turn of the loop that a call takes: whoever uses the connection next gets an answer of its own."""
+
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            while True:
+                asked = await peer.request()
+                await peer.send(response(asked.body))
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            for turns in range(40):
+                first = asyncio.create_task(fetched(upstream, server.origin, Call(body=b"first")))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                first.cancel()
+                assert await fetched(upstream, server.origin, Call(body=b"second")) == (200, b"second")
+                outcome = (await asyncio.gather(first, return_exceptions=True))[0]
+                assert outcome == (200, b"first") or isinstance(outcome, asyncio.CancelledError)
+            assert upstream.connections().idle == upstream.connections().open
+
+    run(scenario())
+
+
+# Breaks
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("kept", range(1, len(chunked_response(b"one", b"two")) - 1))
+def test_a_break_anywhere_in_a_chunked_answer_is_an_error(run: Run, how: str, kept: int) -> None:
+    answer = chunked_response(b"one", b"two")
+    await_body = len(CHUNKED_HEAD)
+
+    async def scenario() -> None:
+        seen = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(answer[:kept])
+            if kept > await_body:
+                await seen.wait()
+            if how == "reset":
+                peer.reset()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            got = bytearray()
+
+            async def call() -> None:
+                opened = await upstream.open(POST.to(server.origin))
+                seen.set()
+                async for data in opened.body:
+                    got.extend(data)
+
+            with pytest.raises(UpstreamError) as caught:
+                await call()
+            assert caught.value.kind is UpstreamFailure.BROKEN
+            assert caught.value.request_sent
+            assert b"onetwo".startswith(got)
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_an_answer_without_length_that_is_reset_is_broken(run: Run) -> None:
+    async def scenario() -> None:
+        seen = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\n\r\n", b"half")
+            await seen.wait()
+            peer.reset()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(GET.to(server.origin))
+            assert await anext(answer.body) == b"half"
+            seen.set()
+            with pytest.raises(UpstreamError) as caught:
+                await anext(answer.body)
+            assert (caught.value.kind, caught.value.answer_started) == (UpstreamFailure.BROKEN, True)
+
+    run(scenario())
+
+
+def test_what_came_before_a_break_is_given_before_the_error(run: Run) -> None:
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(CHUNKED_HEAD + chunk(b"first words") + b"zz\r\n")
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(GET.to(server.origin))
+            assert await anext(answer.body) == b"first words"
+            with pytest.raises(UpstreamError) as caught:
+                await anext(answer.body)
+            assert caught.value.kind is UpstreamFailure.BAD_RESPONSE
+            with pytest.raises(UpstreamError):
+                await anext(answer.body)
+
+    run(scenario())

@@ -1,0 +1,260 @@
+"""Connecting: every address is judged, each permitted one is tried, and a failure says what can be tried again."""
+
+import asyncio
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyhouse.domain.address import Origin
+from keyhouse.gateway.address_policy import AddressPolicy, address_policy
+from keyhouse.gateway.upstream import UpstreamSettings
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+from tests.gateway.calls import POST, client, fetched
+from tests.gateway.conftest import Run
+from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, response
+
+
+def under(policy: AddressPolicy) -> UpstreamSettings:
+    return UpstreamSettings(policy=policy)
+
+
+def names(**addresses: list[str]) -> Any:
+    """A resolver that knows these names only, to stand in for DNS on the loop of the test."""
+
+    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+        # uvloop passes literal addresses through here as well.
+        found = addresses.get(host, [host] if host[0].isdigit() or ":" in host else [])
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown name")
+        return [
+            (socket.AF_INET6, 1, 6, "", (address, port, 0, 0)) if ":" in address else (socket.AF_INET, 1, 6, "", (address, port))
+            for address in found
+        ]
+
+    return getaddrinfo
+
+
+@pytest.fixture
+def resolving(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Has the running loop's class resolve by a table; DNS itself is beyond loopback."""
+
+    def install(**addresses: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        resolver = names(**addresses)
+        monkeypatch.setattr(type(loop), "getaddrinfo", lambda _, host, port, **options: resolver(host, port, **options), raising=False)
+
+    return install
+
+
+def test_a_refused_connection_may_be_tried_again(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server:
+            origin = server.origin
+        async with client() as upstream:
+            with pytest.raises(UpstreamError, match="ECONNREFUSED") as caught:
+                await fetched(upstream, origin)
+            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
+            assert str(origin.port) not in str(caught.value)
+            assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+    run(scenario())
+
+
+def test_an_upstream_that_comes_back_is_reached_again(run: Run) -> None:
+    async def scenario() -> None:
+        async with client() as upstream:
+            async with FaultUpstream(answering(response(b"1"))) as server:
+                assert await fetched(upstream, server.origin) == (200, b"1")
+                origin = server.origin
+            with pytest.raises(UpstreamError):
+                await fetched(upstream, origin)
+            async with FaultUpstream(answering(response(b"2")), port=origin.port):
+                assert await fetched(upstream, origin) == (200, b"2")
+
+    run(scenario())
+
+
+def test_a_connection_closed_as_soon_as_it_is_made_breaks_or_fails(run: Run) -> None:
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            peer.reset()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            with pytest.raises(UpstreamError) as caught:
+                await fetched(upstream, server.origin)
+            assert caught.value.kind in {UpstreamFailure.BROKEN, UpstreamFailure.CONNECT_FAILED}
+            assert caught.value.request_sent is (caught.value.kind is UpstreamFailure.BROKEN)
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_literal_addresses_of_both_kinds_and_names_are_reached(run: Run) -> None:
+    async def scenario() -> None:
+        async with client() as upstream:
+            async with FaultUpstream(answering(response()), host="::1") as server:
+                assert await fetched(upstream, server.origin) == (200, b"ok")
+                assert server.requests[0].header(b"host") == [b"[::1]:%d" % server.port]
+            async with FaultUpstream(answering(response())) as server:
+                assert await fetched(upstream, replace(server.origin, host="localhost")) == (200, b"ok")
+                assert server.requests[0].header(b"host") == [b"localhost:%d" % server.port]
+
+    run(scenario())
+
+
+def test_a_blocked_address_is_never_connected_to(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client(under(AddressPolicy(allow_private=False))) as upstream:
+            with pytest.raises(UpstreamError, match="KEYHOUSE_ALLOW_PRIVATE_ADDRESSES") as caught:
+                await fetched(upstream, server.origin)
+            assert (caught.value.kind, caught.value.rule) == (UpstreamFailure.BLOCKED, "loopback_address")
+            assert not caught.value.request_sent
+            assert server.connections == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("allowed", ["127.0.0.1", "127.0.0.0/8"])
+def test_an_allowed_address_is_reached_when_private_ones_are_off(run: Run, allowed: str) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client(under(address_policy(False, allowed))) as upstream:
+            assert await fetched(upstream, server.origin) == (200, b"ok")
+
+    run(scenario())
+
+
+def test_a_name_is_judged_by_what_it_resolves_to(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        resolving(rebound=["169.254.169.254"], inside=["10.1.2.3"], mapped=["::ffff:169.254.169.254"])
+        async with client(under(AddressPolicy(allow_private=False))) as upstream:
+            for host, rule in (("rebound", "cloud_metadata"), ("inside", "private_address"), ("mapped", "cloud_metadata")):
+                with pytest.raises(UpstreamError) as caught:
+                    await fetched(upstream, Origin("http", host, 80))
+                assert (caught.value.kind, caught.value.rule) == (UpstreamFailure.BLOCKED, rule)
+                assert host not in str(caught.value)
+
+    run(scenario())
+
+
+def test_an_allowed_name_may_resolve_to_a_private_address_but_never_to_metadata(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client(under(address_policy(False, "inside"))) as upstream:
+            resolving(inside=["127.0.0.1"])
+            assert await fetched(upstream, Origin("http", "inside", server.port)) == (200, b"ok")
+        resolving(inside=["169.254.169.254"])
+        async with client(under(address_policy(True, "inside,169.254.0.0/16"))) as upstream:
+            with pytest.raises(UpstreamError) as caught:
+                await fetched(upstream, Origin("http", "inside", 80))
+            assert caught.value.rule == "cloud_metadata"
+
+    run(scenario())
+
+
+def test_the_address_that_was_judged_is_the_one_connected_to(run: Run, resolving: Any) -> None:
+    """A name that changes its address between two look-ups changes nothing: there is one."""
+
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            resolving(changing=["127.0.0.1"])
+            for _ in range(3):
+                assert await fetched(upstream, Origin("http", "changing", server.port)) == (200, b"ok")
+                resolving(changing=["169.254.169.254"])
+            assert server.connections == 1
+
+    run(scenario())
+
+
+def test_a_new_connection_is_judged_anew(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
+        async with FaultUpstream(answering(answer)) as server, client() as upstream:
+            resolving(changing=["127.0.0.1"])
+            await fetched(upstream, Origin("http", "changing", server.port))
+            resolving(changing=["169.254.169.254"])
+            with pytest.raises(UpstreamError) as caught:
+                await fetched(upstream, Origin("http", "changing", server.port))
+            assert caught.value.kind is UpstreamFailure.BLOCKED
+
+    run(scenario())
+
+
+def test_the_permitted_addresses_are_tried_in_turn(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server, client() as upstream:
+            resolving(many=["169.254.1.1", "127.0.0.2", "::1", "127.0.0.3", "127.0.0.1"])
+            assert await fetched(upstream, Origin("http", "many", server.port)) == (200, b"ok")
+
+    run(scenario())
+
+
+def test_when_no_address_answers_the_error_is_the_last_ones(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as server:
+            port = server.port
+        async with client() as upstream:
+            resolving(many=["127.0.0.1", "::1"])
+            with pytest.raises(UpstreamError, match="ECONNREFUSED") as caught:
+                await fetched(upstream, Origin("http", "many", port))
+            assert caught.value.kind is UpstreamFailure.CONNECT_FAILED
+
+    run(scenario())
+
+
+def test_an_address_that_hangs_does_not_keep_the_next_from_its_turn(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        with socket.socket() as full:
+            full.bind(("127.0.0.2", 0))
+            full.listen(0)
+            port = full.getsockname()[1]
+            waiting = [socket.socket() for _ in range(4)]
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(("127.0.0.2", port))
+            async with FaultUpstream(answering(response()), port=port) as server, client() as upstream:
+                resolving(many=["127.0.0.2", "127.0.0.1"])
+                assert await fetched(upstream, Origin("http", "many", port)) == (200, b"ok")
+                assert server.connections == 1
+            for each in waiting:
+                each.close()
+
+    run(scenario())
+
+
+def test_a_name_that_does_not_resolve_is_a_failed_connection(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        resolving()
+        async with client() as upstream:
+            with pytest.raises(UpstreamError, match="name could not be resolved") as caught:
+                await fetched(upstream, Origin("http", "nowhere.example", 80))
+            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
+
+    run(scenario())
+
+
+def test_a_caller_that_leaves_while_connecting_leaves_nothing_open(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(Peer.left) as server, client() as upstream:
+            for turns in range(12):
+                opening = asyncio.create_task(upstream.open(POST.to(replace(server.origin, scheme="https"))))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                opening.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await opening
+                assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_redirects_are_given_to_the_caller(run: Run) -> None:
+    async def scenario() -> None:
+        answer = response(b"elsewhere", status=b"307 Temporary Redirect", headers=b"location: http://169.254.169.254/\r\n")
+        async with FaultUpstream(answering(answer)) as server, client() as upstream:
+            opened = await upstream.open(POST.to(server.origin))
+            assert (opened.status, dict(opened.headers)[b"location"]) == (307, b"http://169.254.169.254/")
+            assert len(server.requests) == 1
+            opened.close()
+
+    run(scenario())

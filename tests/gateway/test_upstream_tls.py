@@ -1,0 +1,202 @@
+"""TLS: certificates and names are always verified, with the system's authorities or those the settings name."""
+
+import asyncio
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.tls import tls_context
+from keyhouse.gateway.upstream import UpstreamSettings
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+from tests.gateway.calls import POST, Call, client, fetched, read
+from tests.gateway.conftest import Authority, Run
+from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, answering_once, response
+
+
+@pytest.mark.parametrize("setting", ["ca_file", "cert_file"])
+def test_a_private_authority_is_trusted_where_a_setting_names_it(run: Run, authority: Authority, setting: str) -> None:
+    settings = UpstreamSettings(**{setting: str(authority.ca_file)})
+
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(answering(response(b"sealed")), authority.server_context("127.0.0.1")) as server,
+            client(settings) as upstream,
+        ):
+            for _ in range(100):
+                assert await fetched(upstream, server.origin) == (200, b"sealed")
+            assert server.connections == 1
+
+    run(scenario())
+
+
+def test_ca_file_adds_to_the_authorities_and_cert_file_replaces_them(authority: Authority) -> None:
+    system = len(tls_context().get_ca_certs())
+
+    assert len(tls_context(ca_file=str(authority.ca_file)).get_ca_certs()) == system + 1
+    assert len(tls_context(cert_file=str(authority.ca_file)).get_ca_certs()) == 1
+    assert len(tls_context(str(authority.ca_file), str(authority.ca_file)).get_ca_certs()) == 1
+
+
+def test_every_context_verifies() -> None:
+    context = tls_context()
+
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_a_file_without_certificates_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "missing.pem"
+    if content is not None:
+        path.write_bytes(content)
+    for arguments, name in (({"cert_file": str(path)}, "SSL_CERT_FILE"), ({"ca_file": str(path)}, "CA file")):
+        with pytest.raises(Error, match=name) as caught:
+            tls_context(**arguments)
+        assert caught.value.code is Code.CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("names", "expired", "trusted", "reason"),
+    [
+        (("127.0.0.1",), False, False, "certificate"),
+        (("127.0.0.1",), True, True, "expired"),
+        (("127.0.0.2",), False, True, "another name"),
+        (("localhost",), False, True, "another name"),
+    ],
+)
+def test_a_certificate_that_does_not_hold_is_refused(
+    run: Run, authority: Authority, names: tuple[str, ...], expired: bool, trusted: bool, reason: str
+) -> None:
+    settings = UpstreamSettings(ca_file=str(authority.ca_file) if trusted else "")
+
+    async def scenario() -> None:
+        context = authority.server_context(*names, expired=expired)
+        async with FaultUpstream(answering(response()), context) as server, client(settings) as upstream:
+            with pytest.raises(UpstreamError, match=reason) as caught:
+                await fetched(upstream, server.origin)
+            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.TLS_ERROR, False)
+            assert "127.0.0" not in str(caught.value)
+            assert server.requests == []
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_the_name_is_sent_and_verified(run: Run, authority: Authority) -> None:
+    async def scenario() -> None:
+        asked: list[str | None] = []
+        context = authority.server_context("localhost")
+        context.sni_callback = lambda _, name, __: asked.append(name)
+        async with (
+            FaultUpstream(answering(response()), context) as server,
+            client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream,
+        ):
+            assert await fetched(upstream, replace(server.origin, host="localhost")) == (200, b"ok")
+            assert asked == ["localhost"]
+
+    run(scenario())
+
+
+def test_an_upstream_without_tls_is_a_tls_error(run: Run) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await peer.left()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client() as upstream:
+            with pytest.raises(UpstreamError) as caught:
+                await fetched(upstream, replace(server.origin, scheme="https"))
+            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.TLS_ERROR, False)
+
+    run(scenario())
+
+
+def test_an_upstream_that_closes_in_the_handshake_could_not_be_connected(run: Run) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.reset()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client() as upstream:
+            with pytest.raises(UpstreamError) as caught:
+                await fetched(upstream, replace(server.origin, scheme="https"))
+            assert caught.value.kind is UpstreamFailure.CONNECT_FAILED
+
+    run(scenario())
+
+
+def test_large_bodies_pass_both_ways_over_tls(run: Run, authority: Authority) -> None:
+    body = bytes(range(256)) * 20_000
+
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(answering(response(body)), authority.server_context("127.0.0.1")) as server,
+            client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream,
+        ):
+            for _ in range(2):
+                assert await fetched(upstream, server.origin, Call(body=body)) == (200, body)
+            assert server.requests[0].body == body
+            assert server.connections == 1
+
+    run(scenario())
+
+
+def test_an_answer_without_length_ends_with_its_connection_over_tls(run: Run, authority: Authority) -> None:
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(answering_once(b"HTTP/1.1 200 OK\r\n\r\n", b"all of it"), authority.server_context("127.0.0.1")) as server,
+            client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream,
+        ):
+            assert await fetched(upstream, server.origin) == (200, b"all of it")
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+def test_a_kept_alive_tls_connection_closed_under_a_request_is_replaced(run: Run, authority: Authority) -> None:
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(response())
+            if peer.number == 0:
+                await peer.request()
+            else:
+                await peer.left()
+
+        async with (
+            FaultUpstream(script, authority.server_context("127.0.0.1")) as server,
+            client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream,
+        ):
+            for _ in range(2):
+                assert await fetched(upstream, server.origin) == (200, b"ok")
+            assert (server.connections, upstream.counters.replaced) == (2, 1)
+
+    run(scenario())
+
+
+def test_closing_a_half_read_answer_over_tls_leaves_the_upstream(run: Run, authority: Authority) -> None:
+    async def scenario() -> None:
+        left = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
+            await peer.left()
+            left.set()
+
+        async with (
+            FaultUpstream(script, authority.server_context("127.0.0.1")) as server,
+            client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream,
+        ):
+            answer = await upstream.open(POST.to(server.origin))
+            assert await anext(answer.body) == b"ok"
+            answer.close()
+            await left.wait()
+            with pytest.raises(UpstreamError):
+                await read(answer)
+
+    run(scenario())
