@@ -1,0 +1,445 @@
+"""Rotating and retiring keys, on both databases: every value moves, none is lost, and no race lets a key go that still seals something."""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import bindparam, update
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.services.encryption_keys import Progress, retire, rotate, status
+from keyhouse.settings import Settings
+from keyhouse.storage.encryption_keys import known_key_ids, retire_key, retired_key_ids
+from keyhouse.storage.key_file import read_key_file, write_key_file
+from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.sealed_values import SealedValue, destroy_sealed, put_sealed, rewrap
+from keyhouse.storage.secret_box import SecretBox, key_id_of
+from keyhouse.storage.sqlite import SqliteTransaction, connect
+from keyhouse.storage.statements import Statement, Transaction
+from keyhouse.storage.tables import sealed_values as table
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, sealed_values, settings_of, store_secrets
+
+SECRETS = tuple(f"sk-planted-{number}" for number in range(12))
+_SPOIL = Statement(update(table).where(table.c.id == bindparam("value_id")).values(blob=bindparam("blob")))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return settings_of(tmp_path, database_url)
+
+
+@contextlib.asynccontextmanager
+async def filled(settings: Settings) -> AsyncIterator[Storage]:
+    async with opened(settings) as storage:
+        await store_secrets(storage, *SECRETS)
+        yield storage
+
+
+async def rotated(storage: Storage) -> Progress:
+    """Rotate to the end; the last word."""
+    return [progress async for progress in rotate(storage, settle_s=0)][-1]
+
+
+async def plaintexts(storage: Storage) -> set[bytes]:
+    return {storage.box.open(value.blob, value.context) for value in await sealed_values(storage)}
+
+
+async def keys_in_use(storage: Storage) -> set[str]:
+    values = await sealed_values(storage)
+    assert all(key_id_of(value.blob) == value.key_id for value in values)
+    return {value.key_id for value in values}
+
+
+async def spoil(storage: Storage, value: SealedValue) -> None:
+    """Flip a byte of its wrapped data key."""
+    at = 2 + len(value.key_id) + 20
+    blob = value.blob[:at] + bytes([value.blob[at] ^ 1]) + value.blob[at + 1 :]
+    await storage.database.write(lambda tx: tx.run(_SPOIL, value_id=value.context.id, blob=blob))
+
+
+def test_rotation_wraps_everything_with_a_new_key(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            before, old = await plaintexts(storage), storage.box.ring.writing_id
+            last = await rotated(storage)
+            assert (last.finished, last.resumed, last.done, last.total, last.unreadable) == (True, False, 14, 14, ())
+            assert storage.box.ring.ids == (last.key_id, old)
+            assert await keys_in_use(storage) == {last.key_id}
+            assert await plaintexts(storage) == before
+        async with opened(settings) as storage:
+            assert await plaintexts(storage) == before
+            found = await status(storage.database, storage.keys)
+            assert [(key.id, key.in_ring, key.writes, key.canary, key.values) for key in found.keys] == [
+                (last.key_id, True, True, "right", 14),
+                (old, True, False, "right", 0),
+            ]
+            assert (found.values, found.unreadable, found.problem, found.schema) == (14, 0, None, "0001")
+            assert found.database == ("sqlite" if settings.url.startswith("sqlite") else "postgresql")
+
+    asyncio.run(main())
+
+
+def test_payloads_are_not_touched(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            before = {value.context: value.blob for value in await sealed_values(storage)}
+            await rotated(storage)
+            for value in await sealed_values(storage):
+                old = before[value.context]
+                head = 2 + len(value.key_id) + 60
+                assert value.blob[head:] == old[2 + old[1] + 60 :]
+                assert value.blob[:head] != old[:head]
+
+    asyncio.run(main())
+
+
+def test_a_rotation_that_was_left_is_taken_up_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhouse.services.key_rotation._BATCH", 5)
+
+    async def main() -> None:
+        async with filled(settings) as storage:
+            before = await plaintexts(storage)
+            async for progress in rotate(storage, settle_s=0):
+                if progress.done == 5:
+                    break
+            assert len(await keys_in_use(storage)) == 2
+            last = await rotated(storage)
+            assert (last.key_id, last.resumed, last.done) == (progress.key_id, True, 9)
+            assert await keys_in_use(storage) == {last.key_id}
+            assert await plaintexts(storage) == before
+            assert len(read_key_file(settings.key_ring_file).ids) == 2
+
+    asyncio.run(main())
+
+
+def test_rotations_at_once_are_one_rotation(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as other:
+            before = await plaintexts(storage)
+            first, second = await asyncio.gather(rotated(storage), rotated(other))
+            assert await keys_in_use(storage) == {second.key_id} or await keys_in_use(storage) == {first.key_id}
+            assert await plaintexts(storage) == await plaintexts(other) == before
+            ring = read_key_file(settings.key_ring_file)
+            assert set(await storage.database.read(known_key_ids)) == set(ring.ids)
+
+    asyncio.run(main())
+
+
+def test_what_another_server_seals_meanwhile_is_caught(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhouse.services.key_rotation._BATCH", 3)
+
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            caller, providers = await project_caller(lagging), providers_of(lagging)
+            old = lagging.box.ring.writing_id
+            written = 0
+            async for progress in rotate(storage, settle_s=0):
+                if written < 20 and not progress.finished:
+                    written += 1
+                    await providers.upsert(caller, "openai", openai_key(f"sk-meanwhile-{written}"), None)
+                    assert lagging.box.ring.writing_id == old
+            assert written > 3
+            assert await keys_in_use(storage) == {progress.key_id}
+            secrets = b"".join(await plaintexts(storage))
+            assert all(f"sk-meanwhile-{number}".encode() in secrets for number in range(1, written + 1))
+
+    asyncio.run(main())
+
+
+def test_values_that_cannot_be_opened_are_named_and_stay(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            old = storage.box.ring.writing_id
+            spoilt = sorted((await sealed_values(storage))[3:6], key=lambda value: value.context.id)
+            for value in spoilt:
+                await spoil(storage, value)
+            before = {value.context.id: value.blob for value in await sealed_values(storage)}
+            first = await rotated(storage)
+            assert (first.done, first.total, sorted(first.unreadable)) == (11, 11, [value.context.id for value in spoilt])
+            after = {value.context.id: value.blob for value in await sealed_values(storage)}
+            assert {value_id for value_id in before if before[value_id] == after[value_id]} == {value.context.id for value in spoilt}
+            found = await status(storage.database, storage.keys)
+            assert {key.id: key.values for key in found.keys} == {first.key_id: 11, old: 3}
+            assert found.unreadable == 3
+            second = await rotated(storage)
+            assert (second.resumed, second.key_id != first.key_id, second.done) == (False, True, 11)
+            with pytest.raises(Error, match=f"The key {old} still seals 3 values"):
+                await retire(storage, old)
+            assert await retire(storage, first.key_id) is None
+
+    asyncio.run(main())
+
+
+def test_a_rewrap_loses_to_whoever_changed_the_value(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            stale, key_id = (await sealed_values(storage))[0], storage.box.ring.writing_id
+            await rotated(storage)
+            newer = (await sealed_values(storage))[0]
+            old_box = SecretBox(KeyRing({key_id: storage.box.ring.key(key_id) or b""}, "the test's ring"))
+            await storage.database.write(lambda tx: rewrap(tx, old_box, stale))
+            assert (await sealed_values(storage))[0] == newer
+            await storage.database.write(lambda tx: destroy_sealed(tx, newer.context.owner_id))
+            await storage.database.write(lambda tx: rewrap(tx, storage.box, newer))
+            assert newer.context not in {value.context for value in await sealed_values(storage)}
+
+    asyncio.run(main())
+
+
+def entries(ring: KeyRing) -> str:
+    return ",".join(line for line in key_ring_text(ring).splitlines() if not line.startswith("#"))
+
+
+def test_a_ring_in_a_setting_is_rotated_to_and_not_written(settings: Settings) -> None:
+    first = KeyRing({"first": new_key()[1]}, "")
+    both = first.with_first("second", new_key()[1])
+
+    async def main() -> None:
+        async with filled(settings_of(settings.data_dir, settings.url, keys=entries(first))) as storage:
+            with pytest.raises(Error, match="Put a new key in front of it, as in KEYHOUSE_KEYS="):
+                await rotated(storage)
+            assert await storage.database.read(known_key_ids) == ("first",)
+        async with opened(settings_of(settings.data_dir, settings.url, keys=entries(both))) as storage:
+            last = await rotated(storage)
+            assert (last.key_id, last.resumed, last.done) == ("second", True, 14)
+            assert await retire(storage, "first") == "Now take the key first out of KEYHOUSE_KEYS."
+            assert await retire(storage, "first") == "Now take the key first out of KEYHOUSE_KEYS."
+            await store_secrets(storage, "sk-after")
+        assert not settings.key_ring_file.exists()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_key_behind(settings: Settings) -> None:
+    async def main() -> None:
+        # With so long a name there is room for the lock's name beside it, but not for that of the file that would replace it.
+        key_file = settings.data_dir / ("k" * 250)
+        key_file.write_text(key_ring_text(KeyRing(dict([new_key()]), "")), encoding="ascii")
+        key_file.chmod(0o600)
+        content = key_file.read_bytes()
+        async with filled(settings_of(settings.data_dir, settings.url, key_file=key_file)) as storage:
+            before = await storage.database.read(known_key_ids)
+            with pytest.raises(Error, match=r"cannot be written \(File name too long\)\. Nothing was changed"):
+                await rotated(storage)
+            assert await storage.database.read(known_key_ids) == before
+            assert key_file.read_bytes() == content
+
+    asyncio.run(main())
+
+
+def test_a_key_that_writes_or_seals_or_is_unknown_is_not_retired(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhouse.services.key_rotation._BATCH", 5)
+
+    async def main() -> None:
+        async with filled(settings) as storage:
+            old = storage.box.ring.writing_id
+            for key_id, code, words in ((old, Code.CONFLICT, "is the one that writes"), ("nobody", Code.NOT_FOUND, f"There are: {old}.")):
+                with pytest.raises(Error, match=words) as refused:
+                    await retire(storage, key_id)
+                assert refused.value.code is code
+            async for progress in rotate(storage, settle_s=0):
+                if progress.done == 5:
+                    break
+            with pytest.raises(Error, match=f"The key {old} still seals 9 values"):
+                await retire(storage, old)
+            await rotated(storage)
+            assert await retire(storage, old) is None
+            assert read_key_file(settings.key_ring_file).ids == storage.box.ring.ids == (progress.key_id,)
+            assert await storage.database.read(known_key_ids) == (progress.key_id,)
+            with pytest.raises(Error, match="There is no key"):
+                await retire(storage, old)
+
+    asyncio.run(main())
+
+
+def test_a_retirement_that_was_killed_before_the_file_is_finished_by_the_next_one(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            old = storage.box.ring.writing_id
+            await rotated(storage)
+            await storage.database.write(lambda tx: retire_key(tx, old))
+        async with opened(settings) as storage:
+            assert old in read_key_file(settings.key_ring_file).ids
+            assert old not in await storage.database.read(known_key_ids)
+            assert [key.retired for key in (await status(storage.database, storage.keys)).keys] == [False, True]
+            assert await retire(storage, old) is None
+            assert old not in read_key_file(settings.key_ring_file).ids
+
+    asyncio.run(main())
+
+
+def test_a_server_that_writes_with_a_retired_key_takes_up_the_new_one(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            caller, providers = await project_caller(lagging), providers_of(lagging)
+            old = lagging.box.ring.writing_id
+            last = await rotated(storage)
+            await retire(storage, old)
+            assert lagging.box.ring.writing_id == old
+            await providers.upsert(caller, "openai", openai_key("sk-after"), None)
+            assert lagging.box.ring.ids == (last.key_id,)
+            assert await keys_in_use(storage) == {last.key_id}
+            assert b'{"OPENAI_API_KEY":"sk-after"}' in await plaintexts(storage)
+
+    asyncio.run(main())
+
+
+def test_a_retired_key_with_nothing_newer_is_no_way_to_write(settings: Settings) -> None:
+    """The ring of another machine, which nobody brought up to date: it must not bring the key back."""
+
+    async def main() -> None:
+        async with filled(settings) as storage:
+            old_ring = read_key_file(settings.key_ring_file)
+            elsewhere = settings_of(settings.data_dir, settings.url, key_file=settings.data_dir / "elsewhere")
+            write_key_file(elsewhere.key_ring_file, old_ring)
+            async with opened(elsewhere) as stale:
+                caller, providers = await project_caller(stale), providers_of(stale)
+                last = await rotated(storage)
+                await retire(storage, old_ring.writing_id)
+                with pytest.raises(Error, match="its key ring holds no newer one") as refused:
+                    await providers.upsert(caller, "openai", openai_key("sk-lost"), None)
+                assert refused.value.code is Code.STORAGE_UNAVAILABLE
+                assert await storage.database.read(known_key_ids) == (last.key_id,)
+                assert await storage.database.read(retired_key_ids) == {old_ring.writing_id}
+
+    asyncio.run(main())
+
+
+def sealing(storage: Storage, tx: Transaction) -> None:
+    put_sealed(tx, storage.box, ("", "a test"), "field", b"sk-racing")
+
+
+async def waits_for_a_lock(settings: Settings) -> None:
+    """Until a statement waits for another transaction on PostgreSQL."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with await psycopg.AsyncConnection.connect(settings.url, autocommit=True) as connection:
+        for _ in range(10_000):
+            found = await (await connection.execute(query)).fetchone()
+            if found and found[0]:
+                return
+    raise AssertionError("nothing waits")
+
+
+@contextlib.contextmanager
+def held_open(settings: Settings) -> Iterator[tuple[Transaction, sqlite3.Connection]]:
+    """Another process's write transaction on SQLite, until it is committed."""
+    connection = connect(Path(settings.url.removeprefix("sqlite:///")))
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield SqliteTransaction(connection), connection
+    finally:
+        connection.close()
+
+
+class Held:
+    """A write on PostgreSQL that stays open until it is let go: `work` is done, the commit is not."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._go = threading.Event()
+
+    def wait(self, tx: Transaction) -> None:
+        tx.rows(Statement(table.select().limit(1)))  # what was sent has been done
+        self._loop.call_soon_threadsafe(self.done.set)
+        assert self._go.wait(30)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+async def two_keys(storage: Storage) -> str:
+    """Rotate, and put the old key in front again, as a server has it that did not notice yet; the old key's id."""
+    old = storage.box.ring
+    await rotated(storage)
+    storage.box.use(old)
+    return old.writing_id
+
+
+def test_a_key_is_not_retired_while_a_write_with_it_is_under_way(settings: Settings) -> None:
+    async def sqlite() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            old = await two_keys(lagging)
+            with held_open(settings) as (tx, connection):
+                sealing(lagging, tx)
+                retiring = asyncio.create_task(retire(storage, old))
+                while storage.database._worker is None:  # type: ignore[attr-defined]  # it has begun to wait for the other process
+                    await asyncio.sleep(0)
+                connection.execute("COMMIT")
+                with pytest.raises(Error, match=f"The key {old} still seals 1 value"):
+                    await retiring
+
+    async def postgresql() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            old, held = await two_keys(lagging), Held()
+            writing = asyncio.create_task(lagging.database.write(lambda tx: (sealing(lagging, tx), held.wait(tx))))
+            await held.done.wait()
+            retiring = asyncio.create_task(retire(storage, old))
+            await waits_for_a_lock(settings)
+            held.let_go()
+            await writing
+            with pytest.raises(Error, match=f"The key {old} still seals 1 value"):
+                await retiring
+            assert old in read_key_file(settings.key_ring_file).ids
+            assert b"sk-racing" in await plaintexts(storage)
+
+    asyncio.run(sqlite() if settings.url.startswith("sqlite") else postgresql())
+
+
+def test_a_write_that_waited_for_a_retirement_is_sealed_with_the_new_key(settings: Settings) -> None:
+    async def sqlite() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            old = await two_keys(lagging)
+            with held_open(settings) as (tx, connection):
+                retire_key(tx, old)
+                writing = asyncio.create_task(lagging.database.write(lambda tx: sealing(lagging, tx)))
+                while lagging.database._worker is None:  # type: ignore[attr-defined]
+                    await asyncio.sleep(0)
+                connection.execute("COMMIT")
+                await writing
+            assert await keys_in_use(storage) == {lagging.box.ring.writing_id}
+            assert lagging.box.ring.writing_id != old
+
+    async def postgresql() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            old, held = await two_keys(lagging), Held()
+            retiring = asyncio.create_task(storage.database.write(lambda tx: (retire_key(tx, old), held.wait(tx))))
+            await held.done.wait()
+            writing = asyncio.create_task(lagging.database.write(lambda tx: sealing(lagging, tx)))
+            await waits_for_a_lock(settings)
+            held.let_go()
+            await retiring
+            await writing
+            assert await keys_in_use(storage) == {lagging.box.ring.writing_id}
+            assert lagging.box.ring.writing_id != old
+            assert b"sk-racing" in await plaintexts(storage)
+
+    asyncio.run(sqlite() if settings.url.startswith("sqlite") else postgresql())
+
+
+def test_rotation_and_deletion_do_not_wait_for_each_other_in_a_circle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhouse.services.key_rotation._BATCH", 4)
+
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as other:
+            caller, providers = await project_caller(other), providers_of(other)
+
+            async def store_and_delete() -> None:
+                for number in range(15):
+                    for secret in range(4):
+                        await providers.upsert(caller, "openai", openai_key(f"sk-{number}-{secret}"), None)
+                    await providers.delete(caller, "openai", None)
+
+            deleting = asyncio.create_task(store_and_delete())
+            while not deleting.done():
+                await rotated(storage)
+            await deleting
+            assert (await status(storage.database, storage.keys)).unreadable == 0
+
+    asyncio.run(main())

@@ -1,0 +1,176 @@
+"""The schema: what the migrations build is what the tables say, and a start on anything else stops with a sentence."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.command import upgrade
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.storage.opening import parse_database_url
+from keyhouse.storage.schema import HEAD, migrate, require_schema, start_lock
+from keyhouse.storage.tables import metadata
+from tests.conftest import PostgresServer
+
+MIGRATIONS = Path(__file__).parents[2] / "src/keyhouse/storage/migrations"
+REVISIONS = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+
+
+def shape(url: str) -> dict[str, Any]:
+    """Tables, columns, keys and indexes as the database tells them."""
+    engine = create_engine(parse_database_url(url))
+    found = inspect(engine)
+    tables = {
+        name: {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], column["default"], column.get("autoincrement"))
+                for column in found.get_columns(name)
+            },
+            "primary key": found.get_pk_constraint(name),
+            "foreign keys": sorted(found.get_foreign_keys(name), key=str),
+            "unique": sorted(found.get_unique_constraints(name), key=str),
+            "indexes": sorted((index_shape(index) for index in found.get_indexes(name)), key=str),
+            "options": found.get_table_options(name) if engine.dialect.name == "sqlite" else None,
+        }
+        for name in found.get_table_names()
+        if name != "alembic_version"
+    }
+    engine.dispose()
+    return tables
+
+
+def index_shape(index: Any) -> dict[str, Any]:
+    options = {name: str(value) for name, value in index.pop("dialect_options", {}).items()}
+    return {**index, "options": options}
+
+
+def migrated_to(url: str, revision: str) -> None:
+    engine = create_engine(parse_database_url(url))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        upgrade(config, revision)
+    engine.dispose()
+
+
+@pytest.fixture
+def other_database_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> str:
+    if database_url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'other.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
+
+
+def test_the_release_knows_its_newest_migration() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == HEAD
+
+
+def test_migrations_build_what_the_tables_say(database_url: str, other_database_url: str) -> None:
+    assert migrate(parse_database_url(database_url)) is None
+    engine = create_engine(parse_database_url(other_database_url))
+    metadata.create_all(engine)
+    engine.dispose()
+    assert shape(database_url) == shape(other_database_url)
+
+
+def test_alembic_finds_no_difference(database_url: str) -> None:
+    url = parse_database_url(database_url)
+    migrate(url)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_released_schema_becomes_the_newest(database_url: str, other_database_url: str, revision: str) -> None:
+    migrated_to(database_url, revision)
+    assert migrate(parse_database_url(database_url)) == revision
+    migrate(parse_database_url(other_database_url))
+    assert shape(database_url) == shape(other_database_url)
+    require_schema(parse_database_url(database_url))
+
+
+def test_a_newer_schema_stops_and_stays(database_url: str) -> None:
+    url = parse_database_url(database_url)
+    migrate(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    before = shape(database_url)
+    for check in (migrate, require_schema):
+        with pytest.raises(Error, match=r"schema is 9999, newer than .* Upgrade Keyhouse; nothing was changed\."):
+            check(url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+    engine.dispose()
+    assert shape(database_url) == before
+
+
+def test_a_migration_that_fails_leaves_nothing(database_url: str) -> None:
+    url = parse_database_url(database_url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE model_providers (id TEXT)"))
+    with pytest.raises(Error, match="cannot be used"):
+        migrate(url)
+    assert set(inspect(engine).get_table_names()) == {"model_providers"}
+    engine.dispose()
+
+
+def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keyhouse.db"
+    path.write_bytes(b"these are somebody's notes, not a database\n" * 100)
+    before = path.read_bytes()
+    url = parse_database_url(f"sqlite:///{path}")
+    for check in (migrate, require_schema):
+        with pytest.raises(Error, match=f"The database {path} cannot be used") as refused:
+            check(url)
+        assert refused.value.code is Code.CONFIGURATION
+    assert path.read_bytes() == before
+
+
+def test_asking_for_the_schema_makes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "keyhouse.db"
+    with pytest.raises(Error, match="There is no database"):
+        require_schema(parse_database_url(f"sqlite:///{path}"))
+    assert list(tmp_path.iterdir()) == []
+    sqlite3.connect(path).close()
+    path.touch()
+    with pytest.raises(Error, match="no schema of this release"):
+        require_schema(parse_database_url(f"sqlite:///{path}"))
+
+
+def test_one_process_at_a_time_prepares_a_server(postgres_server: PostgresServer) -> None:
+    url = parse_database_url(postgres_server.new_database())
+    engine = create_engine(url)
+    probe = text("SELECT pg_try_advisory_lock(55605560)")
+    with start_lock(url), engine.connect() as other:
+        assert other.execute(probe).scalar() is False
+    with engine.connect() as other:
+        assert other.execute(probe).scalar() is True
+    engine.dispose()
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    url = parse_database_url("postgresql://keyhouse:planted-password@127.0.0.1:1/keyhouse")
+    with pytest.raises(Error, match=r"PostgreSQL at 127\.0\.0\.1:1") as refused, start_lock(url):
+        pass
+    assert "planted-password" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "text", ["sqlite:///:memory:", "sqlite://", "sqlite:///file:x?mode=memory", "mysql://x@y/z", "nonsense", "postgres//x"]
+)
+def test_other_addresses_are_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(Error, match="neither sqlite:///path nor postgresql://") as refused:
+        parse_database_url(text)
+    assert text not in refused.value.message.replace("sqlite:///path", "")

@@ -1,0 +1,121 @@
+"""The secret box: what opens, what does not, and that sealing holds while the ring is replaced."""
+
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+
+from keyhouse.storage.key_ring import KEY_BYTES, KeyRing, new_key
+from keyhouse.storage.secret_box import Context, SecretBox, Unreadable, key_id_of
+
+PLACE = Context("project_1", "provider_1", "customKeys", "value_1")
+SECRET = b'{"OPENAI_API_KEY":"sk-planted"}'
+
+
+def ring_of(*ids: str) -> KeyRing:
+    return KeyRing({key_id: key_id.encode().ljust(KEY_BYTES, b".") for key_id in ids}, "the test's ring")
+
+
+def test_what_is_sealed_opens_again_and_never_looks_the_same() -> None:
+    box = SecretBox(ring_of("a"))
+    blobs = {box.seal(SECRET, PLACE) for _ in range(50)}
+    assert len(blobs) == 50
+    assert {box.open(blob, PLACE) for blob in blobs} == {SECRET}
+    assert all(SECRET[4:14] not in blob for blob in blobs)
+
+
+@pytest.mark.parametrize("field", ["project_id", "owner_id", "field", "id"])
+def test_a_blob_opens_only_where_it_was_put(field: str) -> None:
+    box = SecretBox(ring_of("a"))
+    elsewhere = replace(PLACE, **{field: "another"})
+    with pytest.raises(Unreadable):
+        box.open(box.seal(SECRET, PLACE), elsewhere)
+    with pytest.raises(Unreadable):
+        box.rewrapped(box.seal(SECRET, PLACE), elsewhere)
+
+
+def test_parts_of_a_place_do_not_run_into_each_other() -> None:
+    box = SecretBox(ring_of("a"))
+    with pytest.raises(Unreadable):
+        box.open(box.seal(SECRET, Context("ab", "c", "field", "id")), Context("a", "bc", "field", "id"))
+
+
+def test_no_flipped_bit_and_no_cut_goes_unnoticed() -> None:
+    box = SecretBox(ring_of("a"))
+    blob = box.seal(SECRET, PLACE)
+    damaged = [blob[:at] + bytes([blob[at] ^ 1 << at % 8]) + blob[at + 1 :] for at in range(len(blob))]
+    for broken in [*damaged, *(blob[:length] for length in range(len(blob))), blob + b"\0"]:
+        with pytest.raises(Unreadable):
+            box.open(broken, PLACE)
+
+
+def test_every_key_opens_and_the_first_one_seals() -> None:
+    old = SecretBox(ring_of("old")).seal(SECRET, PLACE)
+    box = SecretBox(ring_of("new", "old"))
+    assert box.open(old, PLACE) == SECRET
+    assert key_id_of(box.seal(SECRET, PLACE)) == "new"
+
+
+def test_rewrapping_changes_the_key_and_not_the_payload() -> None:
+    old = SecretBox(ring_of("old")).seal(SECRET, PLACE)
+    new = SecretBox(ring_of("new", "old")).rewrapped(old, PLACE)
+    payload_bytes = 12 + len(SECRET) + 16
+    assert new[-payload_bytes:] == old[-payload_bytes:]
+    assert SecretBox(ring_of("new")).open(new, PLACE) == SECRET
+    with pytest.raises(Unreadable):
+        SecretBox(ring_of("old")).open(new, PLACE)
+
+
+def test_another_key_of_the_same_id_opens_nothing() -> None:
+    blob = SecretBox(ring_of("a")).seal(SECRET, PLACE)
+    with pytest.raises(Unreadable) as refused:
+        SecretBox(KeyRing({"a": b"another".ljust(KEY_BYTES)}, "the test's ring")).open(blob, PLACE)
+    assert refused.value.key_id == "a"
+
+
+def test_a_missing_key_is_named_with_the_place_that_was_searched() -> None:
+    blob = SecretBox(ring_of("a")).seal(SECRET, PLACE)
+    with pytest.raises(Unreadable, match="the key a is not in the test's ring"):
+        SecretBox(ring_of("b")).open(blob, PLACE)
+
+
+def test_a_key_that_came_since_opens_but_does_not_seal() -> None:
+    blob = SecretBox(ring_of("new")).seal(SECRET, PLACE)
+    offered = [ring_of("new", "old")]
+    box = SecretBox(ring_of("old"), lambda: offered.pop() if offered else None)
+    generation = box.generation
+    assert box.open(blob, PLACE) == SECRET
+    assert box.open(blob, PLACE) == SECRET
+    assert key_id_of(box.seal(SECRET, PLACE)) == "old"
+    assert box.generation is not generation
+
+
+def test_a_newer_ring_never_replaces_a_key_that_is_known() -> None:
+    spoilt = KeyRing({"new": new_key()[1], "old": new_key()[1]}, "the test's ring")
+    box = SecretBox(ring_of("old"), lambda: spoilt)
+    with pytest.raises(Unreadable):
+        box.open(SecretBox(ring_of("new")).seal(SECRET, PLACE), PLACE)
+    assert box.open(SecretBox(ring_of("old")).seal(SECRET, PLACE), PLACE) == SECRET
+
+
+def test_id_and_key_belong_together_while_other_threads_replace_the_ring() -> None:
+    rings = [ring_of("a", "b"), ring_of("b", "a")]
+    box, done = SecretBox(rings[0]), threading.Event()
+
+    def replace_rings() -> None:
+        while not done.is_set():
+            for ring in rings:
+                box.use(ring)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=replace_rings)
+    thread.start()
+    try:
+        opened = [SecretBox(rings[0]).open(box.seal(SECRET, PLACE), PLACE) for _ in range(5000)]
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert set(opened) == {SECRET}
