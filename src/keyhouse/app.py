@@ -48,11 +48,14 @@ class House:
     control: ControlPlane
 
 
+def key_source(settings: Settings) -> KeySource:
+    """Where the encryption keys are."""
+    return KeySource(settings.key_ring_file, settings.keys.get_secret_value() if settings.keys else None)
+
+
 async def open_storage(settings: Settings) -> Storage:
     """The storage that the settings name, its schema up to date. Raises Error with a sentence for people."""
-    keys = settings.keys.get_secret_value() if settings.keys else None
-    source = KeySource(settings.key_ring_file, keys)
-    return await prepare_storage(parse_database_url(settings.url), source, accept_unreadable=settings.accept_unreadable)
+    return await prepare_storage(parse_database_url(settings.url), key_source(settings), accept_unreadable=settings.accept_unreadable)
 
 
 def build_house(settings: Settings, storage: Storage) -> House:

@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 
-Rights = Literal["project", "organization", "instance"]
-"""What a request needs a key for."""
+Rights = Literal["nobody", "project", "organization", "instance"]
+"""Whose key a request needs."""
 
 _PAGE = 1000
 _TIMEOUT_S = 60.0
@@ -86,7 +86,7 @@ def all_entries(send: Callable[[Request], Reply], path: str) -> list[Any]:
 class HttpConnection:
     """A running server. `key_for` is asked for the key when the first request of its kind is sent."""
 
-    def __init__(self, endpoint: str, key_for: Callable[[Rights], str], project_id: str | None = None) -> None:
+    def __init__(self, endpoint: str, key_for: Callable[[Rights], str | None], project_id: str | None = None) -> None:
         """Raises CommandError for an endpoint that is no address of a server."""
         self._base = _parsed(endpoint)
         self._key_for = key_for
@@ -103,7 +103,9 @@ class HttpConnection:
 
     def send(self, request: Request) -> Reply:
         """See Connection."""
-        headers = {**request.headers(), "Authorization": f"Bearer {self._key_for(request.rights)}", "User-Agent": "keyhouse"}
+        headers = {**request.headers(), "User-Agent": "keyhouse"}
+        if (key := self._key_for(request.rights)) is not None:
+            headers["Authorization"] = f"Bearer {key}"
         if self.project_id is not None and request.rights == "project":
             headers["X-Project-Id"] = self.project_id
         url = f"{self._base.geturl().rstrip('/')}{request.target}"

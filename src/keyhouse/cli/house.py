@@ -32,6 +32,13 @@ class House:
             raise _refusal(reply, request)
         return reply
 
+    def try_ask(self, request: Request) -> Any:
+        """The JSON of an answer, or None where the key does not open it."""
+        reply = self._connection.send(request)
+        if reply.status == 401:
+            return None
+        return self.ask(request).json
+
     def get(self, path: str, rights: Rights) -> Any:
         """The JSON of a path."""
         return self.ask(Request("GET", path, rights)).json
@@ -57,7 +64,7 @@ class House:
 @contextmanager
 def opened(place: Place, project: str | None = None, organization: str | None = None) -> Iterator[House]:
     """The house of a running server where an endpoint is given, else that of the data folder."""
-    settings = _settings(place)
+    settings = settings_for(place)
     project, organization = project or settings.project, organization or settings.organization
     connection = _local(settings, project, organization) if settings.endpoint is None else _remote(settings, project)
     try:
@@ -66,7 +73,8 @@ def opened(place: Place, project: str | None = None, organization: str | None = 
         connection.close()
 
 
-def _settings(place: Place) -> Settings:
+def settings_for(place: Place) -> Settings:
+    """The settings with a command's options. Without an endpoint they mean the data folder."""
     settings = read_settings(data_dir=place.data_dir, database_url=place.database_url, endpoint=place.endpoint)
     if place.api_key is not None:
         settings.api_key = SecretStr(read_stdin("the API key") if place.api_key == "-" else place.api_key)
@@ -84,7 +92,9 @@ def _local(settings: Settings, project: str | None, organization: str | None) ->
 def _remote(settings: Settings, project: str | None) -> Connection:
     asked: dict[str, str] = {}
 
-    def key_for(rights: Rights) -> str:
+    def key_for(rights: Rights) -> str | None:
+        if rights == "nobody":
+            return None
         kept = settings.api_key if rights != "instance" else settings.admin_key or settings.api_key
         if kept is not None:
             return kept.get_secret_value()

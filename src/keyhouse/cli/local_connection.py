@@ -16,6 +16,7 @@ from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import parse_database_url
+from keyhouse.storage.schema import require_schema
 from keyhouse.web.control.access import OPERATOR
 
 
@@ -25,8 +26,7 @@ class LocalConnection:
     def __init__(self, settings: Settings, project: str | None, organization: str | None) -> None:
         """Open what the settings name. Raises CommandError where nothing is there, Error where it cannot be opened."""
         require_data(settings)
-        configure_logging("text", "warning")
-        os.umask(0o077)
+        prepare_process()
         self._wanted_project = project
         self._wanted_organization = organization
         self._actor = Actor("command-line", f"command line ({_user()})")
@@ -102,10 +102,18 @@ class LocalConnection:
         return Reply(sent[0]["status"], json.loads(answered) if answered else None, headers.get(b"etag", b"").decode() or None)
 
 
+def prepare_process() -> None:
+    """What this process writes: warnings on standard error, and files for their owner alone."""
+    configure_logging("text", "warning")
+    os.umask(0o077)
+
+
 def require_data(settings: Settings) -> None:
     """Raise CommandError where there is no data folder: a command makes none."""
     url = parse_database_url(settings.url)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+    if url.get_backend_name() != "sqlite":
+        require_schema(url)
+    elif not Path(str(url.database)).exists():
         raise CommandError(
             f"There is no Keyhouse in {settings.shown_database}. Start one with `keyhouse serve`, name its folder with --data-dir, "
             "or a running server with --endpoint.",
@@ -135,6 +143,10 @@ def _only(found: list[dict[str, Any]], wanted: str | None, kind: str) -> dict[st
         raise CommandError(f"There is no {kind} yet. Make one with `keyhouse {kind} create NAME`.")
     if not matching:
         raise CommandError(f"There is no {kind} with this id or slug. There are: {names}.")
+    if wanted is not None:
+        raise CommandError(
+            f"There are several with this slug. Name one by its id: {', '.join(each['id'] for each in matching)}.", ExitCode.USAGE
+        )
     raise CommandError(f"There are several: {names}. Choose one with --{kind}.", ExitCode.USAGE)
 
 

@@ -2,14 +2,16 @@
 
 import sys
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
-from keyhouse.cli import api_key, catalog, organization, project, provider, team
+from keyhouse.cli import api_key, catalog, keys, organization, project, provider, team
 from keyhouse.cli.audit import audit
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of, report
 from keyhouse.cli.options import flattened
 from keyhouse.cli.serve import serve
+from keyhouse.cli.status import status
 from keyhouse.domain.errors import Error
 
 app = typer.Typer(
@@ -19,13 +21,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(flattened(serve))
-for _group in (organization, team, project, api_key, provider, catalog):
+app.command()(flattened(status))
+for _group in (organization, team, project, api_key, provider, keys, catalog):
     app.add_typer(_group.app)
 app.command()(flattened(audit))
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"keyhouse {version('keyhouse')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
     """One house for a team's LLM provider credentials."""
 
 

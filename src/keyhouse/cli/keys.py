@@ -1,0 +1,139 @@
+"""`keyhouse keys`: the keys that encrypt what is stored. Works on the data folder only: no server gives them away."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keyhouse.cli.options import AsJson, Folder, Yes, flattened
+from keyhouse.cli.output import confirm, print_json, print_table, shown
+
+if TYPE_CHECKING:
+    from keyhouse.services.encryption_keys import KeysStatus
+    from keyhouse.services.key_rotation import Progress
+    from keyhouse.settings import Settings
+
+app = typer.Typer(name="keys", help="The encryption keys of the data folder.", no_args_is_help=True)
+
+KeyId = Annotated[str, typer.Argument(help="The key's id; the status shows it.", show_default=False)]
+
+
+@flattened
+def show_status(folder: Folder, as_json: AsJson = False) -> None:
+    """Show each key: whether it is there and right, and how many values it seals. Works where a server would not start."""
+    status = inspected(settings_of(folder))
+    if as_json:
+        print_json(status_json(status))
+        return
+    columns = ("id", "in ring", "writes", "check", "values")
+    print_table(columns, ((key.id, key.in_ring, key.writes, "retired" if key.retired else key.canary, key.values) for key in status.keys))
+    typer.echo(f"\n{status.values} sealed values, {status.unreadable} of them unreadable. The ring: {shown(status.ring)}")
+    for sentence in (*((status.problem,) if status.problem else ()), *status.warnings):
+        typer.echo(sentence)
+
+
+@flattened
+def rotate_keys(folder: Folder, as_json: AsJson = False) -> None:
+    """Seal everything with a new key, while servers serve. It may be stopped at any moment and run again."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Rotating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        last = _rotated(settings_of(folder), lambda progress: bar.update(task, completed=progress.done, total=progress.total or None))
+    if as_json:
+        print_json({"keyId": last.key_id, "resumed": last.resumed, "values": last.done, "unreadable": list(last.unreadable)})
+        return
+    typer.echo(f"{last.done} values are sealed with {last.key_id} now{', as a rotation before had begun' if last.resumed else ''}.")
+    if last.unreadable:
+        typer.echo(f"{len(last.unreadable)} cannot be read and stay as they are: {', '.join(last.unreadable[:10])}")
+    typer.echo("Back up the key ring again. `keyhouse keys status` shows which old keys can be retired.")
+
+
+@flattened
+def retire_key(key_id: KeyId, folder: Folder, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Take a key that seals nothing any more out of the ring.
+
+    Backups of the database from before need it: keep its copy as long as them.
+    """
+    from keyhouse.services.encryption_keys import retire
+
+    confirm(f"Retire {key_id}? Older backups of the database cannot be read without it.", yes=yes)
+    left_to_do = _with_storage(settings_of(folder), lambda storage: retire(storage, key_id))
+    if as_json:
+        print_json({"retired": key_id, "leftToDo": left_to_do})
+    else:
+        typer.echo(f"Retired {key_id}." + (f" {left_to_do}" if left_to_do else ""))
+
+
+for _name, _command in (("status", show_status), ("rotate", rotate_keys), ("retire", retire_key)):
+    app.command(_name)(_command)
+
+
+def settings_of(folder: Folder) -> "Settings":
+    """The settings of the data folder that the options name."""
+    from keyhouse.settings import read_settings
+
+    return read_settings(data_dir=folder.data_dir, database_url=folder.database_url)
+
+
+def inspected(settings: "Settings") -> "KeysStatus":
+    """What can be said of the keys and the database, whether or not they fit together."""
+    import asyncio
+
+    from keyhouse.app import key_source
+    from keyhouse.cli.local_connection import require_data
+    from keyhouse.services.encryption_keys import inspect
+
+    require_data(settings)
+    return asyncio.run(inspect(settings.url, key_source(settings)))
+
+
+def status_json(status: "KeysStatus") -> dict[str, Any]:
+    """The status of the keys, for programs."""
+    keys = [
+        {"id": key.id, "inRing": key.in_ring, "writes": key.writes, "check": key.canary, "retired": key.retired, "values": key.values}
+        for key in status.keys
+    ]
+    return {
+        "ring": status.ring,
+        "problem": status.problem,
+        "warnings": list(status.warnings),
+        "keys": keys,
+        "values": status.values,
+        "unreadable": status.unreadable,
+    }
+
+
+def _rotated(settings: "Settings", tell: Any) -> "Progress":
+    """Rotate, telling of the progress; returns the last of it."""
+    from keyhouse.services.key_rotation import rotate
+
+    async def work(storage: Any) -> "Progress":
+        async for progress in rotate(storage):
+            tell(progress)
+            last = progress
+        return last
+
+    rotated: Progress = _with_storage(settings, work)
+    return rotated
+
+
+def _with_storage(settings: "Settings", work: Any) -> Any:
+    import asyncio
+
+    from keyhouse.app import open_storage
+    from keyhouse.cli.local_connection import prepare_process, require_data
+
+    require_data(settings)
+    prepare_process()
+
+    async def run() -> Any:
+        storage = await open_storage(settings)
+        try:
+            return await work(storage)
+        finally:
+            await storage.database.close()
+
+    return asyncio.run(run())

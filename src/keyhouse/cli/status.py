@@ -1,0 +1,78 @@
+"""`keyhouse status`: how the house is, over its data folder or over a running server."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from keyhouse.cli.options import AsJson, ProjectPlace
+from keyhouse.cli.output import print_fields, print_json
+
+if TYPE_CHECKING:
+    from keyhouse.cli.house import House
+    from keyhouse.settings import Settings
+
+
+def status(place: ProjectPlace, as_json: AsJson = False) -> None:
+    """Show how the house is: database, encryption keys and unreadable values; or, of a server, what the key opens."""
+    from keyhouse.cli.house import opened, settings_for
+
+    settings = settings_for(place)
+    if settings.endpoint is None:
+        told = _local(settings)
+    else:
+        with opened(place, place.project) as house:
+            told = {"endpoint": settings.endpoint, **_remote(house)}
+    if as_json:
+        print_json(told)
+        return
+    keys = told.pop("encryptionKeys", None)
+    print_fields(told.items())
+    if keys is not None:
+        _print_keys(keys)
+
+
+def _local(settings: "Settings") -> dict[str, Any]:
+    from importlib.metadata import version
+
+    from keyhouse.cli.keys import inspected, status_json
+
+    status = inspected(settings)
+    return {
+        "version": version("keyhouse"),
+        "database": settings.shown_database,
+        "dialect": status.database,
+        "schema": status.schema,
+        "encryptionKeys": status_json(status),
+    }
+
+
+def _remote(house: "House") -> dict[str, Any]:
+    """Which version answers, and what the key is for: a project, or an organization."""
+    from keyhouse.cli.connection import Request
+
+    told: dict[str, Any] = {"version": house.get("/openapi.json", "nobody")["info"]["version"]}
+    defaults = house.try_ask(Request("GET", "/api/model-defaults", "project"))
+    if defaults is None:
+        return told | {"projects": house.page("/api/projects", "organization", 1, 1)["pagination"]["total"]}
+    providers = house.get("/api/model-providers", "project").values()
+    return told | {
+        "organization": defaults["scope"]["organizationName"],
+        "project": defaults["scope"]["projectId"],
+        "providers": [entry["provider"] for entry in providers if entry["enabled"]],
+    }
+
+
+def _print_keys(keys: dict[str, Any]) -> None:
+    writing = next((key["id"] for key in keys["keys"] if key["writes"]), None)
+    print_fields(
+        [
+            ("key ring", keys["ring"]),
+            (
+                "keys",
+                ", ".join(f"{key['id']} ({'writes, ' if key['id'] == writing else ''}{key['values']} values)" for key in keys["keys"]),
+            ),
+            ("unreadable", f"{keys['unreadable']} of {keys['values']} values"),
+        ]
+    )
+    for sentence in (*((keys["problem"],) if keys["problem"] else ()), *keys["warnings"]):
+        typer.echo(sentence)
