@@ -173,9 +173,9 @@ async def _tunnel(connected: socket.socket, proxy: Proxy, origin: Origin) -> Non
         )
     except OSError as error:
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy closed the connection{_named(error)}.") from None
-    head, _, rest = answer.partition(b"\r\n\r\n")
+    head, end, rest = answer.partition(b"\r\n\r\n")
     status = _STATUS_LINE.match(head + b"\r\n")
-    if status is None or rest:
+    if status is None or not end or rest:
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, "The proxy's answer to CONNECT is not valid HTTP.")
     if not status[1].startswith(b"2"):
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy answered CONNECT with {status[1].decode()}.")
