@@ -5,6 +5,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,28 +105,26 @@ def _postgres_binaries() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server, or a skip that names it."""
     binaries = _postgres_binaries()
     if binaries is None:
         missing("PostgreSQL (Debian's package postgresql)")
         return
-    folder = Path(tmp_path_factory.mktemp("postgresql", numbered=True))
-    user = None
-    if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root.
-        user = "postgres"
-        shutil.chown(folder, user)
-        for parent in folder.parents:
-            if parent == Path("/tmp"):
-                break
-            parent.chmod(parent.stat().st_mode | 0o011)
-    initdb = [binaries / "initdb", "-D", folder / "data", "-U", "keyhouse", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL, cwd="/")
-    server = PostgresServer(free_port(), folder, binaries, user)
-    server.start()
-    yield server
-    server.stop()
+    # Not below pytest's own folder, which every other test run closes to all but its owner.
+    with tempfile.TemporaryDirectory(prefix="keyhouse-postgresql-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        user = None
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            user = "postgres"
+            shutil.chown(folder, user)
+        initdb = [binaries / "initdb", "-D", folder / "data", "-U", "keyhouse", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, user=user, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        server = PostgresServer(free_port(), folder, binaries, user)
+        server.start()
+        yield server
+        server.stop()
 
 
 def free_port() -> int:
