@@ -91,7 +91,11 @@ def test_an_unread_body_does_not_hold_its_connection(run: Run) -> None:
 
 def test_each_origin_has_connections_of_its_own(run: Run) -> None:
     async def scenario() -> None:
-        async with FaultUpstream(answering(response(b"a"))) as first, FaultUpstream(answering(response(b"b"))) as second, client() as upstream:
+        async with (
+            FaultUpstream(answering(response(b"a"))) as first,
+            FaultUpstream(answering(response(b"b"))) as second,
+            client() as upstream,
+        ):
             for _ in range(3):
                 assert await fetched(upstream, first.origin) == (200, b"a")
                 assert await fetched(upstream, second.origin) == (200, b"b")
