@@ -111,6 +111,37 @@ def test_blank_texts_are_left_out():
     assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
 
 
+def test_results_of_tools_come_before_the_rest_of_their_turn():
+    call_block = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+    answers = [{"type": "text", "text": "Here."}, {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]
+    body = {
+        "model": "m",
+        "max_tokens": 10,
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [call_block]},
+            {"role": "user", "content": answers},
+        ],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    }
+    content = to_converse(body, caller="anthropic_messages").body["messages"][2]["content"]
+    assert [list(block) for block in content] == [["toolResult"], ["text"]]
+
+
+def test_white_space_alone_is_no_text():
+    messages = [
+        {"role": "system", "content": " "},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "\n"},
+        {"role": "user", "content": "?"},
+    ]
+    body = to_messages(chat(messages)).body
+    assert ("system" in body, body["messages"]) == (
+        False,
+        [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "?"}]}],
+    )
+
+
 @pytest.mark.parametrize("odd", ["functions.get:0", "a" * 65, "", "ü"])
 def test_tool_ids_that_would_be_refused_are_rewritten_alike(odd):
     loop = [{"role": "assistant", "tool_calls": [call(odd)]}, {"role": "tool", "tool_call_id": odd, "content": "ok"}]
@@ -387,6 +418,11 @@ def test_converse_drops_reasoning_for_other_families():
 def test_converse_sends_the_limit_that_a_budget_was_measured_by():
     body = to_converse(chat(reasoning_effort="low")).body
     assert body["inferenceConfig"]["maxTokens"] > body["additionalModelRequestFields"]["thinking"]["budget_tokens"]
+
+
+@pytest.mark.parametrize("members", [{"n": True}, {"logprobs": 0}, {"top_logprobs": False}])
+def test_true_is_not_one(members):
+    assert refusal(to_messages, chat(**members)).details["param"] in members
 
 
 @pytest.mark.parametrize(

@@ -247,3 +247,56 @@ def test_unknown_events_and_deltas_are_passed_over(recorded, replayed):
 def test_ping_keeps_both_kinds_of_callers_awake(recorded, replayed):
     assert b": ping\n\n" in replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"))
     assert b"event: ping\n" in replayed("anthropic_messages", "openai_chat", recorded("chunks_text.sse"))
+
+
+def start(index=0):
+    return {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}
+
+
+def more(index=0):
+    return {"type": "content_block_delta", "index": index, "delta": {"type": "text_delta", "text": "x"}}
+
+
+BEGIN = {"type": "message_start", "message": {}}
+STOP = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        [start()],
+        [STOP],
+        [BEGIN, BEGIN],
+        [BEGIN, start(), start(1)],
+        [BEGIN, more()],
+        [BEGIN, start(), more(1)],
+        [BEGIN, start(), {"type": "content_block_stop", "index": 1}],
+        [BEGIN, start(), STOP],
+        [BEGIN, {"type": "message_stop"}],
+    ],
+)
+def test_message_events_out_of_order_are_an_error(replayed, events, sequence):
+    *good, bad = [(event["type"], msgspec.json.encode(event)) for event in sequence]
+    stream = replayed("openai_chat", "anthropic_messages", [*good, bad, *[(None, b'{"type":"message_stop"}')] * 2])
+    error = msgspec.json.decode(events(stream)[-1][1])["error"]
+    assert error["code"] in ("upstream_invalid_answer", "upstream_stream_incomplete")
+    assert stream == replayed("openai_chat", "anthropic_messages", [*good, bad])
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        [("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "x"}})],
+        [("messageStart", {}), ("metadata", {})],
+        [("messageStart", {}), ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": {"input": "{}"}}})],
+        [("messageStart", {}), ("messageStop", {"stopReason": "malformed_tool_use"})],
+    ],
+)
+def test_converse_events_out_of_order_are_an_error(replayed, events, sequence):
+    stream = [(name, msgspec.json.encode(data)) for name, data in sequence]
+    rendered = replayed(
+        "anthropic_messages", "bedrock_converse", [*stream, ("messageStop", b'{"stopReason":"end_turn"}'), ("metadata", b"{}")]
+    )
+    assert events(rendered)[-1][0] == "error"
+    assert b"message_stop" not in rendered
+    assert rendered == replayed("anthropic_messages", "bedrock_converse", stream)

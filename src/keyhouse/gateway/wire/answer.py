@@ -5,7 +5,7 @@ from typing import Literal
 
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 
-StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "tool_calls", "refusal", "pause"]
+StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "tool_calls", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)

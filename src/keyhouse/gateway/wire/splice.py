@@ -23,7 +23,6 @@ _ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 """A letter or underscore of a watched key, spelt as an escape."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NAMES = {name.encode(): name for name in WATCHED}
-_BACKSLASH = 0x5C
 _SIMPLE_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|true|false|null|[-0-9][-+.0-9eE]*', re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
@@ -161,7 +160,7 @@ def _places(body: bytes) -> dict[str, tuple[int, int]]:
     for match in _WATCHED_KEY.finditer(body):
         key, value = match.span()
         name = _NAMES[match[1]]
-        if name in found or body[key - 1] == _BACKSLASH:
+        if name in found:
             return _walked(body)
         found[name] = (key, value)
     return found

@@ -14,7 +14,6 @@ STOP_REASONS: dict[str, StopReason] = {
     "max_tokens": "max_tokens",
     "stop_sequence": "stop_sequence",
     "tool_use": "tool_calls",
-    "pause_turn": "pause",
     "refusal": "refusal",
     "model_context_window_exceeded": "context_window",
 }

@@ -14,7 +14,6 @@ from keyhouse.gateway.wire.usage import parse_openai_usage, render_openai_usage
 FINISH_REASONS: dict[StopReason, str] = {
     "end": "stop",
     "stop_sequence": "stop",
-    "pause": "stop",
     "max_tokens": "length",
     "context_window": "length",
     "tool_calls": "tool_calls",
