@@ -8,7 +8,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.key_rotation import ACTOR, INSTALLATION, Progress, ring_held, rotate
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken, Database
-from keyhouse.storage.encryption_keys import check_ring, known_key_ids, retire_key, values_by_key
+from keyhouse.storage.encryption_keys import CheckedRing, check_ring, known_key_ids, retire_key, values_by_key
 from keyhouse.storage.history import put_audit
 from keyhouse.storage.key_file import KeySource, write_key_file
 from keyhouse.storage.key_ring import KeyRing
@@ -22,7 +22,7 @@ __all__ = ["KeyStatus", "KeysStatus", "Progress", "inspect", "retire", "rotate",
 
 _AT_ONCE = 1000
 
-Canary = Literal["right", "wrong", "new", "not in the ring"]
+Canary = Literal["right", "wrong", "new", "retired", "not in the ring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,22 @@ def _key_list(tx: Transaction, ring: KeyRing) -> tuple[KeyStatus, ...]:
             id=key_id,
             in_ring=key_id in ring.ids,
             writes=key_id == writing,
-            canary="right"
-            if key_id in checked.right
-            else "wrong"
-            if key_id in checked.wrong
-            else "new"
-            if key_id in ring.ids
-            else "not in the ring",
+            canary=_canary(checked, key_id),
             retired=key_id in checked.retired,
             values=counts.get(key_id, 0),
         )
         for key_id in ids
     )
+
+
+def _canary(checked: CheckedRing, key_id: str) -> Canary:
+    states: tuple[tuple[Canary, tuple[str, ...]], ...] = (
+        ("right", checked.right),
+        ("wrong", checked.wrong),
+        ("new", checked.new),
+        ("retired", checked.retired),
+    )
+    return next((state for state, ids in states if key_id in ids), "not in the ring")
 
 
 async def _count_unreadable(database: Database, box: SecretBox) -> int:
