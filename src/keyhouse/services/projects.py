@@ -167,7 +167,7 @@ class Projects:
             _tell(tx, caller, "project.key_regenerated", record.project.id)
             return token.text
 
-        return await write(self._storage, work, Error(Code.CONFLICT, "The key could not be replaced. Try again."))
+        return await self._storage.database.write(work)
 
     def _put(self, tx: Transaction, caller: Caller, team: Team, request: ProjectRequest) -> CreatedProject:
         organization_id = caller.organization_id

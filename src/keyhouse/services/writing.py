@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def write(storage: Storage, work: Work[T], taken: Error) -> T:
-    """Run a write; `taken` is raised where a unique index refuses it, then nothing was written."""
+    """Run a write. Raises `taken` where a unique index refuses it; then nothing was written."""
     try:
         return await storage.database.write(work)
     except ConstraintBroken:

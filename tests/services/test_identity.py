@@ -1,0 +1,64 @@
+"""Who a token is, and how long that is remembered."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+
+import pytest
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Role, RoleBinding, ScopeType
+from keyhouse.services import identity as identity_module
+from keyhouse.services.identity import Identity
+from keyhouse.storage.api_keys import NewApiKey, put_api_key, revoke_api_key
+from keyhouse.storage.opening import Storage
+from tests.storage.houses import project_caller, run_on, settings_of
+
+
+class InTwoHours(datetime):
+    """A clock that is ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "InTwoHours":
+        return cls.fromtimestamp(datetime.now(tz).timestamp() + 7200, tz)
+
+
+async def new_key(storage: Storage, expires_at: datetime | None = None) -> tuple[str, str]:
+    """A key on the first project: its id and its token."""
+    caller = await project_caller(storage)
+    binding = RoleBinding(Role.VIEWER, ScopeType.PROJECT, caller.project_id or "")
+    new = NewApiKey(caller.organization_id, "Key", (binding,), expires_at=expires_at)
+    api_key, token = await storage.database.write(lambda tx: put_api_key(tx, new))
+    return api_key.id, token.text
+
+
+def test_what_was_read_before_a_notice_is_not_remembered_after_it(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        identity = Identity(storage)
+        key_id, token = await new_key(storage)
+        reading = asyncio.create_task(identity.caller_of_project(token, None))
+        await asyncio.sleep(0)
+        identity.forget(None)
+        assert (await reading).actor.id == key_id
+        await storage.database.write(lambda tx: revoke_api_key(tx, key_id))
+        with pytest.raises(Error) as refused:
+            await identity.caller_of_project(token, None)
+        assert refused.value.code is Code.INVALID_CREDENTIALS
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_key_that_expires_is_refused_although_it_is_remembered(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(storage: Storage) -> None:
+        identity = Identity(storage)
+        _, token = await new_key(storage, datetime.now(UTC) + timedelta(hours=1))
+        await identity.caller_of_project(token, None)
+        await identity.caller_of_organization(token)
+        monkeypatch.setattr(identity_module, "datetime", InTwoHours)
+        asked = (identity.caller_of_project, Identity(storage).caller_of_project)
+        for caller in (*(ask(token, None) for ask in asked), identity.caller_of_organization(token)):
+            with pytest.raises(Error) as refused:
+                await caller
+            assert refused.value.code is Code.INVALID_CREDENTIALS
+
+    run_on(settings_of(tmp_path, database_url), work)

@@ -1,0 +1,121 @@
+"""What is kept of tokens: their hash, a project's also sealed; and nothing of one that was replaced."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.slug import slug_from
+from keyhouse.domain.tenancy import Actor, Caller, Role, RoleBinding, ScopeType
+from keyhouse.services.api_keys import ApiKeyRequest, ApiKeys
+from keyhouse.services.projects import ProjectRequest, Projects
+from keyhouse.storage.identifiers import is_id, new_id
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.sealed_values import destroy_one
+from keyhouse.storage.statements import Statement, Transaction
+from keyhouse.storage.tables import api_keys, projects
+from tests.storage.houses import project_caller, run_on, sealed_values, settings_of
+
+
+async def admin_of(storage: Storage) -> Caller:
+    made = await project_caller(storage)
+    binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, made.organization_id)
+    return Caller(Actor("test", "a test"), made.organization_id, bindings=(binding,))
+
+
+REQUEST = ProjectRequest("Assistant", "python", "other", new_team_name="Research")
+
+
+def test_old_sealed_copy_is_destroyed_when_a_key_is_regenerated(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, service = await admin_of(storage), Projects(storage)
+        made = await service.create(caller, REQUEST)
+        before = {value.place[1] for value in await sealed_values(storage) if value.place[0] == made.project.id}
+        await service.regenerate_key(caller, made.project.id)
+        after = {value.place[1] for value in await sealed_values(storage) if value.place[0] == made.project.id}
+        assert (len(before), len(after), before & after) == (1, 1, set())
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_archived_project_keeps_what_was_sealed_for_it(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, service = await admin_of(storage), Projects(storage)
+        made = await service.create(caller, REQUEST)
+        before = await sealed_values(storage)
+        await service.archive(caller, made.project.id)
+        assert await sealed_values(storage) == before
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_key_that_cannot_be_opened_says_to_regenerate_it(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, service = await admin_of(storage), Projects(storage)
+        made = await service.create(caller, REQUEST)
+        place = next(value.place for value in await sealed_values(storage) if value.place[0] == made.project.id)
+        await storage.database.write(lambda tx: destroy_one(tx, *place))
+        with pytest.raises(Error) as refused:
+            await service.open_key(caller, made.project.id)
+        assert refused.value.code is Code.CREDENTIALS_UNREADABLE
+        assert "regenerate" in refused.value.message
+        assert await service.regenerate_key(caller, made.project.id) == await service.open_key(caller, made.project.id)
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_no_token_is_in_a_plain_column(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller = await admin_of(storage)
+        made = await Projects(storage).create(caller, REQUEST)
+        _, token = await ApiKeys(storage).create(caller, ApiKeyRequest("CI"))
+        tokens = [token, made.token, await Projects(storage).open_key(caller, made.project.id)]
+        assert "***" not in tokens
+
+        def everything(tx: Transaction) -> str:
+            return repr([tx.rows(Statement(table.select())) for table in (projects, api_keys)])
+
+        text = await storage.database.read(everything)
+        assert made.project.id in text
+        assert not [token for token in tokens if token in text or token[-48:] in text]
+        assert made.token not in repr(made)
+
+    run_on(settings_of(tmp_path, database_url), work)
+    if database_url.startswith("sqlite"):
+        assert b"sk-lw-" not in b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_lists_are_read_along_an_index(tmp_path: Path, database: str) -> None:
+    from keyhouse.storage import project_records
+
+    path = tmp_path / "keyhouse.db"
+    run_on(settings_of(tmp_path, f"{database}:///{path}"), admin_of)
+    with sqlite3.connect(path) as connection:
+        values = {"organization_id": "o", "scopes": '["o"]', "limit": 50, "offset": 0}
+        plan = connection.execute("EXPLAIN QUERY PLAN " + project_records._LIST.text("sqlite"), values).fetchall()
+    connection.close()
+    assert any("ix_projects_organization_id_created_at_id" in str(row) for row in plan)
+    assert not any("TEMP B-TREE" in str(row) for row in plan)
+
+
+@pytest.mark.parametrize("text", ["", "a\x00", "\ud800", "é", "a\n", "x" * 101])
+def test_what_could_be_no_id_is_not_looked_for(text: str) -> None:
+    assert is_id(new_id("project"))
+    assert not is_id(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("My Project", "my-project"),
+        ("  Größe & Söhne!", "grosse-sohne"),
+        ("İstanbul", "istanbul"),
+        ("日本", ""),
+        ("x" * 90, "x" * 80),
+        ("a-" * 60, ("a-" * 40)[:-1]),
+    ],
+)
+def test_slug_reads_like_the_name(name: str, slug: str) -> None:
+    assert slug_from(name) == slug

@@ -1,0 +1,106 @@
+"""The audit log over HTTP, on both databases."""
+
+import re
+
+import pytest
+
+from tests.conftest import ServedHouse
+from tests.web.tenant import ADMIN_NEEDED, forbidden, new_tenant
+
+
+def test_record_says_who_did_what_to_which_thing(shared_house: ServedHouse) -> None:
+    tenant = new_tenant(shared_house)
+    key = tenant.admin.get("/api/api-keys").json()["data"][0]
+    team = tenant.team()
+    answer = tenant.admin.get("/api/audit").json()
+    record = answer["data"][0]
+    assert record == {
+        "id": record["id"],
+        "at": record["at"],
+        "actor": {"id": key["id"], "name": key["name"]},
+        "action": "team.created",
+        "target": team,
+    }
+    assert re.fullmatch(r"audit_\d+", record["id"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["at"])
+    assert answer["pagination"] == {"page": 1, "limit": 50, "total": 4}
+
+
+def test_every_kind_of_write_leaves_its_record_and_no_secret(shared_house: ServedHouse) -> None:
+    tenant = new_tenant(shared_house)
+    admin = tenant.admin
+    team = tenant.team()
+    admin.patch(f"/api/teams/{team}", json={"name": "Renamed"})
+    project = tenant.project(team_id=team)
+    admin.patch(f"/api/projects/{project['id']}", json={"name": "Renamed"})
+    admin.post(f"/api/projects/{project['id']}/regenerate-api-key")
+    project_key = tenant.project_key(project["id"])
+    on_project = shared_house.client(project_key)
+    on_project.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted-secret"}})
+    on_project.delete("/api/model-providers/openai")
+    key = admin.post("/api/api-keys", json={"keyType": "service", "name": "CI"}).json()
+    admin.patch(f"/api/api-keys/{key['apiKey']['id']}", json={"name": "CD"})
+    admin.delete(f"/api/api-keys/{key['apiKey']['id']}")
+    admin.delete(f"/api/projects/{project['id']}")
+    admin.delete(f"/api/teams/{team}")
+    assert list(reversed(tenant.audit()))[3:] == [
+        ("team.created", team),
+        ("team.updated", team),
+        ("project.created", project["id"]),
+        ("api_key.created", project["serviceApiKeyId"]),
+        ("project.updated", project["id"]),
+        ("project.key_regenerated", project["id"]),
+        ("model_provider.created", f"{project['id']}/openai"),
+        ("model_provider.deleted", f"{project['id']}/openai"),
+        ("api_key.created", key["apiKey"]["id"]),
+        ("api_key.updated", key["apiKey"]["id"]),
+        ("api_key.revoked", key["apiKey"]["id"]),
+        ("project.archived", project["id"]),
+        ("team.archived", team),
+    ]
+    text = admin.get("/api/audit?limit=1000").text
+    for secret in ("sk-lw-", "sk-planted-secret", project_key.removeprefix("sk-lw-"), key["token"][-48:]):
+        assert secret not in text
+
+
+def test_refused_write_leaves_no_record(shared_house: ServedHouse) -> None:
+    tenant = new_tenant(shared_house)
+    before = tenant.audit()
+    tenant.admin.post("/api/teams", json={"name": "Acme"})
+    tenant.admin.post("/api/projects", json={"name": "P", "language": "x", "framework": "x", "teamId": "team_1"})
+    tenant.admin.delete("/api/api-keys/key_1")
+    tenant.key("VIEWER").post("/api/teams", json={"name": "Mine"})
+    assert tenant.audit()[1:] == before
+
+
+def test_log_comes_in_pages_newest_first(shared_house: ServedHouse) -> None:
+    tenant = new_tenant(shared_house)
+    teams = [tenant.team(f"Team {number}") for number in range(3)]
+    pages = [tenant.admin.get(f"/api/audit?page={page}&limit=2").json() for page in (1, 2, 4)]
+    assert [record["target"] for record in pages[0]["data"]] == [teams[2], teams[1]]
+    assert pages[1]["data"][0]["target"] == teams[0]
+    assert pages[2]["data"] == []
+    assert [page["pagination"]["total"] for page in pages] == [6, 6, 6]
+
+
+def test_log_is_the_own_organizations_alone(shared_house: ServedHouse) -> None:
+    tenant, other = new_tenant(shared_house), new_tenant(shared_house)
+    team = other.team()
+    assert team not in tenant.admin.get("/api/audit?limit=1000").text
+    assert tenant.id not in other.admin.get("/api/audit?limit=1000").text
+
+
+@pytest.mark.parametrize(
+    ("role", "more"),
+    [
+        ("VIEWER", {}),
+        ("MEMBER", {}),
+        ("ADMIN", {"permissionMode": "readonly"}),
+        ("ADMIN", {"permissionMode": "restricted", "permissions": ["project:view", "project:manage"]}),
+    ],
+)
+def test_only_an_admin_of_the_organization_reads_it(shared_house: ServedHouse, role: str, more: dict[str, object]) -> None:
+    tenant = new_tenant(shared_house)
+    assert forbidden(tenant.key(role, **more).get("/api/audit"), ADMIN_NEEDED)
+    assert forbidden(tenant.key("ADMIN", "TEAM", tenant.team_id).get("/api/audit"), ADMIN_NEEDED)
+    assert shared_house.client().get("/api/audit").json()["error"] == "Unauthorized"
