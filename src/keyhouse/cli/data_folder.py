@@ -5,7 +5,7 @@ from pathlib import Path
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
 
-_OURS = "/keyring\n/.keyring.*\n/keyhouse.db*\n"
+_OURS = "/keyring*\n/.keyring*\n/keyhouse.db*\n"
 
 
 def make_data_folder(settings: Settings) -> None:

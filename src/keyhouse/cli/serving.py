@@ -10,12 +10,12 @@ from types import FrameType
 
 import structlog
 
-from keyhouse.app import open_storage
+from keyhouse.app import build_house, open_storage
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.cli.listening import is_loopback, listen, shown_address
 from keyhouse.cli.welcome import farewell_to_keys, welcome
-from keyhouse.cli.workers import serve_alone, supervise
+from keyhouse.cli.workers import STOP_SIGNALS, serve_alone, supervise
 from keyhouse.domain.errors import Code, Error
 from keyhouse.log import configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
@@ -38,9 +38,8 @@ def serve() -> ExitCode:
     patience = _Patience()
     first = prepare_in_child(settings)
     _say(welcome(settings, address, first), made_keys=first is not None)
-    if patience.asked_to_stop:
+    if patience.ended():
         return ExitCode.DONE
-    patience.end()
     gc.collect()
     gc.freeze()
     return serve_alone(settings, listening) if settings.workers == 1 else supervise(settings, listening)
@@ -83,6 +82,8 @@ def _prepared(settings: Settings) -> dict[str, object]:
 async def _prepare(settings: Settings) -> FirstKeys | None:
     storage = await open_storage(settings)
     try:
+        # For what may be wrong with it: no key is made that could then not be shown.
+        build_house(settings, storage)
         return await furnish(storage)
     finally:
         await storage.database.close()
@@ -92,18 +93,19 @@ class _Patience:
     """From the making of keys to their printing a signal to stop waits: they are shown once. A second signal does not wait."""
 
     def __init__(self) -> None:
-        self.asked_to_stop = False
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._asked_to_stop = False
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked_to_stop:
+        if self._asked_to_stop:
             sys.exit(ExitCode.INTERRUPTED)
-        self.asked_to_stop = True
+        self._asked_to_stop = True
 
-    def end(self) -> None:
-        """Signals mean again what they meant before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def ended(self) -> bool:
+        """Whether a signal came. Later ones wait for the server, which lets them in as soon as it can act on them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        return self._asked_to_stop
 
 
 def _say(text: str, *, made_keys: bool) -> None:

@@ -21,7 +21,7 @@ from keyhouse.log import WRITER
 from keyhouse.settings import Settings
 
 _log = structlog.get_logger("keyhouse")
-_STOP = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EARLY_S = 30.0
 _LONGEST_DELAY_S = 30.0
 
@@ -44,8 +44,9 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Listen to signals while serving."""
+        """Listen to signals while serving, and to those that were held back until now."""
         before = {number: signal.signal(number, self.handle_exit) for number in self._stop_signals}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._stop_signals)
         try:
             yield
         finally:
@@ -60,7 +61,7 @@ class Server(uvicorn.Server):
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
-    return _serve(settings, listening, _STOP, lambda: None)
+    return _serve(settings, listening, STOP_SIGNALS, lambda: None)
 
 
 def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
@@ -112,7 +113,7 @@ class _Worker:
 class _Supervisor:
     """Waits for signals: of children that died, of the clock, and of whoever wants it to stop."""
 
-    _WAITED = (signal.SIGCHLD, signal.SIGALRM, *_STOP)
+    _WAITED = (signal.SIGCHLD, signal.SIGALRM, *STOP_SIGNALS)
 
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
@@ -130,7 +131,7 @@ class _Supervisor:
         self._start_due()
         while self._outcome is None or any(worker.runs for worker in self._workers):
             number = signal.sigwait(self._WAITED)
-            if number in _STOP:
+            if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
             self._reap()
             if self._outcome is None:

@@ -1,0 +1,122 @@
+"""The first minute: what a stranger's first start makes and says, and what a later one no longer says."""
+
+import json
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keyhouse.domain.credentials import MASK
+from tests.cli.commands import Server, bash
+from tests.cli.conftest import StartServer
+
+
+def _examples(server: Server, word: str) -> str:
+    """The printed lines of the example that begins with a word, continued lines included."""
+    lines = server.said.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(word))
+    last = next(number for number in range(first, len(lines)) if not lines[number].endswith("\\"))
+    return "\n".join(lines[first : last + 1])
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_printed_curl_lines_store_and_read_back(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    stored = bash(tmp_path, _examples(server, "curl -X PUT") + " --silent --fail")
+    assert (stored.code, json.loads(stored.out)["openai"]["customKeys"]) == (0, {"OPENAI_API_KEY": MASK})
+    read = bash(tmp_path, _examples(server, f"curl {server.address}/api") + " --silent --fail")
+    assert json.loads(read.out)["openai"] == json.loads(stored.out)["openai"]
+    assert "sk-your-key" not in stored.out + read.out
+
+
+def test_printed_python_lines_store_with_the_langwatch_client(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    ran = bash(tmp_path, _examples(server, "export LANGWATCH") + "\n" + _examples(server, "python -c"))
+    assert ran.code == 0, ran.err
+    entry = httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False).json()[
+        "openai"
+    ]
+    assert (entry["enabled"], entry["customKeys"]) == (True, {"OPENAI_API_KEY": MASK})
+
+
+def test_printed_keys_open_what_they_say(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    with httpx.Client(base_url=server.address, trust_env=False) as client:
+        assert client.get("/api/model-providers", headers={"X-Auth-Token": server.project_key}).status_code == 200
+        assert client.get("/api/projects", headers={"Authorization": f"Bearer {server.admin_key}"}).json()["pagination"]["total"] == 1
+
+
+def test_printed_documents_are_served(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    for path in ("/docs", "/openapi.json"):
+        assert f"{server.address}{path}" in server.said
+        assert httpx.get(f"{server.address}{path}", trust_env=False).status_code == 200
+
+
+def test_everything_made_is_for_its_owner_alone(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False).raise_for_status()
+    folder = tmp_path / "keyhouse-data"
+    assert _mode(folder) == 0o700
+    files = {path.name: _mode(path) for path in folder.iterdir()}
+    assert {"keyring", "keyhouse.db", ".gitignore"} <= files.keys()
+    assert {name: mode for name, mode in files.items() if mode & 0o077} == {}
+
+
+def test_git_never_sees_the_data_folder(tmp_path: Path, serving: StartServer) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    serving(tmp_path, "--data-dir", "data")
+    status = subprocess.run(["git", "-C", str(tmp_path), "status", "--porcelain"], check=True, capture_output=True, text=True)
+    assert status.stdout == ""
+
+
+def test_a_folder_of_somebody_else_keeps_its_files_and_its_gitignore(tmp_path: Path, serving: StartServer) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    serving(tmp_path, "--data-dir", ".").stop()
+    status = subprocess.run(["git", "-C", str(tmp_path), "status", "--porcelain"], check=True, capture_output=True, text=True)
+    assert {line[3:] for line in status.stdout.splitlines()} == {"mine.txt", ".gitignore"}
+    (tmp_path / ".gitignore").write_text("# mine\n")
+    serving(tmp_path, "--data-dir", ".")
+    assert (tmp_path / ".gitignore").read_text() == "# mine\n"
+
+
+def test_second_start_tells_where_things_are_and_no_secret(tmp_path: Path, serving: StartServer) -> None:
+    first = serving(tmp_path)
+    assert first.stop() == 0
+    second = serving(tmp_path)
+    assert "sk-lw-" not in second.said
+    for told in (f"{second.address}/", "/docs", "/openapi.json", str(tmp_path / "keyhouse-data" / "keyhouse.db"), "keyring"):
+        assert told in second.said
+    answer = httpx.get(f"{second.address}/api/model-providers", headers={"X-Auth-Token": first.project_key}, trust_env=False)
+    assert answer.status_code == 200
+
+
+def test_the_backup_of_the_key_file_is_asked_for(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    assert str(tmp_path / "keyhouse-data" / "keyring") in server.said
+    assert "Back this file up" in server.said
+
+
+def test_postgresql_is_a_url_away(tmp_path: Path, serving: StartServer, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres_server").new_database().replace("keyhouse@", "keyhouse:some-password@")
+    server = serving(tmp_path, KEYHOUSE_DATABASE_URL=url)
+    assert re.search(r"database +postgresql://127\.0\.0\.1:\d+/test_", server.said)
+    assert "some-password" not in server.said
+    assert not (tmp_path / "keyhouse-data" / "keyhouse.db").exists()
+    answer = httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False)
+    assert answer.status_code == 200
+
+
+def test_no_data_folder_is_made_where_nothing_would_be_in_it(tmp_path: Path, serving: StartServer, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres_server").new_database()
+    server = serving(tmp_path, KEYHOUSE_DATABASE_URL=url, KEYHOUSE_KEYS="first=" + "A" * 43 + "=")
+    assert server.project_key
+    assert list(tmp_path.iterdir()) == []
+    assert "KEYHOUSE_KEYS" in server.said

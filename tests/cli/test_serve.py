@@ -1,0 +1,296 @@
+"""How serving begins and ends: what stops it before anything is made, how it reads its settings, and that a signal ends it cleanly."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, run
+from tests.cli.conftest import StartServer
+
+FOLDER = "keyhouse-data"
+
+
+@pytest.fixture
+def furnished(tmp_path: Path, serving: StartServer) -> Path:
+    """A data folder after its first start."""
+    assert serving(tmp_path).stop() == 0
+    return tmp_path / FOLDER
+
+
+def _list(server: Server) -> httpx.Response:
+    return httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False, timeout=30)
+
+
+def test_taken_port_costs_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = run(tmp_path, "serve", "--port", str(taken.getsockname()[1]))
+    assert (refused.code, refused.out) == (1, "")
+    assert "in use" in refused.sentence
+    assert "--port" in refused.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "told"),
+    [
+        (["--host", "no-such-host.invalid"], {}, "--host"),
+        (["--workers", "0"], {}, "KEYHOUSE_WORKERS"),
+        (["--port", "70000"], {}, "KEYHOUSE_PORT"),
+        (["--database-url", "mysql://root@somewhere/x"], {}, "postgresql://"),
+        (["--database-url", "postgresql://keyhouse@127.0.0.1:1/x"], {}, "does not answer"),
+        ([], {"KEYHOUSE_LOG_FORMAT": "xml"}, "KEYHOUSE_LOG_FORMAT"),
+        ([], {"KEYHOUSE_ADMIN_KEY_FILE": "/nonexistent/admin-key"}, "KEYHOUSE_ADMIN_KEY_FILE"),
+        ([], {"KEYHOUSE_KEYS": "not-a-key-but-planted"}, "KEYHOUSE_KEYS"),
+        ([], {"KEYHOUSE_MODELS_FILE": "/nonexistent/models.json"}, "/nonexistent/models.json"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else next(iter(value), "") if isinstance(value, dict) else "",
+)
+def test_bad_settings_are_one_sentence(tmp_path: Path, arguments: list[str], variables: dict[str, str], told: str) -> None:
+    refused = run(tmp_path, "serve", *([] if "--port" in arguments else ["--port", "0"]), *arguments, **variables)
+    assert refused.code != 0
+    assert refused.out == ""
+    assert told in refused.sentence
+    assert "planted" not in refused.err
+
+
+def test_a_choice_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    assert run(tmp_path, "serve", "--log-format", "xml").code == 2
+
+
+def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = run(tmp_path, "serve", "--port", "0", "--data-dir", "file/data")
+    assert refused.code == 1
+    assert "--data-dir" in refused.sentence
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_folder_that_is_read_only_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir(mode=0o500)
+    assert "--data-dir" in run(tmp_path, "serve", "--port", "0").sentence
+
+
+def _wrong_key(folder: Path) -> None:
+    text = (folder / "keyring").read_text()
+    (folder / "keyring").write_text(re.sub(r"= .*", "= " + "A" * 43 + "=", text))
+
+
+def _missing_key(folder: Path) -> None:
+    (folder / "keyring").unlink()
+
+
+def _other_key(folder: Path) -> None:
+    (folder / "keyring").write_text("other-key = " + "A" * 43 + "=\n")
+
+
+def _damaged_key(folder: Path) -> None:
+    (folder / "keyring").write_text("nonsense\n")
+
+
+def _newer_schema(folder: Path) -> None:
+    with sqlite3.connect(folder / "keyhouse.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+
+def _no_database(folder: Path) -> None:
+    (folder / "keyhouse.db").write_text("this is no database, and long enough to have been one\n" * 20)
+    for beside in ("keyhouse.db-wal", "keyhouse.db-shm"):
+        (folder / beside).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_wrong_key, "--accept-unreadable"),
+        (_missing_key, "backup"),
+        (_other_key, "--accept-unreadable"),
+        (_damaged_key, "base64"),
+        (_newer_schema, "Upgrade Keyhouse"),
+        (_no_database, "keyhouse.db"),
+    ],
+)
+def test_data_that_does_not_fit_is_one_sentence(furnished: Path, spoil: Callable[[Path], None], told: str) -> None:
+    spoil(furnished)
+    refused = run(furnished.parent, "serve", "--port", "0")
+    assert (refused.code, refused.out) == (1, "")
+    assert told in refused.sentence
+
+
+def test_wrong_key_is_accepted_on_demand(furnished: Path, serving: StartServer) -> None:
+    (furnished / "keyring").write_text("other-key = " + "A" * 43 + "=\n")
+    server = serving(furnished.parent, "--accept-unreadable")
+    assert httpx.get(f"{server.address}/openapi.json", trust_env=False).status_code == 200
+
+
+def test_every_option_is_also_a_variable(tmp_path: Path, serving: StartServer) -> None:
+    (tmp_path / "url").write_text(f"sqlite:///{tmp_path}/elsewhere/house.db\n")
+    (tmp_path / "elsewhere").mkdir()
+    process = subprocess.Popen(
+        [*COMMAND, "serve"],
+        cwd=tmp_path,
+        env=environment(
+            KEYHOUSE_HOST="127.0.0.2",
+            KEYHOUSE_PORT="0",
+            KEYHOUSE_DATA_DIR="data",
+            KEYHOUSE_DATABASE_URL_FILE=str(tmp_path / "url"),
+            KEYHOUSE_WORKERS="2",
+            KEYHOUSE_LOG_FORMAT="json",
+            KEYHOUSE_LOG_LEVEL="debug",
+            KEYHOUSE_ACCEPT_UNREADABLE="true",
+        ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        assert address.startswith("http://127.0.0.2:")
+        assert httpx.get(f"{address}/openapi.json", trust_env=False, timeout=30).status_code == 200
+        process.terminate()
+    assert (tmp_path / "elsewhere" / "house.db").exists()
+    assert (tmp_path / "data" / "keyring").exists()
+
+
+def test_an_option_comes_before_its_variable(tmp_path: Path, serving: StartServer) -> None:
+    serving(tmp_path, "--data-dir", "chosen", KEYHOUSE_DATA_DIR="not-chosen")
+    assert {path.name for path in tmp_path.iterdir()} == {"chosen"}
+
+
+def test_an_admin_key_from_a_file_switches_organizations_on(tmp_path: Path, serving: StartServer) -> None:
+    (tmp_path / "admin-key").write_text("an-instance-key-from-a-file\n")
+    server = serving(tmp_path, KEYHOUSE_ADMIN_KEY_FILE=str(tmp_path / "admin-key"))
+    headers = {"Authorization": "Bearer an-instance-key-from-a-file"}
+    answer = httpx.get(f"{server.address}/api/organizations", headers=headers, trust_env=False)
+    assert len(answer.json()["organizations"]) == 1
+
+
+def test_variables_of_a_kubernetes_service_are_not_ours(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, KEYHOUSE_PORT="tcp://10.0.0.1:5560", KEYHOUSE_SERVICE_HOST="10.0.0.1", KEYHOUSE_PORT_5560_TCP="x")
+    assert _list(server).status_code == 200
+    server.wait_for_line("route=/api/model-providers ")
+    assert [line for line in server.lines if "warning" in line] == []
+
+
+def test_a_misspelt_variable_is_told_of(tmp_path: Path, serving: StartServer) -> None:
+    serving(tmp_path, KEYHOUSE_DATADIR="x").wait_for_line("KEYHOUSE_DATADIR")
+
+
+def test_listening_beyond_this_machine_is_warned_of(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--host", "0.0.0.0")
+    server.wait_for_line("without TLS")
+    assert server.address.startswith("http://127.0.0.1:")
+    assert _list(server).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_lets_open_requests_finish(tmp_path: Path, serving: StartServer, number: signal.Signals, workers: str) -> None:
+    server = serving(tmp_path, "--workers", workers)
+    body = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
+    with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
+        head = (
+            f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        server.process.send_signal(number)
+        connection.sendall(body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["openai"]["enabled"]) == (200, True)
+    assert server.ended() == 0
+
+
+def test_a_second_signal_does_not_wait(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path)
+    with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
+        head = f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        # Two signals that come at once are one, so another one is sent until it has ended.
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(0.2)
+    assert server.process.returncode == 0
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    assert _list(server).status_code == 200
+    workers = psutil.Process(server.process.pid).children()
+    assert len(workers) == 2
+    workers[0].kill()
+    server.wait_for_line("ended unexpectedly and is replaced")
+    assert _list(server).status_code == 200
+    assert server.stop() == 0
+    assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
+def test_workers_end_with_their_supervisor(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    assert _list(server).status_code == 200
+    workers = psutil.Process(server.process.pid).children()
+    server.process.kill()
+    assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
+def test_workers_that_cannot_start_end_the_command(tmp_path: Path) -> None:
+    script = (
+        "from keyhouse.cli.listening import listen\n"
+        "from keyhouse.cli.workers import supervise\n"
+        "from keyhouse.log import configure_logging\n"
+        "from keyhouse.settings import read_settings\n"
+        "configure_logging('text', 'info')\n"
+        "raise SystemExit(supervise(read_settings(), listen('127.0.0.1', 0)))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment(KEYHOUSE_WORKERS="2", KEYHOUSE_DATABASE_URL="postgresql://keyhouse@127.0.0.1:1/x"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "No worker could start" in ended.stderr
+    assert "does not answer" in ended.stderr
+
+
+def test_ctrl_c_while_workers_serve_ends_all_with_success(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", "--workers", "2"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+    with process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        assert httpx.get(f"{address}/openapi.json", trust_env=False, timeout=30).status_code == 200
+        workers = psutil.Process(process.pid).children()
+        os.killpg(process.pid, signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 0
+    assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
