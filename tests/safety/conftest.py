@@ -97,11 +97,10 @@ def nursery() -> Iterator[Nursery]:
         listener.bind(address)
         listener.listen(16)
         listener.settimeout(60)
+        command = [sys.executable, "-m", "tests.safety.victim"]
         with (
-            open(f"{folder}/errors", "w+") as errors,
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.safety.victim"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
-            ) as process,
+            open(f"{folder}/errors", "w") as errors,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as process,
         ):
             yield Nursery(process, listener, address)
             assert process.stdin is not None

@@ -1,7 +1,8 @@
-"""kill -9 at random points: after a restart every acknowledged write is there, every value opens, and the database and the key file are whole."""
+"""kill -9 at random points: after a restart every acknowledged write is there, every value opens, database and key file are whole."""
 
 import random
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from keyhouse.settings import Settings
 from keyhouse.storage.key_file import read_key_file
 from keyhouse.storage.model_providers import StoredProvider, list_stored
 from keyhouse.storage.opening import Storage
-from tests.conftest import PostgresServer
+from tests.conftest import PostgresServer, running_postgres
 from tests.safety.conftest import Nursery, Victim
 from tests.safety.victim import LANES, secret_at
 from tests.storage.houses import project_caller, run_on, settings_of, store_secrets
@@ -130,17 +131,24 @@ def test_killed_at_each_step_of_a_rotation(tmp_path: Path, nursery: Nursery) -> 
     ledger.check()
 
 
-def test_postgresql_stops_at_once_while_it_is_written_to(tmp_path: Path, postgres_server: PostgresServer, nursery: Nursery) -> None:
-    settings = settings_of(tmp_path, postgres_server.new_database())
+@pytest.fixture
+def lonely_server() -> Iterator[PostgresServer]:
+    """A server that no other test uses: it recovers quickly, and nobody else notices that it stops."""
+    with running_postgres() as server:
+        yield server
+
+
+def test_postgresql_stops_at_once_while_it_is_written_to(tmp_path: Path, lonely_server: PostgresServer, nursery: Nursery) -> None:
+    settings = settings_of(tmp_path, lonely_server.new_database())
     ledger, dice = Ledger(settings), random.Random(3)
     for _ in range(4):
         victims: list[Victim] = [nursery.start("write", settings, ledger.sequences), nursery.start("replace_keys", settings)]
         assert victims[0].listen(dice.randrange(1, 20), dice.randrange(0, 12))
-        postgres_server.stop()
+        lonely_server.stop()
         try:
             lines = [victim.listen_to_the_end() for victim in victims]
         finally:
-            postgres_server.start()
+            lonely_server.start()
         ledger.acknowledge(lines[0])
         ledger.check()
     assert max(ledger.sequences.values()) > 5
