@@ -1,0 +1,175 @@
+"""The log: one format, no secret, no value of a request; cheap lines for requests."""
+
+import asyncio
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import httpx
+import pytest
+
+from keyhouse.log import AccessLines, LineWriter, redacted
+from tests.cli.commands import environment
+from tests.cli.conftest import StartServer
+
+TOKEN = "sk-lw-" + "a" * 48
+SCOPED = "sk-lw-" + "a" * 16 + "_" + "b" * 48
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("api_key", "planted", "***"),
+        ("OPENAI_API_KEY", "planted", "***"),
+        ("Authorization", "planted", "***"),
+        ("client_secret", ["planted"], "***"),
+        ("token", {"inner": "planted"}, "***"),
+        ("key_id", "key-20261123-1a2b3c4d", "key-20261123-1a2b3c4d"),
+        ("text", f"a {TOKEN} inside", "a sk-lw-*** inside"),
+        ("text", f"both {SCOPED}, {TOKEN}", "both sk-lw-***, sk-lw-***"),
+        ("url", "postgresql://user:planted@host/name", "postgresql://***@host/name"),
+        ("nested", {"password": "planted", "port": 1}, {"password": "***", "port": 1}),
+        ("listed", [TOKEN, 1, None, True], ["sk-lw-***", 1, None, True]),
+        ("thing", object(), "object"),
+        ("raised", ValueError("planted"), "ValueError"),
+        ("api_key", None, None),
+    ],
+)
+def test_secrets_are_masked_by_name_and_by_look(name: str, value: object, shown: object) -> None:
+    assert redacted(value, name) == shown
+
+
+SCRIPT = """
+import asyncio, logging, sys, threading, warnings
+import structlog
+from keyhouse.log import configure_logging
+configure_logging({format!r}, {level!r})
+log = structlog.get_logger("keyhouse")
+log.debug("a debug line")
+log.info("an info line", port=5560, api_key="planted-1", text="two words")
+log.warning("a warning with sk-lw-planted2AAAAAAAAAAAAAAA inside")
+try:
+    raise ValueError("planted-3")
+except ValueError:
+    log.exception("it failed")
+    logging.getLogger("uvicorn.error").exception("Exception in ASGI application\\n")
+logging.getLogger("sqlalchemy.engine").info("INSERT planted-4")
+logging.getLogger("some.library").error("first line\\nplanted-5")
+async def task():
+    raise RuntimeError("planted-6")
+async def main():
+    asyncio.create_task(task())
+    await asyncio.sleep(0)
+asyncio.run(main())
+thread = threading.Thread(target=lambda: int("planted-7"))
+thread.start(); thread.join()
+raise KeyError("planted-8")
+"""
+
+
+def _logged(line_format: str, level: str) -> list[str]:
+    script = SCRIPT.format(format=line_format, level=level)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+    )
+    assert ended.returncode == 1
+    assert "planted" not in ended.stderr
+    return ended.stderr.splitlines()
+
+
+def test_json_lines_are_json_and_without_secrets() -> None:
+    lines = [json.loads(line) for line in _logged("json", "info")]
+    assert all({"timestamp", "level", "event"} <= line.keys() for line in lines)
+    by_event = {line["event"]: line for line in lines}
+    assert by_event["an info line"] | {"timestamp": ""} == {
+        "timestamp": "",
+        "level": "info",
+        "event": "an info line",
+        "port": 5560,
+        "api_key": "***",
+        "text": "two words",
+    }
+    assert by_event["it failed"]["cause"] == "builtins.ValueError"
+    assert by_event["Exception in ASGI application"]["logger"] == "uvicorn.error"
+    assert by_event["Exception in ASGI application"]["places"] != []
+    assert by_event["first line"]["logger"] == "some.library"
+    assert by_event["Task exception was never retrieved"]["cause"] == "builtins.RuntimeError"
+    assert [line["cause"] for line in lines if line["event"] == "unforeseen failure"] == ["builtins.ValueError", "builtins.KeyError"]
+    assert "a debug line" not in by_event
+
+
+def test_text_lines_say_the_same() -> None:
+    lines = _logged("text", "info")
+    assert any(line.endswith(' info an info line port=5560 api_key=*** text="two words"') for line in lines)
+    assert all(line[4] == "-" and line[10] == "T" for line in lines)
+
+
+def test_the_level_leaves_lines_out() -> None:
+    assert not any("an info line" in line for line in _logged("text", "warning"))
+    assert any("a debug line" in line for line in _logged("text", "debug"))
+    assert not any("INSERT" in line for line in _logged("text", "debug"))
+
+
+def test_a_request_is_one_line_of_fixed_fields(capfd: pytest.CaptureFixture[str]) -> None:
+    AccessLines("json").request("PUT", "/api/model-providers/{provider}", 200, 1.23456, "req_1")
+    line = json.loads(capfd.readouterr().err)
+    assert {**line, "timestamp": ""} == {
+        "timestamp": "",
+        "level": "info",
+        "event": "request",
+        "method": "PUT",
+        "route": "/api/model-providers/{provider}",
+        "status": 200,
+        "duration_ms": 1.235,
+        "request_id": "req_1",
+    }
+    AccessLines("text").request("PUT", "/api/projects", 404, 0.5, "req_2")
+    written = capfd.readouterr().err
+    assert written.endswith(" info request method=PUT route=/api/projects status=404 duration_ms=0.500 request_id=req_2\n")
+
+
+def test_lines_written_soon_keep_their_order_and_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter()
+
+    async def write(lines: TextIO) -> None:
+        writer.write_soon("first")
+        writer.write_soon("second")
+        assert select.select([reading], [], [], 0)[0] == []
+        writer.write("third")
+        assert [lines.readline() for _ in range(3)] == ["first\n", "second\n", "third\n"]
+        writer.write_soon("fourth")
+        assert await asyncio.to_thread(lines.readline) == "fourth\n"
+
+    with open(reading) as lines, open(writing, "w") as standard_error:
+        monkeypatch.setattr(sys, "stderr", standard_error)
+        asyncio.run(write(lines))
+        writer.write_soon("outside a loop")
+        assert lines.readline() == "outside a loop\n"
+
+
+def test_served_requests_are_noted_by_their_route_and_bear_its_id(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--log-format", "json")
+    with httpx.Client(base_url=server.address, headers={"X-Auth-Token": server.project_key}, trust_env=False) as client:
+        answer = client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "planted-value"}})
+        client.get("/api/planted-path?planted-query=1")
+    noted = json.loads(server.wait_for_line("PUT"))
+    assert (noted["route"], noted["status"]) == ("/api/model-providers/{provider}", 200)
+    assert noted["request_id"] == answer.headers["x-keyhouse-request-id"]
+    assert json.loads(server.wait_for_line('"status":404'))["route"] == "-"
+    server.stop()
+    written = "\n".join(server.lines)
+    assert "planted" not in written
+    assert "sk-lw-" not in written
+
+
+def test_the_level_leaves_requests_out(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--log-level", "warning")
+    answer = httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False)
+    assert answer.headers["x-keyhouse-request-id"].startswith("req_")
+    assert server.stop() == 0
+    assert server.lines == []
