@@ -9,6 +9,7 @@ from openai.types.chat import completion_create_params
 from pydantic import TypeAdapter
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire import anthropic_messages
 from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.translation import render_upstream_request
 
@@ -596,3 +597,21 @@ def test_messages_request_becomes_a_converse_request():
     assert rendered["messages"][2]["content"][0]["toolResult"]["status"] == "error"
     assert rendered["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2000}}
     assert rendered["inferenceConfig"] == {"maxTokens": 5000}
+
+
+def test_thoughts_of_a_claude_model_are_not_shown_to_other_families():
+    blocks = [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "aGk="}]
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes", "thinking_blocks": blocks},
+        {"role": "user", "content": "Go on"},
+        {"role": "assistant", "content": "", "thinking_blocks": blocks},
+    ]
+    rendered = to_converse(chat(messages), "openai.gpt-oss-120b-1:0").body["messages"]
+    assert [message["content"] for message in rendered] == [[{"text": "Hi"}], [{"text": "Yes"}], [{"text": "Go on"}]]
+
+
+def test_vertex_has_the_model_in_the_url():
+    body = to_messages(chat()).body
+    vertex = anthropic_messages.render_vertex_request(body, anthropic_messages.VERTEX_API_VERSION)
+    assert vertex == {"anthropic_version": "vertex-2023-10-16", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]}

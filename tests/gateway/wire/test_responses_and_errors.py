@@ -297,3 +297,5 @@ def test_plain_errors_of_openai_shaped_upstreams(body, message):
 def test_converse_error_is_named_by_its_header():
     error = bedrock_converse.parse_error(429, b'{"message":"slow"}', "ThrottlingException:http://internal.amazon.com/coral/")
     assert (error.status, error.type, error.message) == (429, "ThrottlingException", "slow")
+    rendered = render_caller_error(429, b'{"message":"slow"}', "openai_chat", "bedrock_converse", "ThrottlingException")
+    assert rendered["error"] == {"message": "slow", "type": "rate_limit_error", "param": None, "code": "ThrottlingException"}

@@ -27,7 +27,6 @@ _response_renderers = {"openai_chat": openai_chat.render_response, "anthropic_me
 _error_parsers = {
     "openai_chat": openai_chat.parse_error,
     "anthropic_messages": anthropic_messages.parse_error,
-    "bedrock_converse": bedrock_converse.parse_error,
 }
 _error_renderers = {"openai_chat": openai_chat.render_error, "anthropic_messages": anthropic_messages.render_error}
 
@@ -65,8 +64,15 @@ def render_caller_response(body: bytes, caller: CallerFormat, upstream: Upstream
     return _response_renderers[caller](_response_parsers[upstream](decoded(body)), defaults)
 
 
-def render_caller_error(status: int, body: bytes, caller: CallerFormat, upstream: UpstreamFormat) -> JsonObject:
-    """An upstream's error in the caller's format; the status is to be kept, so that official clients raise what they would have raised."""
+def render_caller_error(
+    status: int, body: bytes, caller: CallerFormat, upstream: UpstreamFormat, error_type: str | None = None
+) -> JsonObject:
+    """An upstream's error in the caller's format; the status is to be kept, so that official clients raise what they would have raised.
+
+    `error_type` is the header `x-amzn-errortype`, which says what Converse's body does not.
+    """
+    if upstream == "bedrock_converse":
+        return _error_renderers[caller](bedrock_converse.parse_error(status, body, error_type))
     return _error_renderers[caller](_error_parsers[upstream](status, body))
 
 

@@ -1,5 +1,6 @@
 """Renders a request for Converse and ConverseStream. The model goes into the URL, not into the body. Sends nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,8 +11,10 @@ from keyhouse.gateway.wire.conversation import (
     Message,
     OutputSchema,
     Reasoning,
+    RedactedThinkingPart,
     RenderedRequest,
     Request,
+    ThinkingPart,
     Tool,
     ToolChoice,
     UpstreamModel,
@@ -23,6 +26,7 @@ from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling
 from keyhouse.gateway.wire.turns import turns, uses_tools
 
 _UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True)
+_THOUGHTS = (ThinkingPart, RedactedThinkingPart)
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 
 
@@ -37,9 +41,10 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
     arranged = turns(request.messages)
     names = DocumentNames()
+    messages = arranged.messages if known.thinking in ("budget", "adaptive") else _thoughtless(arranged.messages)
     body = without_nones(
         {
-            "messages": [{"role": message.role, "content": render_blocks(message.parts, names)} for message in arranged.messages],
+            "messages": [{"role": message.role, "content": render_blocks(message.parts, names)} for message in messages],
             "system": render_blocks(arranged.system, names) or None,
             "inferenceConfig": _inference(request, sampled, sent_limit) or None,
             "toolConfig": _tools(request, arranged.messages, known, losses),
@@ -49,6 +54,12 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _thoughtless(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Other families refuse the thoughts of a Claude model, signature and all."""
+    kept = (replace(message, parts=tuple(part for part in message.parts if not isinstance(part, _THOUGHTS))) for message in messages)
+    return tuple(message for message in kept if message.parts)
 
 
 def _inference(request: Request, sampled: Sampling, max_tokens: int | None) -> JsonObject:
