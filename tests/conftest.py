@@ -9,7 +9,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
