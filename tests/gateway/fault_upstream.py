@@ -98,6 +98,8 @@ class FaultUpstream:
     connections: int = 0
     requests: list[ReceivedRequest] = field(default_factory=list)
     port: int = 0
+    # For the test to set when its client has read something, and for a script to wait for.
+    read_from: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _peers: set[asyncio.Task[None]] = field(default_factory=set)
 
