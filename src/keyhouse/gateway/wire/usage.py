@@ -70,20 +70,6 @@ def render_anthropic_usage(usage: Usage) -> JsonObject:
     )
 
 
-def parse_responses_usage(usage: Fields) -> Usage:
-    """Of responses, images and transcriptions; `input_tokens` includes what was read from a cache:
-    https://developers.openai.com/api/reference/resources/responses (23 November 2026)."""
-    details = usage.object_or_none("input_tokens_details")
-    output = usage.object_or_none("output_tokens_details")
-    read = details.integer_or_none("cached_tokens") if details else None
-    return Usage(
-        input_tokens=max(0, (usage.integer_or_none("input_tokens") or 0) - (read or 0)),
-        output_tokens=usage.integer_or_none("output_tokens") or 0,
-        cache_read_tokens=read,
-        reasoning_tokens=output.integer_or_none("reasoning_tokens") if output else None,
-    )
-
-
 def parse_converse_usage(usage: Fields) -> Usage:
     """`inputTokens` excludes the cache: https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html, 23 November 2026."""
     return Usage(
