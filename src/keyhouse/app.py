@@ -10,12 +10,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.errors import Error
+from keyhouse.gateway.relay import Relay
+from keyhouse.gateway.signing import Signatures
+from keyhouse.gateway.upstream import Upstream
 from keyhouse.log import access_lines
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
 from keyhouse.services.identity import Identity
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
+from keyhouse.services.models import Models
+from keyhouse.services.opened_projects import OpenedProjects
 from keyhouse.services.organizations import Organizations
 from keyhouse.services.projects import Projects
 from keyhouse.services.teams import Teams
@@ -34,6 +39,7 @@ from keyhouse.web.control.projects import project_routes
 from keyhouse.web.control.routing import ControlPlane, Route
 from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
+from keyhouse.web.gateway.gateway import Gateway, Limits
 from keyhouse.web.log import RequestLog
 from keyhouse.web.pages.api_docs import api_documents
 from keyhouse.web.pages.documents import Documents
@@ -46,6 +52,8 @@ class House:
     storage: Storage
     catalog: Catalog
     control: ControlPlane
+    identity: Identity
+    models: Models
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -65,13 +73,29 @@ def build_house(settings: Settings, storage: Storage) -> House:
     identity = Identity(storage)
     providers = ModelProviders(storage, catalog, encoder.encode, encoder.encode_one, keep_secrets=settings.keep_secrets_on_endpoint_change)
 
+    models = Models(OpenedProjects(storage, catalog), catalog)
+
     def forget(notices: list[ChangeNotice] | None) -> None:
         identity.forget(notices)
+        models.forget(notices)
         providers.forget(notices)
 
     storage.database.on_changes = forget  # type: ignore[assignment]
     gate = Gate(identity, storage.database, settings.admin_key.get_secret_value() if settings.admin_key else None)
-    return House(storage, catalog, ControlPlane([*model_provider_routes(providers), *_tenancy_routes(storage)], gate))
+    control = ControlPlane([*model_provider_routes(providers), *_tenancy_routes(storage)], gate)
+    return House(storage, catalog, control, identity, models)
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(settings: Settings, house: House) -> AsyncIterator[Gateway]:
+    """The gateway of a house, with its connections to upstreams. Raises Error `configuration`."""
+    upstream = Upstream()
+    signatures = Signatures(upstream)
+    try:
+        yield Gateway(house.identity, house.models, Relay(upstream, signatures), Limits(), lambda observation: None)
+    finally:
+        await signatures.close()
+        await upstream.close()
 
 
 def _tenancy_routes(storage: Storage) -> list[Route]:
@@ -93,29 +117,34 @@ class App:
         self._settings = settings
         self._house: House | None = None
         self._control: ASGIApp | None = None
+        self._gateway: Gateway | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
+        if scope["type"] == "http" and self._gateway is not None and scope["path"].startswith("/v1/"):
+            await self._gateway(scope, receive, send)
         elif scope["type"] == "http" and self._control is not None:
             await self._control(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        try:
-            storage = await open_storage(self._settings)
-            self._house = build_house(self._settings, storage)
-            rooms = Documents(api_documents(api_document(self._house.control.router.routes)), self._house.control)
-            self._control = RequestLog(rooms, access_lines(self._settings.log_format, self._settings.log_level))
-        except Error as error:
-            await send({"type": "lifespan.startup.failed", "message": error.message})
-            return
-        _settle_memory()
-        async with _watching(storage):
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await storage.database.close()
+        async with contextlib.AsyncExitStack() as opened:
+            try:
+                storage = await open_storage(self._settings)
+                opened.push_async_callback(storage.database.close)
+                self._house = house = build_house(self._settings, storage)
+                self._gateway = await opened.enter_async_context(open_gateway(self._settings, house))
+                rooms = Documents(api_documents(api_document(house.control.router.routes)), house.control)
+                self._control = RequestLog(rooms, access_lines(self._settings.log_format, self._settings.log_level))
+            except Error as error:
+                await send({"type": "lifespan.startup.failed", "message": error.message})
+                return
+            _settle_memory()
+            async with _watching(storage):
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -45,6 +45,10 @@ class Catalog:
         """The ids of a provider's models of one mode, without the provider's prefix; empty where none is known."""
         return self._ids.get(provider_id, {}).get(mode, ())
 
+    def all_models(self, provider_id: str) -> tuple[str, ...]:
+        """The ids of all models known of a provider, of every mode."""
+        return tuple(self._models.get(provider_id, ()))
+
     def model(self, provider_id: str, model_id: str) -> CatalogModel | None:
         """What is known of one model of a provider."""
         return self._models.get(provider_id, {}).get(model_id)

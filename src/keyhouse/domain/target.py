@@ -1,0 +1,41 @@
+"""Everything one upstream call needs, secrets opened. Made from memory for a model of a project, and never stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keyhouse.domain.calling import EndpointName, Signing, Wire
+from keyhouse.domain.model import CustomModel
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
+class Target:
+    """A model at a provider, and how its endpoint is called. Two targets are never equal; one prints as `***`.
+
+    `model_id` is the provider's own id of the model, `upstream_model` what a body says. `endpoint` is the one that is called, which is
+    `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the fixed and the extra ones, and replace
+    a caller's of the same name; `signing` adds the credentials from `values`, None where a header of the project's own replaces them or
+    none are stored. `declared` is what the project says of the model, `max_output_tokens` what is known of it.
+    """
+
+    provider: str
+    model_id: str
+    upstream_model: str
+    endpoint: EndpointName
+    wire: Wire
+    url: str
+    stream_url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    signing: Signing | None = None
+    values: Mapping[str, str] | None = None
+    declared: CustomModel | None = None
+    temperature_range: tuple[float, float] | None = None
+    max_output_tokens: int | None = None
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every stored value that goes into a call and may not come back: of the headers, and what the signing is made of."""
+        parts = self.signing.parts.values() if self.signing is not None else ()
+        signed = tuple((self.values or {}).get(name, "") for name in parts)
+        return tuple(value for value in (*signed, *(value for _, value in self.headers)) if value)

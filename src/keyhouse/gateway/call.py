@@ -1,0 +1,40 @@
+"""A call as the edge hands it to the relay, and the answer as the relay hands it back. Values; nothing is decided here."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from keyhouse.domain.calling import EndpointName
+from keyhouse.domain.target import Target
+from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.wire.answer import Usage
+from keyhouse.gateway.wire.splice import Head
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """What a caller asks of a target. `head` was read from `body`; `headers` are the caller's own, names in lower case.
+
+    `retries` is how often it may be tried again, `request_id` what the answer is called where the upstream gives no id.
+    """
+
+    endpoint: EndpointName
+    target: Target
+    body: bytes = field(repr=False)
+    head: Head = field(repr=False)
+    headers: RawHeaders = field(repr=False)
+    retries: int
+    request_id: str
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """An answer whose head is there. `body` is whole, or comes as it is read, once; then `close` must follow, however that ends.
+
+    Reading raises UpstreamError where the answer breaks off and cannot say so in its own format. `usage` is asked at the end.
+    """
+
+    status: int
+    headers: RawHeaders
+    body: bytes | AsyncIterator[bytes] = field(repr=False)
+    usage: Callable[[], Usage | None] = lambda: None
+    close: Callable[[], None] = lambda: None

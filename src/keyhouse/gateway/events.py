@@ -1,0 +1,82 @@
+"""A stream of events on its way through, byte for byte, but whole events only: so that what breaks off can end in an error event."""
+
+from collections.abc import Callable
+
+from keyhouse.gateway.response import ResponseBody
+from keyhouse.gateway.upstream_error import UpstreamError
+from keyhouse.gateway.usage_reader import UsageReader
+
+# An unfinished event of more than this goes out as it comes: the error that follows a break inside it may then be lost on the caller.
+MAX_HELD_BYTES = 1024 * 1024
+
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+class WholeEvents:
+    """An async iterator over the events of an answer's body. What follows the last whole event is held until the rest of it comes.
+
+    A body that breaks off ends in what `failure` renders; a well-framed end passes as it is, an unfinished event included.
+    """
+
+    __slots__ = ("_body", "_failure", "_held", "_held_bytes", "_over", "_usage")
+
+    def __init__(self, body: ResponseBody, failure: Callable[[UpstreamError], bytes], usage: UsageReader) -> None:
+        self._body = body
+        self._failure = failure
+        self._usage = usage
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._over = False
+
+    def __aiter__(self) -> "WholeEvents":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._over:
+            try:
+                data = await self._body.__anext__()
+            except StopAsyncIteration:
+                self._over = True
+                if self._held:
+                    return self._released()
+                break
+            except UpstreamError as error:
+                self._over = True
+                return self._failure(error)
+            if not (self._held or not data.endswith(b"\n\n")):
+                self._usage.feed(data)
+                return data
+            whole = self._whole(data)
+            if whole:
+                return whole
+        raise StopAsyncIteration
+
+    def _whole(self, data: bytes) -> bytes:
+        """What may go out now that `data` has come."""
+        self._held.append(data)
+        self._held_bytes += len(data)
+        # An event's end may lie across two pieces, by three bytes at most.
+        if len(self._held) > 1 and b"\n" not in data and b"\r" not in data:
+            return self._released() if self._held_bytes > MAX_HELD_BYTES else b""
+        together = self._released()
+        end = max(_after_last(mark, together) for mark in _ENDS)
+        whole, rest = together[:end], together[end:]
+        if len(rest) > MAX_HELD_BYTES:
+            whole, rest = together, b""
+        if rest:
+            self._held.append(rest)
+            self._held_bytes = len(rest)
+        if whole:
+            self._usage.feed(whole)
+        return whole
+
+    def _released(self) -> bytes:
+        together = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        return together
+
+
+def _after_last(mark: bytes, data: bytes) -> int:
+    found = data.rfind(mark)
+    return 0 if found < 0 else found + len(mark)

@@ -1,0 +1,40 @@
+"""Which headers pass the gateway, both ways, as docs/gateway.md lists them. What is on neither list stays behind."""
+
+from collections.abc import Collection, Iterable
+from urllib.parse import quote
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+TO_UPSTREAM = frozenset(
+    b"accept anthropic-beta anthropic-version content-type http-referer idempotency-key openai-beta x-client-request-id x-title".split()
+)
+"""Of a caller's headers. Not among them: credentials, cookies, and whatever chooses an account or project behind the stored credentials."""
+
+TO_CALLER = frozenset(
+    b"content-disposition content-encoding content-language content-length content-type openai-model openai-processing-ms openai-version"
+    b" request-id retry-after retry-after-ms x-request-id x-should-retry".split()
+)
+"""Of an upstream's headers, beside those that begin like one of `PREFIXES_TO_CALLER`."""
+
+PREFIXES_TO_CALLER = (b"x-ratelimit-", b"anthropic-ratelimit-", b"anthropic-priority-")
+"""What is left of a quota, which official clients read."""
+
+
+def to_upstream(headers: Iterable[tuple[bytes, bytes]], replaced: Collection[bytes]) -> RawHeaders:
+    """The caller's headers that go on. `replaced` are the names, in lower case, that the target sets itself."""
+    return [pair for pair in headers if pair[0] in TO_UPSTREAM and pair[0] not in replaced]
+
+
+def to_caller(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """The upstream's headers that go on. Names are in lower case."""
+    return [pair for pair in headers if pair[0] in TO_CALLER or pair[0].startswith(PREFIXES_TO_CALLER)]
+
+
+def value_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The first value of a header."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def header_text(text: str) -> bytes:
+    """A text as a header's value: percent-encoded where it holds more than visible ASCII."""
+    return text.encode("ascii") if text.isascii() and text.isprintable() else quote(text, safe="/:@ ").encode("ascii")

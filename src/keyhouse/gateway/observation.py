@@ -1,0 +1,50 @@
+"""What is noted of a request as it ends: who, where to, how long, how many tokens. Never a word of what was asked or answered."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from keyhouse.gateway.wire.answer import Usage
+
+
+@dataclass(slots=True, eq=False)
+class Observation:
+    """One request of the gateway, filled in on its way and handed to `observe` once, when the last byte is out or the caller has left.
+
+    `route` is the template of the path, `endpoint` its name (`chat`), empty for an unknown path. `provider` is a provider's id and `model`
+    its own id of the model, both empty where none was chosen. `status` is what the caller got, 0 where it left before; `code` is the
+    error's, empty where there was none, `caller_left` where the caller went first. Moments are of `perf_counter`; None: it did not happen.
+    `upstream_s` is the time spent waiting for the heads of the upstream's answers, all tries together.
+    """
+
+    request_id: str
+    method: str
+    route: str
+    endpoint: str = ""
+    organization_id: str = ""
+    project_id: str = ""
+    provider: str = ""
+    model: str = ""
+    streams: bool = False
+    status: int = 0
+    code: str = ""
+    retries: int = 0
+    started_at: float = 0.0
+    answered_at: float | None = None
+    ended_at: float = 0.0
+    upstream_s: float = 0.0
+    usage: Usage | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """From the request's head to the answer's last byte."""
+        return self.ended_at - self.started_at
+
+    @property
+    def added_s(self) -> float | None:
+        """Until the answer's head, less the time that the upstream took for its own: what the gateway itself cost."""
+        return None if self.answered_at is None else self.answered_at - self.started_at - self.upstream_s
+
+    def answered(self, status: int) -> None:
+        """The caller's answer begins."""
+        self.status = status
+        self.answered_at = perf_counter()

@@ -1,0 +1,97 @@
+"""What is equal in every call of one target, made once: the rendered head of its requests, and how its bodies are looked at."""
+
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from keyhouse.domain.address import parse_origin
+from keyhouse.domain.calling import EndpointName, Signing
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.target import Target
+from keyhouse.gateway.headers import RawHeaders, header_text
+from keyhouse.gateway.request import Headers, RequestHead, request_head
+from keyhouse.gateway.signing import credential_header, fixed_headers
+from keyhouse.gateway.wire.enforcement import enforced
+
+USER_AGENT = b"keyhouse"
+# Bytes pass as they come, so that they can be read on the way: events, usage, errors.
+_OURS = ((b"accept-encoding", b"identity"), (b"user-agent", USER_AGENT))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Prepared:
+    """The head of whole and of streamed requests; `signing` where each request is signed on its own.
+
+    `replaced` are the caller's headers that do not go on, `answer_headers` what every answer says of the target. `declares`: the project
+    limits the model, so that each body is looked into; `has_range`: only those that name a temperature.
+    """
+
+    head: RequestHead
+    stream_head: RequestHead
+    signing: Signing | None
+    replaced: frozenset[bytes]
+    answer_headers: tuple[tuple[bytes, bytes], ...]
+    declares: bool
+    has_range: bool
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@dataclass(slots=True)
+class PreparedTargets:
+    """Prepared targets, each as long as its target lives."""
+
+    _kept: "WeakKeyDictionary[Target, Prepared]" = field(default_factory=WeakKeyDictionary, repr=False)
+
+    def get(self, target: Target, endpoint: EndpointName) -> Prepared:
+        """A target, prepared for the endpoint it was made for.
+
+        Raises Error `provider_incomplete` for stored values that no request can carry, `wrong_model_mode` for a model of another mode.
+        """
+        prepared = self._kept.get(target)
+        if prepared is None:
+            prepared = self._kept[target] = _prepared(target, endpoint)
+        return prepared
+
+
+def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
+    declared = target.declared
+    if declared is not None:
+        enforced(endpoint, {}, declared)
+    try:
+        headers, signing = _headers(target)
+        head = _head(target.url, headers)
+        stream_head = head if target.stream_url == target.url else _head(target.stream_url, headers)
+    except ValueError as wrong:
+        raise Error(Code.PROVIDER_INCOMPLETE, f"{target.provider} cannot be called as it is stored: {wrong}.") from None
+    return Prepared(
+        head=head,
+        stream_head=stream_head,
+        signing=signing,
+        replaced=frozenset(name.lower() for name, _ in headers) | ({credential_header(target.signing)} if target.signing else set()),
+        answer_headers=((b"x-keyhouse-provider", header_text(target.provider)), (b"x-keyhouse-model", header_text(target.model_id))),
+        declares=declared is not None
+        and (declared.max_tokens, declared.supported_parameters, declared.multimodal_inputs) != (None, None, None),
+        has_range=target.temperature_range is not None,
+    )
+
+
+def _headers(target: Target) -> tuple[RawHeaders, Signing | None]:
+    """The headers of every request, and the way to sign where that is done for each. The body's type is the caller's to say."""
+    try:
+        own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in target.headers if name.lower() != "content-type"]
+        signing: Signing | None = None
+        fixed: Headers | None = ()
+        if target.signing is not None:
+            fixed = fixed_headers(target.signing, target.values or {})
+            signing = target.signing if fixed is None else None
+    except UnicodeEncodeError:
+        raise ValueError("a stored header holds characters that no header can carry") from None
+    names = {name.lower() for name, _ in own}
+    return [*(pair for pair in _OURS if pair[0] not in names), *own, *(fixed or ())], signing
+
+
+def _head(url: str, headers: RawHeaders) -> RequestHead:
+    origin = parse_origin(url)
+    path = url.partition("://")[2].partition("/")[2]
+    return request_head(b"POST", origin, b"/" + path.encode("ascii"), headers)

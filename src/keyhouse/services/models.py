@@ -1,0 +1,82 @@
+"""The use cases of models: what a call of one needs, which there are, and why a name means what it means. From memory once warm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keyhouse.catalog.catalog import Catalog
+from keyhouse.domain.calling import EndpointName
+from keyhouse.domain.target import Target
+from keyhouse.services.opened_projects import OpenedProjects
+from keyhouse.services.resolution import Choice, choose, endpoint_of, model_names, route_of
+from keyhouse.services.targets import target_of
+from keyhouse.storage.database import ChangeNotice
+
+_ENDPOINTS: tuple[EndpointName, ...] = (
+    "chat",
+    "messages",
+    "responses",
+    "embeddings",
+    "count_tokens",
+    "completions",
+    "speech",
+    "transcription",
+    "images",
+    "moderations",
+    "rerank",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a name means. `endpoints` are those that the provider has for the model."""
+
+    provider: str
+    model_id: str
+    rule: str
+    reason: str
+    others: tuple[str, ...]
+    endpoints: tuple[str, ...]
+
+
+class Models:
+    """The models of projects. Its callers were admitted."""
+
+    def __init__(self, projects: OpenedProjects, catalog: Catalog) -> None:
+        self._projects = projects
+        self._catalog = catalog
+
+    async def target(self, project_id: str, endpoint: EndpointName, model: str | None, voice: str = "") -> Target:
+        """What a call of this model on this endpoint needs.
+
+        Raises Error `missing_model`, `model_not_found`, `unsupported_endpoint`, `provider_incomplete`, `credentials_unreadable`;
+        `storage_unavailable` for a project that is not in memory while the database is away.
+        """
+        project = await self._projects.get(project_id)
+        key = (endpoint, model, voice)
+        target: Target | None = project.targets.get(key)
+        if target is None:
+            choice = choose(project, self._catalog, model, endpoint)
+            target = target_of(choice, project, self._catalog, endpoint, voice)
+            project.targets.put(key, target)
+        return target
+
+    async def names(self, project_id: str) -> list[str]:
+        """Every `provider/model` of the enabled providers that is declared or known, in a fixed order."""
+        return model_names(await self._projects.get(project_id), self._catalog)
+
+    async def explain(self, project_id: str, model: str) -> Explanation:
+        """What a name means in a project, and why. Raises Error as `target` does."""
+        project = await self._projects.get(project_id)
+        choice = choose(project, self._catalog, model, "chat")
+        return Explanation(
+            choice.provider.spec.id, choice.model_id, choice.rule.value, choice.reason, choice.others, tuple(_endpoints(choice))
+        )
+
+    def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
+        """Drop what the notices name."""
+        self._projects.forget(notices)
+
+
+def _endpoints(choice: Choice) -> list[str]:
+    route, _ = route_of(choice.provider)
+    return [name for name in _ENDPOINTS if endpoint_of(route, name, choice.model_id) is not None]

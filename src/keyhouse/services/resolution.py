@@ -1,0 +1,156 @@
+"""Which provider and model a request means: the order that docs/gateway.md states, and why. Pure; reads nothing but memory."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keyhouse.catalog.catalog import Catalog
+from keyhouse.domain.calling import Endpoint, EndpointName, Route
+from keyhouse.domain.errors import Code, Error
+from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
+
+DEFAULT = "default"
+"""As a model's name: the project's default model."""
+
+CALLED_BY: dict[EndpointName, tuple[EndpointName, ...]] = {"messages": ("messages", "chat")}
+"""Which of a provider's endpoints may answer a caller's, first choice first, where it is not that of the same name alone."""
+
+_SHOWN_MODELS = 20
+_LONGEST_SHOWN = 200
+
+
+class Rule(StrEnum):
+    """Why a provider was chosen."""
+
+    NAMED = "named"
+    DECLARED = "declared"
+    CATALOGUE = "catalogue"
+    PREFIX = "prefix"
+    ONLY_PROVIDER = "only_provider"
+
+
+_SENTENCES = {
+    Rule.NAMED: "The name begins with the provider.",
+    Rule.DECLARED: "The project declares this model for the provider.",
+    Rule.CATALOGUE: "The catalogue knows this model of the provider.",
+    Rule.PREFIX: "The provider's models begin like this one.",
+    Rule.ONLY_PROVIDER: "It is the only provider that is enabled in the project.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A provider and its own id of the model, and by which rule. `others` are the providers that the same rule would have allowed next."""
+
+    provider: OpenedProvider
+    model_id: str
+    rule: Rule
+    is_default: bool = False
+    others: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why, in whole sentences."""
+        default = "It is the project's default model. " if self.is_default else ""
+        others = f" Passed over, as later in order: {', '.join(self.others)}." if self.others else ""
+        return f"{default}{_SENTENCES[self.rule]}{others}"
+
+
+def choose(project: OpenedProject, catalog: Catalog, model: str | None, endpoint: EndpointName) -> Choice:
+    """The provider and model for a request. Raises Error `missing_model`, or `model_not_found`, which lists what would work."""
+    is_default = not model or model == DEFAULT
+    wanted = project.default_model if is_default else model
+    if not wanted:
+        raise Error(
+            Code.MISSING_MODEL,
+            f"The request names no model, and this project has no default model. {_what_works(project, catalog)}",
+            param="model",
+        )
+    found = _chosen(project, catalog, wanted, endpoint, is_default=is_default)
+    if found is None:
+        raise Error(Code.MODEL_NOT_FOUND, f"{_why_not(project, catalog, wanted)} {_what_works(project, catalog)}", param="model")
+    return found
+
+
+def route_of(provider: OpenedProvider) -> tuple[Route | None, dict[str, str]]:
+    """The route for what is stored, and the values that its templates are filled with."""
+    calling = provider.spec.calling
+    if calling is None:
+        return None, {}
+    values = calling.values({name: value for name, value in provider.stored.credentials.opened().items() if isinstance(value, str)})
+    return calling.route(values), values
+
+
+def endpoint_of(route: Route | None, endpoint: EndpointName, model_id: str) -> tuple[EndpointName, Endpoint] | None:
+    """Which of the route's endpoints answers a caller's for a model, and its name; None where none does."""
+    for name in CALLED_BY.get(endpoint, (endpoint,)):
+        found = route.endpoint(name, model_id) if route is not None else None
+        if found is not None:
+            return name, found
+    return None
+
+
+def has_endpoint(provider: OpenedProvider, endpoint: EndpointName, model_id: str) -> bool:
+    """Whether a provider can answer on this endpoint for this model."""
+    return endpoint_of(route_of(provider)[0], endpoint, model_id) is not None
+
+
+def model_names(project: OpenedProject, catalog: Catalog) -> list[str]:
+    """Every `provider/model` that is declared or known, in registry order, the declared ones of a provider first."""
+    names: dict[str, None] = {}
+    for provider_id, provider in project.providers.items():
+        names.update(dict.fromkeys(f"{provider_id}/{model_id}" for model_id in provider.models))
+        names.update(dict.fromkeys(f"{provider_id}/{model_id}" for model_id in catalog.all_models(provider_id)))
+    return list(names)
+
+
+def _chosen(project: OpenedProject, catalog: Catalog, wanted: str, endpoint: EndpointName, *, is_default: bool) -> Choice | None:
+    named, slash, rest = wanted.partition("/")
+    spec = catalog.provider_spelt(named) if slash else None
+    if spec is not None and spec.id in project.providers and rest:
+        return Choice(project.providers[spec.id], rest, Rule.NAMED, is_default)
+    providers = project.providers.values()
+    declaring = [provider for provider in providers if wanted in provider.models]
+    knowing = [provider for provider in providers if catalog.model(provider.spec.id, wanted) is not None]
+    for rule, candidates in ((Rule.DECLARED, declaring), (Rule.CATALOGUE, knowing)):
+        if candidates:
+            first, *others = sorted(candidates, key=lambda provider: not has_endpoint(provider, endpoint, wanted))
+            return Choice(first, wanted, rule, is_default, tuple(other.spec.id for other in others))
+    if spec is not None:
+        # The caller named a provider: the request goes there or nowhere.
+        return None
+    return _guessed(project, catalog, wanted, is_default=is_default)
+
+
+def _guessed(project: OpenedProject, catalog: Catalog, wanted: str, *, is_default: bool) -> Choice | None:
+    spec = catalog.provider_of_prefix(wanted)
+    if spec is not None and spec.id in project.providers:
+        return Choice(project.providers[spec.id], wanted, Rule.PREFIX, is_default)
+    if len(project.providers) == 1:
+        return Choice(next(iter(project.providers.values())), wanted, Rule.ONLY_PROVIDER, is_default)
+    return None
+
+
+def _why_not(project: OpenedProject, catalog: Catalog, wanted: str) -> str:
+    shown = wanted[:_LONGEST_SHOWN]
+    named, slash, _ = wanted.partition("/")
+    spec = catalog.provider_spelt(named) if slash else None
+    if spec is None or spec.id in project.providers:
+        return f"The model {shown!r} does not exist for this project."
+    state = "is disabled" if spec.id in project.disabled else "is not enabled"
+    return f"The model {shown!r} names the provider {spec.id}, which {state} in this project."
+
+
+def _what_works(project: OpenedProject, catalog: Catalog) -> str:
+    if not project.providers:
+        return "No provider is enabled in this project: store one's credentials first."
+    names = model_names(project, catalog)
+    providers = _listed(f"{provider}/..." for provider in project.providers)
+    if not names:
+        return f"Name one as {providers}."
+    more = f" and {len(names) - _SHOWN_MODELS} more (GET /v1/models has all)" if len(names) > _SHOWN_MODELS else ""
+    return f"What works: {_listed(names[:_SHOWN_MODELS])}{more}; any other model as {providers}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

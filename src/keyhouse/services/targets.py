@@ -1,0 +1,107 @@
+"""From the choice of a provider to the `Target` of a call: route, address, headers, signing, and what is declared of the model. Pure."""
+
+from keyhouse.catalog.catalog import Catalog
+from keyhouse.domain.calling import EndpointName
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.model import CustomModel
+from keyhouse.domain.target import Target
+from keyhouse.gateway.signing import credential_header, possible_signing
+from keyhouse.gateway.wire.enforcement import MODES
+from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
+from keyhouse.services.resolution import Choice, endpoint_of, has_endpoint, route_of
+
+
+def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint: EndpointName, voice: str = "") -> Target:
+    """The target of a choice for a caller's endpoint; `voice` is what the request names, for endpoints that have it in their path.
+
+    Raises Error: `unsupported_endpoint`, naming the providers of the project that have it, `credentials_unreadable`,
+    `provider_incomplete` where an address or a part of it is not stored.
+    """
+    provider, model_id = choice.provider, choice.model_id
+    stored = provider.stored
+    if not (stored.credentials.readable and stored.headers_readable):
+        raise Error(
+            Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider.spec.id} cannot be read: an encryption key is missing."
+        )
+    route, values = route_of(provider)
+    found = endpoint_of(route, endpoint, model_id)
+    if route is None or found is None:
+        raise _unsupported(project, endpoint, choice)
+    name, called = found
+    signing = possible_signing(called.signings, values)
+    fixed = route.rendered_headers(values)
+    headers = _headers(fixed, provider, None if signing is None else credential_header(signing).decode("ascii"))
+    if signing is not None and credential_header(signing).decode("ascii") in {header.lower() for header, _ in headers}:
+        signing = None
+    declared = _declared(provider, model_id, endpoint)
+    known = catalog.model(provider.spec.id, model_id)
+    address = next((text for field in provider.spec.address_fields if (text := values.get(field))), provider.spec.base_url)
+    places = {**values, "voice": voice} if voice else values
+    try:
+        url = route.url(called.path, places, address, model_id)
+        stream_url = route.url(called.stream_path or called.path, places, address, model_id)
+    except ValueError as wrong:
+        raise Error(Code.PROVIDER_INCOMPLETE, f"{provider.spec.id} cannot be called as it is stored: {wrong}.") from None
+    return Target(
+        provider=provider.spec.id,
+        model_id=model_id,
+        upstream_model=called.upstream_model(model_id),
+        endpoint=name,
+        wire=called.wire,
+        url=url,
+        stream_url=stream_url,
+        headers=headers,
+        signing=signing,
+        values=values,
+        declared=declared,
+        temperature_range=provider.spec.temperature_range,
+        max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
+    )
+
+
+def _headers(fixed: dict[str, str], provider: OpenedProvider, credential: str | None) -> tuple[tuple[str, str], ...]:
+    """The fixed headers and the project's own, which replace fixed ones. Of the credentials' header only the first is sent."""
+    own: list[tuple[str, str]] = []
+    names: set[str] = set()
+    for header in provider.stored.extra_headers:
+        name = header.name.lower()
+        if not (name == credential and name in names):
+            own.append((header.name, header.value or ""))
+        names.add(name)
+    return (*((name, value) for name, value in fixed.items() if name.lower() not in names), *own)
+
+
+def _declared(provider: OpenedProvider, model_id: str, endpoint: EndpointName) -> CustomModel | None:
+    """What the project says of a model; where it is declared twice, the one for this endpoint."""
+    models = provider.models.get(model_id, ())
+    wanted = {str(name): mode for name, mode in MODES.items()}.get(endpoint)
+    return next((model for model in models if model.mode == wanted), models[0] if models else None)
+
+
+def _limit(declared: CustomModel | None) -> int | None:
+    return int(declared.max_tokens) if declared is not None and declared.max_tokens else None
+
+
+def _unsupported(project: OpenedProject, endpoint: EndpointName, choice: Choice) -> Error:
+    able = [provider.spec.id for provider in project.providers.values() if has_endpoint(provider, endpoint, choice.model_id)]
+    elsewhere = f"Of this project's providers, {', '.join(able)} can." if able else "No enabled provider of this project can."
+    return Error(
+        Code.UNSUPPORTED_ENDPOINT,
+        f"{choice.provider.spec.id} has no endpoint for {_PLAIN[endpoint]} with this model. {elsewhere}",
+        param="model",
+    )
+
+
+_PLAIN: dict[EndpointName, str] = {
+    "chat": "chat completions",
+    "embeddings": "embeddings",
+    "responses": "responses",
+    "messages": "messages",
+    "count_tokens": "counting tokens",
+    "completions": "completions",
+    "speech": "speech",
+    "transcription": "transcriptions",
+    "images": "images",
+    "moderations": "moderations",
+    "rerank": "reranking",
+}

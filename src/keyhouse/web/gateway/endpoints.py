@@ -1,0 +1,50 @@
+"""The endpoints of the gateway by method and path, and which format their callers speak."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keyhouse.domain.calling import EndpointName
+from keyhouse.gateway.failures import MESSAGES_ENDPOINTS
+
+Format = Literal["openai", "anthropic"]
+BodyKind = Literal["json", "multipart"]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEndpoint:
+    """One endpoint: its path, its name, and how its body is written."""
+
+    path: str
+    name: EndpointName
+    body: BodyKind = "json"
+
+    @property
+    def format(self) -> Format:
+        """Whose API the caller speaks."""
+        return "anthropic" if self.name in MESSAGES_ENDPOINTS else "openai"
+
+
+ENDPOINTS = {
+    endpoint.path: endpoint
+    for endpoint in (
+        GatewayEndpoint("/v1/chat/completions", "chat"),
+        GatewayEndpoint("/v1/embeddings", "embeddings"),
+        GatewayEndpoint("/v1/responses", "responses"),
+        GatewayEndpoint("/v1/messages", "messages"),
+        GatewayEndpoint("/v1/messages/count_tokens", "count_tokens"),
+        GatewayEndpoint("/v1/completions", "completions"),
+        GatewayEndpoint("/v1/audio/speech", "speech"),
+        GatewayEndpoint("/v1/audio/transcriptions", "transcription", "multipart"),
+        GatewayEndpoint("/v1/images/generations", "images"),
+        GatewayEndpoint("/v1/moderations", "moderations"),
+        GatewayEndpoint("/v1/rerank", "rerank"),
+    )
+}
+"""By path; each takes POST."""
+
+MODELS_PATH = "/v1/models"
+
+
+def format_of(path: str) -> Format:
+    """Whose envelope an error on a path wears, be it known or not."""
+    return "anthropic" if path == "/v1/messages" or path.startswith("/v1/messages/") else "openai"
