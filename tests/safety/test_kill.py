@@ -103,7 +103,7 @@ def test_killed_while_it_rotates_and_another_one_writes(settings: Settings, nurs
 
 def test_killed_at_each_step_of_a_first_start(tmp_path: Path, nursery: Nursery) -> None:
     killed = 0
-    for call in range(0, 400, 13):
+    for call in range(0, 1000, 7):
         folder = tmp_path / str(call)
         folder.mkdir()
         settings = settings_of(folder, f"sqlite:///{folder / 'keyhouse.db'}")
@@ -121,7 +121,7 @@ def test_killed_at_each_step_of_a_rotation(tmp_path: Path, nursery: Nursery) -> 
     settings = settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}")
     run_on(settings, lambda storage: store_secrets(storage, *(f"sk-{number}" for number in range(8))))
     ledger, killed = Ledger(settings), 0
-    for call in range(20, 400, 5):
+    for call in range(0, 1000, 9):
         if nursery.start("replace_keys_to_the_end", settings, die_at=call).listen_to_the_end()[-1:] == ["replaced"]:
             break
         killed += 1
@@ -133,8 +133,10 @@ def test_killed_at_each_step_of_a_rotation(tmp_path: Path, nursery: Nursery) -> 
 
 @pytest.fixture
 def lonely_server() -> Iterator[PostgresServer]:
-    """A server that no other test uses: it recovers quickly, and nobody else notices that it stops."""
+    """A server that no other test uses, so that it recovers quickly, and nobody else notices that it stops."""
     with running_postgres() as server:
+        with (server.folder / "data" / "postgresql.conf").open("a") as config:
+            config.write("recovery_init_sync_method = syncfs\n")
         yield server
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from keyhouse.app import open_storage
-from keyhouse.catalog.catalog import load_catalog
+from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.tenancy import Actor, Caller, Permission
 from keyhouse.services.first_start import furnish
@@ -60,9 +61,14 @@ def _first_project(tx: Transaction) -> tuple[str, str]:
     return project_id, organization_id
 
 
-def providers_of(storage: Storage) -> ModelProviders:
+@functools.cache
+def catalog_and_encoder() -> tuple[Catalog, EntryEncoder]:
     catalog = load_catalog(None)
-    encoder = EntryEncoder(catalog)
+    return catalog, EntryEncoder(catalog)
+
+
+def providers_of(storage: Storage) -> ModelProviders:
+    catalog, encoder = catalog_and_encoder()
     return ModelProviders(storage, catalog, encoder.encode, encoder.encode_one, keep_secrets=False)
 
 
