@@ -105,6 +105,13 @@ def test_providers_without_a_free_authenticated_call_stay_unchecked(provider: st
     assert checked_url(provider) is None
 
 
+@pytest.mark.parametrize("spec", CALLED, ids=lambda spec: spec.id)
+def test_every_check_knows_its_answer(spec: ProviderSpec) -> None:
+    assert spec.calling is not None
+    checks = [route.check for route in spec.calling.routes if route.check is not None]
+    assert [check.path for check in checks if check.answer is None] == []
+
+
 def test_openrouters_public_model_list_is_not_taken_for_a_proof() -> None:
     assert checked_url("openrouter") == "https://openrouter.ai/api/v1/key"
 

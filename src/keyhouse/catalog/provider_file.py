@@ -86,6 +86,8 @@ class CheckEntry(_Strict):
     id: str = "id"
     id_prefix: str = ""
     more: str | None = None
+    answer: str | None = None
+    refusals: tuple[int, ...] = ()
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
 
@@ -221,6 +223,8 @@ def _check(entry: CheckEntry, signings: tuple[Signing, ...]) -> ConnectionCheck:
         id=entry.id,
         id_prefix=entry.id_prefix,
         more=entry.more,
+        answer=entry.items if entry.answer is None else entry.answer,
+        refusals=entry.refusals,
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

@@ -91,7 +91,8 @@ class ConnectionCheck:
     """The cheapest authenticated request, a GET, and how to read a list of models from its answer.
 
     `items` is the key of the list, empty where the answer itself is the list, None where it is no list of models; `id` is the key of an
-    item's id, `id_prefix` what precedes it there, `more` the key that is set when the list goes on.
+    item's id, `id_prefix` what precedes it there, `more` the key that is set when the list goes on. `answer` is a key that every answer
+    has, empty where it is a list, None where nothing is known of it; `refusals` are statuses that refuse a key, beside 401 and 403.
     """
 
     path: str
@@ -99,6 +100,8 @@ class ConnectionCheck:
     id: str = "id"
     id_prefix: str = ""
     more: str | None = None
+    answer: str | None = None
+    refusals: tuple[int, ...] = ()
     signings: tuple[Signing, ...] = ()
 
 
