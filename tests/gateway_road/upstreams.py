@@ -47,8 +47,11 @@ def running_upstream(script: Script) -> Iterator[Upstream]:
     upstream = Upstream(script, loop)
     started, stopping = threading.Event(), asyncio.Event()
 
+    async def current_script(peer: Peer) -> None:
+        await upstream.script(peer)
+
     async def serve() -> None:
-        async with FaultUpstream(lambda peer: upstream.script(peer)) as server:
+        async with FaultUpstream(current_script) as server:
             upstream.server = server
             started.set()
             await stopping.wait()

@@ -5,8 +5,8 @@ from typing import Literal
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS
+from keyhouse.gateway.wire.parameters import CallerFormat
 
-Format = Literal["openai", "anthropic"]
 BodyKind = Literal["json", "multipart"]
 
 
@@ -19,9 +19,9 @@ class GatewayEndpoint:
     body: BodyKind = "json"
 
     @property
-    def format(self) -> Format:
+    def format(self) -> CallerFormat:
         """Whose API the caller speaks."""
-        return "anthropic" if self.name in MESSAGES_ENDPOINTS else "openai"
+        return "anthropic_messages" if self.name in MESSAGES_ENDPOINTS else "openai_chat"
 
 
 ENDPOINTS = {
@@ -45,6 +45,6 @@ ENDPOINTS = {
 MODELS_PATH = "/v1/models"
 
 
-def format_of(path: str) -> Format:
+def format_of(path: str) -> CallerFormat:
     """Whose envelope an error on a path wears, be it known or not."""
-    return "anthropic" if path == "/v1/messages" or path.startswith("/v1/messages/") else "openai"
+    return "anthropic_messages" if path == "/v1/messages" or path.startswith("/v1/messages/") else "openai_chat"

@@ -4,16 +4,16 @@ from keyhouse.domain.errors import Error
 from keyhouse.gateway.failures import error_body
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.wire.answer import ApiError
+from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.web.errors import STATUS
-from keyhouse.web.gateway.endpoints import Format
 
 _JSON = (b"content-type", b"application/json")
 _NO_RETRY = (b"x-should-retry", b"false")
-_REQUEST_ID = {"openai": b"x-request-id", "anthropic": b"request-id"}
+_REQUEST_ID = {"openai_chat": b"x-request-id", "anthropic_messages": b"request-id"}
 _OURS = b"x-keyhouse-request-id"
 
 
-def refusal(error: Error, spoken: Format, request_id: str) -> tuple[int, RawHeaders, bytes]:
+def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, RawHeaders, bytes]:
     """Status, headers and body of an error."""
     status = STATUS[error.code]
     param = error.details.get("param")
@@ -22,16 +22,16 @@ def refusal(error: Error, spoken: Format, request_id: str) -> tuple[int, RawHead
         error.message,
         code=error.code.value,
         param=param if isinstance(param, str) else None,
-        request_id=request_id if spoken == "anthropic" else None,
+        request_id=request_id if spoken == "anthropic_messages" else None,
     )
-    body = error_body("messages" if spoken == "anthropic" else None, stated)
+    body = error_body("messages" if spoken == "anthropic_messages" else None, stated)
     headers = [_JSON, (b"content-length", b"%d" % len(body))]
     if error.details.get("retry") is False:
         headers.append(_NO_RETRY)
     return status, headers, body
 
 
-def with_request_id(headers: RawHeaders, spoken: Format, request_id: bytes) -> RawHeaders:
+def with_request_id(headers: RawHeaders, spoken: CallerFormat, request_id: bytes) -> RawHeaders:
     """The headers of an answer with our id, and with the caller's word for one: the upstream's, or ours where it gave none."""
     wanted = _REQUEST_ID[spoken]
     theirs: bytes | None = None

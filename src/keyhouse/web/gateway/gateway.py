@@ -15,12 +15,13 @@ from keyhouse.gateway.headers import header_text
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.upstream_error import UpstreamError
+from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.gateway.wire.splice import parse_head
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.control.access import OPERATOR
 from keyhouse.web.errors import internal_error
-from keyhouse.web.gateway.endpoints import ENDPOINTS, Format, GatewayEndpoint, format_of
+from keyhouse.web.gateway.endpoints import ENDPOINTS, GatewayEndpoint, format_of
 from keyhouse.web.gateway.envelopes import refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
@@ -122,7 +123,7 @@ class Gateway:
         asked = headers.read.get(b"x-keyhouse-retries")
         return self._limits.retries if asked is None or not asked.isdigit() else min(int(asked), self._limits.retries)
 
-    async def _refuse(self, exchange: Exchange, error: Error, spoken: Format) -> None:
+    async def _refuse(self, exchange: Exchange, error: Error, spoken: CallerFormat) -> None:
         observation = exchange.observation
         if error.code in _LOGGED:
             log_failure(exchange.scope, error)
