@@ -203,6 +203,12 @@ def test_reasoning_of_a_completion_becomes_thinking(message, name):
     assert (read.content[0].thinking, read.content[0].signature, read.content[1].text) == ("Hm.", "", "Yes")
 
 
+def test_calls_without_an_id_get_one(message):
+    calls = [{"type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
+    answer = {"index": 0, "message": {"role": "assistant", "tool_calls": calls, "reasoning": {"odd": 1}}, "finish_reason": "stop"}
+    assert [block.id for block in message("openai_chat", {**COMPLETION, "choices": [answer]}).content] == ["call_0", "call_1"]
+
+
 def test_unusual_blocks_are_left_out(completion):
     odd = [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}, {"type": "text", "text": "Yes"}]
     assert completion("anthropic_messages", {**MESSAGE, "content": odd}).choices[0].message.content == "Yes"

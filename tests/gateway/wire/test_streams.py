@@ -300,3 +300,12 @@ def test_converse_events_out_of_order_are_an_error(replayed, events, sequence):
     assert events(rendered)[-1][0] == "error"
     assert b"message_stop" not in rendered
     assert rendered == replayed("anthropic_messages", "bedrock_converse", stream)
+
+
+def test_calls_without_id_or_index_get_one(replayed):
+    calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [call], "reasoning": {"odd": 1}}}]} for call in calls]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    stream = [(None, msgspec.json.encode(chunk)) for chunk in (*chunks, last)]
+    message = accumulated_message(replayed("anthropic_messages", "openai_chat", [*stream, (None, b"[DONE]")]))
+    assert [(block.id, block.name) for block in message.content] == [("call_0", "f"), ("call_1", "g")]

@@ -39,6 +39,11 @@ def parse_stop(finish_reason: str | None, *, has_calls: bool, has_refusal: bool)
     return "refusal" if stop == "end" and has_refusal else stop
 
 
+def parse_thought(said: Fields) -> str:
+    """What the model thought, in a message or a delta; empty where it stands in neither place as text."""
+    return next((thought for name in REASONING_NAMES if isinstance(thought := said.raw.get(name), str) and thought), "")
+
+
 def parse_response(body: object) -> Answer:
     """A decoded chat completion; its first choice. Raises Error (`upstream_invalid_answer`) when it is none."""
     fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
@@ -46,7 +51,7 @@ def parse_response(body: object) -> Answer:
     if choice is None:
         raise fields.wrong("choices", "an array with one choice at least")
     message = choice.object("message")
-    calls = tuple(_tool_call(call) for call in message.objects_or_none("tool_calls"))
+    calls = tuple(_tool_call(call, number) for number, call in enumerate(message.objects_or_none("tool_calls")))
     refusal = message.text_or_none("refusal") or None
     usage = fields.object_or_none("usage")
     return Answer(
@@ -61,7 +66,7 @@ def parse_response(body: object) -> Answer:
 
 
 def _said(message: Fields, refusal: str | None) -> Iterator[AnswerPart]:
-    thought = next((message.text(name) for name in REASONING_NAMES if message.has(name)), "")
+    thought = parse_thought(message)
     if thought:
         yield ThinkingPart(thought)
     content = message.text_or_none("content")
@@ -71,14 +76,16 @@ def _said(message: Fields, refusal: str | None) -> Iterator[AnswerPart]:
         yield TextPart(refusal)
 
 
-def _tool_call(call: Fields) -> ToolCallPart:
+def _tool_call(call: Fields, number: int) -> ToolCallPart:
     function = call.object("function")
     text = function.text_or_none("arguments") or ""
     try:
         arguments = msgspec.json.decode(text) if text.strip() else {}
     except (msgspec.DecodeError, RecursionError) as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
-    return ToolCallPart(call.text("id"), function.text("name"), Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
+    # Some upstreams give their calls no id, and callers of other formats need one.
+    name, call_id = function.text("name"), call.text_or_none("id") or f"call_{number}"
+    return ToolCallPart(call_id, name, Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
 
 
 def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:

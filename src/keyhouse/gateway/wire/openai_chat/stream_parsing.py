@@ -22,7 +22,7 @@ from keyhouse.gateway.wire.answer import (
 from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
-from keyhouse.gateway.wire.openai_chat.response import REASONING_NAMES, parse_stop
+from keyhouse.gateway.wire.openai_chat.response import parse_stop, parse_thought
 from keyhouse.gateway.wire.usage import parse_openai_usage
 
 DONE = b"[DONE]"
@@ -64,7 +64,7 @@ class ChunkParser:
         self._finish_reason = choice.text_or_none("finish_reason") or self._finish_reason
 
     def _delta(self, delta: Fields) -> Iterator[StreamEvent]:
-        thought = next((delta.text(name) for name in REASONING_NAMES if delta.has(name)), "")
+        thought = parse_thought(delta)
         if thought:
             yield from self._opened("thinking")
             yield ThinkingDelta(thought)
@@ -97,7 +97,7 @@ class ChunkParser:
             if function is None:
                 raise call.wrong("function", "an object where the call begins")
             yield from self._closed()
-            yield ToolCallStarted(call.text("id"), function.text("name"))
+            yield ToolCallStarted(call.text_or_none("id") or f"call_{index}", function.text("name"))
             self._calls.add(index)
             self._open = index
         elif self._open != index:
