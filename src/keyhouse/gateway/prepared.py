@@ -60,8 +60,8 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         enforced(endpoint, {}, declared)
     try:
         headers, signing = _headers(target)
-        head = _head(target.url, headers)
-        stream_head = head if target.stream_url == target.url else _head(target.stream_url, headers)
+        head = _head(b"POST", target.url, headers)
+        stream_head = head if target.stream_url == target.url else _head(b"POST", target.stream_url, headers)
     except ValueError as wrong:
         raise Error(Code.PROVIDER_INCOMPLETE, f"{target.provider} cannot be called as it is stored: {wrong}.") from None
     return Prepared(
@@ -74,6 +74,15 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         and (declared.max_tokens, declared.supported_parameters, declared.multimodal_inputs) != (None, None, None),
         has_range=target.temperature_range is not None,
     )
+
+
+def asking_head(target: Target) -> tuple[RequestHead, Signing | None]:
+    """The head of a GET that sends what a call of the target sends, and the way to sign where that is done for each request.
+
+    Raises ValueError for stored values that no request can carry, in a sentence without them.
+    """
+    headers, signing = _headers(target)
+    return _head(b"GET", target.url, headers), signing
 
 
 def _headers(target: Target) -> tuple[RawHeaders, Signing | None]:
@@ -91,7 +100,7 @@ def _headers(target: Target) -> tuple[RawHeaders, Signing | None]:
     return [*(pair for pair in _OURS if pair[0] not in names), *own, *(fixed or ())], signing
 
 
-def _head(url: str, headers: RawHeaders) -> RequestHead:
+def _head(method: bytes, url: str, headers: RawHeaders) -> RequestHead:
     origin = parse_origin(url)
     path = url.partition("://")[2].partition("/")[2]
-    return request_head(b"POST", origin, b"/" + path.encode("ascii"), headers)
+    return request_head(method, origin, b"/" + path.encode("ascii"), headers)

@@ -1,9 +1,12 @@
 """From the choice of a provider to the `Target` of a call: route, address, headers, signing, and what is declared of the model. Pure."""
 
+from collections.abc import Mapping, Sequence
+
 from keyhouse.catalog.catalog import Catalog
-from keyhouse.domain.calling import EndpointName
+from keyhouse.domain.calling import EndpointName, Route, Signing
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel
+from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.target import Target
 from keyhouse.gateway.signing import credential_header, possible_signing
 from keyhouse.gateway.wire.enforcement import MODES
@@ -28,14 +31,10 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
     if route is None or found is None:
         raise _unsupported(project, endpoint, choice)
     name, called = found
-    signing = possible_signing(called.signings, values)
-    fixed = route.rendered_headers(values)
-    headers = _headers(fixed, provider, None if signing is None else credential_header(signing).decode("ascii"))
-    if signing is not None and credential_header(signing).decode("ascii") in {header.lower() for header, _ in headers}:
-        signing = None
+    headers, signing = headers_and_signing(provider, route, values, called.signings)
     declared = _declared(provider, model_id, endpoint)
     known = catalog.model(provider.spec.id, model_id)
-    address = next((text for field in provider.spec.address_fields if (text := values.get(field))), provider.spec.base_url)
+    address = address_of(provider.spec, values)
     places = {**values, "voice": voice} if voice else values
     try:
         url = route.url(called.path, places, address, model_id)
@@ -57,6 +56,22 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         temperature_range=provider.spec.temperature_range,
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
     )
+
+
+def address_of(spec: ProviderSpec, values: Mapping[str, str]) -> str | None:
+    """The address in use: the first that is stored, else the provider's own."""
+    return next((text for field in spec.address_fields if (text := values.get(field))), spec.base_url)
+
+
+def headers_and_signing(
+    provider: OpenedProvider, route: Route, values: Mapping[str, str], signings: Sequence[Signing]
+) -> tuple[tuple[tuple[str, str], ...], Signing | None]:
+    """What `Target` says of every request: its headers, and how it is signed unless one of the project's own headers replaces that."""
+    signing = possible_signing(signings, values)
+    fixed = route.rendered_headers(values)
+    credential = None if signing is None else credential_header(signing).decode("ascii")
+    headers = _headers(fixed, provider, credential)
+    return headers, None if credential in {header.lower() for header, _ in headers} else signing
 
 
 def _headers(fixed: dict[str, str], provider: OpenedProvider, credential: str | None) -> tuple[tuple[str, str], ...]:
