@@ -6,13 +6,17 @@ import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyhouse.catalog.catalog import Catalog, load_catalog
-from keyhouse.domain.errors import Error
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.address_policy import address_policy
+from keyhouse.gateway.proxy import proxies
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.signing import Signatures
-from keyhouse.gateway.upstream import Upstream
+from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.upstream import Upstream, UpstreamSettings
 from keyhouse.log import access_lines
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
@@ -89,13 +93,37 @@ def build_house(settings: Settings, storage: Storage) -> House:
 @contextlib.asynccontextmanager
 async def open_gateway(settings: Settings, house: House) -> AsyncIterator[Gateway]:
     """The gateway of a house, with its connections to upstreams. Raises Error `configuration`."""
-    upstream = Upstream()
+    upstream = Upstream(_upstream_settings(settings))
     signatures = Signatures(upstream)
+    limits = Limits(settings.max_request_bytes, settings.upstream_retries)
     try:
-        yield Gateway(house.identity, house.models, Relay(upstream, signatures), Limits(), lambda observation: None)
+        yield Gateway(house.identity, house.models, Relay(upstream, signatures), limits, lambda observation: None)
     finally:
         await signatures.close()
         await upstream.close()
+
+
+def _upstream_settings(settings: Settings) -> UpstreamSettings:
+    try:
+        policy = address_policy(settings.allow_private_addresses, settings.allowed_addresses)
+        outgoing = proxies(_text(settings.https_proxy), _text(settings.http_proxy), settings.no_proxy or "")
+    except ValueError as wrong:
+        raise Error(Code.CONFIGURATION, f"A setting for calls of providers is wrong: {wrong}.") from None
+    return UpstreamSettings(
+        timeouts=Timeouts(
+            connect_s=settings.upstream_connect_timeout_s,
+            first_byte_s=settings.upstream_first_byte_timeout_s,
+            idle_s=settings.upstream_idle_timeout_s,
+        ),
+        policy=policy,
+        proxies=outgoing,
+        cert_file=settings.ssl_cert_file or "",
+        ca_file=str(settings.ca_file or ""),
+    )
+
+
+def _text(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _tenancy_routes(storage: Storage) -> list[Route]:

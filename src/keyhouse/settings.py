@@ -5,22 +5,30 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyhouse.domain.errors import Code, Error
 
 PREFIX = "KEYHOUSE_"
-SECRETS = ("keys", "admin_key", "database_url", "api_key")
+SECRETS = ("keys", "admin_key", "database_url", "api_key", "https_proxy", "http_proxy")
 """Settings that may also come from a file, whose path stands in the variable of that name and `_FILE`."""
 _DEFAULT_PORT = 5560
+
+
+def _outgoing(name: str, description: str) -> Any:
+    """A setting that has its usual name in the environment too, without our prefix."""
+    choices = AliasChoices(f"{PREFIX}{name}".upper(), name.upper())
+    return Field(None, validation_alias=choices, description=f"{description} Also read as {name.upper()}.")
 
 
 class Settings(BaseSettings):
     """Everything that can be set. A command's option comes before the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(_DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
@@ -43,6 +51,22 @@ class Settings(BaseSettings):
     shutdown_timeout_s: int = Field(
         300, ge=0, le=86_400, description="How long open requests may take to finish after a signal to stop, in seconds."
     )
+    upstream_connect_timeout_s: float = Field(
+        10, gt=0, description="How long a connection to a provider may take to be made, name lookup, proxy and TLS included, in seconds."
+    )
+    upstream_first_byte_timeout_s: float = Field(600, gt=0, description="How long a provider may take to begin its answer, in seconds.")
+    upstream_idle_timeout_s: float = Field(300, gt=0, description="How long a provider may pause inside an answer, in seconds.")
+    upstream_retries: int = Field(2, ge=0, le=2, description="How often a call of a provider is tried again where that is safe.")
+    allow_private_addresses: bool = Field(True, description="Let providers have private and loopback addresses.")
+    allowed_addresses: str = Field(
+        "", description="Hosts and networks (`10.0.0.0/8`) that providers may have although private addresses are not allowed, by commas."
+    )
+    max_request_bytes: int = Field(32 * 1024 * 1024, gt=0, description="How large the body of a gateway request may be, in bytes.")
+    ca_file: Path | None = Field(None, description="Certificates, in PEM form, of authorities to trust for providers beside the system's.")
+    https_proxy: SecretStr | None = _outgoing("https_proxy", "HTTP proxy for https addresses of providers.")
+    http_proxy: SecretStr | None = _outgoing("http_proxy", "HTTP proxy for http addresses of providers.")
+    no_proxy: str | None = _outgoing("no_proxy", "Hosts, addresses and networks to reach without a proxy, by commas.")
+    ssl_cert_file: str | None = _outgoing("ssl_cert_file", "Certificates to trust instead of the system's.")
     endpoint: str | None = Field(None, description="For commands: the address of a running server to work against.")
     api_key: SecretStr | None = Field(None, description="For commands: the API key to send to that server.")
     project: str | None = Field(None, description="For commands: the project to work on, its id or slug.")
