@@ -216,7 +216,9 @@ def test_unusual_blocks_are_left_out(completion):
 
 @pytest.mark.parametrize("caller", ["openai_chat", "anthropic_messages"])
 @pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages", "bedrock_converse"])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"choices":[]}', b'{"content":"x","stop_reason":"end_turn"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'"\xb5"', b'{"\xb5":1}', b"[]", b"{}", b'{"choices":[]}', b'{"content":"x","stop_reason":"end_turn"}']
+)
 def test_answer_of_no_format_is_an_error_of_the_upstream(defaults, caller, upstream, body):
     with pytest.raises(Error) as raised:
         render_caller_response(body, caller, upstream, defaults)
@@ -283,7 +285,8 @@ def test_openai_error_keeps_its_words():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>bad gateway</html>", b"null", b'{"error":null}', b'{"error":[]}', b'{"message":5}', b"[" * 9000]
+    "body",
+    [b"", b"<html>bad gateway</html>", b'{"error":"\xb5"}', b"null", b'{"error":null}', b'{"error":[]}', b'{"message":5}', b"[" * 9000],
 )
 @pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages", "bedrock_converse"])
 def test_error_without_words_is_still_an_error(upstream, body):

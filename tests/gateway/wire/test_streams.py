@@ -309,3 +309,9 @@ def test_calls_without_id_or_index_get_one(replayed):
     stream = [(None, msgspec.json.encode(chunk)) for chunk in (*chunks, last)]
     message = accumulated_message(replayed("anthropic_messages", "openai_chat", [*stream, (None, b"[DONE]")]))
     assert [(block.id, block.name) for block in message.content] == [("call_0", "f"), ("call_1", "g")]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"type":"\xb5"}', b"[]"])
+def test_event_that_is_no_json_object_is_an_error(recorded, replayed, events, data):
+    stream = replayed("openai_chat", "anthropic_messages", [*recorded("messages_text.sse")[:3], (None, data)])
+    assert msgspec.json.decode(events(stream)[-1][1])["error"]["code"] == "upstream_invalid_answer"

@@ -12,7 +12,7 @@ def decoded(data: bytes) -> Any:
     """The JSON value of a whole answer. Raises Error (`upstream_invalid_answer`)."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from error
 
 
@@ -25,7 +25,7 @@ def decoded_object(body: bytes) -> JsonObject:
     """The JSON object in the body of an error; empty where it holds none."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

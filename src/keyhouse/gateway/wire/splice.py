@@ -136,7 +136,7 @@ def _decoded(body: bytes) -> _Members:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _mistyped(str(error)) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from error
 
 
@@ -190,7 +190,7 @@ def _refuse_escaped(key: bytes) -> None:
         return
     try:
         name = msgspec.json.decode(key)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from error
     if name in WATCHED:
         raise Error(Code.BAD_REQUEST, f"{name} must not be spelt with escapes.", param=name)
@@ -219,7 +219,7 @@ def _value_end(body: bytes, start: int) -> int:
         return simple.end()
     try:
         msgspec.json.decode(memoryview(body)[start:], type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         place = _TRAILING.search(str(error))
         if place is not None:
             # Counted from one.

@@ -88,7 +88,7 @@ def _arguments(function: Fields) -> JsonObject:
     text = function.text("arguments")
     try:
         arguments = msgspec.json.decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise function.wrong("arguments", "a JSON object in a string") from error
     if not isinstance(arguments, dict):
         raise function.wrong("arguments", "a JSON object in a string")

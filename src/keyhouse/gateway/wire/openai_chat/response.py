@@ -81,7 +81,7 @@ def _tool_call(call: Fields, number: int) -> ToolCallPart:
     text = function.text_or_none("arguments") or ""
     try:
         arguments = msgspec.json.decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
     # Some upstreams give their calls no id, and callers of other formats need one.
     name, call_id = function.text("name"), call.text_or_none("id") or f"call_{number}"
