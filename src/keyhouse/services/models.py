@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.target import Target
-from keyhouse.services.opened_projects import OpenedProjects
+from keyhouse.services.opened_projects import OpenedProject, OpenedProjects
 from keyhouse.services.resolution import Choice, choose, endpoint_of, model_names, route_of
 from keyhouse.services.targets import target_of
 from keyhouse.storage.database import ChangeNotice
@@ -25,6 +25,8 @@ _ENDPOINTS: tuple[EndpointName, ...] = (
     "rerank",
 )
 
+_LONGEST_REMEMBERED_NAME = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -36,6 +38,17 @@ class Explanation:
     reason: str
     others: tuple[str, ...]
     endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as a list shows it: `id` is `provider/model`. Limits are in tokens, None where they are not known."""
+
+    id: str
+    provider: str
+    display_name: str
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
 
 
 class Models:
@@ -57,12 +70,14 @@ class Models:
         if target is None:
             choice = choose(project, self._catalog, model, endpoint)
             target = target_of(choice, project, self._catalog, endpoint, voice)
-            project.targets.put(key, target)
+            if len(model or "") + len(voice) <= _LONGEST_REMEMBERED_NAME:
+                project.targets.put(key, target)
         return target
 
-    async def names(self, project_id: str) -> list[str]:
-        """Every `provider/model` of the enabled providers that is declared or known, in a fixed order."""
-        return model_names(await self._projects.get(project_id), self._catalog)
+    async def list(self, project_id: str) -> Sequence[ListedModel]:
+        """Every model of the enabled providers that is declared or known, in a fixed order."""
+        project = await self._projects.get(project_id)
+        return [self._listed(project, name) for name in model_names(project, self._catalog)]
 
     async def explain(self, project_id: str, model: str) -> Explanation:
         """What a name means in a project, and why. Raises Error as `target` does."""
@@ -71,6 +86,15 @@ class Models:
         return Explanation(
             choice.provider.spec.id, choice.model_id, choice.rule.value, choice.reason, choice.others, tuple(_endpoints(choice))
         )
+
+    def _listed(self, project: OpenedProject, name: str) -> ListedModel:
+        provider_id, _, model_id = name.partition("/")
+        declared = project.providers[provider_id].models.get(model_id, ())
+        known = self._catalog.model(provider_id, model_id)
+        display_name = declared[0].display_name if declared else model_id
+        if known is None:
+            return ListedModel(name, provider_id, display_name)
+        return ListedModel(name, provider_id, display_name, known.context_window, known.max_output_tokens)
 
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name."""

@@ -1,5 +1,6 @@
 """The endpoints of the gateway by method and path, and which format their callers speak."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,15 @@ ENDPOINTS = {
 MODELS_PATH = "/v1/models"
 
 
-def format_of(path: str) -> CallerFormat:
-    """Whose envelope an error on a path wears, be it known or not."""
-    return "anthropic_messages" if path == "/v1/messages" or path.startswith("/v1/messages/") else "openai_chat"
+def is_models(path: str) -> bool:
+    """Whether a path is the list of models, or one of them."""
+    return path.startswith(MODELS_PATH) and path[len(MODELS_PATH) : len(MODELS_PATH) + 1] in ("", "/")
+
+
+def format_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallerFormat:
+    """Which API a caller speaks on a path, be it known or not: where both have it, the header tells that Anthropic's clients send."""
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return "anthropic_messages"
+    if is_models(path) and any(name == b"anthropic-version" for name, _ in headers):
+        return "anthropic_messages"
+    return "openai_chat"

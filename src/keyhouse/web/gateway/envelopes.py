@@ -7,7 +7,9 @@ from keyhouse.gateway.wire.answer import ApiError
 from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.web.errors import STATUS
 
-_JSON = (b"content-type", b"application/json")
+JSON = (b"content-type", b"application/json")
+"""The header of our own answers."""
+
 _NO_RETRY = (b"x-should-retry", b"false")
 _REQUEST_ID = {"openai_chat": b"x-request-id", "anthropic_messages": b"request-id"}
 _OURS = b"x-keyhouse-request-id"
@@ -15,7 +17,8 @@ _OURS = b"x-keyhouse-request-id"
 
 def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, RawHeaders, bytes]:
     """Status, headers and body of an error."""
-    status = STATUS[error.code]
+    given = error.details.get("status")
+    status = given if isinstance(given, int) else STATUS[error.code]
     param = error.details.get("param")
     stated = ApiError(
         status,
@@ -25,7 +28,9 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
         request_id=request_id if spoken == "anthropic_messages" else None,
     )
     body = error_body("messages" if spoken == "anthropic_messages" else None, stated)
-    headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    headers = [JSON, (b"content-length", b"%d" % len(body))]
+    if "allow" in error.details:
+        headers.append((b"allow", str(error.details["allow"]).encode("ascii")))
     if error.details.get("retry") is False:
         headers.append(_NO_RETRY)
     return status, headers, body

@@ -15,15 +15,15 @@ from keyhouse.gateway.headers import header_text
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.upstream_error import UpstreamError
-from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.gateway.wire.splice import parse_head
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.control.access import OPERATOR
 from keyhouse.web.errors import internal_error
-from keyhouse.web.gateway.endpoints import ENDPOINTS, GatewayEndpoint, format_of
-from keyhouse.web.gateway.envelopes import refusal, with_request_id
+from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoint, format_of, is_models
+from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
+from keyhouse.web.gateway.model_pages import models_answer, not_found
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 from keyhouse.web.log import REQUEST_ID, ROUTE, log_failure
 
@@ -55,34 +55,50 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        path: str = scope["path"]
-        endpoint = ENDPOINTS.get(path)
+        started_at = perf_counter()
+        endpoint = ENDPOINTS.get(scope["path"])
         request_id = scope[REQUEST_ID] = f"{self._prefix}{next(self._numbers):08x}"
-        scope[ROUTE] = route = endpoint.path if endpoint is not None else "-"
-        observation = Observation(request_id, scope["method"], route, started_at=perf_counter())
+        scope[ROUTE] = route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(scope["path"]) else "-"
+        observation = Observation(request_id, scope["method"], route, started_at=started_at)
         exchange = Exchange(scope, receive, send, observation)
         try:
-            await self._serve(exchange, endpoint, path)
+            await self._serve(exchange, endpoint)
         except CallerLeftError:
             observation.code = "caller_left"
         finally:
             observation.ended_at = perf_counter()
             self._observe(observation)
 
-    async def _serve(self, exchange: Exchange, endpoint: GatewayEndpoint | None, path: str) -> None:
+    async def _serve(self, exchange: Exchange, endpoint: GatewayEndpoint | None) -> None:
+        scope = exchange.scope
         try:
-            if endpoint is None:
+            if endpoint is not None:
+                _require_method(scope, "POST")
+                await self._call(exchange, endpoint)
+            elif is_models(scope["path"]):
+                _require_method(scope, "GET")
+                await self._tell_models(exchange)
+            else:
                 raise Error(Code.ROUTE_NOT_FOUND, "There is no such endpoint.")
-            if exchange.scope["method"] != "POST":
-                raise Error(Code.METHOD_NOT_ALLOWED, "This endpoint takes POST.")
-            await self._call(exchange, endpoint)
         except Error as error:
-            await self._refuse(exchange, error, format_of(path))
+            await self._refuse(exchange, error)
         except Exception as cause:
-            log_failure(exchange.scope, cause)
+            log_failure(scope, cause)
             if exchange.has_begun:
                 raise
-            await self._refuse(exchange, internal_error(), format_of(path))
+            await self._refuse(exchange, internal_error())
+
+    async def _tell_models(self, exchange: Exchange) -> None:
+        scope, observation = exchange.scope, exchange.observation
+        spoken = format_of(scope["path"], scope["headers"])
+        caller = await self._admitted(scope, request_headers(scope["headers"]))
+        observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
+        try:
+            body = await models_answer(self._models, observation.project_id, scope, spoken)
+        except Error as error:
+            raise not_found(error) from error
+        headers = [JSON, (b"content-length", b"%d" % len(body))]
+        await exchange.answer(200, with_request_id(headers, spoken, observation.request_id.encode()), body)
 
     async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint) -> None:
         observation = exchange.observation
@@ -123,8 +139,9 @@ class Gateway:
         asked = headers.read.get(b"x-keyhouse-retries")
         return self._limits.retries if asked is None or not asked.isdigit() else min(int(asked), self._limits.retries)
 
-    async def _refuse(self, exchange: Exchange, error: Error, spoken: CallerFormat) -> None:
+    async def _refuse(self, exchange: Exchange, error: Error) -> None:
         observation = exchange.observation
+        spoken = format_of(exchange.scope["path"], exchange.scope["headers"])
         if error.code in _LOGGED:
             log_failure(exchange.scope, error)
         observation.code = error.code.value
@@ -132,3 +149,8 @@ class Gateway:
         if observation.provider:
             headers += [(b"x-keyhouse-provider", header_text(observation.provider)), (b"x-keyhouse-model", header_text(observation.model))]
         await exchange.answer(status, with_request_id(headers, spoken, observation.request_id.encode()), body)
+
+
+def _require_method(scope: Scope, method: str) -> None:
+    if scope["method"] != method:
+        raise Error(Code.METHOD_NOT_ALLOWED, f"This endpoint takes {method}.", allow=method)

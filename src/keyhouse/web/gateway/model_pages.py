@@ -1,0 +1,35 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`: which names work for a project, and what one of them means and why."""
+
+from urllib.parse import parse_qsl, unquote
+
+from starlette.types import Scope
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.parameters import CallerFormat
+from keyhouse.services.models import Models
+from keyhouse.web.gateway import anthropic, openai
+from keyhouse.web.gateway.endpoints import MODELS_PATH
+
+
+def model_asked_for(scope: Scope) -> str | None:
+    """The name that a path below `/v1/models` asks for, slashes encoded or not; None for the list."""
+    path = scope["raw_path"].decode("latin-1")
+    return unquote(path[len(MODELS_PATH) + 1 :]) or None
+
+
+async def models_answer(models: Models, project_id: str, scope: Scope, spoken: CallerFormat) -> bytes:
+    """The body of an answer. Raises Error `model_not_found`, `bad_request`."""
+    asked = model_asked_for(scope)
+    if asked is None:
+        listed = await models.list(project_id)
+        if spoken == "openai_chat":
+            return openai.render_models(listed)
+        return anthropic.render_models(listed, dict(parse_qsl(scope["query_string"].decode("latin-1"))))
+    found = await models.explain(project_id, asked)
+    return openai.render_model(asked, found) if spoken == "openai_chat" else anthropic.render_model(asked, found)
+
+
+def not_found(error: Error) -> Error:
+    """The same error where a name stands in the path: what does not exist is a 404 there."""
+    is_missing = error.code in (Code.MODEL_NOT_FOUND, Code.MISSING_MODEL)
+    return Error(error.code, error.message, **{**error.details, "status": 404}) if is_missing else error
