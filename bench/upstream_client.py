@@ -2,9 +2,9 @@
 
     python bench/upstream_client.py [--rounds 3] [--seconds 3] [--connections 16] [--tls]
 
-Each client stands in a raw ASGI application under uvicorn (uvloop, httptools), alone on one core; the load and a mock upstream share another. A
-third application answers by itself: what it costs is uvicorn's share. CPU is the application's own, user and system, divided by the requests or
-chunks it relayed. Wants Linux, and two cores that nobody else uses.
+Each client stands in a raw ASGI application under uvicorn (uvloop, httptools), alone on one core; the load and a mock upstream share
+another. A third application answers by itself: what it costs is uvicorn's share. CPU is the application's own, user and system, divided by
+the requests or the events it relayed. Wants Linux, and two cores that nobody else uses.
 """
 
 import argparse
@@ -40,7 +40,7 @@ ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class MockUpstream(asyncio.Protocol):
-    """Answers a POST with the same reply, or with paced events where the path is /stream."""
+    """Answers a POST with the same reply; where the path is /stream with paced events, where it is /close on its last connection."""
 
     groups: ClassVar[list[dict["MockUpstream", int]]] = [{} for _ in range(GROUPS)]
     begun: ClassVar[int] = 0
@@ -56,6 +56,9 @@ class MockUpstream(asyncio.Protocol):
                 self.transport.write(STREAM_HEAD)
                 self.groups[MockUpstream.begun % GROUPS][self] = EVENTS
                 MockUpstream.begun += 1
+            elif self.received.startswith(b"POST /close"):
+                self.transport.write(REPLY.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+                self.transport.close()
             else:
                 self.transport.write(REPLY)
             self.received = b""
@@ -118,7 +121,7 @@ def ours(base_url: str, ca_file: str) -> ASGIApplication:
 
     origin = parse_origin(base_url)
     upstream = Upstream(UpstreamSettings(ca_file=ca_file))
-    heads = {path: request_head(b"POST", origin, path.encode(), CREDENTIALS) for path in ("/chat", "/stream")}
+    heads = {path: request_head(b"POST", origin, path.encode(), CREDENTIALS) for path in ("/chat", "/close", "/stream")}
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         body = await read_body(receive)
@@ -213,9 +216,9 @@ class Caller(asyncio.Protocol):
         self.finished.set_result(None)
 
 
-async def load_requests(port: int, connections: int, seconds: float) -> int:
+async def load_requests(port: int, path: bytes, connections: int, seconds: float) -> int:
     loop = asyncio.get_running_loop()
-    callers = [(await loop.create_connection(lambda: Caller(b"/chat", REPLY_BODY[-20:]), "127.0.0.1", port))[1] for _ in range(connections)]
+    callers = [(await loop.create_connection(lambda: Caller(path, REPLY_BODY[-20:]), "127.0.0.1", port))[1] for _ in range(connections)]
     await asyncio.sleep(seconds)
     for caller in callers:
         caller.limit = 0
@@ -290,28 +293,31 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace, ports: dict[str, int], pids: dict[str, int]) -> None:
-    requests: dict[str, list[tuple[float, float]]] = {side: [] for side in ports}
-    chunks: dict[str, list[float]] = {side: [] for side in ports if side != "uvicorn alone"}
+    """Run the rounds, the first to warm up, and print the medians."""
+    clients = ["ours", "aiohttp"]
+
+    def asked(path: bytes, seconds: float) -> Callable[[int], int]:
+        return lambda port: uvloop.run(load_requests(port, path, options.connections, seconds))
+
+    cases: list[tuple[str, list[str], Callable[[int], int]]] = [
+        ("a request", [*clients, "uvicorn alone"], asked(b"/chat", options.seconds)),
+        ("a request on a connection of its own", clients, asked(b"/close", options.seconds / 2)),
+        (f"an event of {STREAMS} streams", clients, lambda port: uvloop.run(load_streams(port))),
+    ]
+    costs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for turn in range(options.rounds + 1):
-        for side, port in ports.items():
-            seconds = options.seconds if turn else 1.0
-            cost = measured(pids[side], lambda port=port, seconds=seconds: uvloop.run(load_requests(port, options.connections, seconds)))
-            if turn:
-                requests[side].append(cost)
-        for side in chunks:
-            cost = measured(pids[side], lambda port=ports[side]: uvloop.run(load_streams(port)))
-            if turn:
-                chunks[side].append(cost[0])
+        for case, sides, work in cases:
+            for side in sides:
+                cost = measured(pids[side], lambda work=work, side=side: work(ports[side]))
+                if turn:
+                    costs.setdefault((case, side), []).append(cost)
     print(
-        f"{options.connections} connections, {'https' if options.tls else 'http'} upstream; median of {options.rounds} (lowest to highest)"
+        f"{options.connections} connections, {'https' if options.tls else 'http'} upstream, median of {options.rounds} (lowest to highest)"
     )
-    for side, costs in requests.items():
-        cpu, rate = [cost[0] for cost in costs], [cost[1] for cost in costs]
-        print(
-            f"{side:14} {statistics.median(cpu):7.1f} µs CPU a request ({min(cpu):.1f} to {max(cpu):.1f}), {statistics.median(rate):8.0f} requests/s"
-        )
-    for side, cpu in chunks.items():
-        print(f"{side:14} {statistics.median(cpu):7.1f} µs CPU an event of {STREAMS} streams ({min(cpu):.1f} to {max(cpu):.1f})")
+    for (case, side), measures in costs.items():
+        cpu = [measure[0] for measure in measures]
+        rate = statistics.median(measure[1] for measure in measures)
+        print(f"{side:14} {statistics.median(cpu):7.1f} µs CPU ({min(cpu):.1f} to {max(cpu):.1f}) {rate:8.0f}/s  {case}")
 
 
 def main() -> None:

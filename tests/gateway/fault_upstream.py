@@ -109,7 +109,7 @@ class FaultUpstream:
         return Origin("https" if self.tls else "http", self.host, self.port)
 
     async def __aenter__(self) -> "FaultUpstream":
-        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self.tls, limit=1 << 26)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port, ssl=self.tls, limit=1 << 26, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -96,10 +96,10 @@ def test_a_slow_reader_is_not_a_silent_upstream(run: Run) -> None:
 
     async def scenario() -> None:
         async with FaultUpstream(answering(response(b"x" * 4_000_000))) as server, client() as upstream:
-            answer = await upstream.open(limits(idle_s=SHORT_S).to(server.origin))
+            answer = await upstream.open(limits(idle_s=0.3).to(server.origin))
             loop = asyncio.get_running_loop()
             until = loop.create_future()
-            loop.call_later(SHORT_S * 5, until.set_result, None)
+            loop.call_later(0.7, until.set_result, None)
             await until
             assert len(await read(answer)) == 4_000_000
 

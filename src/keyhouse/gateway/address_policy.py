@@ -82,10 +82,9 @@ class AddressPolicy:
     def rule_against_name(self, host: str) -> AddressRule | None:
         """The rule that refuses a host as it is written, a name or a literal address, or None. Resolves nothing."""
         name = host.lower().removesuffix(".")
-        try:
-            return self.rule_against(name, ip_address(name))
-        except ValueError:
-            pass
+        literal = literal_address(name)
+        if literal is not None:
+            return self.rule_against(name, literal)
         if name in _METADATA_NAMES:
             return AddressRule.METADATA
         if ":" in name or _ENDS_IN_A_NUMBER.fullmatch(name):
@@ -123,6 +122,14 @@ def address_policy(allow_private: bool, allowed: str) -> AddressPolicy:
                 raise ValueError(f"{entry!r} is neither a host, an address nor a network such as 10.0.0.0/8") from None
             hosts.add(entry.removesuffix("."))
     return AddressPolicy(allow_private, frozenset(hosts), tuple(networks))
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that a host is, written in its usual form, or None for a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _addresses_in(address: Address) -> Iterator[Address]:

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from keyhouse.domain.address import Origin
-from keyhouse.gateway.address_policy import AddressPolicy, blocked
+from keyhouse.gateway.address_policy import AddressPolicy, blocked, literal_address
 from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
 from keyhouse.gateway.proxy import Proxies, Proxy
 from keyhouse.gateway.timeouts import Timeouts
@@ -95,6 +95,9 @@ class Dialer:
 
 
 async def _resolve(host: str, port: int, whose: str) -> list[_Endpoint]:
+    literal = literal_address(host)
+    if literal is not None:
+        return [_Endpoint(socket.AF_INET, (host, port)) if literal.version == 4 else _Endpoint(socket.AF_INET6, (host, port, 0, 0))]
     try:
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError):

@@ -22,15 +22,15 @@ class PoolLimits:
     """`per_origin` and `total`: open connections, busy and idle. `idle_s`: how long an unused one is kept, less than the 60 s after which
     load balancers commonly close one."""
 
-    per_origin: int = 512
-    total: int = 2048
+    per_origin: int = 2048
+    total: int = 4096
     idle_s: float = 50.0
 
 
 @dataclass(slots=True)
 class Counters:
     """Counted since the client was made. `opened`: connections made; `reused`: requests that took a kept-alive one; `failed`: attempts to
-    connect that failed; `replaced`: kept-alive connections that were closed under a request and replaced by a fresh one."""
+    connect that came to nothing, those of callers who left among them; `replaced`: kept-alive connections closed under a request."""
 
     opened: int = 0
     reused: int = 0

@@ -2,10 +2,11 @@
 
 import base64
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import unquote, urlsplit
 
 from keyhouse.domain.address import Origin
+from keyhouse.gateway.address_policy import literal_address
 
 _DEFAULT_PROXY_PORT = 80
 
@@ -72,7 +73,7 @@ def _matches(entry: str, origin: Origin) -> bool:
     host, port = _split_port(entry)
     if port is not None and port != origin.port:
         return False
-    address = _address(origin.host)
+    address = literal_address(origin.host)
     if address is not None:
         try:
             return address in ip_network(host, strict=False)
@@ -90,10 +91,3 @@ def _split_port(entry: str) -> tuple[str, int | None]:
     if colon and ":" not in host and port.isdecimal():
         return host, int(port)
     return entry, None
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
