@@ -107,7 +107,7 @@ def test_killed_at_each_step_of_a_first_start(tmp_path: Path, nursery: Nursery) 
         folder = tmp_path / str(call)
         folder.mkdir()
         settings = settings_of(folder, f"sqlite:///{folder / 'keyhouse.db'}")
-        if nursery.start("start", settings, die_at=call).listen_to_the_end() == ["started"]:
+        if nursery.start("start", settings, die_at=call).listen_to_the_end() == ["made"]:
             break
         killed += 1
         run_on(settings, furnish)

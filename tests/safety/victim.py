@@ -80,8 +80,8 @@ async def replace_keys_once(storage: Storage, say: Say) -> None:
 async def start(settings: Settings, say: Say, _: dict[str, int]) -> None:
     """A first start."""
     async with opened(settings) as storage:
-        await furnish(storage)
-    say("started")
+        made = await furnish(storage)
+    say("made" if made else "found")
 
 
 async def replace_keys_to_the_end(settings: Settings, say: Say, _: dict[str, int]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import storage_full, storage_unavailable
 from keyhouse.storage.private_file import close_to_others, lock_beside, make_private
+from keyhouse.storage.sqlite import is_full
 from keyhouse.storage.statements import Statement, Transaction
 
 HEAD = "0001"
@@ -146,7 +147,7 @@ def _lock_server(held: contextlib.ExitStack, url: URL) -> None:
 
 
 def _unusable(url: URL, failure: DBAPIError) -> Error:
-    if isinstance(failure.orig, sqlite3.DatabaseError) and failure.orig.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    if isinstance(failure.orig, sqlite3.Error) and is_full(failure.orig):
         return storage_full()
     why = type(failure.orig).__name__
     return Error(Code.CONFIGURATION, f"The database {_shown(url)} cannot be used: {why}. Check that it is Keyhouse's, whole and writable.")

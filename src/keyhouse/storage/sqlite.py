@@ -277,6 +277,11 @@ _OF_ONE_STATEMENT = frozenset(
 """Failures that are the statement's own: the transaction is whole, and whoever shares it has nothing to do with them."""
 
 
+def is_full(failure: sqlite3.Error) -> bool:
+    """Whether the disk is: no room for a page, or none for the index of the write-ahead log."""
+    return _code(failure) == sqlite3.SQLITE_FULL or getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
 def _code(failure: sqlite3.Error) -> int:
     return int(getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
@@ -286,7 +291,7 @@ def _named(failure: sqlite3.Error) -> Exception:
     code = _code(failure)
     if code in _OF_ONE_STATEMENT:
         return failure
-    if code == sqlite3.SQLITE_FULL:
+    if is_full(failure):
         return storage_full()
     return storage_unavailable(_SENTENCES.get(code) or f"{getattr(failure, 'sqlite_errorname', 'SQLITE_ERROR')}.")
 
