@@ -7,14 +7,16 @@ from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.target import Target
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.wire.answer import Usage
+from keyhouse.gateway.wire.form import Form
 from keyhouse.gateway.wire.splice import Head
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """What a caller asks of a target. `head` was read from `body`; `headers` are the caller's own, names in lower case.
+    """What a caller asks of a target.
 
-    `retries` is how often it may be tried again, `request_id` what the answer is called where the upstream gives no id.
+    `head` was read from `body`, `form` is the body where it is one. `headers` are the caller's own, names in lower case. `retries` is how
+    often it may be tried again, `request_id` what the answer is called where the upstream gives no id.
     """
 
     endpoint: EndpointName
@@ -24,17 +26,20 @@ class Call:
     headers: RawHeaders = field(repr=False)
     retries: int
     request_id: str
+    form: Form | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Answer:
     """An answer whose head is there. `body` is whole, or comes as it is read, once; then `close` must follow, however that ends.
 
-    Reading raises UpstreamError where the answer breaks off and cannot say so in its own format. `usage` is asked at the end.
+    Reading raises UpstreamError where the answer breaks off and cannot say so in its own format. `usage`, and `error_code` for a stream
+    that ended in an error event, are asked at the end.
     """
 
     status: int
     headers: RawHeaders
     body: bytes | AsyncIterator[bytes] = field(repr=False)
     usage: Callable[[], Usage | None] = lambda: None
+    error_code: Callable[[], str] = lambda: ""
     close: Callable[[], None] = lambda: None

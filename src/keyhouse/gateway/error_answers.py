@@ -6,9 +6,10 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
 from keyhouse.gateway.call import Answer, Call
 from keyhouse.gateway.failures import failure_of
-from keyhouse.gateway.headers import RawHeaders, to_caller
-from keyhouse.gateway.rendering import Rendered
+from keyhouse.gateway.headers import RawHeaders, to_caller, value_of
+from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.response import ResponseBody, UpstreamResponse
+from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.upstream_error import UpstreamError
 
 MAX_ERROR_BYTES = 1024 * 1024
@@ -16,6 +17,8 @@ _HIDDEN = b"***"
 # Shorter values are no secrets, and would be found inside words.
 _SHORTEST_SECRET = 6
 _FRAMING = frozenset({b"content-length", b"content-encoding"})
+REPLACED_BY_TRANSLATION = _FRAMING | {b"content-type", b"content-disposition", b"content-language"}
+"""The headers of an answer that speak of a body which the caller does not get."""
 
 
 async def error_answer(call: Call, response: UpstreamResponse, outgoing: Rendered, headers: RawHeaders) -> Answer:
@@ -33,8 +36,14 @@ async def error_answer(call: Call, response: UpstreamResponse, outgoing: Rendere
         response.close()
         raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream answered with the status {response.status}, which there is not.")
     body = without_secrets(await _whole(response), call.target)
-    passed = [(name, value) for name, value in to_caller(response.headers) if name not in _FRAMING]
-    return Answer(response.status, [*passed, *headers], body)
+    if outgoing.translation is not None:
+        kind = value_of(response.headers, b"x-amzn-errortype")
+        body = outgoing.translation.error(response.status, body, kind.decode("latin-1") if kind is not None else None)
+        headers = [*headers, (b"content-type", JSON_TYPE)]
+    passed = [
+        pair for pair in to_caller(response.headers) if pair[0] not in (REPLACED_BY_TRANSLATION if outgoing.translation else _FRAMING)
+    ]
+    return Answer(response.status, [*passed, *headers, (b"content-length", b"%d" % len(body))], body)
 
 
 def without_secrets(body: bytes, target: Target) -> bytes:

@@ -1,10 +1,11 @@
 """A stream of events on its way through, byte for byte, but whole events only: so that what breaks off can end in an error event."""
 
-from collections.abc import Callable
-
+from keyhouse.domain.calling import EndpointName
+from keyhouse.gateway.failures import error_event, failure_of, status_of
 from keyhouse.gateway.response import ResponseBody
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import UsageReader
+from keyhouse.gateway.wire.answer import ApiError
 
 # An unfinished event of more than this goes out as it comes: the error that follows a break inside it may then be lost on the caller.
 MAX_HELD_BYTES = 1024 * 1024
@@ -15,14 +16,15 @@ _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 class WholeEvents:
     """An async iterator over the events of an answer's body. What follows the last whole event is held until the rest of it comes.
 
-    A body that breaks off ends in what `failure` renders; a well-framed end passes as it is, an unfinished event included.
+    A body that breaks off ends in an error event of the endpoint's format; a well-framed end passes as it is, an unfinished event included.
     """
 
-    __slots__ = ("_body", "_failure", "_held", "_held_bytes", "_over", "_usage")
+    __slots__ = ("_body", "_endpoint", "_held", "_held_bytes", "_over", "_usage", "error_code")
 
-    def __init__(self, body: ResponseBody, failure: Callable[[UpstreamError], bytes], usage: UsageReader) -> None:
+    def __init__(self, body: ResponseBody, endpoint: EndpointName, usage: UsageReader) -> None:
+        self.error_code = ""
         self._body = body
-        self._failure = failure
+        self._endpoint: EndpointName = endpoint
         self._usage = usage
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -42,7 +44,9 @@ class WholeEvents:
                 break
             except UpstreamError as error:
                 self._over = True
-                return self._failure(error)
+                failure = failure_of(error)
+                self.error_code = failure.code.value
+                return error_event(self._endpoint, ApiError(status_of(failure), failure.message, code=failure.code.value))
             if not (self._held or not data.endswith(b"\n\n")):
                 self._usage.feed(data)
                 return data

@@ -61,8 +61,6 @@ def error_event(endpoint: EndpointName, error: ApiError) -> bytes:
     return b"data: %b\n\n" % error_body(endpoint, error)
 
 
-def stream_failure(endpoint: EndpointName, error: UpstreamError) -> bytes:
-    """The event for a stream that broke off."""
-    failure = failure_of(error)
-    status = 504 if failure.code is Code.UPSTREAM_TIMEOUT else 502
-    return error_event(endpoint, ApiError(status, failure.message, code=failure.code.value))
+def status_of(failure: Error) -> int:
+    """The status that an error inside a stream stands for: its head is out already."""
+    return 504 if failure.code is Code.UPSTREAM_TIMEOUT else 502

@@ -13,6 +13,10 @@ from keyhouse.gateway.signing import credential_header, fixed_headers
 from keyhouse.gateway.wire.enforcement import enforced
 
 USER_AGENT = b"keyhouse"
+FORM_ENDPOINTS: frozenset[EndpointName] = frozenset({"transcription"})
+"""Whose bodies are forms; all others are JSON."""
+
+_JSON = (b"content-type", b"application/json")
 # Bytes pass as they come, so that they can be read on the way: events, usage, errors.
 _OURS = ((b"accept-encoding", b"identity"), (b"user-agent", USER_AGENT))
 
@@ -27,6 +31,7 @@ class Prepared:
 
     head: RequestHead
     stream_head: RequestHead
+    headers: RawHeaders
     signing: Signing | None
     replaced: frozenset[bytes]
     answer_headers: tuple[tuple[bytes, bytes], ...]
@@ -35,6 +40,13 @@ class Prepared:
 
     def __repr__(self) -> str:
         return "***"
+
+    def head_for(self, streams: bool, query: bytes) -> RequestHead:
+        """The head of a request, with more of a query where it has one of its own."""
+        head = self.stream_head if streams else self.head
+        if not query:
+            return head
+        return request_head(head.method, head.origin, head.target + (b"&" if b"?" in head.target else b"?") + query, self.headers)
 
 
 @dataclass(slots=True)
@@ -59,7 +71,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
     if declared is not None:
         enforced(endpoint, {}, declared)
     try:
-        headers, signing = _headers(target)
+        headers, signing = _headers(target, of_json=endpoint not in FORM_ENDPOINTS)
         head = _head(b"POST", target.url, headers)
         stream_head = head if target.stream_url == target.url else _head(b"POST", target.stream_url, headers)
     except ValueError as wrong:
@@ -67,6 +79,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
     return Prepared(
         head=head,
         stream_head=stream_head,
+        headers=headers,
         signing=signing,
         replaced=frozenset(name.lower() for name, _ in headers) | ({credential_header(target.signing)} if target.signing else set()),
         answer_headers=((b"x-keyhouse-provider", header_text(target.provider)), (b"x-keyhouse-model", header_text(target.model_id))),
@@ -81,12 +94,12 @@ def asking_head(target: Target) -> tuple[RequestHead, Signing | None]:
 
     Raises ValueError for stored values that no request can carry, in a sentence without them.
     """
-    headers, signing = _headers(target)
+    headers, signing = _headers(target, of_json=False)
     return _head(b"GET", target.url, headers), signing
 
 
-def _headers(target: Target) -> tuple[RawHeaders, Signing | None]:
-    """The headers of every request, and the way to sign where that is done for each. The body's type is the caller's to say."""
+def _headers(target: Target, *, of_json: bool) -> tuple[RawHeaders, Signing | None]:
+    """The headers of every request, and the way to sign where that is done for each. The type of a form is the caller's to say."""
     try:
         own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in target.headers if name.lower() != "content-type"]
         signing: Signing | None = None
@@ -97,7 +110,8 @@ def _headers(target: Target) -> tuple[RawHeaders, Signing | None]:
     except UnicodeEncodeError:
         raise ValueError("a stored header holds characters that no header can carry") from None
     names = {name.lower() for name, _ in own}
-    return [*(pair for pair in _OURS if pair[0] not in names), *own, *(fixed or ())], signing
+    ours = (*_OURS, _JSON) if of_json else _OURS
+    return [*(pair for pair in ours if pair[0] not in names), *own, *(fixed or ())], signing
 
 
 def _head(method: bytes, url: str, headers: RawHeaders) -> RequestHead:

@@ -4,21 +4,26 @@ import asyncio
 from time import perf_counter
 
 from keyhouse.gateway.call import Answer, Call
-from keyhouse.gateway.error_answers import error_answer
+from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most
 from keyhouse.gateway.events import WholeEvents
-from keyhouse.gateway.failures import failure_of, signing_failure_of, stream_failure
+from keyhouse.gateway.failures import failure_of, signing_failure_of
 from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upstream, value_of
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import Prepared, PreparedTargets
-from keyhouse.gateway.rendering import Rendered, rendered
+from keyhouse.gateway.rendered import Rendered
+from keyhouse.gateway.rendering import rendered
 from keyhouse.gateway.request import Headers, UpstreamRequest, host_header
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import Retries
 from keyhouse.gateway.signing import Signatures
+from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation
 from keyhouse.gateway.unsigned_request import SigningError, UnsignedRequest
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import UsageReader
+
+MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
+"""A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
 
 
 class Relay:
@@ -43,7 +48,7 @@ class Relay:
         return await error_answer(call, response, outgoing, headers)
 
     async def _opened(self, call: Call, prepared: Prepared, outgoing: Rendered, observation: Observation) -> UpstreamResponse:
-        head = prepared.stream_head if outgoing.streams else prepared.head
+        head = prepared.head_for(outgoing.streams, outgoing.query)
         headers = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
         request = UpstreamRequest(head, outgoing.body, headers)
         retries = Retries(call.retries)
@@ -86,18 +91,40 @@ class Relay:
 
 
 async def _relayed(call: Call, response: UpstreamResponse, outgoing: Rendered, headers: RawHeaders) -> Answer:
-    """A good answer in the upstream's own format."""
+    """A good answer, as it is or translated."""
     passed = to_caller(response.headers)
+    if outgoing.translation is not None and not outgoing.translation.keeps_answers:
+        return await _translated(call, response, outgoing.translation, [*passed, *headers])
     usage = UsageReader()
     body = response.body
     if (value_of(passed, b"content-type") or b"").startswith(b"text/event-stream") and value_of(passed, b"content-encoding") is None:
-        events = WholeEvents(body, lambda error: stream_failure(call.endpoint, error), usage)
-        return Answer(response.status, [*passed, *headers], events, usage.usage, response.close)
+        events = WholeEvents(body, call.endpoint, usage)
+        return Answer(response.status, [*passed, *headers], events, usage.usage, lambda: events.error_code, response.close)
     if body.ended:
         whole = body.take()
         usage.feed(whole)
         return Answer(response.status, [*passed, *headers], whole, usage.usage)
-    return Answer(response.status, [*passed, *headers], body, usage.usage, response.close)
+    return Answer(response.status, [*passed, *headers], body, usage.usage, close=response.close)
+
+
+async def _translated(call: Call, response: UpstreamResponse, translation: AnswerTranslation, headers: RawHeaders) -> Answer:
+    """A good answer in the caller's format."""
+    headers = [pair for pair in headers if pair[0] not in REPLACED_BY_TRANSLATION]
+    events = translation.stream(response.body) if call.head.stream else None
+    if events is not None:
+        headers.append((b"content-type", EVENTS_TYPE))
+        return Answer(response.status, headers, events, events.usage, lambda: events.error_code, response.close)
+    usage = UsageReader()
+    try:
+        body = await read_at_most(response.body, MAX_TRANSLATED_BYTES)
+    except UpstreamError as error:
+        raise failure_of(error) from error
+    finally:
+        response.close()
+    usage.feed(body)
+    content_type, rendered_body = translation.whole(body)
+    headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
+    return Answer(response.status, headers, rendered_body, usage.usage)
 
 
 def _notes(outgoing: Rendered) -> RawHeaders:

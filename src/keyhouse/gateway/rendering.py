@@ -1,33 +1,38 @@
 """From a caller's body to the one that goes out: held to what is declared, its model renamed, translated where the formats differ."""
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
 
 import msgspec
 
-from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.calling import EndpointName, Wire
 from keyhouse.gateway.call import Call
-from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.other_rendering import OTHER_TRANSLATIONS
 from keyhouse.gateway.prepared import Prepared
+from keyhouse.gateway.rendered import Render, Rendered, decoded_body, held_body, passed_on
+from keyhouse.gateway.translated import ChatTranslation
+from keyhouse.gateway.wire.answer import AnswerDefaults
+from keyhouse.gateway.wire.anthropic_messages import VERTEX_API_VERSION, render_vertex_request
+from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
-from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
+from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat
 from keyhouse.gateway.wire.splice import with_model
+from keyhouse.gateway.wire.translation import render_upstream_request
 
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A request's body as the upstream gets it. `headers` replace the caller's that would go on; None: those go on."""
-
-    body: bytes = field(repr=False)
-    streams: bool = False
-    dropped: tuple[str, ...] = ()
-    enforced: tuple[str, ...] = ()
-    headers: RawHeaders | None = field(default=None, repr=False)
+_BETA = frozenset({b"anthropic-beta"})
 
 
 def rendered(call: Call, prepared: Prepared) -> Rendered:
     """What goes out for a call. Raises Error: what the body says that it must not."""
+    render = _TRANSLATED.get((call.endpoint, call.target.wire))
+    return _native(call, prepared) if render is None else render(call, prepared)
+
+
+def _native(call: Call, prepared: Prepared) -> Rendered:
     body, head, target = call.body, call.head, call.target
+    if call.form is not None:
+        return Rendered(call.form.with_value("model", target.upstream_model), head.stream)
     if prepared.declares or (prepared.has_range and b"temperature" in body):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
@@ -36,14 +41,64 @@ def rendered(call: Call, prepared: Prepared) -> Rendered:
     return Rendered(with_model(body, head, target.upstream_model), head.stream)
 
 
-def decoded_body(body: bytes) -> JsonObject:
-    """A caller's body. Raises Error `malformed_request`; that it is an object is known."""
-    try:
-        decoded: JsonObject = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from None
-    return decoded
-
-
 def _encoded(body: JsonObject, model: str) -> bytes:
     return msgspec.json.encode({**{name: value for name, value in body.items() if name != DROP_TUNING_PARAMS}, "model": model})
+
+
+def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = False) -> Render:
+    """Renders a chat request of one format in another."""
+
+    def render(call: Call, prepared: Prepared) -> Rendered:
+        held, target = held_body(call), call.target
+        request = render_upstream_request(held.body, caller, upstream, _upstream_model(call))
+        body = render_vertex_request(request.body, VERTEX_API_VERSION) if on_vertex else request.body
+        options = held.body.get("stream_options")
+        include_usage = isinstance(options, dict) and options.get("include_usage") is True
+        defaults = AnswerDefaults(f"{_ID_PREFIXES[caller]}{call.request_id}", target.model_id, int(time.time()))
+        also = _BETA if upstream == "anthropic_messages" else frozenset[bytes]()
+        return Rendered(
+            msgspec.json.encode(body),
+            call.head.stream,
+            _once(held.dropped, request.dropped),
+            _once(held.enforced, request.enforced),
+            passed_on(call, prepared, also),
+            ChatTranslation(caller, upstream, defaults, include_usage=include_usage),
+        )
+
+    return render
+
+
+_ID_PREFIXES: Mapping[CallerFormat, str] = {"openai_chat": "chatcmpl-", "anthropic_messages": "msg_"}
+
+
+def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
+    """The same format, with the model in the URL."""
+    held = held_body(call)
+    kept = {name: value for name, value in held.body.items() if name != DROP_TUNING_PARAMS}
+    return Rendered(
+        msgspec.json.encode(render_vertex_request(kept, VERTEX_API_VERSION)),
+        call.head.stream,
+        held.dropped,
+        held.enforced,
+        passed_on(call, prepared, _BETA),
+    )
+
+
+def _upstream_model(call: Call) -> UpstreamModel:
+    return UpstreamModel(call.target.upstream_model, call.target.max_output_tokens)
+
+
+def _once(*names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for group in names for name in group))
+
+
+_TRANSLATED: Mapping[tuple[EndpointName, Wire], Render] = {
+    ("chat", "anthropic_messages"): _chat("openai_chat", "anthropic_messages"),
+    ("chat", "anthropic_vertex"): _chat("openai_chat", "anthropic_messages", on_vertex=True),
+    ("chat", "bedrock_converse"): _chat("openai_chat", "bedrock_converse"),
+    ("messages", "openai_chat"): _chat("anthropic_messages", "openai_chat"),
+    ("messages", "bedrock_converse"): _chat("anthropic_messages", "bedrock_converse"),
+    ("messages", "anthropic_vertex"): _messages_on_vertex,
+    **OTHER_TRANSLATIONS,
+}
+"""By the caller's endpoint and the upstream's wire format; all other pairs are the same format."""

@@ -32,6 +32,8 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         raise _unsupported(project, endpoint, choice)
     name, called = found
     headers, signing = headers_and_signing(provider, route, values, called.signings)
+    if "{voice}" in called.path and not voice:
+        raise Error(Code.BAD_REQUEST, "voice must name one of the provider's voices by its id.", param="voice")
     declared = _declared(provider, model_id, endpoint)
     known = catalog.model(provider.spec.id, model_id)
     address = address_of(provider.spec, values)

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS
+from keyhouse.gateway.prepared import FORM_ENDPOINTS
 from keyhouse.gateway.wire.parameters import CallerFormat
-
-BodyKind = Literal["json", "multipart"]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayEndpoint:
-    """One endpoint: its path, its name, and how its body is written."""
+    """One endpoint: its path and its name."""
 
     path: str
     name: EndpointName
-    body: BodyKind = "json"
+
+    @property
+    def takes_form(self) -> bool:
+        """Whether its body is a form, and not JSON."""
+        return self.name in FORM_ENDPOINTS
 
     @property
     def format(self) -> CallerFormat:
@@ -35,7 +37,7 @@ ENDPOINTS = {
         GatewayEndpoint("/v1/messages/count_tokens", "count_tokens"),
         GatewayEndpoint("/v1/completions", "completions"),
         GatewayEndpoint("/v1/audio/speech", "speech"),
-        GatewayEndpoint("/v1/audio/transcriptions", "transcription", "multipart"),
+        GatewayEndpoint("/v1/audio/transcriptions", "transcription"),
         GatewayEndpoint("/v1/images/generations", "images"),
         GatewayEndpoint("/v1/moderations", "moderations"),
         GatewayEndpoint("/v1/rerank", "rerank"),

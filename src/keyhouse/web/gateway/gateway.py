@@ -11,11 +11,14 @@ from starlette.types import Receive, Scope, Send
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.call import Call
+from keyhouse.gateway.failures import failure_of
 from keyhouse.gateway.headers import header_text
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.upstream_error import UpstreamError
-from keyhouse.gateway.wire.splice import parse_head
+from keyhouse.gateway.wire.form import parse_form
+from keyhouse.gateway.wire.speech import voice_of
+from keyhouse.gateway.wire.splice import Head, parse_head
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.control.access import OPERATOR
@@ -108,10 +111,12 @@ class Gateway:
         observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
         body = await exchange.body(headers.read.get(b"content-length"), self._limits.max_request_bytes)
         with exchange:
-            head = parse_head(body)
-            target = await self._models.target(observation.project_id, endpoint.name, head.model)
+            form = parse_form(headers.read.get(b"content-type", b""), body) if endpoint.takes_form else None
+            head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true", None, {})
+            voice = voice_of(body) if endpoint.name == "speech" else ""
+            target = await self._models.target(observation.project_id, endpoint.name, head.model, voice)
             observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
-            call = Call(endpoint.name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id)
+            call = Call(endpoint.name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
             await self._relayed(exchange, endpoint, call)
 
     async def _relayed(self, exchange: Exchange, endpoint: GatewayEndpoint, call: Call) -> None:
@@ -120,8 +125,10 @@ class Gateway:
         headers = with_request_id(answer.headers, endpoint.format, observation.request_id.encode())
         try:
             await exchange.answer(answer.status, headers, answer.body)
+            observation.code = answer.error_code()
         except UpstreamError as error:
-            observation.code = error.kind.value
+            # The answer stays unfinished, and the server closes the connection: the caller must not take it for whole.
+            observation.code = failure_of(error).code.value
         finally:
             answer.close()
             observation.usage = answer.usage()

@@ -1,0 +1,57 @@
+"""A request as it goes out, and what every way to render one needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.call import Call
+from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.prepared import Prepared
+from keyhouse.gateway.translated import AnswerTranslation
+from keyhouse.gateway.wire.enforcement import Enforced, enforced
+from keyhouse.gateway.wire.fields import JsonObject
+
+# What means the same to every provider; the rest of what may go on speaks of the caller's own format.
+_TRANSLATED_TO_UPSTREAM = frozenset(b"idempotency-key x-client-request-id http-referer x-title".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A request's body as the upstream gets it, and how its answer becomes the caller's; None: it passes as it is.
+
+    `headers` replace the caller's that would go on; None: those go on. `query` is added to the target's.
+    """
+
+    body: bytes = field(repr=False)
+    streams: bool = False
+    dropped: tuple[str, ...] = ()
+    enforced: tuple[str, ...] = ()
+    headers: RawHeaders | None = field(default=None, repr=False)
+    translation: AnswerTranslation | None = None
+    query: bytes = b""
+
+
+Render = Callable[[Call, Prepared], Rendered]
+"""Raises Error: what the body says that it must not."""
+
+
+def decoded_body(body: bytes) -> JsonObject:
+    """A caller's body. Raises Error `malformed_request`; that it is an object is known."""
+    try:
+        decoded: JsonObject = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from None
+    return decoded
+
+
+def held_body(call: Call) -> Enforced:
+    """A caller's decoded body, held to what is declared. Raises Error as `enforced` does."""
+    return enforced(call.endpoint, decoded_body(call.body), call.target.declared, call.target.temperature_range)
+
+
+def passed_on(call: Call, prepared: Prepared, also: frozenset[bytes] = frozenset()) -> RawHeaders:
+    """Those of the caller's headers that mean something to an upstream of another format, `also` among them."""
+    names = _TRANSLATED_TO_UPSTREAM | also
+    return [pair for pair in call.headers if pair[0] in names and pair[0] not in prepared.replaced]

@@ -1,0 +1,135 @@
+"""Answers of another format than the caller's on their way back: whole, as an error, and as a stream, event by event."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import msgspec
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.failures import failure_of, status_of
+from keyhouse.gateway.response import ResponseBody
+from keyhouse.gateway.sse import EventTooLargeError, SseParser
+from keyhouse.gateway.upstream_error import UpstreamError
+from keyhouse.gateway.wire.answer import AnswerDefaults, Usage
+from keyhouse.gateway.wire.aws_event_stream import EventStreamDecoder
+from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat
+from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_error, render_caller_response
+
+JSON_TYPE = b"application/json"
+EVENTS_TYPE = b"text/event-stream; charset=utf-8"
+
+EventReader = Callable[[bytes], Iterator[tuple[str | None, bytes]]]
+"""From a piece of an upstream's stream to the names and data of the events that it completes. Raises Error."""
+
+
+class AnswerTranslation(Protocol):
+    """How the answers to one request become the caller's. What can not be one raises Error `upstream_invalid_answer`."""
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether good answers pass as they are, and errors alone are translated."""
+
+    def whole(self, body: bytes) -> tuple[bytes, bytes]:
+        """The content type and the body of a whole answer."""
+
+    def error(self, status: int, body: bytes, error_type: str | None) -> bytes:
+        """The body of an error; `error_type` is the header `x-amzn-errortype`."""
+
+    def stream(self, body: ResponseBody) -> "TranslatedEvents | None":
+        """The caller's events; None where this answer is never a stream."""
+
+
+class ChatTranslation:
+    """Between the chat formats."""
+
+    keeps_answers = False
+
+    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, include_usage: bool) -> None:
+        self._caller: CallerFormat = caller
+        self._upstream: UpstreamFormat = upstream
+        self._defaults = defaults
+        self._include_usage = include_usage
+
+    def whole(self, body: bytes) -> tuple[bytes, bytes]:
+        """See AnswerTranslation."""
+        return JSON_TYPE, msgspec.json.encode(render_caller_response(body, self._caller, self._upstream, self._defaults))
+
+    def error(self, status: int, body: bytes, error_type: str | None) -> bytes:
+        """See AnswerTranslation."""
+        return msgspec.json.encode(render_caller_error(status, body, self._caller, self._upstream, error_type))
+
+    def stream(self, body: ResponseBody) -> "TranslatedEvents":
+        """See AnswerTranslation."""
+        translation = StreamTranslation(self._caller, self._upstream, self._defaults, include_usage=self._include_usage)
+        return TranslatedEvents(body, event_stream_reader() if self._upstream == "bedrock_converse" else sse_reader(), translation)
+
+
+class TranslatedEvents:
+    """An async iterator over a translated stream. It ends as soon as the upstream's final event, or an error, has been passed on."""
+
+    def __init__(self, body: ResponseBody, read: EventReader, translation: StreamTranslation) -> None:
+        self._body = body
+        self._read = read
+        self._translation = translation
+
+    def __aiter__(self) -> "TranslatedEvents":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._translation.has_ended:
+            rendered = await self._next()
+            if rendered:
+                return rendered
+        raise StopAsyncIteration
+
+    def usage(self) -> Usage | None:
+        """What was counted so far."""
+        return self._translation.usage
+
+    @property
+    def error_code(self) -> str:
+        """The code of the error that the stream ended in; empty where it ended well, or goes on."""
+        error = self._translation.error
+        return "" if error is None else error.code or error.type or Code.UPSTREAM_BROKEN.value
+
+    async def _next(self) -> bytes:
+        """What the next piece of the upstream's stream amounts to."""
+        translation = self._translation
+        try:
+            piece = await self._body.__anext__()
+        except StopAsyncIteration:
+            return translation.end()
+        except UpstreamError as error:
+            failure = failure_of(error)
+            return translation.fail(failure.message, failure.code, status_of(failure))
+        rendered = bytearray()
+        try:
+            for name, data in self._read(piece):
+                rendered += translation.feed(name, data)
+        except Error as error:
+            rendered += translation.fail(error.message, error.code)
+        return bytes(rendered)
+
+
+def sse_reader() -> EventReader:
+    """Reads server-sent events."""
+    parser = SseParser()
+
+    def read(piece: bytes) -> Iterator[tuple[str | None, bytes]]:
+        try:
+            events = parser.feed(piece)
+        except EventTooLargeError:
+            raise Error(Code.UPSTREAM_INVALID_ANSWER, "An event of the upstream's stream is too large.") from None
+        return ((event.event, event.data) for event in events)
+
+    return read
+
+
+def event_stream_reader() -> EventReader:
+    """Reads an AWS event stream."""
+    decoder = EventStreamDecoder()
+
+    def read(piece: bytes) -> Iterator[tuple[str | None, bytes]]:
+        return ((message.event_name, message.event_data) for message in decoder.feed(piece))
+
+    return read

@@ -1,0 +1,89 @@
+"""Reads `multipart/form-data` as far as the gateway acts on it, and changes one value in place. Decodes no file, copies nothing else.
+
+RFC 7578, RFC 2046 section 5.1.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from keyhouse.domain.errors import Code, Error
+
+MAXIMUM_PARTS = 1000
+_BOUNDARY = re.compile(rb"""multipart/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
+_NAME = re.compile(rb'content-disposition\s*:\s*form-data\s*;(?:[^\r\n]*;)?\s*name="([^"\r\n]*)"', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One value of a form: its name, and where its content stands in the body."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form's body and its parts, in order."""
+
+    body: bytes = field(repr=False)
+    boundary: bytes
+    parts: tuple[Part, ...]
+
+    def value(self, name: str) -> str | None:
+        """The text of the only part of a name; None where there is none. Raises Error `bad_request` for two, and for no UTF-8."""
+        found = [part for part in self.parts if part.name == name]
+        if len(found) > 1:
+            raise Error(Code.BAD_REQUEST, f"{name} must not be repeated.", param=name)
+        try:
+            return self.body[found[0].start : found[0].end].decode("utf-8") if found else None
+        except UnicodeDecodeError:
+            raise Error(Code.BAD_REQUEST, f"{name} must be text.", param=name) from None
+
+    def with_value(self, name: str, value: str) -> bytes:
+        """The body with this value under a name, in the place of the part that has it or in a new part before all others."""
+        part = next((part for part in self.parts if part.name == name), None)
+        if part is not None:
+            return b"".join((memoryview(self.body)[: part.start], value.encode(), memoryview(self.body)[part.end :]))
+        added = b'--%b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (self.boundary, name.encode(), value.encode())
+        return added + self.body
+
+
+def parse_form(content_type: bytes, body: bytes) -> Form:
+    """A form. Raises Error `malformed_request` for what is none."""
+    matched = _BOUNDARY.match(content_type.strip())
+    if matched is None:
+        raise _malformed("its content type must be multipart/form-data with a boundary")
+    boundary = matched[1] or matched[2]
+    delimiter = b"\r\n--" + boundary
+    first = b"--" + boundary
+    at = len(first) if body.startswith(first) else body.find(delimiter) + len(delimiter)
+    if at < len(delimiter) and not body.startswith(first):
+        raise _malformed("its boundary does not occur")
+    parts: list[Part] = []
+    while body[at : at + 2] != b"--":
+        part, at = _part(body, at, delimiter)
+        parts.append(part)
+        if len(parts) > MAXIMUM_PARTS:
+            raise _malformed(f"it has more than {MAXIMUM_PARTS} parts")
+    return Form(body, boundary, tuple(parts))
+
+
+def _part(body: bytes, at: int, delimiter: bytes) -> tuple[Part, int]:
+    """The part whose delimiter ends at `at`, and where the next delimiter ends."""
+    line_end = body.find(b"\r\n", at)
+    if line_end < 0 or body[at:line_end].strip(b" \t"):
+        raise _malformed("a boundary is followed by neither a part nor the end")
+    head_end = body.find(b"\r\n\r\n", line_end)
+    end = body.find(delimiter, head_end + 2) if head_end >= 0 else -1
+    if end < 0:
+        raise _malformed("it ends inside a part")
+    name = _NAME.search(body, line_end, head_end + 2)
+    if name is None:
+        raise _malformed("a part has no name")
+    start = min(head_end + 4, end)
+    return Part(name[1].decode("utf-8", "replace"), start, end), end + len(delimiter)
+
+
+def _malformed(why: str) -> Error:
+    return Error(Code.MALFORMED_REQUEST, f"The body is not a form: {why}.")

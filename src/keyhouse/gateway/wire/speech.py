@@ -1,0 +1,91 @@
+"""Speech and transcription between OpenAI's formats and ElevenLabs'.
+
+https://elevenlabs.io/docs/api-reference/text-to-speech/convert, https://elevenlabs.io/docs/api-reference/speech-to-text/convert and
+https://developers.openai.com/api/reference/resources/audio (2026-11-23).
+"""
+
+import msgspec
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.form import Form, Part
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
+
+OUTPUT_FORMATS = {"mp3": "mp3_44100_128", "opus": "opus_48000_128", "pcm": "pcm_24000"}
+"""What OpenAI calls a format, and the one that comes closest: its pcm has 24 kHz too."""
+_SPOKEN = ("model", "input", "voice", "response_format", "speed", "instructions", "stream_format", DROP_TUNING_PARAMS)
+_TRANSCRIBED = {"model": "model_id", "language": "language_code", "temperature": "temperature", "file": "file"}
+_DROPPED = ("prompt", "include[]", "chunking_strategy", "timestamp_granularities[]")
+
+
+class _Voice(msgspec.Struct):
+    voice: str | dict[str, object] | None = None
+
+
+_voice = msgspec.json.Decoder(_Voice)
+
+
+def voice_of(body: bytes) -> str:
+    """The voice that a request for speech names, as a text or by its id; empty where it names none."""
+    try:
+        voice = _voice.decode(body).voice
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    if isinstance(voice, dict):
+        voice = str(voice.get("id") or "")
+    return voice or ""
+
+
+def render_speech_request(body: JsonObject, model: str, losses: Losses) -> tuple[JsonObject, str]:
+    """The body for ElevenLabs, and the output format, which stands in the query. Raises Error (`unsupported_parameter`)."""
+    fields = Fields(body)
+    for name in body:
+        if name not in _SPOKEN:
+            raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+    wanted = fields.text_or_none("response_format") or "mp3"
+    if wanted not in OUTPUT_FORMATS:
+        raise unsupported("response_format", f"The upstream has {', '.join(OUTPUT_FORMATS)}.")
+    if fields.text_or_none("stream_format") == "sse":
+        raise unsupported("stream_format", "The upstream sends sound, and no events.")
+    if fields.has("instructions"):
+        losses.drop("instructions", "The upstream has nothing like it.")
+    speed = fields.number_or_none("speed")
+    settings = {"speed": speed} if speed is not None and speed != 1 else None
+    return without_nones({"text": fields.text("input"), "model_id": model, "voice_settings": settings}), OUTPUT_FORMATS[wanted]
+
+
+def render_transcription_form(form: Form, model: str, losses: Losses) -> tuple[bytes, str]:
+    """The form for ElevenLabs under the same boundary, and the format that the caller wants. Raises Error (`unsupported_parameter`)."""
+    wanted = form.value("response_format") or "json"
+    if wanted not in ("json", "text"):
+        raise unsupported("response_format", "The upstream's answer can be had as json and as text.")
+    if form.value("stream") == "true":
+        raise unsupported("stream", "The upstream does not stream transcriptions.")
+    pieces: list[bytes | memoryview] = []
+    for part in form.parts:
+        if part.name in _DROPPED:
+            losses.drop(part.name, "The upstream has nothing like it.")
+        elif part.name in _TRANSCRIBED and part.name != "model":
+            pieces += _renamed(form, part, _TRANSCRIBED[part.name])
+        elif part.name not in ("model", "response_format", "stream", DROP_TUNING_PARAMS):
+            raise unsupported(part.name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+    head = b'--%b\r\ncontent-disposition: form-data; name="model_id"\r\n\r\n%b\r\n' % (form.boundary, model.encode())
+    return b"".join([head, *pieces, b"--%b--\r\n" % form.boundary]), wanted
+
+
+def _renamed(form: Form, part: Part, name: str) -> list[bytes | memoryview]:
+    kind = b'; filename="audio"\r\ncontent-type: application/octet-stream' if name == "file" else b""
+    head = b'--%b\r\ncontent-disposition: form-data; name="%b"%b\r\n\r\n' % (form.boundary, name.encode(), kind)
+    return [head, memoryview(form.body)[part.start : part.end], b"\r\n"]
+
+
+def parse_transcription(body: bytes, wanted: str) -> tuple[bytes, bytes]:
+    """The content type and the body of an answer. Raises Error (`upstream_invalid_answer`)."""
+    try:
+        text = Fields(msgspec.json.decode(body), code=Code.UPSTREAM_INVALID_ANSWER).text("text")
+    except (msgspec.MsgspecError, RecursionError):
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from None
+    if wanted == "text":
+        return b"text/plain; charset=utf-8", f"{text}\n".encode()
+    return b"application/json", msgspec.json.encode({"text": text})
