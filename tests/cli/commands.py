@@ -11,15 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import keyhouse
+
 PATIENCE_S = 60
+_SOURCE = Path(str(keyhouse.__file__)).parent.parent
 _COMPILED = Path(tempfile.gettempdir()) / f"keyhouse-compiled-{os.getuid()}"
 COMMAND = [sys.executable, "-P", "-m", "keyhouse"]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """PATH with this Python in front, and what is given. Compiled modules are kept: each process starts as an installed one does."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": "/nonexistent", "LANG": "C.UTF-8", "PYTHONPYCACHEPREFIX": str(_COMPILED), **variables}
+    """This Python and this source, and what is given. Compiled modules are kept: each process starts as an installed one does."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(_SOURCE),
+        "PYTHONPYCACHEPREFIX": str(_COMPILED),
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        **variables,
+    }
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
 """What the tests of the command line share: servers of their own, stopped when a test ends."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from tests.cli.commands import Server, start
+from tests.cli.commands import Ran, Server, run, start
 
 StartServer = Callable[..., Server]
+DATA = "keyhouse-data"
+INSTANCE_KEY = "instance-key-of-the-tests"
 
 
 @pytest.fixture
@@ -27,3 +32,66 @@ def serving() -> Iterator[StartServer]:
         for stream in (server.process.stdout, server.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """A folder in which a server was started once, and the keys it printed."""
+
+    folder: Path
+    project_key: str
+    admin_key: str
+
+
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
+    """One first start for all tests; each works on a copy of what it made."""
+    folder = tmp_path_factory.mktemp("first-start")
+    server = start(folder)
+    assert server.stop() == 0
+    for stream in (server.process.stdout, server.process.stderr):
+        assert stream is not None
+        stream.close()
+    return Furnished(folder, server.project_key, server.admin_key)
+
+
+@pytest.fixture
+def furnished(first_start: Furnished, tmp_path: Path) -> Furnished:
+    """A furnished folder of the test's own."""
+    shutil.copytree(first_start.folder / DATA, tmp_path / DATA)
+    return Furnished(tmp_path, first_start.project_key, first_start.admin_key)
+
+
+class Keyhouse(Protocol):
+    """Runs a command on a house: `keyhouse("provider", "list", stdin=None)`."""
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Ran:
+        """Run it to its end."""
+
+
+def on_folder(furnished: Furnished) -> Keyhouse:
+    """Commands on the data folder itself."""
+
+    def keyhouse(*arguments: str, stdin: str | None = None) -> Ran:
+        return run(furnished.folder, *arguments, stdin=stdin)
+
+    return keyhouse
+
+
+def on_server(furnished: Furnished, serving: StartServer) -> Keyhouse:
+    """Commands on a server of the data folder, from a folder where there is none."""
+    server = serving(furnished.folder, KEYHOUSE_ADMIN_KEY=INSTANCE_KEY)
+    elsewhere = furnished.folder / "elsewhere"
+    elsewhere.mkdir()
+    variables = {"KEYHOUSE_ENDPOINT": server.address, "KEYHOUSE_API_KEY": furnished.admin_key, "KEYHOUSE_ADMIN_KEY": INSTANCE_KEY}
+
+    def keyhouse(*arguments: str, stdin: str | None = None) -> Ran:
+        return run(elsewhere, *arguments, stdin=stdin, **variables, KEYHOUSE_PROJECT="my-project")
+
+    return keyhouse
+
+
+@pytest.fixture(params=["folder", "server"])
+def keyhouse(request: pytest.FixtureRequest, furnished: Furnished, serving: StartServer) -> Keyhouse:
+    """Commands on a furnished house, each of the two ways."""
+    return on_folder(furnished) if request.param == "folder" else on_server(furnished, serving)

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
-from keyhouse.cli.secret_input import is_terminal
+from keyhouse.cli.secret_input import asked_yes, is_terminal
 
 _WIDE = 10_000
 
@@ -57,5 +57,5 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not is_terminal():
         raise CommandError(f"{question} There is no terminal to ask on: say so with --yes.", ExitCode.USAGE)
-    if not typer.confirm(question, err=True):
+    if not asked_yes(question, default=False):
         raise CommandError("Nothing was changed.")

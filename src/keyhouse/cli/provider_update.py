@@ -10,7 +10,7 @@ import typer
 from keyhouse.catalog.catalog import load_catalog
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.provider_fields import ProviderFields
-from keyhouse.cli.secret_input import asked_secret, is_terminal, read_secret_file, read_stdin_lines
+from keyhouse.cli.secret_input import asked, asked_secret, asked_yes, is_terminal, read_secret_file, read_stdin_lines
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
 from keyhouse.settings import read_settings
@@ -62,7 +62,7 @@ def _asked_body(spec: ProviderSpec | None, current: dict[str, Any]) -> dict[str,
     stored = current["customKeys"] or {}
     typer.echo(f"{spec.name}. An empty answer leaves a field as it is.", err=True)
     given = {field.name: answer for field in spec.fields if (answer := _asked(field, stored.get(field.name)))}
-    enabled = typer.confirm("Enabled", default=_enabled(ProviderFields(), current), err=True)
+    enabled = asked_yes("Enabled", default=_enabled(ProviderFields(), current))
     return {"enabled": enabled, "customKeys": _kept_public(current) | given} if given else {"enabled": enabled}
 
 
@@ -70,10 +70,9 @@ def _asked(field: CredentialField, stored: str | None) -> str:
     state = "" if stored is None else " [stored]" if stored == MASK else f" [{stored}]"
     need = " (required)" if field.required and stored is None else ""
     if field.format == "json_object":
-        path: str = typer.prompt(f"{field.label}, path of the file{need}{state}", default="", show_default=False, err=True)
-        return read_secret_file(field.name, path.strip()) if path.strip() else ""
-    answer: str = typer.prompt(f"{field.label}{need}{state}", default="", show_default=False, hide_input=not field.public, err=True)
-    return answer.strip()
+        path = asked(f"{field.label}, path of the file{need}{state}").strip()
+        return read_secret_file(field.name, path) if path else ""
+    return asked(f"{field.label}{need}{state}", hidden=not field.public).strip()
 
 
 def _require_known(fields: ProviderFields, spec: ProviderSpec | None) -> None:

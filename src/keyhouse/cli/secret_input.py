@@ -13,11 +13,34 @@ def is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
+def asked(question: str, *, hidden: bool = False) -> str:
+    """What a person types; an empty string where they just press Enter. Raises CommandError where they leave."""
+    try:
+        answer: str = typer.prompt(question, hide_input=hidden, err=True, default="", show_default=False)
+    except typer.Abort:
+        raise interrupted() from None
+    return answer
+
+
+def asked_yes(question: str, *, default: bool) -> bool:
+    """Whether a person says yes. Raises CommandError where they leave."""
+    try:
+        return typer.confirm(question, default=default, err=True)
+    except typer.Abort:
+        raise interrupted() from None
+
+
+def interrupted() -> CommandError:
+    """Somebody left a question."""
+    sys.stderr.write("\n")
+    return CommandError("Nothing was changed.", ExitCode.INTERRUPTED)
+
+
 def asked_secret(what: str, instead: str) -> str:
     """A secret that a person types, hidden. Raises CommandError, naming what to do instead, where nobody can be asked."""
     if not is_terminal():
         raise CommandError(f"The {what} is missing, and there is no terminal to ask on. Use {instead}.", ExitCode.USAGE)
-    value: str = typer.prompt(what, hide_input=True, err=True, default="", show_default=False)
+    value = asked(what, hidden=True)
     if not value.strip():
         raise CommandError(f"The {what} is empty. Nothing was changed.", ExitCode.USAGE)
     return value.strip()
