@@ -35,6 +35,22 @@ class Upstream:
         assert self.server is not None
         return self.server.connections
 
+    def follow(self, script: Script) -> None:
+        """From now on follow this script, on new connections: those that are open are closed."""
+        self.script = script
+        dropped = threading.Event()
+
+        async def drop() -> None:
+            assert self.server is not None
+            peers = list(self.server._peers)
+            for peer in peers:
+                peer.cancel()
+            await asyncio.gather(*peers, return_exceptions=True)
+            dropped.set()
+
+        asyncio.run_coroutine_threadsafe(drop(), self.loop)
+        assert dropped.wait(10)
+
     def bodies(self) -> list[Any]:
         """The JSON bodies that came."""
         return [json.loads(request.body) for request in self.requests]
