@@ -25,6 +25,7 @@ from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.storage.statements import Statement, Transaction, insert_row
 from keyhouse.storage.tables import installation
 
+_SQLITE = "sqlite:///"
 _FINGERPRINT_KEY = "fingerprint_key"
 _INSTALLATION = "installation"
 _FINGERPRINT_KEYS = Statement(
@@ -65,13 +66,17 @@ class Storage:
 
 
 def parse_database_url(text: str) -> URL:
-    """A database's URL: `sqlite:///path` or `postgresql://user:password@host/name`. Raises Error `configuration`, without the URL."""
+    """A database's URL: `sqlite:///path`, the path as it is, or `postgresql://user:password@host/name`.
+
+    Raises Error `configuration`, without the URL.
+    """
+    path = text.removeprefix(_SQLITE)
+    if text.startswith(_SQLITE) and path and not path.startswith((":memory:", "file:")):
+        return URL.create("sqlite", database=path)
     try:
         url = make_url(text)
     except ArgumentError:
         url = None
-    if url is not None and url.drivername == "sqlite" and url.database and not url.database.startswith((":memory:", "file:")):
-        return url.set(query={})
     if url is not None and url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     raise Error(Code.CONFIGURATION, "The database URL is neither sqlite:///path nor postgresql://user:password@host/name.")

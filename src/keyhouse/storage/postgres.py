@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeGuard, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 from sqlalchemy import URL, create_engine, func, literal_column, select
@@ -163,20 +163,26 @@ class PostgresDatabase:
         return self._repeated(once)
 
     def _repeated(self, once: Callable[[], T]) -> T:
-        """Again, where nothing was committed and the next attempt may succeed: a deadlock, a connection that a restarted server closed."""
-        for attempt in range(_ATTEMPTS):
+        """Again, where nothing was committed and the next attempt may succeed: a deadlock, a connection that a restarted server closed.
+
+        After a restart every idle connection of the pool may be such a one.
+        """
+        lost_races = 0
+        for _ in range(_POOL + _ATTEMPTS):
             try:
                 return once()
             except (psycopg.Error, DBAPIError) as failure:
-                if attempt == _ATTEMPTS - 1 or not _worth_repeating(failure):
+                lost_races += isinstance(failure, psycopg.Error) and failure.sqlstate in _LOST_A_RACE
+                if lost_races == _ATTEMPTS or not _worth_repeating(failure):
                     raise _named(failure) from failure
-                if failure.sqlstate not in _LOST_A_RACE:
-                    self._engine.dispose()
-        raise AssertionError
+        raise _away()
 
     @contextmanager
     def _connection(self, isolation: psycopg.IsolationLevel) -> Iterator[Connection]:
-        pooled = self._engine.raw_connection()
+        try:
+            pooled = self._engine.raw_connection()
+        except (psycopg.OperationalError, DBAPIError) as failure:
+            raise _away() from failure
         connection = cast(Connection, pooled.driver_connection)
         try:
             connection.isolation_level = isolation
@@ -189,11 +195,11 @@ class PostgresDatabase:
 
 _LOST_A_RACE = ("40P01", "40001")
 """Deadlock, serialization failure: https://www.postgresql.org/docs/15/errcodes-appendix.html"""
-_CONNECTION_LOST = (None, "57P01", "57P02", "57P03")
-"""No answer at all, or the server says that it shuts down or has only just started. Not: a connection that could not be made."""
+_CONNECTION_LOST = (None, "57P01", "57P02")
+"""No answer at all, or the server says that it shuts down."""
 
 
-def _worth_repeating(failure: psycopg.Error | DBAPIError) -> TypeGuard[psycopg.OperationalError]:
+def _worth_repeating(failure: Exception) -> bool:
     return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST)
 
 
@@ -274,5 +280,9 @@ def _named(failure: Exception) -> BaseException:
     if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
         return storage_unavailable("it is read-only, perhaps a standby.")
     if isinstance(cause, psycopg.OperationalError):
-        return storage_unavailable("PostgreSQL does not answer.")
+        return _away()
     return failure
+
+
+def _away() -> Error:
+    return storage_unavailable("PostgreSQL does not answer.")

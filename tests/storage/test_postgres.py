@@ -1,0 +1,152 @@
+"""What only PostgreSQL does: connections that are cut, servers that restart, deadlocks."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import bindparam, create_engine, func, literal_column, select, text, update
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.settings import Settings
+from keyhouse.storage.opening import parse_database_url
+from keyhouse.storage.schema import start_lock
+from keyhouse.storage.statements import Statement, Transaction
+from keyhouse.storage.tables import installation
+from tests.conftest import PostgresServer, running_postgres
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
+
+_CUT = Statement(select(func.pg_terminate_backend(literal_column("pg_backend_pid()"))))
+_PUT = Statement(installation.insert().values(name=bindparam("name"), value=bindparam("value")))
+_CHANGE = Statement(update(installation).where(installation.c.name == bindparam("which")).values(value=bindparam("value")))
+_GET = Statement(select(installation.c.value).where(installation.c.name == bindparam("name")))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgres_server: PostgresServer) -> Settings:
+    return settings_of(tmp_path, postgres_server.new_database())
+
+
+@pytest.fixture
+def lonely_server() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        with (server.folder / "data" / "postgresql.conf").open("a") as config:
+            config.write("recovery_init_sync_method = syncfs\n")
+        yield server
+
+
+def value_of(tx: Transaction, name: str) -> str | None:
+    row = tx.row(_GET, name=name)
+    return None if row is None else str(row[0])
+
+
+def test_a_restarted_server_is_no_failure(tmp_path: Path, lonely_server: PostgresServer) -> None:
+    """Every connection in the pool is dead then: no request is answered with that."""
+    settings = settings_of(tmp_path, lonely_server.new_database())
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            caller, providers = await project_caller(storage), providers_of(storage)
+            for number in range(2):
+                await store_secrets(storage, *(f"sk-{number}-{version}" for version in range(3)))
+                await asyncio.gather(*(storage.database.read(lambda tx: value_of(tx, "nothing")) for _ in range(12)))
+                lonely_server.stop()
+                lonely_server.start()
+                await asyncio.gather(*(providers.get(caller.project_id or "", "openai") for _ in range(6)))
+                await asyncio.gather(*(providers.upsert(caller, "openai", openai_key(f"sk-after-{version}"), None) for version in range(6)))
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_away_is_said_to_be(tmp_path: Path, lonely_server: PostgresServer) -> None:
+    settings = settings_of(tmp_path, lonely_server.new_database())
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            lonely_server.stop()
+            try:
+                for work in (storage.database.read, storage.database.write):
+                    with pytest.raises(Error, match="PostgreSQL does not answer") as refused:
+                        await work(lambda tx: value_of(tx, "nothing"))
+                    assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            finally:
+                lonely_server.start()
+            await storage.database.write(lambda tx: tx.run(_PUT, name="after", value="written"))
+
+    asyncio.run(main())
+
+
+def test_a_write_that_was_cut_before_its_commit_is_done_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            attempts = []
+
+            def work(tx: Transaction) -> None:
+                tx.run(_PUT, name="once", value="written")
+                attempts.append(1)
+                if len(attempts) == 1:
+                    tx.rows(_CUT)
+
+            await storage.database.write(work)
+            assert (len(attempts), await storage.database.read(lambda tx: value_of(tx, "once"))) == (2, "written")
+
+    asyncio.run(main())
+
+
+def test_a_commit_that_was_not_answered_is_not_called_undone(settings: Settings) -> None:
+    run_on(settings, project_caller)
+    engine = create_engine(parse_database_url(settings.url))
+    cut = "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
+    at_commit = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS {cut}"))
+        connection.execute(text(f"CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON installation {at_commit}"))
+    engine.dispose()
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            attempts = []
+
+            def work(tx: Transaction) -> None:
+                attempts.append(1)
+                tx.run(_PUT, name="once", value="written")
+
+            with pytest.raises(Error, match=r"the change may have been made\. Read before you try again") as refused:
+                await storage.database.write(work)
+            assert (refused.value.code, len(attempts)) == (Code.STORAGE_UNAVAILABLE, 1)
+
+    asyncio.run(main())
+
+
+def test_of_two_writes_in_a_deadlock_both_are_made(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            for name in ("a", "b"):
+                await storage.database.write(lambda tx, name=name: tx.run(_PUT, name=name, value="before"))
+            both = threading.Barrier(2, timeout=30)
+            first_time = {"ab": True, "ba": True}
+
+            def work(tx: Transaction, order: str) -> None:
+                tx.run(_CHANGE, which=order[0], value=order)
+                assert value_of(tx, order[0]) == order
+                if first_time[order]:
+                    first_time[order] = False
+                    both.wait()
+                tx.run(_CHANGE, which=order[1], value=order)
+                value_of(tx, order[1])
+
+            await asyncio.gather(*(storage.database.write(lambda tx, order=order: work(tx, order)) for order in ("ab", "ba")))
+            values = {await storage.database.read(lambda tx, name=name: value_of(tx, name)) for name in ("a", "b")}
+            assert len(values) == 1
+
+    asyncio.run(main())
+
+
+def test_an_old_server_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = parse_database_url(settings.url)
+    with start_lock(url):
+        pass
+    monkeypatch.setattr("keyhouse.storage.schema._OLDEST_POSTGRESQL", (10_000,))
+    with pytest.raises(Error, match="PostgreSQL 10000 or newer is needed"), start_lock(url):
+        pass
