@@ -12,14 +12,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.address_policy import address_policy
+from keyhouse.gateway.connection_check import ConnectionChecker
+from keyhouse.gateway.outgoing import Outgoing
 from keyhouse.gateway.proxy import proxies
 from keyhouse.gateway.relay import Relay
-from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.timeouts import Timeouts
-from keyhouse.gateway.upstream import Upstream, UpstreamSettings
+from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.log import access_lines
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
+from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.identity import Identity
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
@@ -35,6 +37,7 @@ from keyhouse.storage.opening import KeySource, Storage, parse_database_url, pre
 from keyhouse.web.control.access import Gate
 from keyhouse.web.control.api_keys import api_key_routes
 from keyhouse.web.control.audit import audit_routes
+from keyhouse.web.control.connection_test import connection_test_routes
 from keyhouse.web.control.model_defaults import model_default_routes
 from keyhouse.web.control.model_providers import model_provider_routes
 from keyhouse.web.control.openapi import api_document
@@ -58,6 +61,7 @@ class House:
     control: ControlPlane
     identity: Identity
     models: Models
+    outgoing: Outgoing
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -86,21 +90,21 @@ def build_house(settings: Settings, storage: Storage) -> House:
 
     storage.database.on_changes = forget  # type: ignore[assignment]
     gate = Gate(identity, storage.database, settings.admin_key.get_secret_value() if settings.admin_key else None)
-    control = ControlPlane([*model_provider_routes(providers), *_tenancy_routes(storage)], gate)
-    return House(storage, catalog, control, identity, models)
+    outgoing = Outgoing(lambda: _upstream_settings(settings))
+    tests = connection_test_routes(ConnectionTest(storage, catalog, ConnectionChecker(outgoing)))
+    control = ControlPlane([*model_provider_routes(providers), *tests, *_tenancy_routes(storage)], gate)
+    return House(storage, catalog, control, identity, models, outgoing)
 
 
 @contextlib.asynccontextmanager
 async def open_gateway(settings: Settings, house: House) -> AsyncIterator[Gateway]:
     """The gateway of a house, with its connections to upstreams. Raises Error `configuration`."""
-    upstream = Upstream(_upstream_settings(settings))
-    signatures = Signatures(upstream)
     limits = Limits(settings.max_request_bytes, settings.upstream_retries)
     try:
-        yield Gateway(house.identity, house.models, Relay(upstream, signatures), limits, lambda observation: None)
+        relay = Relay(house.outgoing.upstream, house.outgoing.signatures)
+        yield Gateway(house.identity, house.models, relay, limits, lambda observation: None)
     finally:
-        await signatures.close()
-        await upstream.close()
+        await house.outgoing.close()
 
 
 def _upstream_settings(settings: Settings) -> UpstreamSettings:

@@ -32,7 +32,7 @@ class LocalConnection:
         self._actor = Actor("command-line", f"command line ({_user()})")
         self._runner = asyncio.Runner()
         self._storage = self._runner.run(open_storage(settings))
-        self._control = build_house(settings, self._storage).control
+        self._house = build_house(settings, self._storage)
         self._organization_caller: Caller | None = None
         self._project_caller: Caller | None = None
 
@@ -42,8 +42,12 @@ class LocalConnection:
 
     def close(self) -> None:
         """See Connection."""
-        self._runner.run(self._storage.database.close())
+        self._runner.run(self._close())
         self._runner.close()
+
+    async def _close(self) -> None:
+        await self._house.outgoing.close()
+        await self._storage.database.close()
 
     def _caller(self, request: Request) -> Caller:
         if request.rights == "instance":
@@ -96,7 +100,7 @@ class LocalConnection:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self._control(_scope(request, caller), receive, send)
+        await self._house.control(_scope(request, caller), receive, send)
         headers = dict(sent[0]["headers"])
         answered = b"".join(message.get("body", b"") for message in sent[1:])
         return Reply(sent[0]["status"], json.loads(answered) if answered else None, headers.get(b"etag", b"").decode() or None)

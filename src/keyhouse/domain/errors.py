@@ -36,6 +36,7 @@ class Code(StrEnum):
     TEAM_NAME_TAKEN = "team_name_taken"
     API_KEY_ALREADY_REVOKED = "api_key_already_revoked"
     SECRETS_DESTROYED = "secrets_destroyed"
+    TOO_MANY_REQUESTS = "too_many_requests"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     STORAGE_FULL = "storage_full"
     UNSUPPORTED_PARAMETER = "unsupported_parameter"

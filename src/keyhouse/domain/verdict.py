@@ -1,0 +1,27 @@
+"""What a connection test finds out: a closed set of verdicts, each with one plain sentence. Never a word of the provider's. No I/O."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """How stored credentials and their provider get on."""
+
+    VERIFIED = "verified"
+    KEY_REFUSED = "key_refused"
+    MODEL_MISSING = "model_missing"
+    WRONG_ENDPOINT = "wrong_endpoint"
+    UNREACHABLE = "unreachable"
+    TLS_ERROR = "tls_error"
+    RATE_LIMITED = "rate_limited"
+    BLOCKED = "blocked"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionResult:
+    """A verdict, a sentence for people, and the HTTP status seen, None where none was."""
+
+    verdict: Verdict
+    message: str
+    status: int | None = None

@@ -1,0 +1,89 @@
+"""Asks a provider's cheapest authenticated endpoint, once, as its calls are made. Generates nothing, follows no redirect, and repeats
+nothing that the provider said."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keyhouse.domain.calling import ConnectionCheck
+from keyhouse.domain.target import Target
+from keyhouse.domain.verdict import ConnectionResult, Verdict
+from keyhouse.gateway.connection_verdict import judge_body, judge_status
+from keyhouse.gateway.outgoing import Outgoing
+from keyhouse.gateway.prepared import asking_head
+from keyhouse.gateway.request import UpstreamRequest, host_header
+from keyhouse.gateway.response import UpstreamResponse
+from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.unsigned_request import SigningError, SigningFailure, UnsignedRequest
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+
+BUDGET_S = 10.0
+_MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_FAILURES = {
+    UpstreamFailure.TLS_ERROR: Verdict.TLS_ERROR,
+    UpstreamFailure.BLOCKED: Verdict.BLOCKED,
+    UpstreamFailure.BAD_RESPONSE: Verdict.WRONG_ENDPOINT,
+}
+_SIGNING_FAILURES = {
+    SigningFailure.UNUSABLE: Verdict.KEY_REFUSED,
+    SigningFailure.REFUSED: Verdict.KEY_REFUSED,
+    SigningFailure.RATE_LIMITED: Verdict.RATE_LIMITED,
+    SigningFailure.UNAVAILABLE: Verdict.UNREACHABLE,
+    SigningFailure.WRONG_ENDPOINT: Verdict.WRONG_ENDPOINT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChecker:
+    """Checks connections with the client and the signatures that calls use. `budget_s` is for everything together."""
+
+    outgoing: Outgoing
+    budget_s: float = BUDGET_S
+
+    async def check(
+        self, target: Target, check: ConnectionCheck, models: Sequence[str], *, has_credentials: bool = True
+    ) -> ConnectionResult:
+        """What comes of asking `target`, whose URL is the check's. `models` are those that the provider should list.
+
+        Raises Error `configuration` where a library for signing is missing.
+        """
+        status: int | None = None
+        try:
+            async with asyncio.timeout(self.budget_s):
+                response = await self.outgoing.upstream.open(await self._request(target))
+                status = response.status
+                judged = judge_status(status, check, has_credentials=has_credentials)
+                body = await _body(response) if judged is None else b""
+                response.close()
+        except UnicodeError:
+            return ConnectionResult(Verdict.UNREACHABLE, "What is stored holds characters that no request can carry.")
+        except ValueError as wrong:
+            return ConnectionResult(Verdict.UNREACHABLE, f"What is stored cannot be sent: {wrong}.")
+        except TimeoutError:
+            return ConnectionResult(Verdict.UNREACHABLE, f"No whole answer came within {self.budget_s:g} seconds.", status)
+        except UpstreamError as error:
+            return ConnectionResult(_FAILURES.get(error.kind, Verdict.UNREACHABLE), error.message, status)
+        except SigningError as error:
+            return ConnectionResult(_SIGNING_FAILURES[error.kind], error.message, error.status)
+        return judged or judge_body(status, body, check, models, has_credentials=has_credentials)
+
+    async def _request(self, target: Target) -> UpstreamRequest:
+        head, signing = asking_head(target)
+        request = UpstreamRequest(head, timeouts=Timeouts(self.budget_s, self.budget_s, self.budget_s, self.budget_s))
+        if signing is not None:
+            unsigned = UnsignedRequest(head.method, host_header(head.origin), head.target)
+            request.headers = await self.outgoing.signatures.sign(signing, target.values or {}, unsigned)
+        return request
+
+
+async def _body(response: UpstreamResponse) -> bytes:
+    """The whole body; nothing, which is no provider's answer, where it is too large to be one."""
+    body = b""
+    try:
+        async for chunk in response.body:
+            body += chunk
+            if len(body) > _MAX_ANSWER_BYTES:
+                return b""
+    finally:
+        response.close()
+    return body

@@ -1,0 +1,76 @@
+"""The connection test: whether what is stored for a provider works, found out without a generation. Takes no address from its caller."""
+
+from keyhouse.catalog.catalog import Catalog
+from keyhouse.domain.calling import ConnectionCheck, Route
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.target import Target
+from keyhouse.domain.tenancy import Caller
+from keyhouse.domain.verdict import ConnectionResult, Verdict
+from keyhouse.gateway.connection_check import ConnectionChecker
+from keyhouse.services.opened_projects import OpenedProvider
+from keyhouse.services.rate_limit import RateLimit
+from keyhouse.services.resolution import route_of
+from keyhouse.services.targets import address_of, headers_and_signing
+from keyhouse.storage.model_providers import list_stored
+from keyhouse.storage.opening import Storage
+
+TESTS_A_MINUTE = 20
+
+
+class ConnectionTest:
+    """Tests the providers of projects, enabled or not. `limit` counts for an organization."""
+
+    def __init__(self, storage: Storage, catalog: Catalog, checker: ConnectionChecker, limit: RateLimit | None = None) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._checker = checker
+        self._limit = limit or RateLimit(TESTS_A_MINUTE, 60.0)
+
+    async def test(self, caller: Caller, provider: str) -> ConnectionResult:
+        """The verdict on what the caller's project stores for a provider.
+
+        Raises Error `not_found` for a provider that does not exist or is not stored, `too_many_requests`, `credentials_unreadable`.
+        """
+        opened = await self._opened(caller.project_id or "", provider)
+        self._limit.take(caller.organization_id, "connection tests")
+        stored = opened.stored
+        if not (stored.credentials.readable and stored.headers_readable):
+            raise Error(Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider} cannot be read: an encryption key is missing.")
+        route, values = route_of(opened)
+        if route is None or route.check is None:
+            return ConnectionResult(Verdict.UNCHECKED, "This provider has no free request that would tell whether credentials are good.")
+        try:
+            target = _target(opened, route, route.check, values)
+        except ValueError as wrong:
+            return ConnectionResult(Verdict.UNREACHABLE, f"There is nothing to ask yet: {wrong}.")
+        has_credentials = target.signing is not None or bool(stored.extra_headers)
+        return await self._checker.check(target, route.check, tuple(opened.models), has_credentials=has_credentials)
+
+    async def _opened(self, project_id: str, provider: str) -> OpenedProvider:
+        spec = self._catalog.provider(provider)
+        if spec is None:
+            raise Error(Code.NOT_FOUND, "There is no such model provider.")
+        rows = await self._storage.database.read(lambda tx: list_stored(tx, self._storage.box, project_id))
+        if provider not in rows:
+            raise Error(Code.NOT_FOUND, f"Nothing is stored for {provider} in this project.")
+        stored = rows[provider].provider
+        models = {model.model_id: (model,) for model in (*stored.custom_models, *stored.custom_embeddings_models)}
+        return OpenedProvider(spec, stored, models)
+
+
+def _target(opened: OpenedProvider, route: Route, check: ConnectionCheck, values: dict[str, str]) -> Target:
+    """What a check asks, and with what. Raises ValueError where an address or a part of it is not stored."""
+    url = route.url(check.path, values, address_of(opened.spec, values))
+    headers, signing = headers_and_signing(opened, route, values, check.signings)
+    return Target(
+        provider=opened.spec.id,
+        model_id="",
+        upstream_model="",
+        endpoint="chat",
+        wire="openai_chat",
+        url=url,
+        stream_url=url,
+        headers=headers,
+        signing=signing,
+        values=values,
+    )
