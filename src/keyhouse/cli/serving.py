@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from types import FrameType
 
 import structlog
@@ -75,8 +76,7 @@ def _prepared(settings: Settings) -> dict[str, object]:
         first = asyncio.run(_prepare(settings))
     except Error as error:
         return {"error": {"code": error.code.value, "message": error.message}}
-    keys = None if first is None else {"project_id": first.project_id, "project_key": first.project_key, "admin_key": first.admin_key}
-    return {"keys": keys}
+    return {"keys": None if first is None else asdict(first)}
 
 
 async def _prepare(settings: Settings) -> FirstKeys | None:

@@ -9,19 +9,22 @@ from keyhouse.storage.history import put_audit
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.organizations import count_organizations, put_organization
 from keyhouse.storage.project_records import NewProject, put_project
+from keyhouse.storage.sessions import SessionKey, put_session
 from keyhouse.storage.statements import Transaction
 from keyhouse.storage.teams import put_team
 
+SIGN_IN_LIFETIME_S = 24 * 3600
 _ACTOR = Actor("keyhouse", "first start")
 
 
 @dataclass(frozen=True, slots=True)
 class FirstKeys:
-    """The keys that the first start made. They are shown once."""
+    """The keys that the first start made, shown once, and a token that signs in to the settings pages once."""
 
     project_id: str
     project_key: str = field(repr=False)
     admin_key: str = field(repr=False)
+    sign_in_token: str = field(repr=False)
 
 
 async def furnish(storage: Storage) -> FirstKeys | None:
@@ -44,4 +47,5 @@ def _furnished(tx: Transaction, storage: Storage) -> FirstKeys:
     ):
         put_audit(tx, _ACTOR, action, target, organization_id=organization.id)
     note_change(tx, organization.id, project.id)
-    return FirstKeys(project.id, project_token.text, admin_token.text)
+    sign_in = put_session(tx, SessionKey(organization.id, api_key_id=api_key.id), "sign_in", SIGN_IN_LIFETIME_S)
+    return FirstKeys(project.id, project_token.text, admin_token.text, sign_in.text)

@@ -47,9 +47,9 @@ class Identity:
         """The caller on its organization. Raises Error `wrong_key_kind` for a project key, `invalid_credentials` for what is unknown."""
         digest = token_hash(token)
         if lookup_of(token) is None:
-            await self._storage.database.read(lambda tx: _find_project(tx, digest))
+            await self._storage.database.read(lambda tx: caller_of_project_key(tx, digest))
             raise Error(Code.WRONG_KEY_KIND, "This endpoint needs an organization API key. The key sent is a project API key.")
-        caller = await self._storage.database.read(lambda tx: _organization_caller(_find_live_key(tx, token, digest)))
+        caller = await self._storage.database.read(lambda tx: caller_on_organization(find_live_key(tx, token, digest)))
         _require_unexpired(caller)
         return caller
 
@@ -68,12 +68,16 @@ class Identity:
 
 def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str | None) -> Caller:
     if lookup_of(token) is None:
-        return _find_project(tx, digest)
-    api_key = _find_live_key(tx, token, digest)
-    wanted = project_id or _only_project(api_key)
-    if wanted is None or not is_id(wanted):
+        return caller_of_project_key(tx, digest)
+    api_key = find_live_key(tx, token, digest)
+    return caller_on_project(tx, api_key, project_id or _only_project(api_key))
+
+
+def caller_on_project(tx: Transaction, api_key: ApiKey, project_id: str | None) -> Caller:
+    """An API key's caller on one project. Raises Error `invalid_credentials` for a project that is not of its organization."""
+    if project_id is None or not is_id(project_id):
         raise _invalid()
-    project = get_project_head(tx, wanted)
+    project = get_project_head(tx, project_id)
     if project.organization_id != api_key.organization_id:
         raise _invalid()
     place = Place(project.organization_id, project.team_id, project.id)
@@ -88,7 +92,8 @@ def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str
     )
 
 
-def _find_project(tx: Transaction, digest: bytes) -> Caller:
+def caller_of_project_key(tx: Transaction, digest: bytes) -> Caller:
+    """The caller whose project key has this hash. Raises Error `invalid_credentials`."""
     project = find_project_by_key(tx, digest)
     if project is None or not hmac.compare_digest(project.key_hash, digest):
         raise _invalid()
@@ -101,17 +106,26 @@ def _find_project(tx: Transaction, digest: bytes) -> Caller:
     )
 
 
-def _find_live_key(tx: Transaction, token: str, digest: bytes) -> ApiKey:
+def find_live_key(tx: Transaction, token: str, digest: bytes) -> ApiKey:
+    """The API key of a token, whose hash is `digest`. Raises Error `invalid_credentials`."""
     found = find_api_key(tx, lookup_of(token) or "")
     if found is None:
         raise _invalid()
     api_key, stored_hash = found
-    if not hmac.compare_digest(stored_hash, digest) or not api_key.is_live(datetime.now(UTC)):
+    if not hmac.compare_digest(stored_hash, digest):
+        raise _invalid()
+    return live_key(api_key)
+
+
+def live_key(api_key: ApiKey | None) -> ApiKey:
+    """An API key that is known, not revoked and not expired. Raises Error `invalid_credentials` for any other."""
+    if api_key is None or not api_key.is_live(datetime.now(UTC)):
         raise _invalid()
     return api_key
 
 
-def _organization_caller(api_key: ApiKey) -> Caller:
+def caller_on_organization(api_key: ApiKey) -> Caller:
+    """An API key's caller on its organization."""
     return Caller(
         actor=Actor(api_key.id, api_key.name),
         organization_id=api_key.organization_id,

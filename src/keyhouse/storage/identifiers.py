@@ -61,6 +61,11 @@ def new_api_key_token() -> Token:
     return Token(f"{_TOKEN_PREFIX}{lookup}_{_random(_SECRET_LENGTH)}", lookup)
 
 
+def new_session_token() -> Token:
+    """What a browser holds while somebody is signed in, or what signs in once: 48 letters and digits. It opens nothing of the API."""
+    return Token(_random(_SECRET_LENGTH))
+
+
 def token_hash(text: str) -> bytes:
     """The SHA-256 of a token."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -201,6 +201,20 @@ Index(
     postgresql_where=changes.c.transaction_id.is_not(None),
 )
 
+# Who is signed in on the settings pages, and the addresses that sign in once. A token is kept as its hash, the key it stands for by name.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("organization_id", Text, nullable=False),
+    Column("api_key_id", Text),
+    Column("project_key_hash", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_sessions_expires_at", "expires_at"),
+)
+
 # What the installation as a whole remembers, sealed values by id among it.
 installation = Table(
     "installation",

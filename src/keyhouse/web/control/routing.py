@@ -6,7 +6,7 @@ Plain ASGI. A framework that reads the body before it knows the caller would ans
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -149,7 +149,7 @@ class ControlPlane:
         caller = await self._gate.admit(route.access, route.permission, scope)
         if route.authorize is not None:
             await route.authorize(caller, path)
-        body = None if route.body is None else _validated(route, _decoded(headers, await read_body(headers, receive)))
+        body = None if route.body is None else validated(route.body, route.problems, _decoded(headers, await read_body(headers, receive)))
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         return await route.handler(Call(caller, path, query, headers, body))
 
@@ -198,15 +198,18 @@ def _decoded(headers: RawHeaders, body: bytes) -> object:
         ) from None
 
 
-def _validated(route: Route, decoded: object) -> BaseModel:
-    assert route.body is not None  # noqa: S101 - for the type checker
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], problems_of: Callable[[Any], list[tuple[str, str, str]]], decoded: object) -> Model:
+    """A body of a model. Raises Error `validation_error`, naming each field and why."""
     try:
-        body = route.body.model_validate(decoded)
+        body = model.model_validate(decoded)
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_context=False, include_input=False)
         fields = [(_path(error["loc"]), error["type"], _MESSAGES.get(error["type"], error["msg"])) for error in errors]
         raise schema_failure(fields) from None
-    if problems := route.problems(body):
+    if problems := problems_of(body):
         raise schema_failure(problems)
     return body
 

@@ -1,0 +1,79 @@
+"""Sessions of people in a browser, and addresses that sign in once: each kept as the hash of its token, with the key that it stands for."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import bindparam, delete, select
+
+from keyhouse.storage.clock import now_us
+from keyhouse.storage.identifiers import Token, new_session_token
+from keyhouse.storage.statements import Statement, Transaction, insert_row
+from keyhouse.storage.tables import sessions
+
+SessionKind = Literal["session", "sign_in"]
+
+_columns = sessions.c
+_INSERT = insert_row(sessions)
+_FIND = Statement(
+    select(_columns.organization_id, _columns.api_key_id, _columns.project_key_hash, _columns.expires_at).where(
+        _columns.hash == bindparam("hash"), _columns.kind == bindparam("kind"), _columns.expires_at > bindparam("now")
+    )
+)
+_TAKE = Statement(
+    delete(sessions)
+    .where(_columns.hash == bindparam("hash"), _columns.kind == bindparam("kind"), _columns.expires_at > bindparam("now"))
+    .returning(_columns.organization_id, _columns.api_key_id, _columns.project_key_hash, _columns.expires_at)
+)
+_DELETE = Statement(delete(sessions).where(_columns.hash == bindparam("hash")))
+_DELETE_EXPIRED = Statement(delete(sessions).where(_columns.expires_at <= bindparam("now")))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """The key that a session stands for: an API key by its id, or a project's key by its hash. What it may do is asked each time."""
+
+    organization_id: str
+    api_key_id: str | None = None
+    project_key_hash: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session that has not expired. `expires_at` is in microseconds."""
+
+    key: SessionKey
+    expires_at: int
+
+
+def put_session(tx: Transaction, key: SessionKey, kind: SessionKind, lifetime_s: int) -> Token:
+    """Store a new session; returns its token, which is not stored. Those that have expired are forgotten."""
+    token, now = new_session_token(), now_us()
+    tx.run(_DELETE_EXPIRED, now=now)
+    tx.run(
+        _INSERT,
+        hash=token.hash,
+        kind=kind,
+        organization_id=key.organization_id,
+        api_key_id=key.api_key_id,
+        project_key_hash=key.project_key_hash,
+        created_at=now,
+        expires_at=now + lifetime_s * 1_000_000,
+    )
+    return token
+
+
+def find_session(tx: Transaction, digest: bytes) -> StoredSession | None:
+    """The session whose token has this hash, unless it has expired."""
+    row = tx.row(_FIND, hash=digest, kind="session", now=now_us())
+    return None if row is None else StoredSession(SessionKey(*row[:3]), row[3])
+
+
+def take_sign_in(tx: Transaction, digest: bytes) -> SessionKey | None:
+    """What an address that signs in once stands for. It is used up."""
+    row = tx.row(_TAKE, hash=digest, kind="sign_in", now=now_us())
+    return None if row is None else SessionKey(*row[:3])
+
+
+def delete_session(tx: Transaction, digest: bytes) -> None:
+    """End a session."""
+    tx.run(_DELETE, hash=digest)
