@@ -1,4 +1,4 @@
-"""`keyhouse provider`: a project's model providers, listed, shown, set, deleted and rolled back."""
+"""`keyhouse provider`: a project's model providers, listed, shown, set, tested, deleted and rolled back."""
 
 from typing import Annotated, Any
 
@@ -102,10 +102,28 @@ def roll_back_provider(provider: Provider, version: Version, place: ProjectPlace
     _print_entry(answer.json[provider], as_json=as_json, done=f"Brought back version {version} of {provider}.")
 
 
+@flattened
+def check_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = False) -> None:
+    """Test the stored credentials with one free request. Ends with 0 if they were accepted, or the provider has no free request."""
+    from keyhouse.cli.connection import Request
+    from keyhouse.cli.exit_codes import ExitCode
+    from keyhouse.cli.house import opened
+
+    with opened(place, place.project) as house:
+        result = house.ask(Request("POST", f"{_path(provider)}/test", "project")).json
+    if as_json:
+        print_json(result)
+    else:
+        print_fields([(name, result[name]) for name in ("verdict", "message", "status")])
+    if result["verdict"] not in ("verified", "unchecked"):
+        raise typer.Exit(ExitCode.FAILED)
+
+
 for _name, _command in (
     ("list", list_providers),
     ("show", show_provider),
     ("set", set_provider),
+    ("test", check_provider),
     ("delete", delete_provider),
     ("history", provider_history),
     ("rollback", roll_back_provider),
