@@ -211,3 +211,15 @@ def test_anthropics_body_passes_byte_for_byte(anthropic_road):
     assert road.request.body == body
     assert road.request.header(b"anthropic-version") == [b"2023-06-01"]
     assert road.request.header(b"anthropic-beta") == [b"b-1"]
+
+
+def test_of_a_query_only_anthropics_beta_goes_on(anthropic_road):
+    road = anthropic_road
+    body = {"model": "claude-opus-4-8", "max_tokens": 5, "messages": QUESTION}
+    for query in ("beta=true", "beta=true&key=1", "key=1"):
+        assert road.post(f"/v1/messages?{query}", body).status_code == 200
+    assert [request.line.split(b" ")[1] for request in road.upstream.requests] == [
+        b"/v1/messages?beta=true",
+        b"/v1/messages",
+        b"/v1/messages",
+    ]

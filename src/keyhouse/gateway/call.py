@@ -16,7 +16,8 @@ class Call:
     """What a caller asks of a target.
 
     `head` was read from `body`, `form` is the body where it is one. `headers` are the caller's own, names in lower case. `retries` is how
-    often it may be tried again, `request_id` what the answer is called where the upstream gives no id.
+    often it may be tried again, `request_id` what the answer is called where the upstream gives no id, `query` what of the caller's own
+    goes on.
     """
 
     endpoint: EndpointName
@@ -27,6 +28,7 @@ class Call:
     retries: int
     request_id: str
     form: Form | None = None
+    query: bytes = b""
 
 
 @dataclass(slots=True, eq=False)

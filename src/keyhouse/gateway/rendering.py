@@ -37,8 +37,9 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
         if held.body is not decoded:
-            return Rendered(_encoded(held.body, target.upstream_model), head.stream, held.dropped, held.enforced)
-    return Rendered(with_model(body, head, target.upstream_model), head.stream)
+            sent = _encoded(held.body, target.upstream_model)
+            return Rendered(sent, head.stream, held.dropped, held.enforced, query=call.query)
+    return Rendered(with_model(body, head, target.upstream_model), head.stream, query=call.query)
 
 
 def _encoded(body: JsonObject, model: str) -> bytes:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.call import Call
-from keyhouse.gateway.failures import failure_of
+from keyhouse.gateway.failures import MESSAGES_ENDPOINTS, failure_of
 from keyhouse.gateway.headers import header_text
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.relay import Relay
@@ -31,6 +31,9 @@ from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 from keyhouse.web.log import REQUEST_ID, ROUTE, log_failure
 
 Observe = Callable[[Observation], None]
+
+_BETA = b"beta=true"
+"""What Anthropic's clients put behind the path of calls with betas; of a caller's query nothing else goes on."""
 
 _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code.CONFIGURATION})
 """Failures of the house itself, which its operator should see."""
@@ -117,6 +120,8 @@ class Gateway:
             target = await self._models.target(observation.project_id, endpoint.name, head.model, voice)
             observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
             call = Call(endpoint.name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
+            if exchange.scope["query_string"] == _BETA and endpoint.name in MESSAGES_ENDPOINTS:
+                call.query = _BETA
             await self._relayed(exchange, endpoint, call)
 
     async def _relayed(self, exchange: Exchange, endpoint: GatewayEndpoint, call: Call) -> None:
