@@ -16,7 +16,7 @@ from keyhouse.gateway.request import rendered_head
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
-from tests.gateway.calls import HEAD, POST
+from tests.gateway.calls import HEAD, POST, Call
 from tests.gateway.fault_upstream import chunked_response, response
 
 ORIGIN = Origin("http", "upstream.test", 80)
@@ -29,6 +29,7 @@ class MemoryTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.aborted = False
+        self.reading = True
         self.ends = socket.socketpair()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -43,9 +44,11 @@ class MemoryTransport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def release(self) -> None:
         for end in self.ends:
@@ -65,27 +68,41 @@ class Outcome:
     kept: bool = False
 
 
-async def outcome(pieces: list[bytes], *, eof: bool, call=POST) -> Outcome:
-    pool = Pool(PoolLimits(), None)  # type: ignore[arg-type]
-    connection, transport = Connection(pool, pool._deadlines), MemoryTransport()
-    connection.connection_made(transport)
-    connection.lane = pool._lanes["k"] = Lane("k", open=1)
-    pool.open = 1
-    request = call.to(ORIGIN)
-    opened = connection.exchange(request, rendered_head(request), Timeouts())
-    for piece in pieces:
-        for start in range(0, len(piece), len(pool.read_buffer)):
-            part = piece[start : start + len(pool.read_buffer)]
-            if not transport.aborted:
-                connection.get_buffer(-1)[: len(part)] = part
-                connection.buffer_updated(len(part))
-    if eof and not transport.aborted:
-        connection.eof_received()
-    seen = await seen_by_caller(opened)
-    seen.kept = pool.take_idle("k") is connection
-    if not transport.aborted:
-        connection.abort()
-    transport.release()
+class Exchange:
+    """One exchange on a connection of its own, fed by the test."""
+
+    def __init__(self, call: Call = POST) -> None:
+        self.pool = Pool(PoolLimits(), None)  # type: ignore[arg-type]
+        self.connection, self.transport = Connection(self.pool, self.pool._deadlines), MemoryTransport()
+        self.connection.connection_made(self.transport)
+        self.connection.lane = self.pool._lanes["k"] = Lane("k", open=1)
+        self.pool.open = 1
+        request = call.to(ORIGIN)
+        self.opened = self.connection.exchange(request, rendered_head(request), Timeouts())
+
+    def feed(self, *pieces: bytes) -> None:
+        """Have the transport read the pieces, as long as it is open."""
+        size = len(self.pool.read_buffer)
+        for part in (piece[start : start + size] for piece in pieces for start in range(0, len(piece), size)):
+            if not self.transport.aborted:
+                self.connection.get_buffer(-1)[: len(part)] = part
+                self.connection.buffer_updated(len(part))
+
+    def kept(self) -> bool:
+        """Whether the next request would get the connection; releases everything."""
+        kept = self.pool.take_idle("k") is self.connection
+        self.connection.abort()
+        self.transport.release()
+        return kept
+
+
+async def outcome(pieces: list[bytes], *, eof: bool, call: Call = POST) -> Outcome:
+    exchange = Exchange(call)
+    exchange.feed(*pieces)
+    if eof and not exchange.transport.aborted:
+        exchange.connection.eof_received()
+    seen = await seen_by_caller(exchange.opened)
+    seen.kept = exchange.kept()
     return seen
 
 
@@ -103,7 +120,7 @@ async def seen_by_caller(opened: "asyncio.Future[UpstreamResponse]") -> Outcome:
     )
 
 
-def seen(*pieces: bytes, eof: bool = False, call=POST) -> Outcome:
+def seen(*pieces: bytes, eof: bool = False, call: Call = POST) -> Outcome:
     return asyncio.run(outcome(list(pieces), eof=eof, call=call))
 
 
@@ -279,6 +296,12 @@ def test_an_answer_without_a_length_ends_with_its_connection() -> None:
     assert seen(HEAD_OF + b"\r\nall of", b" it") == Outcome(200, b"OK", (), b"all of it")
 
 
+def test_the_framing_of_a_1xx_answer_is_not_that_of_the_answer() -> None:
+    for early in (b"content-length: 9\r\n", b"transfer-encoding: chunked\r\n"):
+        head = b"HTTP/1.1 103 Early Hints\r\n" + early + b"\r\n" + HEAD_OF + b"\r\nall of it"
+        assert seen(head, eof=True) == Outcome(200, b"OK", (), b"all of it", ended=True)
+
+
 @pytest.mark.parametrize("head", [b"content-length: 5\r\n", b"transfer-encoding: chunked\r\n", b""])
 def test_an_answer_to_head_has_no_body_whatever_its_head_says(head: bytes) -> None:
     for extra in (b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n"):
@@ -320,3 +343,56 @@ def test_endless_chunk_framing_is_cut_off(endless: bytes) -> None:
     answer = seen(CHUNKED_HEAD + b"" + endless, *[repeated] * 200)
 
     assert (answer.status, answer.error) == (200, BAD)
+
+
+def test_an_answer_that_nobody_waits_for_closes_its_connection_at_its_head() -> None:
+    async def scenario() -> None:
+        exchange = Exchange()
+        exchange.opened.cancel()
+        exchange.feed(HEAD_OF)
+        assert not exchange.transport.aborted
+        exchange.feed(b"content-length: 2\r\n\r\nok")
+        assert exchange.transport.aborted
+        assert not exchange.kept()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("answer", "kept"), [(b"", False), (HEAD_OF, False), (CHUNKED_HEAD, False), (response(), True)])
+def test_a_caller_that_leaves_closes_the_connection_unless_the_answer_was_whole(answer: bytes, kept: bool) -> None:
+    async def scenario() -> None:
+        exchange = Exchange()
+        exchange.feed(answer)
+        exchange.connection.abandon(exchange.opened)
+        assert exchange.transport.aborted is not kept
+        assert exchange.kept() is kept
+
+    asyncio.run(scenario())
+
+
+def test_reading_stops_while_much_is_unread_and_goes_on_when_it_was_read() -> None:
+    async def scenario() -> None:
+        exchange = Exchange()
+        exchange.feed(CHUNKED_HEAD, *[b"10000\r\n" + b"x" * 65536 + b"\r\n"] * 4)
+        assert exchange.transport.reading
+        exchange.feed(b"1\r\nx\r\n")
+        assert not exchange.transport.reading
+        assert len(exchange.opened.result().body.take()) == 4 * 65536 + 1
+        assert exchange.transport.reading
+        assert not exchange.kept()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_goes_back_reading_though_its_last_answer_is_unread() -> None:
+    """A transport may deliver what it had decrypted before it was told to stop."""
+
+    async def scenario() -> None:
+        exchange = Exchange()
+        exchange.feed(CHUNKED_HEAD, b"50000\r\n" + b"x" * 0x50000 + b"\r\n")
+        assert not exchange.transport.reading
+        exchange.feed(b"0\r\n\r\n")
+        assert exchange.transport.reading
+        assert exchange.kept()
+
+    asyncio.run(scenario())

@@ -188,6 +188,25 @@ def test_the_replacement_that_breaks_is_not_replaced_again(run: Run) -> None:
     run(scenario())
 
 
+def test_the_replacement_is_a_fresh_connection_and_not_another_old_one(run: Run) -> None:
+    async def scenario() -> None:
+        both = asyncio.Barrier(2)
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            if peer.number < 2:
+                await both.wait()
+            await peer.send(response(b"%d" % peer.number))
+            await peer.request()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            await asyncio.gather(*(fetched(upstream, server.origin) for _ in range(2)))
+            assert upstream.connections().idle == 2
+            assert await fetched(upstream, server.origin) == (200, b"2")
+
+    run(scenario())
+
+
 def test_one_byte_of_an_answer_forbids_the_replacement(run: Run) -> None:
     async def scenario() -> None:
         async def script(peer: Peer) -> None:
@@ -394,6 +413,41 @@ def test_the_total_limit_closes_the_connection_that_is_idle_longest(run: Run) ->
                 await fetched(upstream, server.origin)
                 assert upstream.connections().open <= 2
             assert (first.connections, second.connections, third.connections) == (2, 1, 1)
+
+    run(scenario())
+
+
+def test_two_origins_can_take_turns_in_a_single_place(run: Run) -> None:
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(answering(response(b"a"))) as first,
+            FaultUpstream(answering(response(b"b"))) as second,
+            client(limited(per_origin=1, total=1)) as upstream,
+        ):
+            for _ in range(3):
+                assert await fetched(upstream, first.origin) == (200, b"a")
+                assert await fetched(upstream, second.origin) == (200, b"b")
+            assert (first.connections, second.connections, upstream.connections().open) == (3, 3, 1)
+
+    run(scenario())
+
+
+def test_a_caller_that_comes_just_as_a_waiting_one_was_cancelled_does_not_wait_for_nobody(run: Run) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n" if peer.number == 0 else response())
+        await peer.left()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client(limited(per_origin=1)) as upstream:
+            holding = await upstream.open(POST.to(server.origin))
+            waiting = asyncio.create_task(fetched(upstream, server.origin))
+            while not upstream.connections().waiting:
+                await asyncio.sleep(0)
+            waiting.cancel()
+            holding.close()
+            assert await fetched(upstream, server.origin) == (200, b"ok")
+            assert waiting.cancelled()
 
     run(scenario())
 

@@ -128,10 +128,11 @@ class Connection(asyncio.BufferedProtocol):
         self._expect_by(idle_s)
 
     def abandon(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
-        """The caller of `exchange` leaves: close at once unless the exchange is over, whose connection may be another request's by now."""
+        """The caller of `exchange` leaves: close at once, unless the answer has come whole and the connection may be another request's."""
         if opened.done() and not opened.cancelled() and opened.exception() is None:
             opened.result().close()
-        elif self._opened is opened:
+        else:
+            # No other request can have it: an answer that nobody waits for ends its connection.
             self.abort()
 
     def abort(self) -> None:

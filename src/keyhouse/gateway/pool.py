@@ -106,7 +106,7 @@ class Pool:
             if connection is not None:
                 return connection
             lane = self._lanes.setdefault(key, Lane(key))
-            if not lane.waiting and self._reserve(lane):
+            if self._reserve(lane):
                 return await self._connect(lane, origin, timeouts)
             granted = await self._wait(lane, timeouts)
             if granted is None:
