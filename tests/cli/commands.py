@@ -1,5 +1,6 @@
 """Runs the real command in processes of its own, in an environment that holds nothing of the tester's."""
 
+import json
 import os
 import re
 import signal
@@ -62,6 +63,39 @@ def run(folder: Path, *arguments: str, stdin: str | None = None, **variables: st
         check=False,
     )
     return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+
+class ForkServer:
+    """Runs commands much faster than `run`, in processes forked from one that has everything loaded."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).parent / "fork_server.py"],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, folder: Path, *arguments: str, stdin: str | None = None, **variables: str) -> Ran:
+        """See `run`."""
+        files = {name: self._scratch / name for name in ("stdin", "stdout", "stderr")}
+        for name, file in files.items():
+            file.write_text((stdin or "") if name == "stdin" else "")
+        request = {"folder": str(folder), "arguments": arguments, "variables": environment(**variables)}
+        request |= {name: str(file) for name, file in files.items()}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return Ran(int(self._process.stdout.readline()), files["stdout"].read_text(), files["stderr"].read_text())
+
+    def close(self) -> None:
+        """End it."""
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.cli.commands import Ran, Server, run, start
+from tests.cli.commands import ForkServer, Ran, Server, start
 
 StartServer = Callable[..., Server]
 DATA = "keyhouse-data"
@@ -36,15 +36,24 @@ def serving() -> Iterator[StartServer]:
 
 @dataclass(frozen=True)
 class Furnished:
-    """A folder in which a server was started once, and the keys it printed."""
+    """A folder in which a server was started once, the keys it printed, and what runs commands there."""
 
     folder: Path
     project_key: str
     admin_key: str
+    run: Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
-def first_start(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Runs commands without starting Python for each."""
+    server = ForkServer(tmp_path_factory.mktemp("fork-server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer) -> Furnished:
     """One first start for all tests; each works on a copy of what it made."""
     folder = tmp_path_factory.mktemp("first-start")
     server = start(folder)
@@ -52,14 +61,14 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
     for stream in (server.process.stdout, server.process.stderr):
         assert stream is not None
         stream.close()
-    return Furnished(folder, server.project_key, server.admin_key)
+    return Furnished(folder, server.project_key, server.admin_key, fork_server.run)
 
 
 @pytest.fixture
 def furnished(first_start: Furnished, tmp_path: Path) -> Furnished:
     """A furnished folder of the test's own."""
     shutil.copytree(first_start.folder / DATA, tmp_path / DATA)
-    return Furnished(tmp_path, first_start.project_key, first_start.admin_key)
+    return replace(first_start, folder=tmp_path)
 
 
 class Keyhouse(Protocol):
@@ -73,7 +82,7 @@ def on_folder(furnished: Furnished) -> Keyhouse:
     """Commands on the data folder itself."""
 
     def keyhouse(*arguments: str, stdin: str | None = None) -> Ran:
-        return run(furnished.folder, *arguments, stdin=stdin)
+        return furnished.run(furnished.folder, *arguments, stdin=stdin)
 
     return keyhouse
 
@@ -86,7 +95,7 @@ def on_server(furnished: Furnished, serving: StartServer) -> Keyhouse:
     variables = {"KEYHOUSE_ENDPOINT": server.address, "KEYHOUSE_API_KEY": furnished.admin_key, "KEYHOUSE_ADMIN_KEY": INSTANCE_KEY}
 
     def keyhouse(*arguments: str, stdin: str | None = None) -> Ran:
-        return run(elsewhere, *arguments, stdin=stdin, **variables, KEYHOUSE_PROJECT="my-project")
+        return furnished.run(elsewhere, *arguments, stdin=stdin, **variables, KEYHOUSE_PROJECT="my-project")
 
     return keyhouse
 

@@ -18,7 +18,7 @@ class Terminal:
         self.process = subprocess.Popen(
             ["bash", "-c", opening, os.ttyname(self._inside), *COMMAND, *arguments],
             cwd=folder,
-            env=environment(TERM="dumb", **variables),
+            env=environment(**{"TERM": "dumb", **variables}),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

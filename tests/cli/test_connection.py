@@ -1,0 +1,146 @@
+"""Working against a server: which exit code when it does not answer, where the key comes from, and where it never goes."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import ForkServer
+from tests.cli.conftest import Furnished, StartServer
+from tests.conftest import free_port
+
+KEY = "sk-lw-" + "k" * 48
+
+
+class _Odd(http.server.BaseHTTPRequestHandler):
+    """Answers as something that is no Keyhouse would."""
+
+    asked: list[str]
+    status = 200
+    body = b"<html>"
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.headers.get("Authorization", ""))  # type: ignore[attr-defined]
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+        self.send_header("Content-Length", str(len(self.server.body)))  # type: ignore[attr-defined]
+        self.end_headers()
+        self.wfile.write(self.server.body)  # type: ignore[attr-defined]
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def odd() -> Iterator[http.server.ThreadingHTTPServer]:
+    """A server that answers `status` and `body`, and notes in `asked` with which key it was asked."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Odd)
+    server.asked, server.status, server.body = [], 200, b"<html>"  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code", "told"),
+    [
+        ("http://127.0.0.1:{port}", 3, "refused"),
+        ("http://no-such-host.invalid", 3, "name is not known"),
+        ("https://127.0.0.1:{port}", 3, "refused"),
+        ("127.0.0.1:5560", 2, "http://"),
+        ("ftp://127.0.0.1", 2, "http://"),
+        ("http://user:planted@127.0.0.1", 2, "http://"),
+        ("http://[::1", 2, "http://"),
+    ],
+)
+def test_an_endpoint_that_does_not_answer_is_told_of(fork_server: ForkServer, tmp_path: Path, endpoint: str, code: int, told: str) -> None:
+    refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", endpoint.format(port=free_port()), KEYHOUSE_API_KEY=KEY)
+    assert (refused.code, refused.out) == (code, "")
+    assert told in refused.err
+    assert "planted" not in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_what_is_no_keyhouse_is_told_of(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
+    refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    assert refused.code == 3
+    assert "no Keyhouse" in refused.sentence
+
+
+def test_no_redirect_takes_the_key_elsewhere(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
+    odd.status, odd.body = 302, b""  # type: ignore[attr-defined]
+    refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    assert refused.code == 1
+    assert "sends elsewhere" in refused.sentence
+    assert odd.asked == [f"Bearer {KEY}"]  # type: ignore[attr-defined]
+
+
+def test_a_proxy_is_not_asked_for_this_machine(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
+    odd.body = b"{}"  # type: ignore[attr-defined]
+    ran = fork_server.run(
+        tmp_path,
+        *("provider", "list", "--json", "--endpoint", f"http://127.0.0.1:{odd.server_port}"),
+        KEYHOUSE_API_KEY=KEY,
+        http_proxy="http://127.0.0.1:1",
+    )
+    assert (ran.code, json.loads(ran.out)) == (0, {})
+
+
+def test_a_key_comes_from_a_variable_a_file_or_standard_input(furnished: Furnished, serving: StartServer) -> None:
+    server = serving(furnished.folder)
+    (furnished.folder / "key").write_text(f"{furnished.project_key}\n")
+    arguments = ("provider", "list", "--endpoint", server.address)
+    assert furnished.run(furnished.folder, *arguments, KEYHOUSE_API_KEY=furnished.project_key).code == 0
+    assert furnished.run(furnished.folder, *arguments, KEYHOUSE_API_KEY_FILE=str(furnished.folder / "key")).code == 0
+    assert furnished.run(furnished.folder, *arguments, "--api-key", "-", stdin=furnished.project_key).code == 0
+    missing = furnished.run(furnished.folder, *arguments)
+    assert missing.code == 2
+    assert "KEYHOUSE_API_KEY" in missing.sentence
+
+
+def test_a_wrong_key_is_not_permitted(furnished: Furnished, serving: StartServer) -> None:
+    server = serving(furnished.folder)
+    refused = furnished.run(furnished.folder, "provider", "list", KEYHOUSE_ENDPOINT=server.address, KEYHOUSE_API_KEY=KEY)
+    assert refused.code == 4
+    assert KEY not in refused.err
+    project = furnished.run(furnished.folder, "project", "list", KEYHOUSE_ENDPOINT=server.address, KEYHOUSE_API_KEY=furnished.project_key)
+    assert project.code == 4
+
+
+def test_a_folder_named_on_the_command_line_comes_before_an_endpoint_in_the_environment(furnished: Furnished) -> None:
+    ran = furnished.run(furnished.folder, "provider", "list", "--data-dir", "keyhouse-data", KEYHOUSE_ENDPOINT="http://127.0.0.1:1")
+    assert ran.code == 0, ran.err
+
+
+def test_a_folder_without_a_house_is_told_of_and_stays_empty(fork_server: ForkServer, tmp_path: Path) -> None:
+    for arguments in (["provider", "list"], ["organization", "list"], ["status"], ["keys", "status"], ["keys", "rotate"]):
+        refused = fork_server.run(tmp_path, *arguments)
+        assert refused.code == 3
+        assert "keyhouse serve" in refused.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_without_a_house_is_told_of_and_stays_empty(
+    fork_server: ForkServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("postgres_server").new_database()
+    refused = fork_server.run(tmp_path, "provider", "list", KEYHOUSE_DATABASE_URL=url)
+    assert refused.code == 1
+    assert "no schema" in refused.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_work_on_postgresql(fork_server: ForkServer, tmp_path: Path, serving: StartServer, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres_server").new_database()
+    serving(tmp_path, KEYHOUSE_DATABASE_URL=url)
+    stored = fork_server.run(
+        tmp_path, "provider", "set", "openai", "--secret", "OPENAI_API_KEY=-", stdin="sk-planted", KEYHOUSE_DATABASE_URL=url
+    )
+    assert stored.code == 0, stored.err
+    assert json.loads(fork_server.run(tmp_path, "status", "--json", KEYHOUSE_DATABASE_URL=url).out)["dialect"] == "postgresql"
