@@ -1,4 +1,4 @@
-"""A load generator on raw sockets: sends prepared requests over keep-alive connections and counts whole answers. Runs as its own process."""
+"""A load generator on raw sockets: prepared requests over keep-alive connections, whole answers counted. Runs as its own process."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: chunked\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ class _Caller(asyncio.Protocol):
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
+            if _CHUNKED.search(self._buffer, 0, end + 2):
+                if self._buffer.endswith(b"\r\n0\r\n\r\n"):
+                    self._answered()
+                return
             found = _LENGTH.search(self._buffer, 0, end)
             self._expected = end + 4 + (int(found[1]) if found else 0)
         if len(self._buffer) >= self._expected:
@@ -70,6 +75,7 @@ class _Caller(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.failures += time.perf_counter() < self._until
         if not self._done.done():
             self._done.set_result(None)
 
@@ -114,7 +120,8 @@ def put_source(token: str, caller: int) -> Callable[[], bytes]:
                 "enabled": True,
                 "customKeys": {"OPENAI_API_KEY": f"sk-{caller}-{count}-{time.time_ns()}" + "x" * 100},
                 "customModels": [
-                    {"modelId": f"model-{number}", "displayName": f"Model {number}", "mode": "chat", "maxTokens": 4096} for number in range(12)
+                    {"modelId": f"model-{number}", "displayName": f"Model {number}", "mode": "chat", "maxTokens": 4096}
+                    for number in range(12)
                 ],
                 "extraHeaders": [{"key": "X-Team", "value": "platform"}],
             }
@@ -126,11 +133,15 @@ def put_source(token: str, caller: int) -> Callable[[], bytes]:
 
 
 def main() -> None:
-    """`load.py JSON`: {"port", "seconds", "kind": "get"|"put", "path", "tokens": [...]}, a caller for each token."""
-    order = json.loads(sys.argv[1])
-    if order["kind"] == "get":
-        requests = [get_request(order["path"], token) for token in order["tokens"]]
+    """`load.py JSON`: {"port", "seconds", "kind": "get"|"put", "path", "tokens": [...]}, a caller for each token; or "kind": "raw" and
+    "requests": [...], a caller for each. `load.py -` reads it from standard input."""
+    order = json.loads(sys.stdin.read() if sys.argv[1] == "-" else sys.argv[1])
+    if order["kind"] == "raw":
+        requests = [request.encode("latin-1") for request in order["requests"]]
         sources: list[Callable[[], bytes]] = [lambda request=request: request for request in requests]  # type: ignore[misc]
+    elif order["kind"] == "get":
+        requests = [get_request(order["path"], token) for token in order["tokens"]]
+        sources = [lambda request=request: request for request in requests]  # type: ignore[misc]
     else:
         sources = [put_source(token, number) for number, token in enumerate(order["tokens"])]
     load = uvloop.run(_run(order["port"], sources, order["seconds"]))

@@ -62,5 +62,7 @@ def running_postgres(folder: Path, *, wanted: bool = True) -> Iterator[Callable[
         time.sleep(0.5)
         yield new_database
     finally:
-        subprocess.run([binaries[-1] / "pg_ctl", "-D", home / "data", "-m", "fast", "stop"], user=user, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        subprocess.run(
+            [binaries[-1] / "pg_ctl", "-D", home / "data", "-m", "fast", "stop"], user=user, check=True, stdout=subprocess.DEVNULL, cwd="/"
+        )
         server.wait()
