@@ -1,14 +1,12 @@
 """What is tried again, how often, and what never is."""
 
 import itertools
-import socket
-import threading
 import time
 from email.utils import formatdate
 
 import pytest
 
-from tests.gateway.fault_upstream import Peer, response
+from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.upstreams import json_answer
 
 BUSY = b"429 Too Many Requests"
@@ -99,31 +97,6 @@ def test_a_header_cannot_ask_for_more_tries_than_the_house_allows(road):
     road.follows(answering_in_turn(failing(BUSY, b"retry-after: 0\r\n")))
     road.chat(x_keyhouse_retries_header="50")
     assert len(road.upstream.requests) == 3
-
-
-def test_a_connection_that_cannot_be_made_is_tried_again(road):
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-        road.put("custom", {"CUSTOM_BASE_URL": f"http://127.0.0.1:{port}/v1"})
-        opened = threading.Event()
-
-        def listen_later() -> None:
-            # The first try, which nobody listens to, is over after some milliseconds; the second follows after 0.15 s at the earliest.
-            opened.wait(0.1)
-            bound.listen()
-            connected, _ = bound.accept()
-            with connected:
-                connected.recv(65536)
-                connected.sendall(response(b"{}", headers=b"content-type: application/json\r\n"))
-                connected.recv(1)
-
-        listener = threading.Thread(target=listen_later)
-        listener.start()
-        assert road.chat("custom/m").status_code == 200
-        road.put("custom", None, enabled=False)
-        road.house.client()
-        listener.join(0)
 
 
 def test_a_connection_that_takes_the_request_and_breaks_is_not_tried_again(road):

@@ -1,0 +1,269 @@
+"""Every provider that can be called, at its own address: what is asked of which host, and that both clients understand the answer."""
+
+import json
+from collections.abc import Iterator
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from keyhouse.catalog.catalog import load_catalog
+from tests.conftest import NO_CERTIFICATES, ServedHouse, _serving
+from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
+from tests.gateway.fault_upstream import ReceivedRequest, response
+from tests.gateway_road import anthropic_api, converse_api, openai_api
+from tests.gateway_road.conftest import openai_client
+from tests.gateway_road.internet import Internet
+from tests.gateway_road.upstreams import json_answer, running_upstream
+
+QUESTION = [{"role": "user", "content": "What is new?"}]
+SECRET = "a-secret-of-the-provider-12345"
+CATALOG = load_catalog()
+
+
+def answered(host: str, request: ReceivedRequest) -> bytes:
+    """Each path answers in the format that it is documented to have."""
+    path = request.line.split(b" ")[1].decode().partition("?")[0]
+    for part, answering in ANSWERS.items():
+        if part in path:
+            return answering(request)
+    return json_answer({"detail": {"status": "odd", "message": "Nothing here."}}, b"404 Not Found")
+
+
+def messages(request: ReceivedRequest) -> bytes:
+    body = {"model": "claude", **json.loads(request.body)}
+    return anthropic_api.streamed(body, request) if body.get("stream") else json_answer(anthropic_api.message(body, request))
+
+
+RANKED = [{"index": 1, "relevance_score": 0.9, "document": "b"}]
+EMBEDDED = [{"object": "embedding", "embedding": "AACAPgAAAL8=", "index": 0}]
+ANSWERS = {
+    "/converse": converse_api.answer,
+    "/messages": messages,
+    "/chat/completions": lambda request: openai_api.chat(json.loads(request.body)),
+    "/embeddings": lambda request: json_answer({"object": "list", "data": EMBEDDED, "model": "m", "usage": {"total_tokens": 6}}),
+    "/v2/rerank": lambda request: json_answer({"results": RANKED}),
+    "/rerank": lambda request: json_answer({"object": "list", "data": RANKED, "model": "m", "usage": {"total_tokens": 6}}),
+    "/text-to-speech": lambda request: response(openai_api.SOUND, headers=b"content-type: audio/mpeg\r\n"),
+    "/speech-to-text": lambda request: json_answer({"language_code": "en", "text": "Hello", "words": []}),
+}
+
+
+@pytest.fixture(scope="module")
+def connected(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[ServedHouse, Internet]]:  # noqa: F811
+    """A house whose way out leads to that proxy."""
+    internet = Internet(answered, authority.server_context)
+    with running_upstream(internet.script) as proxy, _serving(tmp_path_factory.mktemp("connected")) as start:
+        yield start(https_proxy=proxy.address, ca_file=authority.ca_file), internet
+
+
+@pytest.fixture
+def house(connected: tuple[ServedHouse, Internet]) -> ServedHouse:
+    return connected[0]
+
+
+@pytest.fixture
+def internet(connected: tuple[ServedHouse, Internet]) -> Internet:
+    connected[1].asked.clear()
+    return connected[1]
+
+
+# Host, path and credential header of a chat call; those of providers without an address of their own are given one.
+CHAT = {
+    "custom": ("api.house.example", "/v1/chat/completions", "authorization"),
+    "openai": ("api.openai.com", "/v1/chat/completions", "authorization"),
+    "anthropic": ("api.anthropic.com", "/v1/messages", "x-api-key"),
+    "gemini": ("generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", "authorization"),
+    "azure": ("api.house.example", "/v1/openai/v1/chat/completions", "api-key"),
+    "bedrock": ("bedrock-runtime.us-east-1.amazonaws.com", "/model/m/converse", "authorization"),
+    "deepseek": ("api.deepseek.com", "/chat/completions", "authorization"),
+    "xai": ("api.x.ai", "/v1/chat/completions", "authorization"),
+    "cerebras": ("api.cerebras.ai", "/v1/chat/completions", "authorization"),
+    "groq": ("api.groq.com", "/openai/v1/chat/completions", "authorization"),
+    "mistral": ("api.mistral.ai", "/v1/chat/completions", "authorization"),
+    "cohere": ("api.cohere.ai", "/compatibility/v1/chat/completions", "authorization"),
+    "openrouter": ("openrouter.ai", "/api/v1/chat/completions", "authorization"),
+    "together": ("api.together.ai", "/v1/chat/completions", "authorization"),
+    "fireworks": ("api.fireworks.ai", "/inference/v1/chat/completions", "authorization"),
+    "perplexity": ("api.perplexity.ai", "/chat/completions", "authorization"),
+    "moonshot": ("api.moonshot.ai", "/v1/chat/completions", "authorization"),
+    "ollama": ("api.house.example", "/v1/chat/completions", "authorization"),
+    "vllm": ("api.house.example", "/v1/chat/completions", "authorization"),
+}
+
+
+def store(house: ServedHouse, provider: str, **update: object) -> None:
+    """Store a provider with every secret it knows of one kind, and an address where it has none of its own."""
+    spec = CATALOG.providers[provider]
+    keys = {field.name: SECRET for field in spec.fields if not field.public and "KEY" in field.name and "AWS" not in field.name}
+    keys |= {name: "https://api.house.example/v1" for name in spec.address_fields if spec.base_url is None and "GATEWAY" not in name}
+    if provider == "bedrock":
+        keys = {"AWS_BEARER_TOKEN_BEDROCK": SECRET}
+    answer = house.client().put(f"/api/model-providers/{provider}", json={"enabled": True, "customKeys": keys, **update})
+    assert answer.status_code == 200, answer.text
+
+
+def test_every_provider_with_chat_is_here_or_needs_a_library():
+    having = {
+        spec.id for spec in CATALOG.providers.values() if spec.calling and any("chat" in route.endpoints for route in spec.calling.routes)
+    }
+    assert having - set(CHAT) == {"vertex_ai"}
+
+
+@pytest.mark.parametrize("provider", CHAT)
+def test_a_chat_goes_where_the_provider_is_and_comes_back(house, internet, provider):
+    store(house, provider)
+    host, path, header = CHAT[provider]
+    with openai_client(house.address, house.keys.project_key) as client:
+        whole = client.chat.completions.create(model=f"{provider}/m", messages=QUESTION)
+        chunks = list(client.chat.completions.create(model=f"{provider}/m", messages=QUESTION, stream=True))
+    assert whole.choices[0].message.content.startswith("You said: ")
+    assert whole.choices[0].finish_reason == "stop"
+    assert whole.usage.total_tokens > 0
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices).startswith("You said: ")
+    (called, request), (_, streamed) = internet.asked
+    assert called == host
+    assert request.line.split(b" ")[1].decode() == path
+    assert streamed.line.split(b" ")[1].decode().startswith(path)
+    assert request.header(b"host") == [host.encode()]
+    assert request.header(header.encode()) == [SECRET.encode() if header != "authorization" else f"Bearer {SECRET}".encode()]
+    assert house.keys.project_key.encode() not in request.head + request.body
+
+
+@pytest.mark.parametrize("provider", CHAT)
+def test_an_anthropic_client_can_use_any_model(house, internet, provider):
+    store(house, provider)
+    transport = httpx2.Client(trust_env=False, verify=NO_CERTIFICATES)
+    with anthropic.Anthropic(base_url=house.address, api_key=house.keys.project_key, max_retries=0, http_client=transport) as client:
+        whole = client.messages.create(model=f"{provider}/m", max_tokens=100, messages=QUESTION)
+        with client.messages.stream(model=f"{provider}/m", max_tokens=100, messages=QUESTION) as stream:
+            streamed = stream.get_final_message()
+    assert whole.content[0].text.startswith("You said: ")
+    assert streamed.content[0].text.startswith("You said: ")
+    assert (whole.stop_reason, streamed.stop_reason) == ("end_turn", "end_turn")
+    assert whole.usage.output_tokens > 0
+
+
+def test_a_bedrock_error_keeps_its_status_and_the_client_raises_as_for_any_other(house, internet):
+    store(house, "bedrock")
+    with openai_client(house.address, house.keys.project_key) as client, pytest.raises(openai.RateLimitError) as raised:
+        client.chat.completions.create(model="bedrock/error", messages=QUESTION)
+    assert raised.value.body["message"] == "Slow down."
+    assert len(internet.asked) == 1
+
+
+def test_parameters_without_an_equivalent_are_dropped_and_named_or_refused(house, internet):
+    store(house, "anthropic")
+    body = {"model": "anthropic/claude-haiku-4-5", "messages": QUESTION, "seed": 1, "temperature": 1.7}
+    http = house.client()
+    answer = http.post("/v1/chat/completions", json=body)
+    assert answer.headers["x-keyhouse-params-dropped"] == "seed"
+    assert answer.headers["x-keyhouse-enforced"] == "temperature=1"
+    sent = json.loads(internet.asked[0][1].body)
+    assert "seed" not in sent
+    assert sent["temperature"] == 1
+    for refused in ({**body, "drop_tuning_params": False}, {**body, "n": 3}):
+        answer = http.post("/v1/chat/completions", json=refused)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_parameter")
+    assert len(internet.asked) == 1
+
+
+def test_embeddings_of_voyage_come_in_openais_shape(house, internet):
+    store(house, "voyage")
+    with openai_client(house.address, house.keys.project_key) as client:
+        made = client.embeddings.create(model="voyage/voyage-3", input=["Hi"], dimensions=256)
+    assert made.data[0].embedding == [0.25, -0.5]
+    assert (made.usage.prompt_tokens, made.usage.total_tokens) == (6, 6)
+    [(host, request)] = internet.asked
+    assert (host, json.loads(request.body)) == (
+        "api.voyageai.com",
+        {"input": ["Hi"], "output_dimension": 256, "encoding_format": "base64", "model": "voyage-3"},
+    )
+
+
+def test_reranking_has_one_shape(house, internet):
+    store(house, "voyage")
+    store(house, "cohere")
+    body = {"query": "q", "documents": ["a", "b"], "top_n": 1, "return_documents": True}
+    voyage = house.client().post("/v1/rerank", json={**body, "model": "voyage/rerank-2"}).json()
+    cohere = house.client().post("/v1/rerank", json={**body, "model": "cohere/rerank-v4.0"}).json()
+    assert voyage["results"] == [{"index": 1, "relevance_score": 0.9, "document": {"text": "b"}}]
+    assert voyage["meta"]["tokens"]["input_tokens"] == 6
+    assert cohere["results"][0]["index"] == 1
+    sent = [(host, json.loads(request.body)) for host, request in internet.asked]
+    assert sent[0] == (
+        "api.voyageai.com",
+        {"model": "rerank-2", "query": "q", "documents": ["a", "b"], "top_k": 1, "return_documents": True},
+    )
+    assert sent[1] == ("api.cohere.com", {**body, "model": "rerank-v4.0"})
+
+
+def test_speech_of_elevenlabs_by_openais_client(house, internet):
+    store(house, "elevenlabs")
+    with openai_client(house.address, house.keys.project_key) as client:
+        spoken = client.audio.speech.create(model="eleven_v3", input="Hi", voice="voice/1", response_format="opus", speed=1.1)
+        with pytest.raises(openai.BadRequestError, match="response_format"):
+            client.audio.speech.create(model="eleven_v3", input="Hi", voice="v", response_format="flac")
+    assert spoken.content == openai_api.SOUND
+    [(host, request)] = internet.asked
+    assert host == "api.elevenlabs.io"
+    assert request.line == b"POST /v1/text-to-speech/voice%2F1?output_format=opus_48000_128 HTTP/1.1"
+    assert request.header(b"xi-api-key") == [SECRET.encode()]
+    assert json.loads(request.body) == {"text": "Hi", "model_id": "eleven_v3", "voice_settings": {"speed": 1.1}}
+
+
+def test_transcription_of_elevenlabs_by_openais_client(house, internet):
+    store(house, "elevenlabs")
+    with openai_client(house.address, house.keys.project_key) as client:
+        heard = client.audio.transcriptions.create(
+            model="elevenlabs/scribe_v2", file=("a.wav", b"RIFF\r\n--x" * 99), language="en", prompt="p"
+        )
+        text = client.audio.transcriptions.create(model="scribe_v2", file=("a.wav", b"RIFF"), response_format="text")
+    assert heard.text == "Hello"
+    assert text == "Hello\n"
+    request = internet.asked[0][1]
+    assert request.line == b"POST /v1/speech-to-text HTTP/1.1"
+    assert b'name="model_id"\r\n\r\nscribe_v2\r\n' in request.body
+    assert b'name="language_code"\r\n\r\nen\r\n' in request.body
+    assert b"RIFF\r\n--x" * 99 in request.body
+    assert b"prompt" not in request.body
+
+
+def test_an_error_stated_in_detail_comes_back_in_the_envelope(house, internet):
+    store(house, "voyage")
+    answer = house.client().post("/v1/embeddings", json={"model": "voyage/m", "input": [1]})
+    assert answer.json()["error"]["code"] == "unsupported_parameter"
+    internet.answering = lambda host, request: json_answer({"detail": "No such model."}, b"400 Bad Request")
+    answer = house.client().post("/v1/embeddings", json={"model": "voyage/m", "input": "Hi"})
+    internet.answering = answered
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "No such model.")
+
+
+def test_a_tunnel_that_is_refused_is_tried_again(serve, authority):  # noqa: F811
+    internet = Internet(answered, authority.server_context, refusals=2)
+    with running_upstream(internet.script) as proxy:
+        house = serve(https_proxy=proxy.address, ca_file=authority.ca_file)
+        store(house, "openai")
+        assert house.client().post("/v1/chat/completions", json={"model": "gpt-5", "messages": QUESTION}).status_code == 200
+        assert internet.tunnels == 3
+
+
+def test_retries_can_be_turned_off_for_the_house(serve, authority):  # noqa: F811
+    internet = Internet(answered, authority.server_context, refusals=1)
+    with running_upstream(internet.script) as proxy:
+        house = serve(https_proxy=proxy.address, ca_file=authority.ca_file, upstream_retries=0)
+        store(house, "openai")
+        answer = house.client().post("/v1/chat/completions", json={"model": "gpt-5", "messages": QUESTION})
+        assert answer.json()["error"]["code"] == "upstream_unreachable"
+        assert internet.tunnels == 1
+
+
+def test_a_certificate_of_an_unknown_authority_is_an_error_of_its_own(serve, authority):  # noqa: F811
+    internet = Internet(answered, authority.server_context)
+    with running_upstream(internet.script) as proxy:
+        house = serve(https_proxy=proxy.address)
+        store(house, "openai")
+        answer = house.client().post("/v1/chat/completions", json={"model": "gpt-5", "messages": QUESTION})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_tls_error")
+    assert internet.tunnels == 1
