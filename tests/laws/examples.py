@@ -10,6 +10,9 @@ from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
 
 CATALOG = load_catalog()
 SPECS = list(CATALOG.providers.values())
+USABLE = [spec for spec in SPECS if not spec.deprecated]
+CHOSEN = USABLE + [spec for spec in USABLE if len(spec.fields) > 2] * 4
+"""What has many fields has more to go wrong."""
 
 Body = dict[str, Any]
 
@@ -29,8 +32,11 @@ def valid_credentials(spec: ProviderSpec, number: int = 0) -> dict[str, str]:
 
 
 def values(field: CredentialField) -> st.SearchStrategy[object]:
-    valid = st.integers(0, 2).map(lambda number: valid_value(field, number))
-    return st.one_of(valid, valid, st.just(MASK), st.sampled_from(["", " ", f" {MASK} ", f"{MASK}{MASK}", "HAS_KEY", 7, None]))
+    # An address that changes all the time would have most changes refused.
+    numbers = st.sampled_from([0, 0, 0, 0, 1]) if field.format == "url" else st.integers(0, 2)
+    valid = numbers.map(lambda number: valid_value(field, number))
+    odd = st.sampled_from(["", "", " ", f" {MASK} ", f"{MASK}{MASK}", "HAS_KEY", 7, None])
+    return st.integers(0, 11).flatmap(lambda choice: odd if choice == 0 else st.just(MASK) if choice < 5 else valid)
 
 
 def custom_keys(spec: ProviderSpec) -> st.SearchStrategy[dict[str, object]]:
@@ -40,7 +46,7 @@ def custom_keys(spec: ProviderSpec) -> st.SearchStrategy[dict[str, object]]:
         **{alias: st.sampled_from([MASK, "", "alias-1"]) for alias in spec.aliases},
     }
     some = st.fixed_dictionaries({}, optional={**known, **further})
-    return st.one_of(some, st.integers(0, 2).map(lambda number: {**valid_credentials(spec, number)}))
+    return st.one_of(some, some.map(lambda given: {**valid_credentials(spec), **given}))
 
 
 def models() -> st.SearchStrategy[object]:
