@@ -254,3 +254,10 @@ def test_deprecated_provider_can_be_edited_but_not_added() -> None:
 def test_nothing_of_an_update_is_printed() -> None:
     update = ModelProviderUpdate(enabled=True, custom_keys={"KEY": "s3cret"}, extra_headers=header_list(("A", "s3cret")))
     assert "s3cret" not in repr(update) + repr(update.extra_headers) + repr(STORED) + f"{Credentials({'KEY': 's3cret'})}"
+
+
+def test_blank_values_read_back_as_absent() -> None:
+    spec = replace(SPEC, fields=(CredentialField("KEY"), CredentialField("PLAN", may_be_blank=True)), address_fields=())
+    stored = put(ModelProvider("example"), {"KEY": "k", "PLAN": ""}, spec)
+    assert opened(stored) == {"KEY": "k", "PLAN": ""}
+    assert stored.credentials.masked(spec) == {"KEY": MASK}
