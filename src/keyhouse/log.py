@@ -73,19 +73,24 @@ class AccessLines:
 
     def __init__(self, line_format: Format, writer: LineWriter = WRITER) -> None:
         self._write = writer.write_soon
+        self.format = line_format
         self._template = _ACCESS_TEMPLATES[line_format]
         self._second = 0
         self._moment = ""
 
     def request(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
         """Note a request. `route` is a route's template, never the path."""
+        self.write(self._template, (method, route, status, duration_ms, request_id))
+
+    def write(self, template: str, values: tuple[object, ...]) -> None:
+        """Note a line of another shape: `template` begins with the places of the moment's seconds (%s) and milliseconds (%03d)."""
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second = second
             self._moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         milliseconds = int((now - second) * 1000)
-        self._write(self._template % (self._moment, milliseconds, method, route, status, duration_ms, request_id))
+        self._write(template % (self._moment, milliseconds, *values))
 
 
 _ACCESS_TEMPLATES: Mapping[Format, str] = {
