@@ -32,7 +32,7 @@ class Victim:
         wanted = self.said.count(b"\n") + lines
         while not self.ended and self.said.count(b"\n") < wanted:
             self._read(1)
-        if more_bytes:
+        if more_bytes and not self.ended:
             self._read(more_bytes)
         return not self.ended
 

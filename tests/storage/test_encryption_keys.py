@@ -18,11 +18,13 @@ from keyhouse.storage.encryption_keys import known_key_ids, retire_key, retired_
 from keyhouse.storage.key_file import read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.sealed_values import SealedValue, destroy_sealed, put_sealed, rewrap
+from keyhouse.storage.schema import HEAD
+from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, destroy_sealed, lock_sealed_under_other_keys, put_sealed, rewrap
 from keyhouse.storage.secret_box import SecretBox, key_id_of
 from keyhouse.storage.sqlite import SqliteTransaction, connect
 from keyhouse.storage.statements import Statement, Transaction
 from keyhouse.storage.tables import sealed_values as table
+from tests.conftest import PostgresServer
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, sealed_values, settings_of, store_secrets
 
 SECRETS = tuple(f"sk-planted-{number}" for number in range(12))
@@ -79,7 +81,7 @@ def test_rotation_wraps_everything_with_a_new_key(settings: Settings) -> None:
                 (last.key_id, True, True, "right", 14),
                 (old, True, False, "right", 0),
             ]
-            assert (found.values, found.unreadable, found.problem, found.schema) == (14, 0, None, "0001")
+            assert (found.values, found.unreadable, found.problem, found.schema) == (14, 0, None, HEAD)
             assert found.database == ("sqlite" if settings.url.startswith("sqlite") else "postgresql")
 
     asyncio.run(main())
@@ -148,6 +150,43 @@ def test_what_another_server_seals_meanwhile_is_caught(settings: Settings, monke
             assert await keys_in_use(storage) == {progress.key_id}
             secrets = b"".join(await plaintexts(storage))
             assert all(f"sk-meanwhile-{number}".encode() in secrets for number in range(1, written + 1))
+
+    asyncio.run(main())
+
+
+def test_what_is_sealed_after_everything_seemed_done_is_caught(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            caller, providers = await project_caller(lagging), providers_of(lagging)
+            before, written = None, False
+            async for progress in rotate(storage, settle_s=0):
+                if progress == before and not written:
+                    written = True
+                    await providers.upsert(caller, "openai", openai_key("sk-late"), None)
+                before = progress
+            assert (written, progress.done) == (True, 15)
+            assert await keys_in_use(storage) == {progress.key_id}
+
+    asyncio.run(main())
+
+
+def test_a_value_that_another_write_holds_is_passed_over(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    async def main() -> None:
+        async with filled(settings_of(tmp_path, postgres_server.new_database())) as storage:
+            values, held = await sealed_values(storage), Held()
+            owner = values[0].context.owner_id
+
+            def destroy(tx: Transaction) -> None:
+                destroy_sealed(tx, owner)
+                held.wait(tx)
+
+            destroying = asyncio.create_task(storage.database.write(destroy))
+            await held.done.wait()
+            found = await storage.database.write(lambda tx: lock_sealed_under_other_keys(tx, "another", BEFORE_ALL, 100))
+            held.let_go()
+            await destroying
+            assert list(found) == [value for value in values if value.context.owner_id != owner]
+            assert found
 
     asyncio.run(main())
 
