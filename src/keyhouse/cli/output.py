@@ -30,7 +30,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
-    console.print(table)
+    with console.capture() as printed:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -25,10 +25,10 @@ def status(place: ProjectPlace, as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
         return
-    keys = told.pop("encryptionKeys", None)
-    print_fields(told.items())
-    if keys is not None:
-        _print_keys(keys)
+    keys = told.pop("encryptionKeys", {})
+    print_fields([*told.items(), *_key_fields(keys)])
+    for sentence in (*((keys["problem"],) if keys.get("problem") else ()), *keys.get("warnings", ())):
+        typer.echo(sentence)
 
 
 def _local(settings: "Settings") -> dict[str, Any]:
@@ -62,17 +62,11 @@ def _remote(house: "House") -> dict[str, Any]:
     }
 
 
-def _print_keys(keys: dict[str, Any]) -> None:
-    writing = next((key["id"] for key in keys["keys"] if key["writes"]), None)
-    print_fields(
-        [
-            ("key ring", keys["ring"]),
-            (
-                "keys",
-                ", ".join(f"{key['id']} ({'writes, ' if key['id'] == writing else ''}{key['values']} values)" for key in keys["keys"]),
-            ),
-            ("unreadable", f"{keys['unreadable']} of {keys['values']} values"),
-        ]
-    )
-    for sentence in (*((keys["problem"],) if keys["problem"] else ()), *keys["warnings"]):
-        typer.echo(sentence)
+def _key_fields(keys: dict[str, Any]) -> list[tuple[str, object]]:
+    if not keys:
+        return []
+    return [
+        ("key ring", keys["ring"]),
+        ("keys", [f"{key['id']} ({'writes, ' if key['writes'] else ''}{key['values']} values)" for key in keys["keys"]]),
+        ("unreadable", f"{keys['unreadable']} of {keys['values']} values"),
+    ]

@@ -11,7 +11,7 @@ def welcome(settings: Settings, address: str, first: FirstKeys | None) -> str:
     """The text, ending in a line break. `first` holds the keys that this start made; they are shown this once."""
     if first is None:
         return f"Keyhouse serves {address}\n\n{_places(settings, address)}\n{_LATER}"
-    return f"Keyhouse serves {address}\n\n{_keys(first)}\n{_examples(address, first.project_key)}\n{_places(settings, address)}\n"
+    return f"Keyhouse serves {address}\n\n{_keys(first)}\n{_sign_in(address, first)}\n{_examples(address, first.project_key)}\n{_places(settings, address)}\n"
 
 
 def farewell_to_keys() -> str:
@@ -38,6 +38,14 @@ Two keys, shown this once. Keep them as you keep passwords.
 """
 
 
+def _sign_in(address: str, first: FirstKeys) -> str:
+    return f"""\
+Open the settings page, signed in. This address works once, within 24 hours:
+
+{address}/sign-in#once={first.sign_in_token}
+"""
+
+
 def _examples(address: str, key: str) -> str:
     return f"""\
 Store a provider's credentials:
@@ -60,6 +68,7 @@ def _places(settings: Settings, address: str) -> str:
     lines = [
         ("settings page", f"{address}/"),
         ("API document", f"{address}/docs and {address}/openapi.json"),
+        ("gateway", f"{address}/v1 as base URL of an OpenAI client, {address} of an Anthropic client"),
         ("database", settings.shown_database),
         ("encryption keys", _key_ring(settings)),
     ]

@@ -19,6 +19,7 @@ from keyhouse.app import App
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.log import WRITER
 from keyhouse.settings import Settings
+from keyhouse.web.http_protocol import server_config
 
 _log = structlog.get_logger("keyhouse")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -72,17 +73,7 @@ def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
 def _serve(
     settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
 ) -> ExitCode:
-    config = uvicorn.Config(
-        App(settings),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout_s,
-    )
+    config = server_config(App(settings), shutdown_timeout_s=settings.shutdown_timeout_s)
     server = Server(config, stop_signals, on_started)
     try:
         server.run(sockets=[listening])
