@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ import uvicorn
 from keyhouse.app import App, open_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
+from keyhouse.web.http_protocol import server_config
 
 IN_CI = os.environ.get("CI") == "true"
 # A client reads all of the machine's certificates when it is made, 40 ms; the houses speak plain HTTP.
@@ -249,16 +251,16 @@ def _furnish(settings: Settings) -> FirstKeys | None:
         finally:
             await storage.database.close()
 
-    return asyncio.run(prepare())
+    # In a thread of its own: the browser's driver has a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(prepare())).result()
 
 
 def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)
-    config = uvicorn.Config(
-        App(settings), loop="uvloop", http="httptools", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
-    )
+    config = server_config(App(settings), shutdown_timeout_s=5)
     server = uvicorn.Server(config)
     started = threading.Event()
     original = server.startup
