@@ -140,6 +140,7 @@ class ProviderFile(_Strict):
     model_prefixes: tuple[str, ...] = ()
     temperature_range: tuple[float, float] | None = None
     documentation_url: _Address | Literal[""] = ""
+    telemetry_name: str = ""
     calling: CallingEntry | None = None
 
 
@@ -178,6 +179,7 @@ def _spec(entry: ProviderFile) -> ProviderSpec:
         temperature_range=entry.temperature_range,
         calling=_calling(entry.calling) if entry.calling else None,
         documentation_url=entry.documentation_url,
+        telemetry_name=entry.telemetry_name,
     )
 
 

@@ -54,6 +54,8 @@ class ProviderSpec:
     temperature_range: tuple[float, float] | None = None
     calling: Calling | None = None
     documentation_url: str = ""
+    telemetry_name: str = ""
+    """What OpenTelemetry's conventions call it; empty where that is its id."""
 
     def field_named(self, name: str) -> CredentialField | None:
         """The field of that name, or None where the provider does not know it."""

@@ -110,6 +110,7 @@ class Gateway:
         observation = exchange.observation
         observation.endpoint = endpoint.name
         headers = request_headers(exchange.scope["headers"])
+        observation.traceparent = headers.read.get(b"traceparent")
         caller = await self._admitted(exchange.scope, headers)
         observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
         body = await exchange.body(headers.read.get(b"content-length"), self._limits.max_request_bytes)

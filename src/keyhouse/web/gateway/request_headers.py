@@ -8,7 +8,7 @@ from keyhouse.gateway.headers import TO_UPSTREAM, RawHeaders
 from keyhouse.web.callers import Presented, presented
 
 _KEYS = (b"x-api-key", b"api-key", b"x-auth-token")
-_READ = frozenset({b"authorization", *_KEYS, b"x-project-id", b"content-length", b"x-keyhouse-retries"}) | TO_UPSTREAM
+_READ = frozenset({b"authorization", *_KEYS, b"x-project-id", b"content-length", b"x-keyhouse-retries", b"traceparent"}) | TO_UPSTREAM
 _HOW = "Send a project's API key as Authorization: Bearer <key>, x-api-key, api-key or X-Auth-Token."
 
 
