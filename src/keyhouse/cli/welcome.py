@@ -11,7 +11,8 @@ def welcome(settings: Settings, address: str, first: FirstKeys | None) -> str:
     """The text, ending in a line break. `first` holds the keys that this start made; they are shown this once."""
     if first is None:
         return f"Keyhouse serves {address}\n\n{_places(settings, address)}\n{_LATER}"
-    return f"Keyhouse serves {address}\n\n{_keys(first)}\n{_sign_in(address, first)}\n{_examples(address, first.project_key)}\n{_places(settings, address)}\n"
+    parts = (_keys(first), _sign_in(address, first), _examples(address, first.project_key), _places(settings, address))
+    return "\n".join([f"Keyhouse serves {address}\n", *parts]) + "\n"
 
 
 def farewell_to_keys() -> str:
