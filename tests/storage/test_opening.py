@@ -10,11 +10,12 @@ import pytest
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model_provider import ModelProviderUpdate
-from keyhouse.services.encryption_keys import inspect, retire, rotate
+from keyhouse.services.encryption_keys import inspect, retire, rotate, status
 from keyhouse.settings import Settings
 from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.sealed_values import destroy_one
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, sealed_values, settings_of, store_secrets
 
 
@@ -143,6 +144,30 @@ def test_fingerprints_are_the_same_when_the_right_ring_is_back(settings: Setting
     assert (in_between == first, run_on(accepting(settings), fingerprint)) == (False, in_between)
     write_key_file(key_file, right.with_first("fresh", read_key_file(key_file).key("fresh") or b""))
     assert run_on(settings, fingerprint) == first
+
+
+def test_after_a_lost_key_the_house_can_be_made_whole_again(settings: Settings, key_file: Path) -> None:
+    """Whatever the lost key sealed is given up piece by piece; then the house starts without any permission, and the key can be retired."""
+    lost = read_key_file(key_file).writing_id
+    write_key_file(key_file, KeyRing({"fresh": new_key()[1]}, ""))
+
+    async def give_up(storage: Storage) -> None:
+        with pytest.raises(Error, match=f"The key {lost} still seals 2 values"):
+            await retire(storage, lost)
+        await providers_of(storage).delete(await project_caller(storage), "openai", None)
+        for value in await sealed_values(storage):
+            if value.context.field == "apiKey":
+                await storage.database.write(lambda tx, value=value: destroy_one(tx, *value.place))  # as a new project key does
+
+    run_on(accepting(settings), give_up)
+
+    async def retire_lost(storage: Storage) -> tuple[list[str], int]:
+        assert await retire(storage, lost) is None
+        found = await status(storage.database, storage.keys)
+        return [key.id for key in found.keys], found.unreadable
+
+    assert run_on(settings, retire_lost) == (["fresh"], 0)
+    run_on(settings, nothing)
 
 
 def test_an_old_ring_whose_first_key_was_retired_stops_the_start(settings: Settings, key_file: Path) -> None:

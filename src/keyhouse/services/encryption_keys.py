@@ -9,6 +9,7 @@ from keyhouse.services.key_rotation import ACTOR, INSTALLATION, Progress, ring_h
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken, Database
 from keyhouse.storage.encryption_keys import CheckedRing, check_ring, known_key_ids, retire_key, values_by_key
+from keyhouse.storage.fingerprints import destroy_fingerprint_keys, sealed_fingerprint_keys
 from keyhouse.storage.history import put_audit
 from keyhouse.storage.key_file import KeySource, write_key_file
 from keyhouse.storage.key_ring import KeyRing
@@ -141,9 +142,9 @@ async def retire(storage: Storage, key_id: str) -> str | None:
         ring = storage.keys.load()
         await _require_retirable(storage, ring, key_id)
         try:
-            await storage.database.write(lambda tx: _retire(tx, key_id))
+            await storage.database.write(lambda tx: _retire(tx, ring, key_id))
         except ConstraintBroken:
-            await _require_unused(storage, key_id)
+            await _require_unused(storage, ring, key_id)
             raise _busy(key_id) from None
         if ring.key(key_id) is None:
             return None
@@ -154,7 +155,9 @@ async def retire(storage: Storage, key_id: str) -> str | None:
     return None
 
 
-def _retire(tx: Transaction, key_id: str) -> None:
+def _retire(tx: Transaction, ring: KeyRing, key_id: str) -> None:
+    if ring.key(key_id) is None:
+        destroy_fingerprint_keys(tx, key_id)
     retire_key(tx, key_id)
     put_audit(tx, ACTOR, "encryption_key.retired", key_id, organization_id=INSTALLATION)
     note_change(tx, None, None)
@@ -166,17 +169,23 @@ async def _require_retirable(storage: Storage, ring: KeyRing, key_id: str) -> No
         raise Error(Code.NOT_FOUND, f"There is no key {key_id}. There are: {', '.join(dict.fromkeys((*ring.ids, *known)))}.")
     if key_id == storage.box.ring.writing_id:
         raise Error(Code.CONFLICT, f"The key {key_id} is the one that writes. Run `keyhouse keys rotate` first, then retire it.")
-    await _require_unused(storage, key_id)
+    await _require_unused(storage, ring, key_id)
 
 
-async def _require_unused(storage: Storage, key_id: str) -> None:
-    values = (await storage.database.read(values_by_key)).get(key_id, 0)
+async def _require_unused(storage: Storage, ring: KeyRing, key_id: str) -> None:
+    values = await storage.database.read(lambda tx: _count_needed(tx, ring, key_id))
     if values:
         raise Error(
             Code.CONFLICT,
             f"The key {key_id} still seals {values} {'value' if values == 1 else 'values'}. Run `keyhouse keys rotate`, then retire it. "
             "Values that cannot be read stay with their key until what they belong to is deleted.",
         )
+
+
+def _count_needed(tx: Transaction, ring: KeyRing, key_id: str) -> int:
+    """How many values stand against retiring a key. The fingerprint keys that a lost one seals do not."""
+    given_up = 0 if ring.key(key_id) else len(sealed_fingerprint_keys(tx, key_id))
+    return values_by_key(tx).get(key_id, 0) - given_up
 
 
 def _busy(key_id: str) -> Error:

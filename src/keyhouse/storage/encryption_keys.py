@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.clock import now_us
+from keyhouse.storage.fingerprints import OWNER_ID
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
 from keyhouse.storage.statements import Statement, Transaction, insert_row, parameters
@@ -23,7 +24,9 @@ _ADD_SQLITE = Statement(insert(encryption_keys).values(parameters(encryption_key
 _ADD_POSTGRESQL = Statement(postgresql.insert(encryption_keys).values(parameters(encryption_keys)).on_conflict_do_nothing())
 _DELETE = Statement(delete(encryption_keys).where(encryption_keys.c.id == bindparam("id")))
 _USE = Statement(select(sealed_values.c.key_id, func.count()).group_by(sealed_values.c.key_id))
-_IN_USE = Statement(select(sealed_values.c.key_id).where(sealed_values.c.key_id == bindparam("id")).limit(1))
+_IN_USE = Statement(
+    select(sealed_values.c.key_id).where(sealed_values.c.key_id == bindparam("id"), sealed_values.c.owner_id != OWNER_ID).limit(1)
+)
 _LIST_RETIRED = Statement(select(installation.c.name).where(installation.c.name.startswith(_RETIRED, autoescape=True)))
 _REMEMBER = insert_row(installation)
 
@@ -44,7 +47,7 @@ def values_by_key(tx: Transaction) -> Mapping[str, int]:
 
 
 def is_in_use(tx: Transaction, key_id: str) -> bool:
-    """Whether a key wraps any value. Reads all of them where it wraps none."""
+    """Whether a key wraps any value but fingerprint keys, of which there can be a new one. Reads all of them where it wraps none."""
     return tx.row(_IN_USE, id=key_id) is not None
 
 

@@ -1,55 +1,25 @@
-"""Opening the house's storage: schema, key ring, canaries, and the key of the fingerprints. What is wrong stops here, with a sentence."""
+"""Opening the house's storage: schema, key ring, canaries. What is wrong stops here, with a sentence."""
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, make_url, select
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.storage import encoding
 from keyhouse.storage.database import ConstraintBroken, Database
 from keyhouse.storage.encryption_keys import NEW_KEY_HINT, known_key_ids
+from keyhouse.storage.fingerprints import Fingerprints, open_fingerprints
 from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
 from keyhouse.storage.key_ring import KeyRing, new_key
 from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
 from keyhouse.storage.schema import migrate, start_lock
-from keyhouse.storage.sealed_values import open_sealed, put_sealed
-from keyhouse.storage.secret_box import SecretBox, Unreadable
+from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.sqlite import SqliteDatabase
-from keyhouse.storage.statements import Statement, Transaction, insert_row
-from keyhouse.storage.tables import installation
 
 _SQLITE = "sqlite:///"
-_FINGERPRINT_KEY = "fingerprint_key"
-_INSTALLATION = "installation"
-_FINGERPRINT_KEYS = Statement(
-    select(installation.c.name, installation.c.value)
-    .where(installation.c.name.startswith(f"{_FINGERPRINT_KEY}/", autoescape=True))
-    .order_by(installation.c.name)
-)
-_INSERT = insert_row(installation)
-
-
-class Fingerprints:
-    """Short keyed digests of values: equal for equal values of one installation. 8 hexadecimal digits tell apart, and give nothing back."""
-
-    __slots__ = ("_key",)
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def __repr__(self) -> str:
-        return "Fingerprints(***)"
-
-    def __call__(self, field: str, value: object) -> str:
-        """The fingerprint of a value under its field's name."""
-        return hmac.digest(self._key, field.encode() + b"\0" + encoding.encoded_bytes(value), hashlib.sha256).hex()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +92,7 @@ async def _opened(database: Database, keys: KeySource, *, accept_unreadable: boo
     watch = KeyWatch(database, box, keys, accept_unreadable=accept_unreadable)
     database.on_retired_key = watch.replace_retired
     warning = keys.warning()
-    return Storage(database, box, await _fingerprints(database, box), keys, watch, (warning,) if warning else ())
+    return Storage(database, box, await open_fingerprints(database, box), keys, watch, (warning,) if warning else ())
 
 
 def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreadable: bool) -> Error:
@@ -130,29 +100,6 @@ def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreada
     if accept_unreadable:
         return Error(Code.CONFIGURATION, f"{looked_for} To go on without what it sealed, make a key file, mode 600, with {NEW_KEY_HINT}")
     return Error(Code.CONFIGURATION, f"{looked_for} Put the key file back from your backup.")
-
-
-async def _fingerprints(database: Database, box: SecretBox) -> Fingerprints:
-    """The installation's fingerprint key, sealed like everything else; a further one while none of those there are can be opened."""
-    found = await database.read(lambda tx: _fingerprint_key(tx, box))
-    if found is None:
-        found = await database.write(lambda tx: _new_fingerprint_key(tx, box))
-    return Fingerprints(found)
-
-
-def _fingerprint_key(tx: Transaction, box: SecretBox) -> bytes | None:
-    for _, value_id in tx.rows(_FINGERPRINT_KEYS):
-        with contextlib.suppress(Unreadable):
-            return open_sealed(tx, box, _INSTALLATION, value_id)
-    return None
-
-
-def _new_fingerprint_key(tx: Transaction, box: SecretBox) -> bytes:
-    """Beside those that do not open now: their key ring may come back, and the fingerprints in the history are theirs."""
-    key = secrets.token_bytes(32)
-    name = f"{_FINGERPRINT_KEY}/{len(tx.rows(_FINGERPRINT_KEYS)):04d}"
-    tx.run(_INSERT, name=name, value=put_sealed(tx, box, ("", _INSTALLATION), _FINGERPRINT_KEY, key))
-    return key
 
 
 def _require_driver(url: URL) -> None:

@@ -1,0 +1,77 @@
+"""Fingerprints of secrets, and their key, which is sealed like everything else. It is found by name in what the installation remembers."""
+
+import contextlib
+import hashlib
+import hmac
+import secrets
+
+from sqlalchemy import bindparam, delete, select
+
+from keyhouse.storage import encoding
+from keyhouse.storage.database import Database
+from keyhouse.storage.sealed_values import destroy_one, open_sealed, put_sealed
+from keyhouse.storage.secret_box import SecretBox, Unreadable
+from keyhouse.storage.statements import Statement, Transaction, insert_row
+from keyhouse.storage.tables import installation, sealed_values
+
+OWNER_ID = "installation"
+"""Owns the sealed fingerprint keys."""
+_FIELD = "fingerprint_key"
+_is_key = installation.c.name.startswith(f"{_FIELD}/", autoescape=True)
+_KEYS = Statement(select(installation.c.value).where(_is_key).order_by(installation.c.name))
+_INSERT = insert_row(installation)
+_DELETE = Statement(delete(installation).where(_is_key, installation.c.value == bindparam("value_id")))
+_SEALED_WITH = Statement(
+    select(sealed_values.c.id).where(sealed_values.c.owner_id == OWNER_ID, sealed_values.c.key_id == bindparam("key_id"))
+)
+
+
+class Fingerprints:
+    """Short keyed digests of values: equal for equal values of one installation. 8 hexadecimal digits tell apart, and give nothing back."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "Fingerprints(***)"
+
+    def __call__(self, field: str, value: object) -> str:
+        """The fingerprint of a value under its field's name."""
+        return hmac.digest(self._key, field.encode() + b"\0" + encoding.encoded_bytes(value), hashlib.sha256).hex()[:8]
+
+
+async def open_fingerprints(database: Database, box: SecretBox) -> Fingerprints:
+    """With the oldest key that can be opened. While none can, with a further one, made now: the others' key ring may come back."""
+    key = await database.read(lambda tx: _key(tx, box))
+    if key is None:
+        key = await database.write(lambda tx: _new_key(tx, box))
+    return Fingerprints(key)
+
+
+def sealed_fingerprint_keys(tx: Transaction, key_id: str) -> list[str]:
+    """Ids of the fingerprint keys that a key-encryption key seals."""
+    return [row[0] for row in tx.rows(_SEALED_WITH, key_id=key_id)]
+
+
+def destroy_fingerprint_keys(tx: Transaction, key_id: str) -> None:
+    """Destroy the fingerprint keys that a lost key-encryption key seals. Fingerprints made with them compare with no new one any more."""
+    for value_id in sealed_fingerprint_keys(tx, key_id):
+        tx.run(_DELETE, value_id=value_id)
+        destroy_one(tx, OWNER_ID, value_id)
+
+
+def _key(tx: Transaction, box: SecretBox) -> bytes | None:
+    for (value_id,) in tx.rows(_KEYS):
+        with contextlib.suppress(Unreadable):
+            return open_sealed(tx, box, OWNER_ID, value_id)
+    return None
+
+
+def _new_key(tx: Transaction, box: SecretBox) -> bytes:
+    key = secrets.token_bytes(32)
+    value_id = put_sealed(tx, box, ("", OWNER_ID), _FIELD, key)
+    # Ids begin with the time, so names keep the order in which the keys were made.
+    tx.run(_INSERT, name=f"{_FIELD}/{value_id}", value=value_id)
+    return key
