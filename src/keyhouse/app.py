@@ -29,6 +29,7 @@ from keyhouse.services.models import Models
 from keyhouse.services.opened_projects import OpenedProjects
 from keyhouse.services.organizations import Organizations
 from keyhouse.services.projects import Projects
+from keyhouse.services.sessions import Sessions
 from keyhouse.services.teams import Teams
 from keyhouse.services.upkeep import keep_up
 from keyhouse.settings import Settings, read_settings
@@ -50,6 +51,8 @@ from keyhouse.web.gateway.gateway import Gateway, Limits
 from keyhouse.web.log import RequestLog
 from keyhouse.web.pages.api_docs import api_documents
 from keyhouse.web.pages.documents import Documents
+from keyhouse.web.pages.pages import Services, settings_pages
+from keyhouse.web.pages.site import Site, with_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class House:
     identity: Identity
     models: Models
     outgoing: Outgoing
+    pages: Site
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -93,7 +97,8 @@ def build_house(settings: Settings, storage: Storage) -> House:
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = connection_test_routes(ConnectionTest(storage, catalog, ConnectionChecker(outgoing)))
     control = ControlPlane([*model_provider_routes(providers), *tests, *_tenancy_routes(storage)], gate)
-    return House(storage, catalog, control, identity, models, outgoing)
+    pages = settings_pages(Services(Sessions(storage), providers, ModelDefaults(storage), Projects(storage)))
+    return House(storage, catalog, control, identity, models, outgoing, pages)
 
 
 @contextlib.asynccontextmanager
@@ -168,7 +173,7 @@ class App:
                 opened.push_async_callback(storage.database.close)
                 self._house = house = build_house(self._settings, storage)
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house))
-                rooms = Documents(api_documents(api_document(house.control.router.routes)), house.control)
+                rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(house.pages, house.control))
                 self._control = RequestLog(rooms, access_lines(self._settings.log_format, self._settings.log_level))
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})

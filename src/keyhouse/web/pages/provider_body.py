@@ -1,0 +1,127 @@
+"""From a provider's form to the body of a PUT. Only what the person changed is in it, so that nobody else's change is undone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from keyhouse.domain.credentials import MASK
+from keyhouse.domain.provider_spec import ProviderSpec
+from keyhouse.web.pages.provider_views import Entry
+from keyhouse.web.pages.visit import Form
+
+MODEL_LISTS = {"customModels": "model", "customEmbeddingsModels": "embedding"}
+"""Fields of a provider and what their rows are called in the form."""
+Body = dict[str, Any]
+
+
+def base_of(spec: ProviderSpec, entry: Entry, default_model: str) -> str:
+    """What the form showed when it was opened, as text: no secret is in it. It comes back with the form."""
+    stored: Mapping[str, Any] = entry.get("customKeys") or {}
+    base = {
+        "enabled": entry["enabled"],
+        "public": {name: value for name, value in stored.items() if spec.is_public(name) and value != MASK},
+        "headers": [header["key"] for header in entry["extraHeaders"]],
+        "defaultModel": default_model,
+        **{name: entry.get(name) or [] for name in MODEL_LISTS},
+    }
+    return msgspec.json.encode(base).decode()
+
+
+def body_of(form: Form, spec: ProviderSpec, current: Entry) -> Body:
+    """The body of the PUT that the form asks for. `current` is what is stored now, masked."""
+    base = _base(form)
+    enabled = "enabled" in form
+    body: Body = {"enabled": enabled if enabled != base.get("enabled") else current["enabled"]}
+    keys, changed = _custom_keys(form, spec, current.get("customKeys") or {}, base.get("public") or {})
+    if changed or "id" not in current:
+        body["customKeys"] = keys
+    for name, prefix in MODEL_LISTS.items():
+        models = [_model(form, f"{prefix}.{number}") for number in row_numbers(form, prefix)]
+        if models != (base.get(name) or []):
+            body[name] = models
+    headers, changed = _headers(form, base.get("headers") or [])
+    if changed:
+        body["extraHeaders"] = headers
+    default_model = form.text("default_model").strip()
+    if default_model != base.get("defaultModel", ""):
+        body["defaultModel"] = default_model
+    return body
+
+
+def row_numbers(form: Form, prefix: str) -> list[str]:
+    """The numbers of the form's rows of a kind, in order."""
+    parts = (name.split(".") for name in form.names())
+    return list(dict.fromkeys(part[1] for part in parts if len(part) == 3 and part[0] == prefix))
+
+
+def input_of(field: str, form: Form) -> str:
+    """The form's input that an error's field stands in: `customModels.0.modelId` is `model.1003.id`."""
+    kind, _, rest = field.partition(".")
+    if kind == "customKeys":
+        return f"key.{rest}"
+    prefix = "header" if kind == "extraHeaders" else MODEL_LISTS.get(kind, "")
+    position, _, part = rest.partition(".")
+    numbers = row_numbers(form, prefix) if prefix else []
+    if position.isdecimal() and int(position) < len(numbers):
+        return f"{prefix}.{numbers[int(position)]}.{_PARTS.get(part.partition('.')[0], part)}"
+    return "default_model" if kind == "defaultModel" else field
+
+
+_PARTS = {"modelId": "id", "displayName": "name", "maxTokens": "max_tokens", "supportedParameters": "params", "multimodalInputs": "inputs"}
+
+
+def _base(form: Form) -> Mapping[str, Any]:
+    try:
+        base = msgspec.json.decode(form.text("base"))
+    except msgspec.MsgspecError:
+        return {}
+    return base if isinstance(base, dict) else {}
+
+
+def _custom_keys(form: Form, spec: ProviderSpec, stored: Mapping[str, Any], shown: Mapping[str, Any]) -> tuple[Body, bool]:
+    keys: Body = dict(stored)
+    changed = False
+    for name, typed in _typed(form):
+        cleared = f"clear.{name}" in form
+        if cleared or typed != (shown.get(name, "") if spec.is_public(name) else ""):
+            keys[name] = "" if cleared else typed
+            changed = True
+    return keys, changed
+
+
+def _typed(form: Form) -> Iterator[tuple[str, str]]:
+    for name in form.names():
+        kind, _, field = name.partition(".")
+        if kind == "key" and field:
+            yield field, form.text(name)
+
+
+def _model(form: Form, row: str) -> Body:
+    model: Body = {"modelId": form.text(f"{row}.id").strip(), "mode": form.text(f"{row}.mode")}
+    model["displayName"] = form.text(f"{row}.name").strip() or model["modelId"]
+    if most := form.text(f"{row}.max_tokens").strip():
+        model["maxTokens"] = _number(most)
+    for part, name in (("params", "supportedParameters"), ("inputs", "multimodalInputs")):
+        if f"{row}.{part}" in form:
+            model[name] = form.all(f"{row}.{part}")
+    return model
+
+
+def _number(text: str) -> object:
+    """The number, or the text as it is: then the schema says what is wrong with it."""
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+def _headers(form: Form, shown: Sequence[str]) -> tuple[list[Body], bool]:
+    headers: list[Body] = []
+    typed = False
+    for number in row_numbers(form, "header"):
+        name, value = form.text(f"header.{number}.key").strip(), form.text(f"header.{number}.value")
+        keeps = value == "" and f"header.{number}.stored" in form
+        typed = typed or not keeps
+        headers.append({"key": name, "value": MASK if keeps else value})
+    return headers, typed or [header["key"] for header in headers] != list(shown)

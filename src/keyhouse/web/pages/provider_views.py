@@ -1,0 +1,118 @@
+"""What the pages show of a provider, from the same masked entry that the API gives: no value of a secret ever comes here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keyhouse.domain.credentials import MASK
+from keyhouse.domain.history import FieldChange, HistoryEntry
+from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
+
+Entry = Mapping[str, Any]
+"""One provider as `GET /api/model-providers/{provider}` shows it."""
+
+_FIELD_NAMES = {
+    "enabled": "Enabled",
+    "customModels": "Custom models",
+    "customEmbeddingsModels": "Custom embedding models",
+    "extraHeaders": "Order of the extra headers",
+    "defaultModel": "Default model",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """One credential field: whether it is stored, and its value where that is public."""
+
+    name: str
+    label: str
+    secret: bool
+    required: bool
+    stored: bool
+    value: str
+    format: str
+    group: str
+    """Fields of which one is enough share a name here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    """A provider of a project."""
+
+    spec: ProviderSpec
+    entry: Entry
+    fields: tuple[FieldView, ...]
+    default_model: str
+    changed: HistoryEntry | None = None
+
+    @property
+    def id(self) -> str:
+        """The provider's id."""
+        return self.spec.id
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the project has it."""
+        return "id" in self.entry
+
+    @property
+    def custom_models(self) -> list[Mapping[str, Any]]:
+        """The project's own models, embeddings among them."""
+        return [*(self.entry.get("customModels") or []), *(self.entry.get("customEmbeddingsModels") or [])]
+
+    @property
+    def model_ids(self) -> list[str]:
+        """Every id that can be a default model."""
+        own = [model["modelId"] for model in self.entry.get("customModels") or []]
+        return list(dict.fromkeys([*own, *(self.entry.get("models") or [])]))
+
+
+def provider_view(spec: ProviderSpec, entry: Entry, default_model: str | None, changed: HistoryEntry | None = None) -> ProviderView:
+    """The view of an entry. `default_model` is the project's, kept where it is one of this provider."""
+    own = (default_model or "").removeprefix(f"{spec.id}/") if (default_model or "").startswith(f"{spec.id}/") else ""
+    stored: Mapping[str, Any] = entry.get("customKeys") or {}
+    return ProviderView(spec, entry, tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored)), own, changed)
+
+
+def _shown_fields(spec: ProviderSpec, stored: Mapping[str, Any]) -> list[CredentialField]:
+    """Those of the registry, and whatever else is stored."""
+    known = {field.name for field in spec.fields}
+    return [*spec.fields, *(spec.field_named(name) or CredentialField(name) for name in stored if name not in known)]
+
+
+def _field(spec: ProviderSpec, field: CredentialField, stored: Mapping[str, Any]) -> FieldView:
+    value = stored.get(field.name)
+    shown = value if field.public and isinstance(value, str) and value != MASK else ""
+    return FieldView(
+        name=field.name,
+        label=field.label or field.name,
+        secret=not field.public,
+        required=field.required,
+        stored=value is not None,
+        value=shown,
+        format=field.format,
+        group="one-of" if field.name in spec.at_least_one else "",
+    )
+
+
+def field_label(spec: ProviderSpec, name: str) -> str:
+    """What people call a field that an error or the history names."""
+    kind, _, rest = name.partition(".")
+    if kind == "customKeys":
+        field = spec.field_named(rest)
+        return field.label if field and field.label else rest
+    if kind == "extraHeaders" and rest:
+        return f"Header {rest}"
+    return _FIELD_NAMES.get(name, name)
+
+
+def in_words(spec: ProviderSpec, sentence: str) -> str:
+    """A sentence with the names of fields as people know them."""
+    for field in sorted(spec.all_fields, key=lambda field: -len(field.name)):
+        sentence = sentence.replace(f"customKeys.{field.name}", field.label or field.name).replace(field.name, field.label or field.name)
+    return sentence
+
+
+def change_in_words(spec: ProviderSpec, change: FieldChange) -> str:
+    """One field's change."""
+    return f"{field_label(spec, change.name)} {change.change}"

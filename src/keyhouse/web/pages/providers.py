@@ -1,0 +1,114 @@
+"""The providers of a project: the list, the switch, and a provider's history with its way back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from keyhouse.domain.errors import Code
+from keyhouse.domain.history import HistoryEntry
+from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.domain.precondition import parse_if_match
+from keyhouse.services.model_defaults import ModelDefaults, ProjectDefaults
+from keyhouse.services.model_providers import ModelProviders
+from keyhouse.web.pages.provider_views import ProviderView, change_in_words, provider_view
+from keyhouse.web.pages.rendering import moved, page
+from keyhouse.web.pages.rights import require_update, require_view
+from keyhouse.web.pages.site import Page
+from keyhouse.web.pages.visit import Visit
+
+_PER_PAGE = 20
+_ALL = "/projects/{project}/providers"
+_ONE = "/projects/{project}/providers/{provider}"
+
+
+class ProviderPages:
+    """See the module."""
+
+    def __init__(self, providers: ModelProviders, defaults: ModelDefaults) -> None:
+        self._providers = providers
+        self._defaults = defaults
+
+    def pages(self) -> list[Page]:
+        """Every address."""
+        return [
+            Page("GET", _ALL, self.show_all),
+            Page("POST", f"{_ONE}/enabled", self.switch),
+            Page("GET", f"{_ONE}/history", self.show_history),
+            Page("POST", f"{_ONE}/rollback", self.roll_back),
+            Page("POST", f"{_ONE}/delete", self.delete),
+        ]
+
+    async def show_all(self, visit: Visit) -> Response:
+        """The list, or those of it that a search finds."""
+        require_view(visit)
+        project = await self._defaults.get(visit.project_id)
+        entries = await self._entries(visit)
+        views = [await self._view(visit, project, entry) for entry in entries.values() if "id" in entry]
+        wanted = visit.request.query_params.get("q", "").strip()
+        found = [view for view in views if _matches(view, wanted)]
+        saved = visit.request.query_params.get("saved", "")
+        values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "done": _done(entries, saved)}
+        return page(visit, "providers.html", names={view.id: view.spec.name for view in views}, **values)
+
+    async def switch(self, visit: Visit) -> Response:
+        """Turn a provider on or off; everything else stays as it is."""
+        require_update(visit)
+        provider, enabled = visit.path["provider"], visit.form.text("enabled") == "true"
+        shown = await self._providers.upsert(visit.caller, provider, ModelProviderUpdate(enabled), None)
+        if not visit.is_fragment:
+            return moved(visit, f"/projects/{visit.project_id}/providers")
+        project = await self._defaults.get(visit.project_id)
+        view = await self._view(visit, project, msgspec.json.decode(shown.body)[provider])
+        return page(visit, "provider_card.html", project=project, view=view)
+
+    async def show_history(self, visit: Visit) -> Response:
+        """Who changed what, newest first."""
+        require_view(visit)
+        number, provider = visit.page_number(), visit.path["provider"]
+        entries, total = await self._providers.history(visit.project_id, provider, page=number, limit=_PER_PAGE)
+        spec = self._providers.spec(provider, Code.NOT_FOUND)
+        project, shown = await self._defaults.get(visit.project_id), await self._providers.get(visit.project_id, provider)
+        view = provider_view(spec, msgspec.json.decode(shown.body), project.scope.default_model)
+        changes = [(entry, [(change, change_in_words(spec, change)) for change in entry.fields]) for entry in entries]
+        values: dict[str, Any] = {"changes": changes, "number": number, "pages": -(-total // _PER_PAGE), "tag": shown.tag}
+        return page(visit, "history.html", project=project, view=view, back=_back(entries, view), **values)
+
+    async def roll_back(self, visit: Visit) -> Response:
+        """Back to a version."""
+        require_update(visit)
+        provider, version = visit.path["provider"], visit.form.text("version")
+        number = int(version) if version.isascii() and version.isdecimal() and len(version) < 16 else 0
+        await self._providers.roll_back(visit.caller, provider, number, parse_if_match(visit.form.text("etag")))
+        return moved(visit, f"/projects/{visit.project_id}/providers/{provider}/history")
+
+    async def delete(self, visit: Visit) -> Response:
+        """Delete a provider and its secrets."""
+        require_update(visit)
+        await self._providers.delete(visit.caller, visit.path["provider"], parse_if_match(visit.form.text("etag")))
+        return moved(visit, f"/projects/{visit.project_id}/providers")
+
+    async def _entries(self, visit: Visit) -> Mapping[str, Any]:
+        shown = await self._providers.list(visit.project_id)
+        entries: Mapping[str, Any] = msgspec.json.decode(shown.body)
+        return entries
+
+    async def _view(self, visit: Visit, project: ProjectDefaults, entry: Mapping[str, Any]) -> ProviderView:
+        spec = self._providers.spec(entry["provider"], Code.NOT_FOUND)
+        changes, _ = await self._providers.history(visit.project_id, spec.id, page=1, limit=1)
+        return provider_view(spec, entry, project.scope.default_model, changes[0] if changes else None)
+
+
+def _matches(view: ProviderView, wanted: str) -> bool:
+    models = " ".join(model["modelId"] for model in view.custom_models)
+    return wanted.lower() in f"{view.spec.name} {view.id} {models}".lower()
+
+
+def _done(entries: Mapping[str, Any], saved: str) -> str:
+    return saved if saved in entries and "id" in entries[saved] else ""
+
+
+def _back(entries: "list[HistoryEntry] | Any", view: ProviderView) -> int:
+    """The version that is in force, which there is no way back to."""
+    return entries[0].version if entries and view.is_stored else 0

@@ -1,0 +1,106 @@
+"""From a template and values to an answer: escaping on, one strict policy, nothing kept by any cache."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from keyhouse.web.pages.documents import Document, kept_file
+from keyhouse.web.pages.monogram import monogram
+from keyhouse.web.pages.visit import Visit
+
+_HERE = Path(__file__).parent
+# Forms name their origin, which a stricter referrer policy would hide from us as well.
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+    "vary": "cookie, hx-request",
+}
+
+
+@cache
+def files() -> Mapping[str, Document]:
+    """Scripts, styles and the icon by the names that templates give them."""
+    static = _HERE / "static"
+    return {
+        "css": kept_file(static, "keyhouse.css", "/static/"),
+        "js": kept_file(static, "keyhouse.js", "/static/"),
+        "htmx": kept_file(static / "htmx", "htmx.min.js", "/static/"),
+        "icon": kept_file(static, "icon.svg", "/static/"),
+    }
+
+
+def rendered(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page that needs nobody to be signed in."""
+    return HTMLResponse(_environment().get_template(template).render(values), status, HEADERS)
+
+
+def page(visit: Visit, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, or a part of one, for whoever is signed in."""
+    return rendered(template, status, visit=visit, caller=visit.caller, csrf=visit.csrf, **values)
+
+
+def moved(visit: Visit, address: str) -> Response:
+    """On to another page, after a write."""
+    if visit.is_fragment:
+        return Response(status_code=204, headers={**HEADERS, "hx-redirect": address})
+    return Response(status_code=303, headers={**HEADERS, "location": address})
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"ago": _ago, "until": _until, "monogram": monogram}
+    environment.globals |= {"files": {name: file.path for name, file in files().items()}, "version": version("keyhouse")}
+    return environment
+
+
+def _ago(moment: datetime) -> Markup:
+    return _time(moment, _past(moment, datetime.now(UTC)))
+
+
+def _until(moment: datetime) -> Markup:
+    days = (moment - datetime.now(UTC)).days
+    return _time(moment, "today" if days == 0 else f"in {days} days" if 0 < days < 60 else _day(moment))
+
+
+def _past(moment: datetime, now: datetime) -> str:
+    minutes = int((now - moment).total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return "a minute ago" if minutes == 1 else f"{minutes} minutes ago"
+    hours = minutes // 60
+    if hours < 24:
+        return "an hour ago" if hours == 1 else f"{hours} hours ago"
+    days = hours // 24
+    if days < 14:
+        return "yesterday" if days == 1 else f"{days} days ago"
+    return _day(moment)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _time(moment: datetime, words: str) -> Markup:
+    exact = f"{_day(moment)}, {moment:%H:%M:%S} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", exact, words)

@@ -1,0 +1,103 @@
+"""Signing in and out, and where the front door leads."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.services.projects import Projects
+from keyhouse.services.rate_limit import RateLimit
+from keyhouse.services.sessions import LIFETIME_S, Sessions
+from keyhouse.web.errors import STATUS, internal_error
+from keyhouse.web.log import ROUTE, log_failure
+from keyhouse.web.pages.rendering import HEADERS, moved, rendered
+from keyhouse.web.pages.site import Page, failure_page
+from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Visit, is_secure, read_form, require_same_site, session_token
+
+ATTEMPTS_A_MINUTE = 20
+_ADDRESS = "/sign-in"
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class SignInPages:
+    """See the module. The limit counts for each address that attempts come from."""
+
+    def __init__(self, sessions: Sessions, projects: Projects) -> None:
+        self._sessions = sessions
+        self._projects = projects
+        self._limit = RateLimit(ATTEMPTS_A_MINUTE, 60.0)
+
+    def open_routes(self) -> list[Route]:
+        """What anybody may ask for."""
+        return [Route(_ADDRESS, _guarded(self.show), methods=["GET"]), Route(_ADDRESS, _guarded(self.sign_in), methods=["POST"])]
+
+    def pages(self) -> list[Page]:
+        """What needs a session."""
+        return [Page("GET", "/", self.front), Page("POST", "/sign-out", self.sign_out)]
+
+    async def show(self, request: Request) -> Response:
+        """The form."""
+        over = "Your session is over. Sign in again." if request.query_params.get("over") else ""
+        return rendered("sign_in.html", problem=over)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Sign in, or say why not."""
+        require_same_site(request)
+        form = await read_form(request)
+        try:
+            self._limit.take(request.client.host if request.client else "", "attempts to sign in")
+            token = await self._sessions.sign_in(form.text("key").strip())
+        except Error as error:
+            if error.code not in (Code.INVALID_CREDENTIALS, Code.TOO_MANY_REQUESTS):
+                raise
+            return _refused(error)
+        if old := session_token(request):
+            await self._sessions.end(old)
+        return _with_cookie(request, Response(status_code=303, headers={**HEADERS, "location": "/"}), token)
+
+    async def front(self, visit: Visit) -> Response:
+        """To the only project, or to the list of them."""
+        if visit.project_id:
+            return moved(visit, f"/projects/{visit.project_id}/providers")
+        projects, total = await self._projects.list(visit.caller, page=1, limit=1)
+        return moved(visit, f"/projects/{projects[0].id}/providers" if total == 1 else "/organization/projects")
+
+    async def sign_out(self, visit: Visit) -> Response:
+        """End the session here and in the browser."""
+        await self._sessions.end(session_token(visit.request))
+        answer = moved(visit, _ADDRESS)
+        for name in (COOKIE, SECURE_COOKIE):
+            answer.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="strict")
+        answer.headers["clear-site-data"] = '"storage"'
+        return answer
+
+
+def _guarded(handler: Handler) -> Handler:
+    async def answer(request: Request) -> Response:
+        request.scope[ROUTE] = _ADDRESS
+        try:
+            return await handler(request)
+        except Error as error:
+            if STATUS[error.code] >= 500:
+                log_failure(request.scope, error)
+            return failure_page(request, internal_error() if STATUS[error.code] == 500 else error)
+
+    return answer
+
+
+def _refused(error: Error) -> Response:
+    limited = error.code is Code.TOO_MANY_REQUESTS
+    problem = error.message if limited else "This key opens nothing: it is unknown, revoked or expired, or the address was used before."
+    answer = rendered("sign_in.html", STATUS[error.code], problem=problem)
+    if limited:
+        answer.headers["retry-after"] = str(error.details["retryAfter"])
+    return answer
+
+
+def _with_cookie(request: Request, answer: Response, token: str) -> Response:
+    secure = is_secure(request)
+    name = SECURE_COOKIE if secure else COOKIE
+    answer.set_cookie(name, token, max_age=LIFETIME_S, path="/", secure=secure, httponly=True, samesite="strict")
+    return answer

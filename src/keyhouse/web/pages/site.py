@@ -1,0 +1,121 @@
+"""The settings pages as one ASGI application: addresses, sessions, and what becomes of failures. The pages themselves are beside it."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.services.sessions import Sessions
+from keyhouse.web.errors import STATUS, internal_error
+from keyhouse.web.log import ROUTE, log_failure
+from keyhouse.web.pages.documents import Documents
+from keyhouse.web.pages.rendering import HEADERS, files, page, rendered
+from keyhouse.web.pages.visit import Form, Visit, csrf_token, read_form, require_csrf, require_same_site, session_token
+
+_NOT_PAGES = ("/api", "/v1", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
+
+Show = Callable[[Visit], Awaitable[Response]]
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One method of one address, for whoever is signed in. A `{project}` in the address makes its caller one on that project."""
+
+    method: str
+    path: str
+    show: Show
+
+
+def is_page(path: str) -> bool:
+    """Whether an address belongs to the settings pages."""
+    return not any(path == other or path.startswith(f"{other}/") for other in _NOT_PAGES)
+
+
+def with_pages(pages: ASGIApp, rest: ASGIApp) -> ASGIApp:
+    """The application that shows requests for pages to `pages`, and everything else to the next room."""
+
+    def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (pages if is_page(scope["path"]) else rest)(scope, receive, send)
+
+    return serve
+
+
+class Site:
+    """See the module."""
+
+    def __init__(self, sessions: Sessions, pages: Iterable[Page], open_routes: Iterable[Route]) -> None:
+        self._sessions = sessions
+        routes = [Route(entry.path, partial(self._visited, entry), methods=[entry.method]) for entry in pages]
+        self._router = Router([*open_routes, *routes], redirect_slashes=False, default=self._nothing)
+        self._documents = Documents(files().values(), self._routed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self._documents(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Addresses hold ids; the log gets the template, which the route writes over this.
+        scope[ROUTE] = "/(page)"
+        await self._router(scope, receive, send)
+
+    async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = Error(Code.ROUTE_NOT_FOUND, "There is no such page.")
+        await failure_page(Request(scope, receive), error)(scope, receive, send)
+
+    async def _visited(self, entry: Page, request: Request) -> Response:
+        request.scope[ROUTE] = entry.path
+        visit: Visit | None = None
+        try:
+            visit = await self._visit(entry, request)
+            return to_sign_in(request) if visit is None else await entry.show(visit)
+        except Error as error:
+            return failed(request, visit, error)
+        except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
+            log_failure(request.scope, cause)
+            return failed(request, visit, internal_error())
+
+    async def _visit(self, entry: Page, request: Request) -> Visit | None:
+        token = session_token(request)
+        session = await self._sessions.find(token) if token else None
+        if session is None:
+            return None
+        csrf, form = csrf_token(token), Form()
+        if entry.method == "POST":
+            require_same_site(request)
+            form = await read_form(request)
+            require_csrf(form, csrf)
+        caller = session.caller
+        if "project" in request.path_params:
+            caller = await self._sessions.caller_on(session, request.path_params["project"])
+        return Visit(request, session, caller, csrf, form)
+
+
+def failed(request: Request, visit: Visit | None, error: Error) -> Response:
+    """What a failure looks like: a notice where a part of a page was asked for, else a page."""
+    if STATUS[error.code] >= 500:
+        log_failure(request.scope, error)
+    shown = internal_error() if STATUS[error.code] == 500 else error
+    if request.headers.get("hx-request") == "true":
+        return rendered("notice.html", STATUS[error.code], error=shown, errors=[])
+    return failure_page(request, shown, visit)
+
+
+def failure_page(request: Request, error: Error, visit: Visit | None = None) -> Response:
+    """A whole page about a failure."""
+    if visit is None:
+        return rendered("error_alone.html", STATUS[error.code], error=error)
+    return page(visit, "error.html", STATUS[error.code], error=error)
+
+
+def to_sign_in(request: Request) -> Response:
+    """To the page that signs in: nobody is signed in, or the session is over."""
+    address = "/sign-in?over=1" if session_token(request) else "/sign-in"
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=204, headers={**HEADERS, "hx-redirect": address})
+    return Response(status_code=303, headers={**HEADERS, "location": address})

@@ -1,0 +1,214 @@
+// What the settings pages do beyond links and forms: dialogs, forms that know whether they changed, rows, errors beside their fields.
+// Nothing is kept in the browser, and nothing is asked of any other host.
+"use strict";
+
+const drawer = () => document.getElementById("drawer");
+const say = (text) => { document.getElementById("said").textContent = text; };
+
+// One-time sign-in: the token stands behind the #, which no server and no log sees.
+function signInOnce() {
+  const form = document.querySelector("[data-sign-in]");
+  const token = new URLSearchParams(location.hash.slice(1)).get("once");
+  if (!form || !token) return;
+  history.replaceState(null, "", location.pathname);
+  form.elements.key.value = token;
+  form.requestSubmit();
+}
+
+// Forms that know whether anything changed.
+const stateOf = (form) => new URLSearchParams([...new FormData(form)].filter(([, value]) => typeof value === "string")).toString();
+
+function watchChanges(form) {
+  const save = form.querySelector("[data-save]");
+  const before = stateOf(form);
+  const look = () => { save.disabled = stateOf(form) === before && !form.hasAttribute("data-always"); };
+  form.addEventListener("input", look);
+  form.addEventListener("rows", look);
+  form.hasChanged = () => stateOf(form) !== before;
+  look();
+}
+
+// Required marks that follow what is typed: of a group of fields, one is enough.
+function watchOneOf(form) {
+  const inputs = [...form.querySelectorAll("[data-one-of]")];
+  const given = (input) => input.value.trim() !== "" || (input.dataset.stored === "true" && !form.elements[`clear.${input.dataset.field}`]?.checked);
+  const look = () => {
+    const satisfied = inputs.some(given);
+    for (const input of inputs) {
+      const mark = input.closest(".field").querySelector(".mark-required");
+      if (mark) mark.textContent = satisfied ? "" : "one of these";
+    }
+  };
+  form.addEventListener("input", look);
+  look();
+}
+
+// Errors beside their fields.
+function clearErrors(form) {
+  form.querySelectorAll(".field-error").forEach((error) => error.remove());
+  form.querySelectorAll("[aria-invalid]").forEach((input) => {
+    input.removeAttribute("aria-invalid");
+    input.removeAttribute("aria-describedby");
+  });
+}
+
+function placeErrors(form) {
+  const refusal = form.querySelector("[data-refusal]");
+  if (!refusal) return;
+  let first = null;
+  for (const item of refusal.querySelectorAll("[data-error-for]")) {
+    const input = form.elements[item.dataset.errorFor];
+    if (!input || !input.closest) continue;
+    const error = document.createElement("p");
+    error.className = "field-error";
+    error.id = `error-${item.dataset.errorFor}`;
+    error.textContent = item.textContent;
+    input.closest("details")?.setAttribute("open", "");
+    input.closest(".field").append(error);
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", error.id);
+    item.remove();
+    first ??= input;
+  }
+  refusal.scrollIntoView({ block: "nearest" });
+  (first ?? refusal).focus();
+}
+
+// Rows of models and headers.
+let rows = 1000;
+
+function addRow(button) {
+  const list = document.getElementById(button.dataset.addRow);
+  const template = document.getElementById(`${button.dataset.addRow}-row`);
+  const holder = document.createElement("div");
+  holder.append(template.content.cloneNode(true));
+  holder.innerHTML = holder.innerHTML.replaceAll("__N__", String(rows++));
+  const row = holder.firstElementChild;
+  list.append(row);
+  row.querySelector("input").focus();
+  list.dispatchEvent(new Event("rows", { bubbles: true }));
+}
+
+function removeRow(button) {
+  const row = button.closest(".row");
+  const list = row.parentElement;
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  row.remove();
+  (next?.querySelector("input") ?? document.querySelector(`[data-add-row="${list.id}"]`)).focus();
+  list.dispatchEvent(new Event("rows", { bubbles: true }));
+}
+
+function followId(input) {
+  const row = input.closest(".row");
+  const name = row.querySelector("[data-follows]");
+  if (!name) return;
+  if (input === name) name.dataset.own = "true";
+  else if (input.hasAttribute("data-leads") && !name.dataset.own) name.value = input.value;
+}
+
+// Dialogs.
+function open(dialog) {
+  if (dialog.open) return;
+  dialog.showModal();
+}
+
+function mayClose(dialog) {
+  const form = dialog.querySelector("form[data-changes]");
+  return !form?.hasChanged?.() || window.confirm("Leave without saving what you changed?");
+}
+
+function prepare(root) {
+  root.querySelectorAll("form[data-changes]").forEach((form) => {
+    if (form.hasChanged) return;
+    watchChanges(form);
+    watchOneOf(form);
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-close], [data-dialog], [data-add-row], [data-remove-row], [data-copy], [data-overwrite]");
+  if (event.target.tagName === "DIALOG" && mayClose(event.target)) event.target.close();
+  if (!target) return;
+  const data = target.dataset;
+  if ("close" in data && mayClose(target.closest("dialog"))) target.closest("dialog").close();
+  else if ("dialog" in data) open(document.getElementById(data.dialog));
+  else if ("addRow" in data) addRow(target);
+  else if ("removeRow" in data) removeRow(target);
+  else if ("copy" in data) copy(target);
+  else if ("overwrite" in data) overwrite(target);
+});
+
+async function copy(button) {
+  const input = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(input.value);
+  } catch {
+    input.select();
+    document.execCommand("copy");
+  }
+  button.textContent = "Copied";
+  say("Copied");
+}
+
+function overwrite(button) {
+  const form = button.closest("form");
+  form.elements.etag.value = button.dataset.overwrite;
+  form.requestSubmit(form.querySelector("[data-save]"));
+}
+
+document.addEventListener("input", (event) => { if (event.target.closest(".row")) followId(event.target); });
+document.addEventListener("cancel", (event) => { if (event.target.tagName === "DIALOG" && !mayClose(event.target)) event.preventDefault(); }, true);
+document.addEventListener("close", (event) => { if (event.target.id === "drawer") event.target.replaceChildren(); }, true);
+
+// A service account's file, dropped or picked: read here, sent with the form.
+async function takeFile(zone, file) {
+  const input = zone.querySelector("textarea");
+  input.value = await file.text();
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  say(`${file.name} was read`);
+}
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    const zone = event.target.closest?.("[data-drop]");
+    if (!zone) return;
+    event.preventDefault();
+    zone.classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files[0]) takeFile(zone, event.dataTransfer.files[0]);
+  });
+}
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-file]") && event.target.files[0]) takeFile(event.target.closest("[data-drop]"), event.target.files[0]);
+});
+
+// htmx: parts of pages.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const form = event.target.closest("form[data-changes]");
+  if (form) clearErrors(form);
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  prepare(event.target);
+  if (event.target === drawer()) open(drawer());
+  const form = event.target.closest("form[data-changes]");
+  if (form) placeErrors(form);
+});
+document.addEventListener("htmx:sendError", () => {
+  const message = "Keyhouse does not answer. Nothing was changed; check that it runs, then try again.";
+  const place = drawer()?.open && drawer().querySelector("[data-messages]");
+  const notice = document.createElement("p");
+  notice.className = "notice bad";
+  notice.setAttribute("role", "alert");
+  notice.textContent = message;
+  (place || document.getElementById("content")).prepend(notice);
+});
+// A notice in place of a part of the page, where that part could not be made.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const target = event.detail.target;
+  if (event.detail.xhr.status < 400 || target.matches("[data-messages]")) return;
+  event.detail.shouldSwap = false;
+  document.querySelectorAll("#content > .notice").forEach((notice) => notice.remove());
+  document.getElementById("content").insertAdjacentHTML("afterbegin", event.detail.serverResponse);
+});
+
+prepare(document);
+signInOnce();
+if (document.querySelector("[data-saved]")) history.replaceState(null, "", location.pathname);

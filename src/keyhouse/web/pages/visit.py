@@ -1,0 +1,130 @@
+"""One request to the settings pages: who is signed in, the project it is about, and the form that came. Nothing is decided here."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.requests import Request
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Caller, Permission
+from keyhouse.services.sessions import Session
+from keyhouse.web.control.routing import read_body
+
+COOKIE = "keyhouse_session"
+SECURE_COOKIE = "__Host-keyhouse_session"
+_MOST_FIELDS = 20_000
+
+
+class Form:
+    """The fields of a form, several values to a name. It may hold secrets, so it is not printed."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        return "Form(***)"
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def names(self) -> list[str]:
+        """The names, in the order in which they came."""
+        return list(self._values)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The first value of a name."""
+        return self._values.get(name, [default])[0]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a name that is not empty."""
+        return [value for value in self._values.get(name, []) if value]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a page is made for. `caller` is on the project where the address names one, else on the organization."""
+
+    request: Request = field(repr=False)
+    session: Session
+    caller: Caller
+    csrf: str = field(repr=False)
+    form: Form = field(default_factory=Form)
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The named parts of the address."""
+        return self.request.path_params
+
+    @property
+    def project_id(self) -> str:
+        """The project that the address names."""
+        return self.caller.project_id or ""
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether a part of a page is asked for."""
+        return self.request.headers.get("hx-request") == "true"
+
+    @property
+    def may_update(self) -> bool:
+        """Whether the caller may change the project's providers."""
+        return Permission.UPDATE in self.caller.permissions
+
+    def page_number(self) -> int:
+        """Which page of a list is asked for, from 1."""
+        text = self.request.query_params.get("page", "1")
+        return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 8 else 1
+
+
+def session_token(request: Request) -> str:
+    """What the browser holds, or an empty string."""
+    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE) or ""
+
+
+def csrf_token(session: str) -> str:
+    """What every form of a session brings back. Whoever cannot read the cookie cannot know it."""
+    return hashlib.sha256(b"keyhouse csrf\0" + session.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def read_form(request: Request) -> Form:
+    """The form of a request. Raises Error `payload_too_large`, `bad_request`."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise Error(Code.BAD_REQUEST, "This address takes the forms of the settings pages only.")
+    body = await read_body(request.scope["headers"], request.receive)
+    try:
+        return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise Error(Code.BAD_REQUEST, "The form cannot be read.") from None
+
+
+def require_same_site(request: Request) -> None:
+    """Raise Error `permission_denied` where a browser says that another site sent this."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    told = site is not None and site not in ("same-origin", "none")
+    # Over plain http browsers name no site, but the origin.
+    foreign = site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if told or foreign:
+        raise _not_from_here()
+
+
+def require_csrf(form: Form, token: str) -> None:
+    """Raise Error `permission_denied` unless the form is one that this session was given."""
+    if not hmac.compare_digest(form.text("csrf").encode("utf-8", "surrogatepass"), token.encode()):
+        raise _not_from_here()
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser speaks TLS, to us or to a proxy in front."""
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
+
+
+def _not_from_here() -> Error:
+    return Error(Code.PERMISSION_DENIED, "This form did not come from a page of this session. Reload the page and try again.")

@@ -1,0 +1,127 @@
+"""Who gets in, for how long, and what a session cannot be made to do."""
+
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import ServedHouse
+from tests.pages.browsing import Visit, Visitor
+
+
+def test_a_project_key_leads_to_its_providers(visitor: Visitor) -> None:
+    visitor.go("/")
+    expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
+    visitor.sign_in()
+    expect(visitor.page).to_have_url(visitor.house.address + visitor.providers)
+    expect(visitor.page.get_by_role("heading", name="No provider yet")).to_be_visible()
+
+
+def test_a_wrong_key_is_refused_without_being_repeated(visitor: Visitor) -> None:
+    visitor.go("/sign-in")
+    visitor.page.get_by_label("Key").fill("sk-lw-wrong-one")
+    visitor.page.get_by_role("button", name="Sign in").click()
+    expect(visitor.page.get_by_role("alert")).to_contain_text("opens nothing")
+    assert "sk-lw-wrong-one" not in visitor.page.content()
+
+
+def test_the_address_of_the_first_start_signs_in_once(visit: Visit) -> None:
+    first, second = visit(), visit()
+    address = f"/sign-in#once={first.house.keys.sign_in_token}"
+    first.go(address)
+    expect(first.page.get_by_role("heading", name="Providers")).to_be_visible()
+    assert first.house.keys.sign_in_token not in first.page.url
+    second.go(address)
+    expect(second.page.get_by_role("alert")).to_contain_text("was used before")
+
+
+def test_signing_out_ends_the_session_everywhere(visitor: Visitor) -> None:
+    visitor.sign_in()
+    cookie = visitor.context.cookies()[0]
+    visitor.page.get_by_role("button", name="Sign out").click()
+    expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
+    stolen = visitor.house.anonymous().get(visitor.providers, headers={"cookie": f"{cookie['name']}={cookie['value']}"})
+    assert (stolen.status_code, stolen.headers["location"]) == (303, "/sign-in?over=1")
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: Visitor) -> None:
+    visitor.sign_in()
+    (cookie,) = visitor.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/")
+    assert visitor.page.evaluate("document.cookie") == ""
+
+
+def test_behind_tls_the_cookie_travels_by_tls_alone(sqlite_house: ServedHouse) -> None:
+    form = {"key": sqlite_house.keys.project_key}
+    answer = sqlite_house.anonymous().post("/sign-in", data=form, headers={"x-forwarded-proto": "https"})
+    assert re.search(r"^__Host-keyhouse_session=.*; HttpOnly;.*; SameSite=strict; Secure$", answer.headers["set-cookie"])
+
+
+def test_the_database_holds_no_token_that_signs_in(visitor: Visitor) -> None:
+    visitor.sign_in()
+    value = visitor.context.cookies()[0]["value"].encode()
+    stored = b"".join(path.read_bytes() for path in visitor.house.settings.data_dir.iterdir())
+    assert value not in stored
+    assert visitor.house.keys.sign_in_token.encode() not in stored
+
+
+def test_a_revoked_key_ends_its_sessions(visitor: Visitor) -> None:
+    admin = visitor.house.client(visitor.house.keys.admin_key)
+    made = admin.post("/api/api-keys", json={"keyType": "service", "name": "for the browser"}).json()
+    visitor.sign_in(made["token"])
+    visitor.go(visitor.providers)
+    expect(visitor.page.get_by_role("heading", name="Providers")).to_be_visible()
+    assert admin.delete(f"/api/api-keys/{made['apiKey']['id']}").status_code == 200
+    visitor.go(visitor.providers)
+    expect(visitor.page.get_by_text("Your session is over")).to_be_visible()
+
+
+def signed_in(house: ServedHouse, key: str) -> httpx.Client:
+    client = house.anonymous()
+    assert client.post("/sign-in", data={"key": key}).status_code == 303
+    return client
+
+
+def csrf(client: httpx.Client, path: str) -> str:
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get(path).text)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("sent", ["none", "wrong", "another session's"])
+def test_a_write_needs_the_token_of_its_session(sqlite_house: ServedHouse, sent: str) -> None:
+    project = f"/projects/{sqlite_house.keys.project_id}/providers"
+    mine, other = (signed_in(sqlite_house, sqlite_house.keys.project_key) for _ in range(2))
+    form = {"none": {}, "wrong": {"csrf": "0" * 64}, "another session's": {"csrf": csrf(other, project)}}[sent]
+    assert mine.post(f"{project}/openai/enabled", data={"enabled": "true", **form}).status_code == 403
+    assert sqlite_house.client().get("/api/model-providers/openai").json()["enabled"] is False
+    assert mine.post(f"{project}/openai/enabled", data={"enabled": "true", "csrf": csrf(mine, project)}).status_code == 303
+    assert sqlite_house.client().get("/api/model-providers/openai").json()["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    "headers", [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "https://elsewhere.example"}]
+)
+def test_what_another_site_sends_is_refused(sqlite_house: ServedHouse, headers: dict[str, str]) -> None:
+    project = f"/projects/{sqlite_house.keys.project_id}/providers"
+    client = signed_in(sqlite_house, sqlite_house.keys.project_key)
+    form = {"enabled": "true", "csrf": csrf(client, project)}
+    assert client.post(f"{project}/openai/enabled", data=form, headers=headers).status_code == 403
+    assert client.post("/sign-in", data={"key": sqlite_house.keys.project_key}, headers=headers).status_code == 403
+
+
+def test_guessing_is_slowed_down(sqlite_house: ServedHouse) -> None:
+    client = sqlite_house.anonymous()
+    answers = [client.post("/sign-in", data={"key": f"guess {number}"}) for number in range(21)]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0
+
+
+def test_a_session_opens_no_project_of_another_organization(sqlite_house: ServedHouse) -> None:
+    instance = sqlite_house.anonymous()
+    instance.headers["authorization"] = f"Bearer {sqlite_house.settings.admin_key.get_secret_value()}"  # type: ignore[union-attr]
+    other = instance.post("/api/organizations", json={"name": "Other"}).json()
+    client = signed_in(sqlite_house, other["adminApiKey"]["token"])
+    answer = client.get(f"/projects/{sqlite_house.keys.project_id}/providers")
+    assert (answer.status_code, "Project not found" in answer.text) == (404, True)
