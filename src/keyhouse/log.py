@@ -25,8 +25,8 @@ _FLUSH_AT_LINES = 256
 _MASK = "***"
 _SECRET_NAME = re.compile(r"key|token|secret|password|passphrase|credential|authorization|cookie", re.IGNORECASE)
 _HARMLESS_NAME = re.compile(r"(^|_)(id|ids|count|version)$", re.IGNORECASE)
-# A token of ours, and whatever stands between a URL's scheme and its host.
-_SECRET_TEXT = re.compile(r"(sk-lw-)[A-Za-z0-9_]+|(?<=://)[^/\s@]+(?=@)")
+# A token of ours, a session's included, and whatever stands between a URL's scheme and its host.
+_SECRET_TEXT = re.compile(r"(sk-lw-)[A-Za-z0-9_]+|(?<=://)[^/\s@]+(?=@)|\b[A-Za-z0-9]{48,}\b")
 _LIBRARIES_LEVEL = logging.WARNING
 
 

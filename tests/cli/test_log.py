@@ -31,6 +31,7 @@ SCOPED = "sk-lw-" + "a" * 16 + "_" + "b" * 48
         ("key_id", "key-20261123-1a2b3c4d", "key-20261123-1a2b3c4d"),
         ("text", f"a {TOKEN} inside", "a sk-lw-*** inside"),
         ("text", f"both {SCOPED}, {TOKEN}", "both sk-lw-***, sk-lw-***"),
+        ("text", "once=" + "aB3" * 16, "once=***"),
         ("url", "postgresql://user:planted@host/name", "postgresql://***@host/name"),
         ("nested", {"password": "planted", "port": 1}, {"password": "***", "port": 1}),
         ("listed", [TOKEN, 1, None, True], ["sk-lw-***", 1, None, True]),
