@@ -8,6 +8,7 @@ import typer
 
 from keyhouse.cli import api_key, catalog, keys, organization, project, provider, team
 from keyhouse.cli.audit import audit
+from keyhouse.cli.demo_upstream import demo_upstream
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of, report
 from keyhouse.cli.options import flattened
 from keyhouse.cli.serve import serve
@@ -25,6 +26,7 @@ app.command()(flattened(status))
 for _group in (organization, team, project, api_key, provider, keys, catalog):
     app.add_typer(_group.app)
 app.command()(flattened(audit))
+app.command()(demo_upstream)
 
 
 def _print_version(wanted: bool) -> None:

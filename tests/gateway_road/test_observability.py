@@ -1,0 +1,128 @@
+"""What operators see of a server: alive, ready, and its metrics, for whom they are meant."""
+
+import re
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from keyhouse.services.metrics.metrics import METRICS
+from tests.conftest import ADMIN_KEY, PostgresServer, Serve, ServedHouse
+from tests.gateway.fault_upstream import response
+from tests.gateway_road.conftest import Store, openai_client
+from tests.gateway_road.upstreams import Upstream, answered_by
+
+PAGE = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
+QUESTION = [{"role": "user", "content": "What is new?"}]
+
+
+def sample(house: ServedHouse, name: str) -> float:
+    text = house.anonymous().get("/metrics").text
+    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.rpartition(" ")[0] == name), 0.0)
+
+
+def test_a_call_is_seen_in_the_metrics(sqlite_house: ServedHouse, store: Store, client: openai.OpenAI) -> None:
+    store()
+    client.chat.completions.create(model="gpt-5-mini", messages=QUESTION)  # type: ignore[arg-type]
+    list(client.chat.completions.create(model="gpt-5-mini", messages=QUESTION, stream=True))  # type: ignore[arg-type]
+    with pytest.raises(openai.AuthenticationError):
+        openai_client(sqlite_house.address, "sk-lw-wrong").models.list()
+    assert sample(sqlite_house, 'keyhouse_requests_total{endpoint="chat",provider="openai",status="200"}') == 2
+    assert sample(sqlite_house, 'keyhouse_errors_total{code="invalid_credentials"}') == 1
+    assert sample(sqlite_house, 'keyhouse_tokens_total{provider="openai",kind="output"}') >= 4
+    assert sample(sqlite_house, 'keyhouse_request_duration_seconds_count{endpoint="chat",provider="openai",stream="yes"}') == 1
+    assert sample(sqlite_house, 'keyhouse_upstream_connection_events_total{event="opened"}') >= 1
+    text = sqlite_house.anonymous().get("/metrics").text
+    assert "gpt-5-mini" not in text
+    assert sqlite_house.keys.project_key not in text
+
+
+def test_an_upstream_that_breaks_is_counted_by_its_code(
+    sqlite_house: ServedHouse, store: Store, client: openai.OpenAI, upstream: Upstream
+) -> None:
+    store()
+    upstream.script = answered_by(lambda request: b"nonsense\r\n\r\n")
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="gpt-5-mini", messages=QUESTION)  # type: ignore[arg-type]
+    assert sample(sqlite_house, 'keyhouse_errors_total{code="upstream_invalid_answer"}') == 1
+
+
+def test_the_tokens_of_a_large_answer_are_counted(
+    sqlite_house: ServedHouse, store: Store, client: openai.OpenAI, upstream: Upstream
+) -> None:
+    store()
+    body = b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"finish_reason":"stop","message":'
+    body += (
+        b'{"role":"assistant","content":"'
+        + b"word " * 200_000
+        + b'"}}],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}'
+    )
+    upstream.script = answered_by(lambda request: response(body, headers=b"content-type: application/json\r\n"))
+    client.chat.completions.create(model="gpt-5-mini", messages=QUESTION)  # type: ignore[arg-type]
+    assert sample(sqlite_house, 'keyhouse_tokens_total{provider="openai",kind="output"}') == 7
+
+
+def test_the_metrics_are_for_this_machine_or_the_instance_key(sqlite_house: ServedHouse) -> None:
+    anonymous = sqlite_house.anonymous()
+    answer = anonymous.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    # A proxy on this machine speaks for somebody else.
+    for name in ("X-Forwarded-For", "Forwarded", "Via"):
+        assert anonymous.get("/metrics", headers={name: "203.0.113.7"}).status_code == 401
+    forwarded = {"X-Forwarded-For": "127.0.0.1"}
+    assert anonymous.get("/metrics", headers=forwarded).status_code == 401
+    assert anonymous.get("/metrics", headers={**forwarded, "Authorization": "Bearer wrong"}).status_code == 401
+    assert anonymous.get("/metrics", headers={**forwarded, "Authorization": f"Bearer {sqlite_house.keys.admin_key}"}).status_code == 401
+    assert anonymous.get("/metrics", headers={**forwarded, "Authorization": f"Bearer {ADMIN_KEY}"}).status_code == 200
+
+
+def test_a_setting_opens_the_metrics(serve: Serve) -> None:
+    house = serve(metrics_public=True)
+    assert house.anonymous().get("/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 200
+
+
+def test_health_is_told_to_anybody(sqlite_house: ServedHouse) -> None:
+    anonymous = sqlite_house.anonymous()
+    assert (anonymous.get("/healthz").status_code, anonymous.get("/healthz").json()) == (200, {"status": "ok"})
+    assert (anonymous.get("/readyz").status_code, anonymous.get("/readyz").json()) == (200, {"status": "ready"})
+    head = anonymous.head("/readyz")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "18")
+    assert anonymous.post("/healthz").status_code == 404
+
+
+def test_a_server_whose_database_is_away_lives_but_is_not_ready(serve: Serve, postgres_server: PostgresServer) -> None:
+    house = serve(database_url=postgres_server.new_database())
+    anonymous = house.anonymous()
+    assert anonymous.get("/readyz").status_code == 200
+    postgres_server.stop()
+    try:
+        answer = anonymous.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "unavailable"
+        assert "database" in answer.json()["reason"]
+        assert "keyhouse@" not in answer.text
+        assert anonymous.get("/healthz").status_code == 200
+        assert anonymous.get("/metrics").status_code == 200
+    finally:
+        postgres_server.start()
+    for _ in range(100):
+        if (ready := anonymous.get("/readyz")).status_code == 200:
+            break
+    assert ready.status_code == 200
+
+
+def test_the_page_names_every_metric_and_label() -> None:
+    explained = re.findall(r"^\| `(keyhouse_\w+)` \| (\w+) \| (.*?) \|", PAGE, re.MULTILINE)
+    stated = [(metric.name, metric.kind, ", ".join(f"`{label}`" for label in metric.labels) or "-") for metric in METRICS]
+    assert explained == stated
+
+
+def test_nothing_is_noted_of_these_routes(sqlite_house: ServedHouse, capfd: pytest.CaptureFixture[str]) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        sqlite_house.anonymous().get(path)
+    sqlite_house.stop()
+    assert "route=-" not in capfd.readouterr().err
+    with pytest.raises(httpx.TransportError):
+        sqlite_house.anonymous().get("/healthz")
