@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from keyhouse.domain.address import Origin
+from keyhouse.gateway.response import HIGH_WATER_BYTES
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 from tests.gateway.calls import POST, Call, client, fetched, read
 from tests.gateway.conftest import Run
-from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, response
+from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, pieces_of, response
 
 SHORT_S = 0.03
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -117,6 +118,63 @@ def test_a_request_that_the_upstream_stops_taking_is_left_after_the_idle_time(ru
                 await fetched(upstream, server.origin, limits(Call(body=b"x" * 32_000_000), idle_s=SHORT_S))
             error = caught.value
             assert (error.kind, error.request_sent, error.answer_started) == (UpstreamFailure.IDLE_TIMEOUT, True, False)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_first_byte_time_begins_when_the_request_was_sent(run: Run, streamed: bool) -> None:
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            body = pieces_of(b"a", b"b") if streamed else b"x" * 1_000_000
+            with pytest.raises(UpstreamError) as caught:
+                await fetched(upstream, server.origin, limits(Call(body=body), first_byte_s=SHORT_S))
+            assert caught.value.kind is UpstreamFailure.FIRST_BYTE_TIMEOUT
+
+    run(scenario())
+
+
+def test_an_answer_that_began_before_the_end_of_the_request_and_stops_is_left_after_the_idle_time(run: Run) -> None:
+    async def scenario() -> None:
+        begun = asyncio.Event()
+
+        async def asked() -> AsyncIterator[bytes]:
+            yield b"a"
+            await begun.wait()
+
+        async def script(peer: Peer) -> None:
+            await peer.reader.readuntil(b"\r\n\r\n")
+            await peer.send(CHUNKED_HEAD)
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(limits(Call(body=asked()), idle_s=SHORT_S).to(server.origin))
+            begun.set()
+            with pytest.raises(UpstreamError) as caught:
+                await read(answer)
+            assert caught.value.kind is UpstreamFailure.IDLE_TIMEOUT
+
+    run(scenario())
+
+
+def test_an_answer_that_stops_after_its_reader_was_slow_is_left_after_the_idle_time(run: Run) -> None:
+    async def scenario() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (HIGH_WATER_BYTES + 1))
+            await peer.left()
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(limits(idle_s=SHORT_S).to(server.origin))
+            while answer.body.size <= HIGH_WATER_BYTES:
+                await asyncio.sleep(0)
+            with pytest.raises(UpstreamError) as caught:
+                await read(answer)
+            assert caught.value.kind is UpstreamFailure.IDLE_TIMEOUT
 
     run(scenario())
 

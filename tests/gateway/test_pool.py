@@ -1,0 +1,140 @@
+"""The pool's places, counted through moments that the network gives too rarely to wait for."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from keyhouse.domain.address import Origin
+from keyhouse.gateway.connection import Connection
+from keyhouse.gateway.pool import Pool, PoolLimits
+from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+from tests.gateway.test_connection import MemoryTransport
+
+ORIGIN = Origin("http", "upstream.test", 80)
+
+
+class Places:
+    """A pool whose connections lead nowhere."""
+
+    def __init__(self, *, born_dead: bool = False, **limits: int) -> None:
+        self.born_dead = born_dead
+        self.transports: list[MemoryTransport] = []
+        self.pool = Pool(PoolLimits(**limits), self.dial)
+
+    async def dial(self, _: Origin, __: Timeouts, protocol_factory: Callable[[], Connection]) -> Connection:
+        connection, transport = protocol_factory(), MemoryTransport()
+        self.transports.append(transport)
+        connection.connection_made(transport)
+        if self.born_dead:
+            connection.connection_lost(None)
+        return connection
+
+    async def take(self, key: str = "a") -> Connection:
+        return await self.pool.take(key, ORIGIN, Timeouts())
+
+    async def waiting(self, key: str = "a") -> "asyncio.Task[Connection]":
+        task = asyncio.create_task(self.take(key))
+        before = self.pool.waiting
+        while self.pool.waiting == before:
+            await asyncio.sleep(0)
+        return task
+
+    def close(self) -> None:
+        self.pool.close()
+        for transport in self.transports:
+            transport.release()
+
+
+def test_a_connection_that_dies_as_it_is_made_is_a_failed_one() -> None:
+    async def scenario() -> None:
+        places = Places(born_dead=True)
+        with pytest.raises(UpstreamError) as caught:
+            await places.take()
+        assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
+        assert (places.pool.open, places.pool.counters.failed, places.pool.counters.opened) == (0, 1, 0)
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_dies_on_its_way_to_a_waiting_request_frees_its_place_once() -> None:
+    async def scenario() -> None:
+        places = Places(per_origin=1)
+        first = await places.take()
+        waiting = await places.waiting()
+        places.pool.give_back(first)
+        first.abort()
+        second = await waiting
+        assert second is not first
+        assert (places.pool.open, len(places.transports)) == (1, 2)
+        second.abort()
+        assert places.pool.open == 0
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_leaves_just_as_it_was_given_a_connection_passes_it_on() -> None:
+    async def scenario() -> None:
+        places = Places(per_origin=1)
+        first = await places.take()
+        leaving, staying = await places.waiting(), await places.waiting()
+        places.pool.give_back(first)
+        leaving.cancel()
+        assert await staying is first
+        assert leaving.cancelled()
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_leaves_just_as_it_was_given_a_place_passes_it_on() -> None:
+    async def scenario() -> None:
+        places = Places(per_origin=1)
+        first = await places.take()
+        leaving, staying = await places.waiting(), await places.waiting()
+        first.abort()
+        leaving.cancel()
+        assert await staying is not first
+        assert places.pool.open == 1
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_free_place_does_not_go_to_an_origin_that_is_full() -> None:
+    async def scenario() -> None:
+        places = Places(per_origin=1, total=2)
+        full = await places.take("a")
+        waiting = await places.waiting("a")
+        other = await places.take("b")
+        other.abort()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (waiting.done(), places.pool.open, places.pool.waiting) == (False, 1, 1)
+        places.pool.give_back(full)
+        assert await waiting is full
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_given_back_connection_makes_room_for_who_waits_longest_elsewhere() -> None:
+    async def scenario() -> None:
+        places = Places(total=1)
+        first = await places.take("a")
+        elsewhere, later = await places.waiting("b"), await places.waiting("a")
+        places.pool.give_back(first)
+        second = await elsewhere
+        assert first.closed
+        assert (places.pool.open, places.pool.waiting) == (1, 1)
+        places.pool.give_back(second)
+        third = await later
+        assert second.closed
+        assert not third.closed
+        assert places.pool.open == 1
+        places.close()
+
+    asyncio.run(scenario())
