@@ -18,11 +18,12 @@ from keyhouse.gateway.proxy import proxies
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream import UpstreamSettings
-from keyhouse.log import access_lines
+from keyhouse.log import AccessLines, access_lines
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.identity import Identity
+from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.services.models import Models
@@ -35,6 +36,7 @@ from keyhouse.services.upkeep import keep_up
 from keyhouse.settings import Settings, read_settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
+from keyhouse.storage.readiness import look
 from keyhouse.web.control.access import Gate
 from keyhouse.web.control.api_keys import api_key_routes
 from keyhouse.web.control.audit import audit_routes
@@ -49,6 +51,8 @@ from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
 from keyhouse.web.gateway.gateway import Gateway, Limits
 from keyhouse.web.log import RequestLog
+from keyhouse.web.observability import MetricsAccess, Observability
+from keyhouse.web.observing import observing
 from keyhouse.web.pages.api_docs import api_documents
 from keyhouse.web.pages.documents import Documents
 from keyhouse.web.pages.pages import Services, settings_pages
@@ -102,14 +106,23 @@ def build_house(settings: Settings, storage: Storage) -> House:
 
 
 @contextlib.asynccontextmanager
-async def open_gateway(settings: Settings, house: House) -> AsyncIterator[Gateway]:
+async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines: AccessLines | None) -> AsyncIterator[Gateway]:
     """The gateway of a house, with its connections to upstreams. Raises Error `configuration`."""
     limits = Limits(settings.max_request_bytes, settings.upstream_retries)
+    names = {spec.id: spec.telemetry_name for spec in house.catalog.providers.values() if spec.telemetry_name}
     try:
-        relay = Relay(house.outgoing.upstream, house.outgoing.signatures)
-        yield Gateway(house.identity, house.models, relay, limits, lambda observation: None)
+        upstream = house.outgoing.upstream
+        relay = Relay(upstream, house.outgoing.signatures)
+        async with observing(metrics, upstream, lines, names if settings.tracing else None) as observe:
+            yield Gateway(house.identity, house.models, relay, limits, observe)
     finally:
         await house.outgoing.close()
+
+
+def _observable(rooms: ASGIApp, settings: Settings, storage: Storage, metrics: Metrics) -> ASGIApp:
+    """The rooms behind the routes for operators."""
+    access = MetricsAccess(settings.metrics_public, settings.admin_key.get_secret_value() if settings.admin_key else None)
+    return Observability(rooms, lambda: storage.database.read(look), metrics.text, access)
 
 
 def _upstream_settings(settings: Settings) -> UpstreamSettings:
@@ -148,10 +161,14 @@ def _tenancy_routes(storage: Storage) -> list[Route]:
 
 
 class App:
-    """The ASGI application: opens the house when the server starts, and shows each request to its room."""
+    """The ASGI application: opens the house when the server starts, and shows each request to its room.
 
-    def __init__(self, settings: Settings) -> None:
+    `metrics` are this worker's, where several share what they count.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self._settings = settings
+        self._metrics = metrics or Metrics()
         self._house: House | None = None
         self._control: ASGIApp | None = None
         self._gateway: Gateway | None = None
@@ -172,9 +189,10 @@ class App:
                 storage = await open_storage(self._settings)
                 opened.push_async_callback(storage.database.close)
                 self._house = house = build_house(self._settings, storage)
-                self._gateway = await opened.enter_async_context(open_gateway(self._settings, house))
+                lines = access_lines(self._settings.log_format, self._settings.log_level)
+                self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
                 rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(house.pages, house.control))
-                self._control = RequestLog(rooms, access_lines(self._settings.log_format, self._settings.log_level))
+                self._control = _observable(RequestLog(rooms, lines), self._settings, storage, self._metrics)
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})
                 return

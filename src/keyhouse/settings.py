@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     http_proxy: SecretStr | None = _outgoing("http_proxy", "HTTP proxy for http addresses of providers.")
     no_proxy: str | None = _outgoing("no_proxy", "Hosts, addresses and networks to reach without a proxy, by commas.")
     ssl_cert_file: str | None = _outgoing("ssl_cert_file", "Certificates to trust instead of the system's.")
+    metrics_public: bool = Field(False, description="Let anybody read /metrics, from other machines too and without the instance key.")
+    tracing: bool = Field(
+        False, description="Send OpenTelemetry spans of calls to where the OTEL_* variables say. Needs the extra `tracing`."
+    )
     endpoint: str | None = Field(None, description="For commands: the address of a running server to work against.")
     api_key: SecretStr | None = Field(None, description="For commands: the API key to send to that server.")
     project: str | None = Field(None, description="For commands: the project to work on, its id or slug.")

@@ -26,8 +26,8 @@ def test_a_call_is_seen_in_the_metrics(sqlite_house: ServedHouse, store: Store, 
     store()
     client.chat.completions.create(model="gpt-5-mini", messages=QUESTION)  # type: ignore[arg-type]
     list(client.chat.completions.create(model="gpt-5-mini", messages=QUESTION, stream=True))  # type: ignore[arg-type]
-    with pytest.raises(openai.AuthenticationError):
-        openai_client(sqlite_house.address, "sk-lw-wrong").models.list()
+    with openai_client(sqlite_house.address, "sk-lw-wrong") as stranger, pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
     assert sample(sqlite_house, 'keyhouse_requests_total{endpoint="chat",provider="openai",status="200"}') == 2
     assert sample(sqlite_house, 'keyhouse_errors_total{code="invalid_credentials"}') == 1
     assert sample(sqlite_house, 'keyhouse_tokens_total{provider="openai",kind="output"}') >= 4

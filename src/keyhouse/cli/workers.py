@@ -18,6 +18,8 @@ import uvicorn
 from keyhouse.app import App
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.log import WRITER
+from keyhouse.services.metrics.memory import MetricsMemory
+from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.settings import Settings
 from keyhouse.web.http_protocol import server_config
 
@@ -62,7 +64,7 @@ class Server(uvicorn.Server):
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
-    return _serve(settings, listening, STOP_SIGNALS, lambda: None)
+    return _serve(App(settings), settings, listening, STOP_SIGNALS, lambda: None)
 
 
 def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
@@ -71,9 +73,9 @@ def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
 
 
 def _serve(
-    settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
+    app: App, settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
 ) -> ExitCode:
-    config = server_config(App(settings), shutdown_timeout_s=settings.shutdown_timeout_s)
+    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s)
     server = Server(config, stop_signals, on_started)
     try:
         server.run(sockets=[listening])
@@ -87,8 +89,9 @@ def _serve(
 
 @dataclass
 class _Worker:
-    """One place for a process. From the pipe `ready` a byte can be read once it serves; times are of the monotonic clock, in seconds."""
+    """One place for a process, by its number. From the pipe `ready` a byte can be read once it serves; times are monotonic seconds."""
 
+    number: int
     process_id: int = 0
     ready: int = -1
     was_ready: bool = False
@@ -109,7 +112,8 @@ class _Supervisor:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._listening = listening
-        self._workers = [_Worker() for _ in range(settings.workers)]
+        self._workers = [_Worker(number) for number in range(settings.workers)]
+        self._metrics = MetricsMemory(settings.workers)
         self._alive = os.pipe()
         self._served = False
         self._outcome: ExitCode | None = None
@@ -142,11 +146,11 @@ class _Supervisor:
         process_id = os.fork()
         if process_id == 0:
             os.close(ready)
-            self._work(tell)
+            self._work(worker.number, tell)
         os.close(tell)
         worker.process_id, worker.ready, worker.was_ready, worker.started_at = process_id, ready, False, time.monotonic()
 
-    def _work(self, tell: int) -> None:
+    def _work(self, number: int, tell: int) -> None:
         """What a child does, to its end."""
         os.close(self._alive[1])
         for sibling in self._workers:
@@ -162,7 +166,8 @@ class _Supervisor:
             os.close(tell)
             asyncio.get_running_loop().add_reader(self._alive[0], self._stop_orphan)
 
-        sys.exit(_serve(self._settings, self._listening, (signal.SIGTERM,), on_started))
+        app = App(self._settings, Metrics(self._metrics, number))
+        sys.exit(_serve(app, self._settings, self._listening, (signal.SIGTERM,), on_started))
 
     def _stop_orphan(self) -> None:
         """The supervisor alone holds the other end: when it is gone, however it went, the pipe ends."""

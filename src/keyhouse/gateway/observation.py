@@ -13,7 +13,7 @@ class Observation:
     `route` is the template of the path, `endpoint` its name (`chat`), empty for an unknown path. `provider` is a provider's id and `model`
     its own id of the model, both empty where none was chosen. `status` is what the caller got, 0 where it left before; `code` is the
     error's, empty where there was none, `caller_left` where the caller went first. Moments are of `perf_counter`; None: it did not happen.
-    `upstream_s` is the time spent waiting for the heads of the upstream's answers, all tries together. `traceparent` is the caller's header.
+    `upstream_s` is the time spent waiting for the heads of the upstream's answers, all tries together. `traceparent` is a caller's header.
     """
 
     request_id: str

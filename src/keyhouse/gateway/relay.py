@@ -20,7 +20,7 @@ from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation
 from keyhouse.gateway.unsigned_request import SigningError, UnsignedRequest
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
-from keyhouse.gateway.usage_reader import UsageReader
+from keyhouse.gateway.usage_reader import CountedBody, UsageReader
 
 MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
 """A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
@@ -104,7 +104,7 @@ async def _relayed(call: Call, response: UpstreamResponse, outgoing: Rendered, h
         whole = body.take()
         usage.feed(whole)
         return Answer(response.status, [*passed, *headers], whole, usage.usage)
-    return Answer(response.status, [*passed, *headers], body, usage.usage, close=response.close)
+    return Answer(response.status, [*passed, *headers], CountedBody(body, usage), usage.usage, close=response.close)
 
 
 async def _translated(call: Call, response: UpstreamResponse, translation: AnswerTranslation, headers: RawHeaders) -> Answer:

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -88,6 +89,24 @@ class UsageReader:
             # A slice of its own: the rest of a large read is let go.
             chunks[0] = chunks[0][-_TAIL_BYTES:]
             self._size = _TAIL_BYTES
+
+
+class CountedBody:
+    """An async iterator over a body that shows the reader what passes."""
+
+    __slots__ = ("_body", "_reader")
+
+    def __init__(self, body: AsyncIterator[bytes], reader: UsageReader) -> None:
+        self._body = body
+        self._reader = reader
+
+    def __aiter__(self) -> "CountedBody":
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._body.__anext__()
+        self._reader.feed(data)
+        return data
 
 
 def _last_counts(kept: bytes) -> _Counts | None:
