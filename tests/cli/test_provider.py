@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from keyhouse.domain.credentials import MASK
+from tests.cli.commands import run
 from tests.cli.conftest import Furnished, Keyhouse, StartServer, on_folder
 from tests.cli.terminal import Terminal
 
@@ -110,6 +111,15 @@ def test_lists_are_for_people_and_for_programs(keyhouse: Keyhouse) -> None:
     shown = keyhouse("provider", "show", "openai").out
     assert MASK in shown
     assert "planted" not in people.out + programs.out + shown
+
+
+def test_an_old_encoding_of_standard_output_is_no_obstacle(furnished: Furnished) -> None:
+    assert on_folder(furnished)("provider", "set", "openai", "--secret", "OPENAI_API_KEY=-", stdin=SECRET).code == 0
+    shown = run(furnished.folder, "provider", "show", "openai", PYTHONIOENCODING="latin-1")
+    assert (shown.code, shown.err) == (0, "")
+    assert "HAS_KEY?" in shown.out
+    told = run(furnished.folder, "provider", "show", "openai", "--json", PYTHONIOENCODING="latin-1")
+    assert json.loads(told.out)["customKeys"] == {"OPENAI_API_KEY": MASK}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The `keyhouse` command and its parts. Loads nothing but the reader of the command line until a command runs."""
 
 import sys
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Annotated
 
@@ -47,6 +48,10 @@ def _root(
 def run() -> None:
     """Run the command line, and exit."""
     sys.excepthook = _report_unforeseen
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal of another encoding shows a question mark rather than nothing at all.
+            stream.reconfigure(errors="replace")
     try:
         app(prog_name="keyhouse")
     except CommandError as error:

@@ -14,8 +14,8 @@ _WIDE = 10_000
 
 
 def print_json(value: Any) -> None:
-    """Print JSON, indented."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print JSON, indented, in characters that standard output can take."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
