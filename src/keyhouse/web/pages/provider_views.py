@@ -58,12 +58,16 @@ class ProviderView:
     @property
     def custom_models(self) -> list[Mapping[str, Any]]:
         """The project's own models, embeddings among them."""
-        return [*(self.entry.get("customModels") or []), *(self.entry.get("customEmbeddingsModels") or [])]
+        return [*self.own_models("customModels"), *self.own_models("customEmbeddingsModels")]
+
+    def own_models(self, field: str) -> list[Mapping[str, Any]]:
+        """The project's own models that a field of the entry lists."""
+        return self.entry.get(field) or []
 
     @property
     def model_ids(self) -> list[str]:
         """Every id that can be a default model."""
-        own = [model["modelId"] for model in self.entry.get("customModels") or []]
+        own = [model["modelId"] for model in self.own_models("customModels")]
         return list(dict.fromkeys([*own, *(self.entry.get("models") or [])]))
 
 
