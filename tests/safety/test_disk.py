@@ -109,7 +109,7 @@ def test_a_full_postgresql_refuses_writes_and_nothing_else(tmp_path: Path, postg
     import psycopg
 
     name = "full_disk"
-    with small_disk(postgres_server.folder / "disk", 40_000) as disk:
+    with small_disk(postgres_server.folder / "disk", 16_000) as disk:
         if postgres_server.user is not None:
             shutil.chown(disk, postgres_server.user)
         with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:

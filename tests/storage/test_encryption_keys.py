@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, update
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.encryption_keys import Progress, retire, rotate, status
 from keyhouse.settings import Settings
-from keyhouse.storage.encryption_keys import known_key_ids, retire_key, retired_key_ids
+from keyhouse.storage.encryption_keys import known_key_ids, register_keys, require_usable, retire_key, retired_key_ids
 from keyhouse.storage.key_file import read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
 from keyhouse.storage.opening import Storage
@@ -227,6 +227,24 @@ def test_a_rewrap_loses_to_whoever_changed_the_value(settings: Settings) -> None
             await storage.database.write(lambda tx: destroy_sealed(tx, newer.context.owner_id))
             await storage.database.write(lambda tx: rewrap(tx, storage.box, newer))
             assert newer.context not in {value.context for value in await sealed_values(storage)}
+
+    asyncio.run(main())
+
+
+def test_of_two_keys_under_one_id_the_first_is_the_right_one(settings: Settings) -> None:
+    """Two machines make a key known at once, each its own under the same id: the database decides, whatever was checked before."""
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            rings = [storage.box.ring.with_first("shared", new_key()[1]) for _ in range(2)]
+            outcomes = await asyncio.gather(
+                *(storage.database.write(lambda tx, ring=ring: register_keys(tx, ring)) for ring in rings), return_exceptions=True
+            )
+            (refused,) = [outcome for outcome in outcomes if outcome is not None]
+            assert isinstance(refused, Error)
+            assert "The key shared in" in refused.message
+            right = rings[outcomes.index(None)]
+            assert await storage.database.read(lambda tx: require_usable(tx, right, accept_unreadable=False).ids) == right.ids
 
     asyncio.run(main())
 
