@@ -22,8 +22,6 @@ from tests.gateway.calls import client
 from tests.gateway.conftest import Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, ReceivedRequest, answering, response
 
-pytest.importorskip("google.auth")
-
 KEY = rsa.generate_private_key(65537, 2048)
 PEM = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
 

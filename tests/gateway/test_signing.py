@@ -15,9 +15,6 @@ from keyhouse.gateway.unsigned_request import SigningError, SigningFailure, Unsi
 from tests.gateway.calls import client
 from tests.gateway.conftest import Run
 
-pytest.importorskip("awscrt")
-pytest.importorskip("google.auth")
-
 BEARER = Signing("bearer", {"token": "KEY"})
 HEADER = Signing("header", {"token": "KEY"}, header="X-Api-Key")
 SIGV4 = Signing(

@@ -9,7 +9,6 @@ from tests.gateway.fault_upstream import response
 from tests.gateway_road.conftest import openai_client, storing_in
 from tests.gateway_road.upstreams import Upstream, answered_by, running_upstream
 
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http.trace_exporter")
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 

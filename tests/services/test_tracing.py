@@ -5,16 +5,16 @@ import sys
 from time import perf_counter
 
 import pytest
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace import export
+from opentelemetry.sdk.trace.export import in_memory_span_exporter as in_memory
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as semconv
 
 from keyhouse.catalog.catalog import load_catalog
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.services.tracing import Tracing
 
-export = pytest.importorskip("opentelemetry.sdk.trace.export")
-in_memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
-sdk = pytest.importorskip("opentelemetry.sdk.trace")
-semconv = pytest.importorskip("opentelemetry.semconv._incubating.attributes.gen_ai_attributes")
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
