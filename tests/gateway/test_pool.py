@@ -123,7 +123,7 @@ def test_a_free_place_does_not_go_to_an_origin_that_is_full() -> None:
 
 def test_a_given_back_connection_makes_room_for_who_waits_longest_elsewhere() -> None:
     async def scenario() -> None:
-        places = Places(total=1)
+        places = Places(per_origin=1, total=1)
         first = await places.take("a")
         elsewhere, later = await places.waiting("b"), await places.waiting("a")
         places.pool.give_back(first)
