@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from keyhouse.gateway.response import HIGH_WATER_BYTES
-from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
-from tests.gateway.calls import GET, POST, Call, client, fetched, read
+from keyhouse.gateway.upstream_error import UpstreamError
+from tests.gateway.calls import POST, Call, client, fetched, read
 from tests.gateway.conftest import Run
-from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, chunked_response, pieces_of, response
+from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, pieces_of, response
 
 MIB = 1024 * 1024
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -347,84 +347,5 @@ def test_a_caller_cancelled_just_as_its_answer_comes_harms_no_other(run: Run) ->
                 outcome = (await asyncio.gather(first, return_exceptions=True))[0]
                 assert outcome == (200, b"first") or isinstance(outcome, asyncio.CancelledError)
             assert upstream.connections().idle == upstream.connections().open
-
-    run(scenario())
-
-
-# Breaks
-
-
-@pytest.mark.parametrize("how", ["reset", "close"])
-@pytest.mark.parametrize("kept", range(1, len(chunked_response(b"one", b"two")) - 1))
-def test_a_break_anywhere_in_a_chunked_answer_is_an_error(run: Run, how: str, kept: int) -> None:
-    answer = chunked_response(b"one", b"two")
-    await_body = len(CHUNKED_HEAD)
-
-    async def scenario() -> None:
-        seen = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await peer.request()
-            await peer.send(answer[:kept])
-            if kept > await_body:
-                await seen.wait()
-            if how == "reset":
-                peer.reset()
-
-        async with FaultUpstream(script) as server, client() as upstream:
-            got = bytearray()
-
-            async def call() -> None:
-                opened = await upstream.open(POST.to(server.origin))
-                seen.set()
-                async for data in opened.body:
-                    got.extend(data)
-
-            with pytest.raises(UpstreamError) as caught:
-                await call()
-            assert caught.value.kind is UpstreamFailure.BROKEN
-            assert caught.value.request_sent
-            assert b"onetwo".startswith(got)
-            assert upstream.connections().open == 0
-
-    run(scenario())
-
-
-def test_an_answer_without_length_that_is_reset_is_broken(run: Run) -> None:
-    async def scenario() -> None:
-        seen = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            await peer.request()
-            await peer.send(b"HTTP/1.1 200 OK\r\n\r\n", b"half")
-            await seen.wait()
-            peer.reset()
-
-        async with FaultUpstream(script) as server, client() as upstream:
-            answer = await upstream.open(GET.to(server.origin))
-            assert await anext(answer.body) == b"half"
-            seen.set()
-            with pytest.raises(UpstreamError) as caught:
-                await anext(answer.body)
-            assert (caught.value.kind, caught.value.answer_started) == (UpstreamFailure.BROKEN, True)
-
-    run(scenario())
-
-
-def test_what_came_before_a_break_is_given_before_the_error(run: Run) -> None:
-    async def scenario() -> None:
-        async def script(peer: Peer) -> None:
-            await peer.request()
-            await peer.send(CHUNKED_HEAD + chunk(b"first words") + b"zz\r\n")
-            await peer.left()
-
-        async with FaultUpstream(script) as server, client() as upstream:
-            answer = await upstream.open(GET.to(server.origin))
-            assert await anext(answer.body) == b"first words"
-            with pytest.raises(UpstreamError) as caught:
-                await anext(answer.body)
-            assert caught.value.kind is UpstreamFailure.BAD_RESPONSE
-            with pytest.raises(UpstreamError):
-                await anext(answer.body)
 
     run(scenario())
