@@ -22,6 +22,7 @@ from keyhouse.log import AccessLines, access_lines
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
 from keyhouse.services.connection_test import ConnectionTest
+from keyhouse.services.encryption_keys import status
 from keyhouse.services.identity import Identity
 from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.services.model_defaults import ModelDefaults
@@ -101,8 +102,7 @@ def build_house(settings: Settings, storage: Storage) -> House:
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = connection_test_routes(ConnectionTest(storage, catalog, ConnectionChecker(outgoing)))
     control = ControlPlane([*model_provider_routes(providers), *tests, *_tenancy_routes(storage)], gate)
-    pages = settings_pages(Services(Sessions(storage), providers, ModelDefaults(storage), Projects(storage)))
-    return House(storage, catalog, control, identity, models, outgoing, pages)
+    return House(storage, catalog, control, identity, models, outgoing, _pages(storage, providers))
 
 
 @contextlib.asynccontextmanager
@@ -146,6 +146,22 @@ def _upstream_settings(settings: Settings) -> UpstreamSettings:
 
 def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
+
+
+def _pages(storage: Storage, providers: ModelProviders) -> Site:
+    """The settings pages."""
+    return settings_pages(
+        Services(
+            sessions=Sessions(storage),
+            providers=providers,
+            defaults=ModelDefaults(storage),
+            projects=Projects(storage),
+            teams=Teams(storage),
+            api_keys=ApiKeys(storage),
+            audit=Audit(storage),
+            read_status=lambda: status(storage.database, storage.keys),
+        )
+    )
 
 
 def _tenancy_routes(storage: Storage) -> list[Route]:

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.conftest import ServedHouse, missing
 from tests.pages.browsing import Visit, Visitor, new_visitor
 
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-_QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="package")
@@ -19,7 +19,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         missing("Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_QUIET)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 

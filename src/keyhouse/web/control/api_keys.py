@@ -142,7 +142,7 @@ class ApiKeyHandlers:
 
     async def create(self, call: Call) -> Answer:
         """Create."""
-        api_key, token = await self._service.create(call.caller, _to_request(call.body))
+        api_key, token = await self._service.create(call.caller, to_request(call.body))
         return json_answer({"token": token, "apiKey": _new_api_key(api_key)}, status=201)
 
     async def get(self, call: Call) -> Answer:
@@ -185,7 +185,7 @@ def _writing(handlers: ApiKeyHandlers) -> list[Route]:
             handlers.create,
             Operation("postApiApi-keys", "Create an API key. Needs ADMIN on the organization", {201: CreatedApiKeyAnswer}, _TAG),
             body=ApiKeyBody,
-            problems=_problems,
+            problems=problems,
         ),
         change(
             "PATCH",
@@ -199,7 +199,8 @@ def _writing(handlers: ApiKeyHandlers) -> list[Route]:
     ]
 
 
-def _problems(body: ApiKeyBody) -> list[FieldProblem]:
+def problems(body: ApiKeyBody) -> list[FieldProblem]:
+    """What the schema of a new key cannot say."""
     restricted = body.permissionMode is PermissionMode.RESTRICTED
     found = _scope_problems(body)
     if restricted and body.permissions is MISSING:
@@ -214,7 +215,8 @@ def _scope_problems(body: ApiKeyBody | ApiKeyUpdateBody) -> list[FieldProblem]:
     return [("(root)", "ambiguous", "give either bindings or projectIds")] if both else []
 
 
-def _to_request(body: ApiKeyBody) -> ApiKeyRequest:
+def to_request(body: ApiKeyBody) -> ApiKeyRequest:
+    """What the body says, in the service's words."""
     return ApiKeyRequest(
         name=body.name,
         description="" if body.description is MISSING else body.description,

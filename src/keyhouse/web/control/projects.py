@@ -68,7 +68,7 @@ class ProjectHandlers:
 
     async def create(self, call: Call) -> Answer:
         """Create, with an API key of its own."""
-        created = await self._service.create(call.caller, _to_request(call.body))
+        created = await self._service.create(call.caller, to_request(call.body))
         shown = project_json(created.project) | {"serviceApiKey": created.token, "serviceApiKeyId": created.api_key_id}
         return json_answer(shown, status=201)
 
@@ -124,7 +124,7 @@ def _writing(handlers: ProjectHandlers) -> list[Route]:
             access=Access.ORGANIZATION,
             permission=Permission.CREATE,
             body=ProjectBody,
-            problems=_team_problems,
+            problems=team_problems,
         ),
         Route(
             "PATCH",
@@ -170,12 +170,14 @@ def _key_routes(handlers: ProjectHandlers) -> list[Route]:
     ]
 
 
-def _team_problems(body: ProjectBody) -> list[FieldProblem]:
+def team_problems(body: ProjectBody) -> list[FieldProblem]:
+    """What the schema of a new project cannot say."""
     given = (body.teamId is not MISSING) + (body.newTeamName is not MISSING)
     return [] if given == 1 else [("(root)", "missing" if given == 0 else "ambiguous", "give either teamId or newTeamName")]
 
 
-def _to_request(body: ProjectBody) -> ProjectRequest:
+def to_request(body: ProjectBody) -> ProjectRequest:
+    """What the body says, in the service's words."""
     return ProjectRequest(
         body.name,
         body.language,

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
+from keyhouse.services.api_keys import ApiKeys
+from keyhouse.services.audit import Audit
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.services.projects import Projects
 from keyhouse.services.sessions import Sessions
+from keyhouse.services.teams import Teams
+from keyhouse.web.pages.keys import KeyPages
+from keyhouse.web.pages.organization import OrganizationPages, ReadStatus
 from keyhouse.web.pages.provider_form import ProviderFormPages
 from keyhouse.web.pages.providers import ProviderPages
 from keyhouse.web.pages.sign_in import SignInPages
@@ -20,6 +25,10 @@ class Services:
     providers: ModelProviders
     defaults: ModelDefaults
     projects: Projects
+    teams: Teams
+    api_keys: ApiKeys
+    audit: Audit
+    read_status: ReadStatus
 
 
 def settings_pages(services: Services) -> Site:
@@ -29,5 +38,7 @@ def settings_pages(services: Services) -> Site:
         *sign_in.pages(),
         *ProviderFormPages(services.providers, services.defaults).pages(),
         *ProviderPages(services.providers, services.defaults).pages(),
+        *KeyPages(services.api_keys, services.projects, services.teams, services.defaults).pages(),
+        *OrganizationPages(services.projects, services.teams, services.audit, services.read_status).pages(),
     ]
     return Site(services.sessions, pages, sign_in.open_routes())

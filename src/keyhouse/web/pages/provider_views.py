@@ -56,6 +56,11 @@ class ProviderView:
         return "id" in self.entry
 
     @property
+    def needs_secret(self) -> bool:
+        """Whether it is called with a key as a rule."""
+        return any(field.secret and (field.required or field.group) for field in self.fields)
+
+    @property
     def custom_models(self) -> list[Mapping[str, Any]]:
         """The project's own models, embeddings among them."""
         return [*self.own_models("customModels"), *self.own_models("customEmbeddingsModels")]

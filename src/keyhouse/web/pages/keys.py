@@ -1,0 +1,135 @@
+"""Keys: a project's own, and the API keys of the organization. A new one is shown once, in the answer that makes it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import ApiKey, Caller, Permission, Role, ScopeType
+from keyhouse.services.api_keys import ApiKeys
+from keyhouse.services.model_defaults import ModelDefaults
+from keyhouse.services.projects import Projects
+from keyhouse.services.rights import require_organization_admin
+from keyhouse.services.teams import Teams
+from keyhouse.web.control.api_keys import ApiKeyBody, problems, to_request
+from keyhouse.web.control.routing import validated
+from keyhouse.web.errors import STATUS
+from keyhouse.web.pages.rendering import moved, page
+from keyhouse.web.pages.rights import require_view
+from keyhouse.web.pages.site import Page
+from keyhouse.web.pages.visit import Form, Visit
+
+_PER_PAGE = 50
+_MOST = 1000
+_LIFETIMES = (("", "It does not expire"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
+
+
+class KeyPages:
+    """See the module."""
+
+    def __init__(self, api_keys: ApiKeys, projects: Projects, teams: Teams, defaults: ModelDefaults) -> None:
+        self._api_keys = api_keys
+        self._projects = projects
+        self._teams = teams
+        self._defaults = defaults
+
+    def pages(self) -> list[Page]:
+        """Every address."""
+        return [
+            Page("GET", "/projects/{project}/key", self.show_project_key),
+            Page("POST", "/projects/{project}/key", self.use_project_key),
+            Page("GET", "/organization/keys", self.show_all),
+            Page("POST", "/organization/keys", self.create),
+            Page("POST", "/organization/keys/{key}/revoke", self.revoke),
+        ]
+
+    async def show_project_key(self, visit: Visit) -> Response:
+        """What a project's key is for, without the key."""
+        require_view(visit)
+        return await self._project_key(visit, "")
+
+    async def use_project_key(self, visit: Visit) -> Response:
+        """Show the key, or give the project another one."""
+        if visit.caller.is_project_key:
+            raise Error(Code.PERMISSION_DENIED, "A project’s key shows no keys. Sign in with an API key of the organization.")
+        work = self._projects.regenerate_key if visit.form.text("do") == "regenerate" else self._projects.open_key
+        return await self._project_key(visit, await work(visit.caller, visit.project_id))
+
+    async def show_all(self, visit: Visit) -> Response:
+        """The organization's API keys."""
+        return await self._list(visit)
+
+    async def create(self, visit: Visit) -> Response:
+        """Make a key and show it, or say what is wrong with the form."""
+        require_organization_admin(visit.caller)
+        try:
+            request = to_request(validated(ApiKeyBody, problems, _body(visit.form, visit.caller)))
+            api_key, token = await self._api_keys.create(visit.caller, request)
+        except Error as error:
+            if error.code not in (Code.VALIDATION_ERROR, Code.BAD_REQUEST):
+                raise
+            return await self._list(visit, STATUS[error.code], problem=_problem(error))
+        return await self._list(visit, made=api_key, token=token)
+
+    async def revoke(self, visit: Visit) -> Response:
+        """Revoke a key. Sessions that stand for it end with it."""
+        await self._api_keys.revoke(visit.caller, visit.path["key"])
+        return moved(visit, "/organization/keys")
+
+    async def _project_key(self, visit: Visit, token: str) -> Response:
+        project = await self._defaults.get(visit.project_id)
+        rights = visit.caller.permissions if not visit.caller.is_project_key else frozenset[Permission]()
+        values = {"may_see": Permission.UPDATE in rights, "may_replace": Permission.MANAGE in rights}
+        regenerated = visit.form.text("do") == "regenerate"
+        shown: dict[str, Any] = {"token": token, "regenerated": regenerated, **values}
+        return page(visit, "project_key.html", project=project, **shown)
+
+    async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
+        require_organization_admin(visit.caller)
+        number, caller = visit.page_number(), visit.caller
+        keys, total = await self._api_keys.list(caller, page=number, limit=_PER_PAGE)
+        projects, _ = await self._projects.list(caller, page=1, limit=_MOST)
+        teams, _ = await self._teams.list(caller, page=1, limit=_MOST)
+        names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {"made": None, "token": "", "problem": "", "projects": projects, "teams": teams, **shown}
+        listed = [(key, _grants(key, names), _state(key, now)) for key in keys]
+        own = caller.actor.id
+        pages = -(-total // _PER_PAGE)
+        extra: dict[str, Any] = {"number": number, "pages": pages, "own": own, "roles": list(Role), "lifetimes": _LIFETIMES}
+        return page(visit, "organization_keys.html", status, keys=listed, form=visit.form, **values, **extra)
+
+
+def _body(form: Form, caller: Caller) -> dict[str, Any]:
+    scope_type, _, scope_id = form.text("scope").partition(":")
+    binding = {"role": form.text("role"), "scopeType": scope_type, "scopeId": scope_id or caller.organization_id}
+    body: dict[str, Any] = {"keyType": "service", "name": form.text("name"), "description": form.text("description"), "bindings": [binding]}
+    days = form.text("days")
+    if days.isascii() and days.isdecimal() and len(days) < 6:
+        body["expiresAt"] = (datetime.now(UTC) + timedelta(days=int(days))).isoformat()
+    if chosen := form.all("permissions"):
+        body |= {"permissionMode": "restricted", "permissions": chosen}
+    return body
+
+
+def _problem(error: Error) -> str:
+    names = {"name": "Give the key a name.", "description": "The description is too long or holds control characters."}
+    fields: Any = error.details.get("fields") or []
+    return next((names[field] for field in fields if field in names), error.message)
+
+
+def _grants(key: ApiKey, names: dict[str, str]) -> list[str]:
+    """What a key may do where, in words."""
+    scopes = {ScopeType.ORGANIZATION: "the organization", ScopeType.TEAM: "team ", ScopeType.PROJECT: "project "}
+    return [
+        f"{bound.role.value.lower()} of {scopes[bound.scope_type]}"
+        + ("" if bound.scope_type is ScopeType.ORGANIZATION else names.get(bound.scope_id, "that was archived"))
+        for bound in key.bindings
+    ]
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "active" if key.is_live(now) else "expired"

@@ -1,0 +1,148 @@
+"""The organization's projects and teams, its audit log, and the state of the installation."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import Response
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Caller, Permission, Place
+from keyhouse.services.audit import Audit
+from keyhouse.services.encryption_keys import KeysStatus
+from keyhouse.services.projects import Projects, ProjectUpdate
+from keyhouse.services.rights import require_organization_admin
+from keyhouse.services.teams import Teams
+from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_problems, to_request
+from keyhouse.web.control.routing import validated
+from keyhouse.web.control.teams import TeamBody
+from keyhouse.web.errors import STATUS
+from keyhouse.web.pages.rendering import moved, page
+from keyhouse.web.pages.site import Page
+from keyhouse.web.pages.visit import Visit
+
+_PER_PAGE = 50
+_MOST = 1000
+_STATUS_KEPT_S = 30.0
+_HERE = "/organization/projects"
+# What a person can put right in a form.
+_REFUSALS = frozenset({Code.VALIDATION_ERROR, Code.BAD_REQUEST, Code.CONFLICT, Code.TEAM_NAME_TAKEN})
+ReadStatus = Callable[[], Awaitable[KeysStatus]]
+
+
+class OrganizationPages:
+    """See the module. `read_status` opens every sealed value, so what it says is kept for a while."""
+
+    def __init__(self, projects: Projects, teams: Teams, audit: Audit, read_status: ReadStatus) -> None:
+        self._projects = projects
+        self._teams = teams
+        self._audit = audit
+        self._read_status = read_status
+        self._status: tuple[float, KeysStatus] | None = None
+
+    def pages(self) -> list[Page]:
+        """Every address."""
+        return [
+            Page("GET", _HERE, self.show_projects),
+            Page("POST", _HERE, self.create_project),
+            Page("POST", f"{_HERE}/{{id}}/rename", self.rename_project),
+            Page("POST", f"{_HERE}/{{id}}/archive", self.archive_project),
+            Page("POST", "/organization/teams", self.create_team),
+            Page("POST", "/organization/teams/{id}/rename", self.rename_team),
+            Page("POST", "/organization/teams/{id}/archive", self.archive_team),
+            Page("GET", "/organization/audit", self.show_audit),
+            Page("GET", "/organization/status", self.show_status),
+        ]
+
+    async def show_projects(self, visit: Visit) -> Response:
+        """Projects and teams."""
+        return await self._list(visit)
+
+    async def create_project(self, visit: Visit) -> Response:
+        """A new project; its service key is shown this once."""
+        team = visit.form.text("team")
+        body = {name: visit.form.text(name) for name in ("name", "language", "framework")}
+        body |= {"teamId": team} if team else {"newTeamName": visit.form.text("new_team")}
+        try:
+            created = await self._projects.create(visit.caller, to_request(validated(ProjectBody, team_problems, body)))
+        except Error as error:
+            return await self._refused(visit, error)
+        return await self._list(visit, made=created.project, token=created.token)
+
+    async def rename_project(self, visit: Visit) -> Response:
+        """Another name."""
+        try:
+            body: Any = validated(ProjectUpdateBody, lambda body: [], {"name": visit.form.text("name")})
+            await self._projects.update(visit.caller, visit.path["id"], ProjectUpdate(name=body.name))
+        except Error as error:
+            return await self._refused(visit, error)
+        return moved(visit, _HERE)
+
+    async def archive_project(self, visit: Visit) -> Response:
+        """Archive: its keys stop at once."""
+        await self._projects.archive(visit.caller, visit.path["id"])
+        return moved(visit, _HERE)
+
+    async def create_team(self, visit: Visit) -> Response:
+        """A new team."""
+        try:
+            await self._teams.create(visit.caller, validated(TeamBody, lambda body: [], {"name": visit.form.text("name")}).name)
+        except Error as error:
+            return await self._refused(visit, error)
+        return moved(visit, _HERE)
+
+    async def rename_team(self, visit: Visit) -> Response:
+        """Another name."""
+        try:
+            name = validated(TeamBody, lambda body: [], {"name": visit.form.text("name")}).name
+            await self._teams.rename(visit.caller, visit.path["id"], name)
+        except Error as error:
+            return await self._refused(visit, error)
+        return moved(visit, _HERE)
+
+    async def archive_team(self, visit: Visit) -> Response:
+        """Archive a team that has no projects."""
+        try:
+            await self._teams.archive(visit.caller, visit.path["id"])
+        except Error as error:
+            return await self._refused(visit, error)
+        return moved(visit, _HERE)
+
+    async def show_audit(self, visit: Visit) -> Response:
+        """Every write, newest first."""
+        number = visit.page_number()
+        records, total = await self._audit.list(visit.caller, page=number, limit=_PER_PAGE)
+        return page(visit, "audit.html", records=records, number=number, pages=-(-total // _PER_PAGE), total=total)
+
+    async def show_status(self, visit: Visit) -> Response:
+        """The state of the installation. For organization admins alone."""
+        require_organization_admin(visit.caller)
+        now = time.monotonic()
+        if self._status is None or now - self._status[0] > _STATUS_KEPT_S:
+            self._status = (now, await self._read_status())
+        return page(visit, "status.html", status_now=self._status[1])
+
+    async def _refused(self, visit: Visit, error: Error) -> Response:
+        if error.code not in _REFUSALS:
+            raise error
+        fields: Any = error.details.get("fields") or []
+        problem = "Give it a name, 1 to 200 characters." if any(field in ("name", "newTeamName") for field in fields) else error.message
+        return await self._list(visit, STATUS[error.code], problem=problem)
+
+    async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
+        if visit.caller.is_project_key:
+            raise Error(Code.PERMISSION_DENIED, "A project’s key opens its own project alone. Sign in with an API key of the organization.")
+        projects, total = await self._projects.list(visit.caller, page=visit.page_number(), limit=_PER_PAGE)
+        teams, _ = await self._teams.list(visit.caller, page=1, limit=_MOST)
+        listed = [(project, _rights(visit.caller, Place(project.organization_id, project.team_id, project.id))) for project in projects]
+        values: dict[str, Any] = {"made": None, "token": "", "problem": "", "form": visit.form, **shown}
+        values |= {"number": visit.page_number(), "pages": -(-total // _PER_PAGE), "teams": teams}
+        values["creatable"] = [team for team in teams if "project:create" in _rights(visit.caller, Place(team.organization_id, team.id))]
+        values["manageable"] = {
+            team.id for team in teams if "project:manage" in _rights(visit.caller, Place(team.organization_id, team.id))
+        }
+        return page(visit, "projects.html", status, projects=listed, team_names={team.id: team.name for team in teams}, **values)
+
+
+def _rights(caller: Caller, place: Place) -> frozenset[Permission]:
+    return caller.permissions_at(place)

@@ -1,0 +1,107 @@
+"""What holds on every page: the policy, the secrets, the hosts, what axe-core says, and how much comes over the wire."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.conftest import Serve, ServedHouse, _serving
+from tests.pages.browsing import Visitor, new_visitor, serious
+from tests.pages.tour import PLANTED, furnish, stops
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHouse]:
+    with _serving(tmp_path_factory.mktemp("furnished")) as start:
+        house = start()
+        furnish(house)
+        yield house
+
+
+def enter(browser: Browser, house: ServedHouse, **options: object) -> Visitor:
+    visitor = new_visitor(browser, house, reduced_motion="reduce", **options)
+    visitor.sign_in(house.keys.admin_key)
+    return visitor
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, furnished: ServedHouse, theme: str, width: int) -> None:
+    visitor = enter(browser, furnished, color_scheme=theme, viewport={"width": width, "height": 900}, bypass_csp=True)
+    found = {}
+    for stop in stops(visitor):
+        visitor.go(stop.path)
+        stop.then(visitor.page)
+        found[stop.name] = serious(visitor.page)
+    visitor.context.clear_cookies()
+    visitor.go("/sign-in")
+    found["sign-in"] = serious(visitor.page)
+    visitor.context.close()
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_no_secret_is_in_a_page_or_in_the_browser_and_no_other_host_is_asked(browser: Browser, furnished: ServedHouse) -> None:
+    visitor = enter(browser, furnished)
+    answers: list[str] = []
+    visitor.page.on("response", lambda response: answers.append(response.url))
+    for stop in stops(visitor):
+        visitor.go(stop.path)
+        stop.then(visitor.page)
+        html = visitor.page.content() + visitor.page.url
+        kept = visitor.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state])")
+        secrets = (*PLANTED, furnished.keys.project_key, furnished.keys.admin_key)
+        assert [secret for secret in secrets if secret in html + kept] == []
+        assert visitor.page.evaluate("indexedDB.databases().then(all => all.length)") == 0
+    assert not any(secret in url for url in answers for secret in PLANTED)
+    assert visitor.hosts == {furnished.address.removeprefix("http://")}
+    # A refused save answers 400, of which the browser's console tells.
+    assert [text for text in visitor.complaints if "400" not in text] == []
+    visitor.context.close()
+
+
+@pytest.mark.parametrize("width", [360, 560, 860, 1280, 1920])
+def test_no_page_is_wider_than_the_window(browser: Browser, furnished: ServedHouse, width: int) -> None:
+    visitor = enter(browser, furnished, viewport={"width": width, "height": 900})
+    wider = []
+    for stop in stops(visitor):
+        visitor.go(stop.path)
+        stop.then(visitor.page)
+        if visitor.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wider.append(stop.name)
+    visitor.context.close()
+    assert wider == []
+
+
+def test_the_first_load_is_light_and_files_are_kept(browser: Browser, furnished: ServedHouse) -> None:
+    visitor = new_visitor(browser, furnished)
+    sizes: list[int] = []
+    visitor.page.on(
+        "requestfinished", lambda request: sizes.append(sum(request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize")))
+    )
+    visitor.sign_in(furnished.keys.admin_key)
+    visitor.page.wait_for_load_state("networkidle")
+    assert 0 < sum(sizes) <= 150_000
+    files = visitor.page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    for address in files:
+        assert furnished.anonymous().get(address).headers["cache-control"] == "public, max-age=31536000, immutable"
+    visitor.context.close()
+
+
+def test_pages_bring_no_script_or_style_of_their_own(browser: Browser, furnished: ServedHouse) -> None:
+    visitor = enter(browser, furnished)
+    for stop in stops(visitor):
+        answer = visitor.page.request.get(furnished.address + stop.path)
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert answer.headers["cache-control"] == "no-store"
+        visitor.go(stop.path)
+        inline = "document.querySelectorAll('script:not([src]), style, [style]').length + "
+        inline += "[...document.querySelectorAll('*')].filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"
+        assert visitor.page.evaluate(inline) == 0
+    visitor.context.close()
+
+
+def test_a_page_that_is_not_there_says_so(serve: Serve) -> None:
+    answer = serve().anonymous().get("/nowhere")
+    assert (answer.status_code, "There is no such page." in answer.text) == (404, True)

@@ -1,0 +1,97 @@
+"""A furnished house and a walk through every page of it: what the checks of every page and the pictures share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+from tests.conftest import ServedHouse
+from tests.pages.browsing import Visitor
+
+PLANTED = ("sk-planted-openai-55aa", "sk-planted-azure-7be1", "planted-header-91c0", "sk-planted-typed-0d4e")
+_MODEL = {"modelId": "assistant-eu", "displayName": "Assistant, EU", "mode": "chat", "maxTokens": 128000}
+_STORED: dict[str, dict[str, object]] = {
+    "openai": {
+        "enabled": True,
+        "customKeys": {"OPENAI_API_KEY": PLANTED[0]},
+        "extraHeaders": [{"key": "OpenAI-Organization", "value": PLANTED[2]}],
+        "defaultModel": "gpt-5-mini",
+    },
+    "azure": {
+        "enabled": True,
+        "customKeys": {"AZURE_OPENAI_API_KEY": PLANTED[1], "AZURE_OPENAI_ENDPOINT": "https://our-team.openai.azure.com"},
+        "customModels": [_MODEL | {"supportedParameters": ["temperature", "top_p"], "multimodalInputs": ["image"]}],
+    },
+    "anthropic": {"enabled": True, "customKeys": {"ANTHROPIC_API_KEY": PLANTED[0]}},
+    "ollama": {"enabled": False, "customKeys": {"OLLAMA_BASE_URL": "http://127.0.0.1:11434/v1"}, "customModels": ["llama3.3:70b"]},
+    "vertex_ai": {
+        "enabled": True,
+        "customKeys": {"GOOGLE_APPLICATION_CREDENTIALS": "{}", "VERTEXAI_PROJECT": "our-project", "VERTEXAI_LOCATION": "europe-west4"},
+    },
+}
+
+
+def furnish(house: ServedHouse) -> None:
+    """Providers, projects, teams, keys and some history."""
+    client, admin = house.client(), house.client(house.keys.admin_key)
+    for provider, body in _STORED.items():
+        assert client.put(f"/api/model-providers/{provider}", json=body).status_code == 200
+    client.put("/api/model-providers/openai", json={"enabled": False})
+    client.put("/api/model-providers/openai", json={"enabled": True, "customModels": ["gpt-5-mini-tuned"]})
+    for name in ("Search", "Support desk"):
+        body = {"name": name, "language": "other", "framework": "other", "newTeamName": f"{name} team"}
+        assert admin.post("/api/projects", json=body).status_code == 201
+    made = admin.post("/api/api-keys", json={"keyType": "service", "name": "CI of the search team", "expiresAt": "2099-01-31T12:00:00Z"})
+    admin.delete(f"/api/api-keys/{made.json()['apiKey']['id']}")
+    admin.post("/api/api-keys", json={"keyType": "service", "name": "Dashboards", "permissionMode": "readonly"})
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A page of the walk, and what is done there before anybody looks."""
+
+    name: str
+    path: str
+    then: Callable[[Page], None] = lambda page: None
+
+
+def _edit(page: Page) -> None:
+    page.get_by_role("link", name="Edit Azure OpenAI").click()
+    page.get_by_text("Mode, limit, parameters, inputs").click()
+    page.get_by_role("button", name="Header", exact=True).click()
+    page.get_by_role("dialog").get_by_label("API key", exact=True).fill(PLANTED[3])
+    page.locator(".sheet-body").evaluate("element => { element.scrollTop = 0; }")
+
+
+def _pick(page: Page) -> None:
+    page.get_by_role("link", name="Add provider").click()
+    expect(page.get_by_role("heading", name="Add a provider")).to_be_visible()
+
+
+def _refuse(page: Page) -> None:
+    page.get_by_role("link", name="Edit Ollama").click()
+    page.get_by_label("Base URL").fill("nowhere")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def _opened(button: str) -> Callable[[Page], None]:
+    return lambda page: page.get_by_role("button", name=button).first.click()
+
+
+def stops(visitor: Visitor) -> list[Stop]:
+    """Every page, for an organization's admin."""
+    return [
+        Stop("providers", visitor.providers),
+        Stop("provider-picker", visitor.providers, _pick),
+        Stop("provider-edit", visitor.providers, _edit),
+        Stop("provider-refused", visitor.providers, _refuse),
+        Stop("history", f"{visitor.providers}/openai/history"),
+        Stop("history-back", f"{visitor.providers}/openai/history", _opened("Go back to this")),
+        Stop("project-key", f"/projects/{visitor.house.keys.project_id}/key"),
+        Stop("projects", "/organization/projects"),
+        Stop("api-keys", "/organization/keys"),
+        Stop("api-key-make", "/organization/keys", _opened("Make a key")),
+        Stop("audit", "/organization/audit"),
+        Stop("status", "/organization/status"),
+    ]
