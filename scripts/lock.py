@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
 BLOCK = re.compile(r"\[tool\.uv\]\nconstraint-dependencies = \[\n.*?\n\]\n", re.DOTALL)
-EXPORT = "uv export --format requirements-txt --all-extras --all-groups --no-emit-project --no-header --no-annotate".split()
+EXPORT = ["uv", "export", "--format", "requirements-txt", "--all-extras", "--all-groups"]
+EXPORT += ["--no-emit-project", "--no-header", "--no-annotate"]
 
 
 def pins(uv_lock: str) -> list[str]:
