@@ -119,6 +119,13 @@ async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines
         await house.outgoing.close()
 
 
+def local_gateway(house: House) -> Gateway:
+    """The gateway for a caller in this process, who is observed by nobody."""
+    return Gateway(
+        house.identity, house.models, Relay(house.outgoing.upstream, house.outgoing.signatures), Limits(), lambda observation: None
+    )
+
+
 def _observable(rooms: ASGIApp, settings: Settings, storage: Storage, metrics: Metrics) -> ASGIApp:
     """The rooms behind the routes for operators."""
     access = MetricsAccess(settings.metrics_public, settings.admin_key.get_secret_value() if settings.admin_key else None)

@@ -112,6 +112,9 @@ def _remote(settings: Settings, project: str | None) -> Connection:
 
 def _refusal(reply: Reply, request: Request) -> CommandError:
     told = reply.json if isinstance(reply.json, dict) else {}
+    if isinstance(told.get("error"), dict):
+        # The gateway's envelope, which is OpenAI's.
+        told = {"error": told["error"].get("code"), "message": told["error"].get("message")}
     label = str(told.get("error", ""))
     sentence = _sentence(str(told.get("message") or label or f"The server answered {reply.status}"))
     sentences = [sentence, *_fields(told, sentence)]

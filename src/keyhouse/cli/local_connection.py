@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from keyhouse.app import build_house, open_storage
+from keyhouse.app import build_house, local_gateway, open_storage
 from keyhouse.cli.connection import Reply, Request, all_entries, segment
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType
@@ -100,7 +100,8 @@ class LocalConnection:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self._house.control(_scope(request, caller), receive, send)
+        room = self._house.control if request.path.startswith("/api/") else local_gateway(self._house)
+        await room(_scope(request, caller), receive, send)
         headers = dict(sent[0]["headers"])
         answered = b"".join(message.get("body", b"") for message in sent[1:])
         return Reply(sent[0]["status"], json.loads(answered) if answered else None, headers.get(b"etag", b"").decode() or None)

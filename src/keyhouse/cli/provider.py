@@ -15,7 +15,10 @@ Provider = Annotated[str, typer.Argument(help="The provider's id, such as openai
 All = Annotated[bool, typer.Option("--all", help="Those that nothing is stored for, too.")]
 Version = Annotated[int, typer.Argument(help="The number of the change to go back to; see the history.", show_default=False)]
 
+Model = Annotated[str, typer.Argument(help="A model as a request names it, such as gpt-5-mini or openai/gpt-5-mini.", show_default=False)]
+
 _ALL = "/api/model-providers"
+_EXPLAINED = ("rule", "reason", "others", "endpoints")
 
 
 @flattened
@@ -119,11 +122,26 @@ def check_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = Fa
         raise typer.Exit(ExitCode.FAILED)
 
 
+@flattened
+def explain_model(model: Model, place: ProjectPlace, as_json: AsJson = False) -> None:
+    """Tell which provider a model's name means on the gateway, and why. Calls nobody."""
+    from keyhouse.cli.connection import segment
+    from keyhouse.cli.house import opened
+
+    with opened(place, place.project) as house:
+        told = house.get(f"/v1/models/{segment(model)}", "project")["keyhouse"]
+    if as_json:
+        print_json(told)
+    else:
+        print_fields([("provider", told["provider"]), ("model", told["model_id"]), *((name, told[name]) for name in _EXPLAINED)])
+
+
 for _name, _command in (
     ("list", list_providers),
     ("show", show_provider),
     ("set", set_provider),
     ("test", check_provider),
+    ("explain", explain_model),
     ("delete", delete_provider),
     ("history", provider_history),
     ("rollback", roll_back_provider),

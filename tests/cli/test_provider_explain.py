@@ -1,0 +1,23 @@
+"""`keyhouse provider explain`, over the data folder and against a server: which provider a name means, and why."""
+
+import json
+
+from tests.cli.conftest import Keyhouse
+
+SECRET = "sk-planted-secret"
+
+
+def test_a_name_is_explained_without_calling_anybody(keyhouse: Keyhouse) -> None:
+    assert keyhouse("provider", "set", "openai", "--secret", "OPENAI_API_KEY=-", "--model", "ours", stdin=SECRET).code == 0
+    for name, rule in (("openai/gpt-5", "named"), ("ours", "declared"), ("gpt-5", "catalogue"), ("gpt-of-tomorrow", "prefix")):
+        told = json.loads(keyhouse("provider", "explain", name, "--json").out)
+        assert (told["provider"], told["model_id"], told["rule"]) == ("openai", name.removeprefix("openai/"), rule)
+    for_people = keyhouse("provider", "explain", "ours")
+    assert "The project declares this model for the provider." in for_people.out
+    assert "chat" in for_people.out
+
+
+def test_a_name_that_means_nothing_ends_with_what_would_work(keyhouse: Keyhouse) -> None:
+    refused = keyhouse("provider", "explain", "unheard/of")
+    assert refused.code == 1
+    assert "No provider is enabled in this project" in refused.sentence
