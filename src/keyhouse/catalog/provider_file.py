@@ -1,5 +1,7 @@
 """Reads one provider's data file into its `ProviderSpec`, and says which key of which file is wrong. Knows no provider."""
 
+import atexit
+import gc
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
@@ -9,6 +11,10 @@ import msgspec
 from keyhouse.domain.calling import Calling, ConnectionCheck, Endpoint, EndpointName, Route, Signing, SigningWay, Wire
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.provider_spec import CredentialField, FieldFormat, ProviderKind, ProviderSpec
+
+# The interpreter's last collection walks the types below while they are being taken apart, and msgspec 0.22 crashes then, now and then:
+# https://github.com/msgspec/msgspec/issues/717 (2026-11-23). What is frozen is not walked.
+atexit.register(gc.freeze)
 
 _PARTS: Mapping[SigningWay, frozenset[str]] = {
     "bearer": frozenset({"token"}),
