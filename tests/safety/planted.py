@@ -2,19 +2,23 @@
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
+MARK = f"Mark{secrets.token_hex(8)}"
+"""Stands in every planted secret: material that holds no form of it holds no form of any of them, and need not be searched for each."""
+
 
 def planted(where: str) -> str:
     """A secret that occurs nowhere else, with characters that look different in each form."""
-    return f'{where}"/+&\\é{secrets.token_hex(12)}'
+    return f'{where}"/+&\\é{MARK}{secrets.token_hex(12)}'
 
 
 def planted_token(where: str) -> str:
     """The same for places where only letters and digits are legal."""
-    return f"{where}{secrets.token_hex(16)}"
+    return f"{where}{MARK}{secrets.token_hex(12)}"
 
 
 def forms(secret: str | bytes) -> dict[str, bytes]:
@@ -34,11 +38,15 @@ def forms(secret: str | bytes) -> dict[str, bytes]:
         found["in JSON"] = json.dumps(secret, ensure_ascii=False)[1:-1].encode()
         found["in ASCII JSON"] = json.dumps(secret)[1:-1].encode()
         found["in a repr"] = repr(secret)[1:-1].encode()
-        # However the rest is written, the digits at the end are always the same.
-        found["its digits"] = secret[-24:].encode()
+        # However the rest is written, a long run of letters and digits is always the same.
+        longest = max(re.findall(r"[A-Za-z0-9]+", secret), key=len)
+        if len(longest) >= 20:
+            found["its longest word"] = longest.encode()
     return found
 
 
-def found_in(material: bytes, planted_secrets: Iterable[str | bytes]) -> list[tuple[str, str]]:
+def found_in(material: bytes, hidden: Iterable[str | bytes]) -> list[tuple[str, str]]:
     """Which secrets the material holds, and in which form; a secret is named by its beginning."""
-    return [(str(secret)[:12], form) for secret in planted_secrets for form, needle in forms(secret).items() if needle in material]
+    marked = any(needle in material for needle in forms(MARK).values())
+    looked_for = (secret for secret in hidden if marked or not (isinstance(secret, str) and MARK in secret))
+    return [(str(secret)[:12], form) for secret in looked_for for form, needle in forms(secret).items() if needle in material]
