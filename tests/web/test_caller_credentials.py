@@ -39,7 +39,12 @@ def bound(house: ServedHouse, role: str) -> str:
 
 def test_a_project_key_is_taken_in_each_of_its_places(shared_house: ServedHouse) -> None:
     key = shared_house.keys.project_key
-    for headers in ({"authorization": f"Bearer {key}"}, {"authorization": f"bEARER   {key}  "}, {"x-auth-token": f" {key} "}, basic("any", key)):
+    for headers in (
+        {"authorization": f"Bearer {key}"},
+        {"authorization": f"bEARER   {key}  "},
+        {"x-auth-token": f" {key} "},
+        basic("any", key),
+    ):
         assert status(shared_house, headers) == 200
         assert status(shared_house, {**headers, "x-project-id": "project_of_somebody_else"}) == 200
 
@@ -55,10 +60,20 @@ def encoded(text: bytes) -> str:
     return base64.b64encode(text).decode()
 
 
-PASSED_OVER = ["Basic !!!", "Basic", "Basic " + encoded(b"nocolon"), "Basic " + encoded(b":token"), "Basic " + encoded(b"project:"), "Bearer", "Bearer   "]
+PASSED_OVER = [
+    "Basic !!!",
+    "Basic",
+    "Basic " + encoded(b"nocolon"),
+    "Basic " + encoded(b":token"),
+    "Basic " + encoded(b"project:"),
+    "Bearer",
+    "Bearer   ",
+]
 
 
-@pytest.mark.parametrize("authorization", [*PASSED_OVER, "Basic " + encoded(b"\xff:\xfe"), "Basic " + encoded(b"a\0:b"), "Digest x", "", "x"])
+@pytest.mark.parametrize(
+    "authorization", [*PASSED_OVER, "Basic " + encoded(b"\xff:\xfe"), "Basic " + encoded(b"a\0:b"), "Digest x", "", "x"]
+)
 def test_what_is_malformed_or_empty_is_passed_over(shared_house: ServedHouse, authorization: str) -> None:
     assert status(shared_house, {"authorization": authorization, "x-auth-token": shared_house.keys.project_key}) == 200
     reply = ask(shared_house, {"authorization": authorization, "x-auth-token": ""})
@@ -66,7 +81,9 @@ def test_what_is_malformed_or_empty_is_passed_over(shared_house: ServedHouse, au
     assert reply.json["message"].startswith("Authentication required. Use Authorization: Basic base64(projectId:token), ")
 
 
-@pytest.mark.parametrize("token", [WRONG, "nonsense", "sk-lw-", "sk-lw-" + "a" * 16 + "_" + "b" * 48, "\xe9\xff", "a" * 5000, "' OR 1=1 --"])
+@pytest.mark.parametrize(
+    "token", [WRONG, "nonsense", "sk-lw-", "sk-lw-" + "a" * 16 + "_" + "b" * 48, "\xe9\xff", "a" * 5000, "' OR 1=1 --"]
+)
 def test_a_wrong_key_is_refused_and_not_repeated(shared_house: ServedHouse, token: str) -> None:
     answer = shared_house.anonymous().get(LIST, headers={"x-auth-token": token.encode("latin-1")})  # type: ignore[dict-item]
     assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized", "message": "Invalid credentials"})
