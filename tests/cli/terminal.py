@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,8 @@ class Terminal:
             env=environment(**{"TERM": "dumb", **variables}),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            # Who runs the tests in the background may ignore interrupts, and would pass that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it only sets a signal
         )
         self._life = os.pidfd_open(self.process.pid)
         self.seen = ""
