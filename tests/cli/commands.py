@@ -1,5 +1,6 @@
 """Runs the real command in processes of its own, in an environment that holds nothing of the tester's."""
 
+import contextlib
 import json
 import os
 import re
@@ -147,10 +148,12 @@ class Server:
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self.changed:
-                self.lines.append(line.rstrip("\n"))
-                self.changed.notify_all()
+        # Whoever is done with the server closes this while it is read.
+        with contextlib.suppress(ValueError):
+            for line in self.process.stderr:
+                with self.changed:
+                    self.lines.append(line.rstrip("\n"))
+                    self.changed.notify_all()
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> Server:
