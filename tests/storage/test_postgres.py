@@ -1,6 +1,7 @@
 """What only PostgreSQL does: connections that are cut, servers that restart, deadlocks."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from sqlalchemy import bindparam, create_engine, func, literal_column, select, t
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
+from keyhouse.storage.database import ConstraintBroken
 from keyhouse.storage.opening import parse_database_url
 from keyhouse.storage.schema import start_lock
 from keyhouse.storage.statements import Statement, Transaction
@@ -75,6 +77,28 @@ def test_a_server_that_is_away_is_said_to_be(tmp_path: Path, lonely_server: Post
             await storage.database.write(lambda tx: tx.run(_PUT, name="after", value="written"))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("refused_at", ["the next read", "the commit"])
+def test_a_refused_write_leaves_no_line_in_the_log(settings: Settings, caplog: pytest.LogCaptureFixture, refused_at: str) -> None:
+    """psycopg would write down the connection, with its host and database, beside the error that it raises."""
+    def put_twice(tx: Transaction) -> None:
+        tx.run(_PUT, name="a", value="1")
+        tx.run(_PUT, name="a", value="2")
+        if refused_at == "the next read":
+            value_of(tx, "a")
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with pytest.raises(ConstraintBroken):
+                await storage.database.write(put_twice)
+            with pytest.raises(Error, match="PostgreSQL went away"):
+                await storage.database.write(lambda tx: tx.run(_CUT))
+
+    # Libraries are heard from there on.
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(main())
+    assert caplog.messages == []
 
 
 def test_a_write_that_was_cut_before_its_commit_is_done_again(settings: Settings) -> None:

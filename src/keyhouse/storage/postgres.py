@@ -6,6 +6,7 @@ psycopg comes with the extra `postgres` and is imported here only.
 import asyncio
 import contextlib
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,9 @@ from keyhouse.storage.database import (
     storage_unavailable,
 )
 from keyhouse.storage.statements import Row, Statement
+
+# Beside an error that it raises, psycopg warns of what it ignored after it, and names the server and the database.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 T = TypeVar("T")
 Connection = psycopg.Connection[tuple[Any, ...]]
