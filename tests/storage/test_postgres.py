@@ -82,6 +82,7 @@ def test_a_server_that_is_away_is_said_to_be(tmp_path: Path, lonely_server: Post
 @pytest.mark.parametrize("refused_at", ["the next read", "the commit"])
 def test_a_refused_write_leaves_no_line_in_the_log(settings: Settings, caplog: pytest.LogCaptureFixture, refused_at: str) -> None:
     """psycopg would write down the connection, with its host and database, beside the error that it raises."""
+
     def put_twice(tx: Transaction) -> None:
         tx.run(_PUT, name="a", value="1")
         tx.run(_PUT, name="a", value="2")

@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-from tests.conftest import ServedHouse
+from keyhouse.services.encryption_keys import retire, rotate
+from keyhouse.storage.opening import Storage
+from tests.conftest import Serve, ServedHouse
+from tests.storage.houses import run_on
 from tests.web.tenant import ADMIN_NEEDED, forbidden, new_tenant
 
 
@@ -104,3 +107,44 @@ def test_only_an_admin_of_the_organization_reads_it(shared_house: ServedHouse, r
     assert forbidden(tenant.key(role, **more).get("/api/audit"), ADMIN_NEEDED)
     assert forbidden(tenant.key("ADMIN", "TEAM", tenant.team_id).get("/api/audit"), ADMIN_NEEDED)
     assert shared_house.client().get("/api/audit").json()["error"] == "Unauthorized"
+
+
+def test_every_organizations_admins_see_what_happens_to_the_encryption_keys(serve: Serve, database_url: str) -> None:
+    house = serve(database_url=database_url)
+    tenant = new_tenant(house)
+
+    async def rotate_and_retire(storage: Storage) -> tuple[str, str]:
+        old = storage.box.ring.writing_id
+        new = [progress async for progress in rotate(storage, settle_s=0)][-1].key_id
+        await retire(storage, old)
+        return old, new
+
+    old, new = run_on(house.settings, rotate_and_retire)
+    expected = [
+        ("encryption_key.retired", f"installation/{old}"),
+        ("encryption_key.rotated", f"installation/{new}"),
+        ("encryption_key.added", f"installation/{new}"),
+    ]
+    assert tenant.audit()[:3] == expected
+    records = house.client(house.keys.admin_key).get("/api/audit").json()["data"]
+    assert [(record["action"], record["target"]) for record in records[:3]] == expected
+    assert {record["actor"]["name"] for record in records[:3]} == {"keyhouse keys"}
+    assert tenant.id not in str(records)
+    assert forbidden(tenant.key("MEMBER").get("/api/audit"), ADMIN_NEEDED)
+
+
+def test_records_of_the_installation_and_of_the_organization_are_paged_together(serve: Serve, database_url: str) -> None:
+    house = serve(database_url=database_url)
+    tenant = new_tenant(house)
+    before = tenant.admin.get("/api/audit").json()["pagination"]["total"]
+
+    async def rotated(storage: Storage) -> None:
+        async for _ in rotate(storage, settle_s=0):
+            pass
+
+    run_on(house.settings, rotated)
+    tenant.team()
+    answers = [tenant.admin.get(f"/api/audit?page={page}&limit=2").json() for page in (1, 2)]
+    actions = [record["action"] for answer in answers for record in answer["data"]]
+    assert actions[:3] == ["team.created", "encryption_key.rotated", "encryption_key.added"]
+    assert answers[0]["pagination"]["total"] == before + 3

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.services.key_rotation import ACTOR, INSTALLATION, Progress, ring_held, rotate
+from keyhouse.services.key_rotation import Progress, note_in_audit, ring_held, rotate
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken, Database
 from keyhouse.storage.encryption_keys import CheckedRing, check_ring, known_key_ids, retire_key, values_by_key
 from keyhouse.storage.fingerprints import destroy_fingerprint_keys, sealed_fingerprint_keys
-from keyhouse.storage.history import put_audit
 from keyhouse.storage.key_file import KeySource, write_key_file
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.opening import Storage, open_database, parse_database_url
@@ -159,7 +158,7 @@ def _retire(tx: Transaction, ring: KeyRing, key_id: str) -> None:
     if ring.key(key_id) is None:
         destroy_fingerprint_keys(tx, key_id)
     retire_key(tx, key_id)
-    put_audit(tx, ACTOR, "encryption_key.retired", key_id, organization_id=INSTALLATION)
+    note_in_audit(tx, "encryption_key.retired", key_id)
     note_change(tx, None, None)
 
 

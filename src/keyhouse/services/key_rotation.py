@@ -11,7 +11,7 @@ from keyhouse.domain.tenancy import Actor
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import Database
 from keyhouse.storage.encryption_keys import forget_unused_key, register_keys, values_by_key
-from keyhouse.storage.history import put_audit
+from keyhouse.storage.history import INSTALLATION, put_audit
 from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
 from keyhouse.storage.key_ring import KeyRing, new_key
 from keyhouse.storage.opening import Storage
@@ -25,9 +25,7 @@ from keyhouse.storage.sealed_values import (
 from keyhouse.storage.secret_box import SecretBox, Unreadable
 from keyhouse.storage.statements import Transaction
 
-ACTOR = Actor("keyhouse", "keyhouse keys")
-INSTALLATION = ""
-"""Stands for the organization where a record is about all of them."""
+_ACTOR = Actor("keyhouse", "keyhouse keys")
 _BATCH = 100
 _SETTLE_S = 2.0
 """Longer than a server takes to notice that the key file changed."""
@@ -111,9 +109,14 @@ async def _put_new_key_first(storage: Storage) -> None:
     await storage.database.write(lambda tx: note_change(tx, None, None))
 
 
+def note_in_audit(tx: Transaction, action: str, key_id: str) -> None:
+    """Record what happened to a key, for the admins of every organization: it seals the values of all of them."""
+    put_audit(tx, _ACTOR, action, f"installation/{key_id}", organization_id=INSTALLATION)
+
+
 def _add(tx: Transaction, ring: KeyRing, key_id: str) -> None:
     register_keys(tx, ring.only(key_id))
-    put_audit(tx, ACTOR, "encryption_key.added", key_id, organization_id=INSTALLATION)
+    note_in_audit(tx, "encryption_key.added", key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,7 @@ class _Rotation:
 
     def _conclude(self, tx: Transaction) -> None:
         if self._done:
-            put_audit(tx, ACTOR, "encryption_key.rotated", self._key_id, organization_id=INSTALLATION)
+            note_in_audit(tx, "encryption_key.rotated", self._key_id)
         tx.leave_no_trace()
 
     def _progress(self, *, finished: bool = False) -> Progress:

@@ -24,10 +24,12 @@ def _newest_first() -> Select[Any]:
     return select(*_entry).where(*_of_provider).order_by(_row.version.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
 
 
+INSTALLATION = ""
+"""Stands for the organization where a record is about all of them."""
 _INSERT = insert_row(model_provider_history)
 _AUDIT = insert_row(audit_log, left_out=("id",))
 _audit = audit_log.c
-_in_audit = _audit.organization_id == bindparam("organization_id")
+_in_audit = _audit.organization_id.in_((bindparam("organization_id"), bindparam("installation")))
 _LIST_AUDIT = Statement(
     select(_audit.id, _audit.at, _audit.actor_id, _audit.actor_name, _audit.action, _audit.target)
     .where(_in_audit)
@@ -142,13 +144,13 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
 
 
 def list_audit(tx: Transaction, organization_id: str, *, limit: int, offset: int) -> tuple[list[AuditRecord], int]:
-    """A page of an organization's audit log, newest first, and how many records there are."""
-    rows = tx.rows(_LIST_AUDIT, organization_id=organization_id, limit=limit, offset=offset)
+    """A page of an organization's audit log, records of the whole installation among it, newest first; and how many records there are."""
+    rows = tx.rows(_LIST_AUDIT, organization_id=organization_id, installation=INSTALLATION, limit=limit, offset=offset)
     records = [
         AuditRecord(record_id, to_datetime(at), Actor(actor_id, actor_name), action, target)
         for record_id, at, actor_id, actor_name, action, target in rows
     ]
-    return records, tx.rows(_COUNT_AUDIT, organization_id=organization_id)[0][0]
+    return records, tx.rows(_COUNT_AUDIT, organization_id=organization_id, installation=INSTALLATION)[0][0]
 
 
 def _entry_from(row: Row) -> HistoryEntry:

@@ -37,7 +37,7 @@ def audit_routes(service: Audit) -> list[Route]:
 
     operation = Operation(
         "getApiAudit",
-        "List every write in the organization, newest first. Needs ADMIN on the organization",
+        "List every write in the organization, and those to the installation, newest first. Needs ADMIN on the organization",
         {200: AuditAnswer},
         "Audit",
         query=PageQuery,
