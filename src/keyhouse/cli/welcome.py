@@ -24,7 +24,7 @@ def farewell_to_keys() -> str:
 
 
 _LATER = """\
-Keys are shown when they are made. To make new ones: keyhouse project regenerate-api-key, keyhouse api-key create NAME
+Keys are shown when they are made. To make new ones: uv run keyhouse project regenerate-api-key, uv run keyhouse api-key create NAME
 """
 
 
@@ -61,7 +61,11 @@ curl {address}/api/model-providers -H 'X-Auth-Token: {key}'
 The same with LangWatch's Python client, unchanged:
 
 export LANGWATCH_ENDPOINT={address} LANGWATCH_API_KEY={key}
-python -c 'import langwatch; langwatch.model_providers.set("openai", params={_PYTHON_BODY})'
+uv run python -c 'import langwatch; langwatch.model_providers.set("openai", params={_PYTHON_BODY})'
+
+No provider at hand? A small one ships with Keyhouse, and prints how to store and call it:
+
+uv run keyhouse demo-upstream
 """
 
 
