@@ -1,6 +1,7 @@
 """`keyhouse provider test`, over the data folder and against a server: the verdict in a sentence, and for scripts as an exit code."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,21 @@ def test_bad_credentials_end_with_1(keyhouse: Keyhouse, upstream: Upstream) -> N
     tested = keyhouse("provider", "test", "openai", "--json")
     assert (tested.code, tested.err) == (1, "")
     assert json.loads(tested.out) == {"verdict": "key_refused", "message": "The provider refused the stored credentials.", "status": 401}
+
+
+def test_the_provider_is_shown_with_its_last_test(keyhouse: Keyhouse, upstream: Upstream) -> None:
+    _store(keyhouse, upstream, "sk-planted")
+    assert "last test" not in keyhouse("provider", "show", "openai").out
+    keyhouse("provider", "test", "openai")
+    assert re.search(
+        r"^last test +key_refused, 20\S+Z by .+: The provider refused the stored credentials\.$",
+        keyhouse("provider", "show", "openai").out,
+        re.MULTILINE,
+    )
+    _store(keyhouse, upstream, "sk-good")
+    assert ", before the last change: " in keyhouse("provider", "show", "openai").out
+    told = json.loads(keyhouse("provider", "show", "openai", "--json").out)
+    assert (told["lastTest"]["verdict"], told["lastTest"]["current"]) == ("key_refused", False)
 
 
 def test_what_has_no_free_request_ends_with_0(keyhouse: Keyhouse) -> None:

@@ -143,6 +143,50 @@ def test_twenty_tests_a_minute_are_enough(sqlite_house: ServedHouse, store: Stor
     assert len(upstream.requests) == TESTS_A_MINUTE
 
 
+def last_of(house: ServedHouse, provider: str = "openai", token: str | None = None) -> dict[str, object] | None:
+    answer = house.client(token).get(f"/api/model-providers/{provider}/test")
+    assert answer.status_code == 200
+    last: dict[str, object] | None = answer.json()["lastTest"]
+    return last
+
+
+def test_the_last_test_says_who_when_and_what_and_every_process_sees_it(serve: Serve, upstream: Upstream) -> None:
+    house, other = serve(), serve()
+    store = storing_in(house, upstream)
+    store()
+    assert last_of(other) is None
+    answer_of(house)
+    last = last_of(other)
+    assert last is not None
+    assert (last["verdict"], last["status"], last["current"]) == ("verified", 200, True)
+    assert last["message"] == "The provider accepted the stored credentials."
+    assert last["actor"] == {"id": house.keys.project_id, "name": "project key of My project"}
+    store(customKeys={"OPENAI_API_KEY": "sk-another-key", "OPENAI_BASE_URL": f"{upstream.address}/v1"})
+    assert (last_of(other) or {})["current"] is False
+    answer_of(other)
+    last = last_of(house)
+    assert last is not None
+    assert (last["verdict"], last["current"]) == ("key_refused", True)
+
+
+def test_the_last_test_may_be_seen_by_who_may_not_test(sqlite_house: ServedHouse, store: Store) -> None:
+    store()
+    answer_of(sqlite_house)
+    organization = sqlite_house.client(sqlite_house.keys.admin_key)
+    key = organization.post("/api/api-keys", json={"keyType": "service", "name": "reader", "permissionMode": "readonly"}).json()["token"]
+    reader = sqlite_house.client(key, **{"X-Project-Id": sqlite_house.keys.project_id})
+    assert reader.get("/api/model-providers/openai/test").json()["lastTest"]["verdict"] == "verified"
+    assert sqlite_house.anonymous().get("/api/model-providers/openai/test").status_code == 401
+    assert sqlite_house.client().get("/api/model-providers/nobody/test").status_code == 404
+
+
+def test_the_contracts_answers_do_not_grow_by_a_test(sqlite_house: ServedHouse, store: Store) -> None:
+    store()
+    before = sqlite_house.client().get("/api/model-providers").content
+    answer_of(sqlite_house)
+    assert sqlite_house.client().get("/api/model-providers").content == before
+
+
 def test_the_document_describes_it(sqlite_house: ServedHouse) -> None:
     operation = json.loads(sqlite_house.anonymous().get("/openapi.json").content)["paths"]["/api/model-providers/{provider}/test"]["post"]
     assert "requestBody" not in operation

@@ -39,12 +39,13 @@ def list_providers(place: ProjectPlace, everything: All = False, as_json: AsJson
 
 @flattened
 def show_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = False) -> None:
-    """Show what is stored for one provider. Secrets are masked."""
+    """Show what is stored for one provider, and its last test. Secrets are masked."""
     from keyhouse.cli.house import opened
 
     with opened(place, place.project) as house:
         entry = house.get(_path(provider), "project")
-    _print_entry(entry, as_json=as_json)
+        tested = house.get(f"{_path(provider)}/test", "project")
+    _print_entry(entry | tested, as_json=as_json)
 
 
 @flattened
@@ -176,8 +177,16 @@ def _print_entry(entry: dict[str, Any], *, as_json: bool, done: str | None = Non
             ("models", [model["modelId"] for model in entry.get("customModels") or []] or None),
             ("embeddings models", [model["modelId"] for model in entry.get("customEmbeddingsModels") or []] or None),
             ("catalogue", f"{len(entry['models'])} models, {len(entry['embeddingsModels'])} embeddings models"),
+            ("last test", _last_test(entry.get("lastTest"))),
         ]
     )
+
+
+def _last_test(test: dict[str, Any] | None) -> str | None:
+    if test is None:
+        return None
+    changed = "" if test["current"] else ", before the last change"
+    return f"{test['verdict']}, {test['at']} by {test['actor']['name']}{changed}: {test['message']}"
 
 
 def _changes(fields: list[dict[str, str]]) -> str:

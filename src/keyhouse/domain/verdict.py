@@ -1,7 +1,10 @@
 """What a connection test finds out: a closed set of verdicts, each with one plain sentence. Never a word of the provider's. No I/O."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+
+from keyhouse.domain.tenancy import Actor
 
 
 class Verdict(StrEnum):
@@ -25,3 +28,13 @@ class ConnectionResult:
     verdict: Verdict
     message: str
     status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastTest:
+    """The last test of a provider. `is_current` is False where credentials, headers or models changed since."""
+
+    result: ConnectionResult
+    at: datetime
+    actor: Actor
+    is_current: bool

@@ -1,17 +1,21 @@
 """The connection test: whether what is stored for a provider works, found out without a generation. Takes no address from its caller."""
 
+from collections.abc import Mapping
+
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import ConnectionCheck, Route
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.target import Target
 from keyhouse.domain.tenancy import Caller
-from keyhouse.domain.verdict import ConnectionResult, Verdict
+from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.gateway.connection_check import ConnectionChecker
 from keyhouse.services.opened_projects import OpenedProvider
 from keyhouse.services.rate_limit import RateLimit
 from keyhouse.services.resolution import route_of
 from keyhouse.services.targets import address_of, headers_and_signing
-from keyhouse.storage.model_providers import list_stored
+from keyhouse.storage.connection_tests import list_tests, put_test
+from keyhouse.storage.model_providers import StoredProvider, list_stored
 from keyhouse.storage.opening import Storage
 
 TESTS_A_MINUTE = 20
@@ -27,15 +31,29 @@ class ConnectionTest:
         self._limit = limit or RateLimit(TESTS_A_MINUTE, 60.0)
 
     async def test(self, caller: Caller, provider: str) -> ConnectionResult:
-        """The verdict on what the caller's project stores for a provider.
+        """The verdict on what the caller's project stores for a provider. It is kept as the provider's last test.
 
         Raises Error `not_found` for a provider that does not exist or is not stored, `too_many_requests`, `credentials_unreadable`.
         """
-        opened = await self._opened(caller.project_id or "", provider)
+        spec = self._spec(provider)
+        stored = await self._stored(caller.project_id or "", spec)
         self._limit.take(caller.organization_id, "connection tests")
-        stored = opened.stored
-        if not (stored.credentials.readable and stored.headers_readable):
+        if not (stored.provider.credentials.readable and stored.provider.headers_readable):
             raise Error(Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider} cannot be read: an encryption key is missing.")
+        result = await self._result(_opened(spec, stored))
+        await self._storage.database.write(lambda tx: put_test(tx, stored, result, caller.actor))
+        return result
+
+    async def last(self, project_id: str) -> Mapping[str, LastTest]:
+        """The last test of each provider of a project that was tested, by provider id, whoever tested and in which process."""
+        return await self._storage.database.read(lambda tx: list_tests(tx, project_id))
+
+    async def last_of(self, project_id: str, provider: str) -> LastTest | None:
+        """The last test of one provider. Raises Error `not_found` for a provider that does not exist."""
+        self._spec(provider)
+        return (await self.last(project_id)).get(provider)
+
+    async def _result(self, opened: OpenedProvider) -> ConnectionResult:
         route, values = route_of(opened)
         if route is None or route.check is None:
             return ConnectionResult(Verdict.UNCHECKED, "This provider has no free request that would tell whether credentials are good.")
@@ -43,19 +61,26 @@ class ConnectionTest:
             target = _target(opened, route, route.check, values)
         except ValueError as wrong:
             return ConnectionResult(Verdict.UNREACHABLE, f"There is nothing to ask yet: {wrong}.")
-        has_credentials = target.signing is not None or bool(stored.extra_headers)
+        has_credentials = target.signing is not None or bool(opened.stored.extra_headers)
         return await self._checker.check(target, route.check, tuple(opened.models), has_credentials=has_credentials)
 
-    async def _opened(self, project_id: str, provider: str) -> OpenedProvider:
+    def _spec(self, provider: str) -> ProviderSpec:
         spec = self._catalog.provider(provider)
         if spec is None:
             raise Error(Code.NOT_FOUND, "There is no such model provider.")
+        return spec
+
+    async def _stored(self, project_id: str, spec: ProviderSpec) -> StoredProvider:
         rows = await self._storage.database.read(lambda tx: list_stored(tx, self._storage.box, project_id))
-        if provider not in rows:
-            raise Error(Code.NOT_FOUND, f"Nothing is stored for {provider} in this project.")
-        stored = rows[provider].provider
-        models = {model.model_id: (model,) for model in (*stored.custom_models, *stored.custom_embeddings_models)}
-        return OpenedProvider(spec, stored, models)
+        if spec.id not in rows:
+            raise Error(Code.NOT_FOUND, f"Nothing is stored for {spec.id} in this project.")
+        return rows[spec.id]
+
+
+def _opened(spec: ProviderSpec, stored: StoredProvider) -> OpenedProvider:
+    provider = stored.provider
+    models = {model.model_id: (model,) for model in (*provider.custom_models, *provider.custom_embeddings_models)}
+    return OpenedProvider(spec, provider, models)
 
 
 def _target(opened: OpenedProvider, route: Route, check: ConnectionCheck, values: dict[str, str]) -> Target:

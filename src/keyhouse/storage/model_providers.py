@@ -14,7 +14,7 @@ from keyhouse.storage.clock import now_us
 from keyhouse.storage.sealed_values import destroy_sealed, put_sealed
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import model_providers, sealed_values
+from keyhouse.storage.tables import connection_tests, model_providers, sealed_values
 
 _credentials = sealed_values.alias("credentials")
 _headers = sealed_values.alias("headers")
@@ -57,6 +57,7 @@ _UPDATE = Statement(
     .values({column.name: bindparam(column.name) for column in model_providers.columns if column.name not in _KEPT})
 )
 _DELETE = Statement(delete(model_providers).where(_row.id == bindparam("row_id")))
+_DELETE_TEST = Statement(delete(connection_tests).where(connection_tests.c.model_provider_id == bindparam("row_id")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new
 
 def delete_stored(tx: Transaction, stored: StoredProvider) -> None:
     """Delete a provider and destroy its secrets, those in its history as well."""
+    tx.run(_DELETE_TEST, row_id=stored.provider.id)
     tx.run(_DELETE, row_id=stored.provider.id)
     destroy_sealed(tx, stored.provider.id)
 

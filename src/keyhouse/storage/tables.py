@@ -169,6 +169,20 @@ model_provider_history = Table(
     Column("fields", Text, nullable=False),
 )
 
+# The last connection test of a provider. `tested` tells of which state of it; see connection_tests.py.
+connection_tests = Table(
+    "connection_tests",
+    metadata,
+    Column("model_provider_id", ForeignKey("model_providers.id"), primary_key=True),
+    Column("tested", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("status", Integer),
+    Column("at", BigInteger, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -1,15 +1,17 @@
-"""The route that tests a stored provider. It takes no body: an address in one is never looked at."""
+"""The routes that test a stored provider, and tell of its last test. Neither takes a body: an address in one is never looked at."""
 
 import msgspec
 from pydantic import BaseModel, Field
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Permission
-from keyhouse.domain.verdict import Verdict
+from keyhouse.domain.verdict import LastTest, Verdict
 from keyhouse.services.connection_test import ConnectionTest
-from keyhouse.web.control.answers import Failure
+from keyhouse.web.control.answers import ActorShape, Failure, iso
 from keyhouse.web.control.routing import Answer, Call, Operation, Route
 from keyhouse.web.errors import STATUS, flat_envelope
+
+_PATH = "/api/model-providers/{provider}/test"
 
 
 class ConnectionTestAnswer(BaseModel):
@@ -20,8 +22,26 @@ class ConnectionTestAnswer(BaseModel):
     status: int | None = Field(description="The HTTP status seen, null where none was.")
 
 
+class LastTestShape(ConnectionTestAnswer):
+    """The last connection test, by whom it was made, and whether what it found is still about what is stored."""
+
+    at: str
+    actor: ActorShape
+    current: bool = Field(description="False where credentials, headers or models changed since.")
+
+
+class LastTestAnswer(BaseModel):
+    """The last connection test of a provider, null where it was never tested."""
+
+    lastTest: LastTestShape | None
+
+
 def connection_test_routes(service: ConnectionTest) -> list[Route]:
-    """The route, over its service."""
+    """The routes, over their service."""
+
+    async def last(call: Call) -> Answer:
+        test = await service.last_of(call.caller.project_id or "", call.path["provider"])
+        return Answer(msgspec.json.encode({"lastTest": None if test is None else _last(test)}))
 
     async def test(call: Call) -> Answer:
         try:
@@ -35,8 +55,20 @@ def connection_test_routes(service: ConnectionTest) -> list[Route]:
 
     return [
         Route(
+            "GET",
+            _PATH,
+            last,
+            Operation(
+                "getApiModel-providersByProviderTest",
+                "Get the last connection test of a model provider",
+                {200: LastTestAnswer},
+                "Model providers",
+            ),
+            permission=Permission.VIEW,
+        ),
+        Route(
             "POST",
-            "/api/model-providers/{provider}/test",
+            _PATH,
             test,
             Operation(
                 "postApiModel-providersByProviderTest",
@@ -45,5 +77,16 @@ def connection_test_routes(service: ConnectionTest) -> list[Route]:
                 "Model providers",
             ),
             permission=Permission.UPDATE,
-        )
+        ),
     ]
+
+
+def _last(test: LastTest) -> dict[str, object]:
+    return {
+        "verdict": test.result.verdict,
+        "message": test.result.message,
+        "status": test.result.status,
+        "at": iso(test.at),
+        "actor": {"id": test.actor.id, "name": test.actor.name},
+        "current": test.is_current,
+    }
