@@ -146,6 +146,7 @@ class ProviderFile(_Strict):
     model_prefixes: tuple[str, ...] = ()
     temperature_range: tuple[float, float] | None = None
     documentation_url: _Address | Literal[""] = ""
+    logo: str = ""
     telemetry_name: str = ""
     calling: CallingEntry | None = None
 
@@ -185,6 +186,7 @@ def _spec(entry: ProviderFile) -> ProviderSpec:
         temperature_range=entry.temperature_range,
         calling=_calling(entry.calling) if entry.calling else None,
         documentation_url=entry.documentation_url,
+        logo=entry.logo,
         telemetry_name=entry.telemetry_name,
     )
 

@@ -54,6 +54,8 @@ class ProviderSpec:
     temperature_range: tuple[float, float] | None = None
     calling: Calling | None = None
     documentation_url: str = ""
+    logo: str = ""
+    """The name of its logo among those of the pages; empty where there is none."""
     telemetry_name: str = ""
     """What OpenTelemetry's conventions call it; empty where that is its id."""
 

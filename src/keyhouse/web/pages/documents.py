@@ -43,6 +43,13 @@ def kept_file(folder: Path, name: str, prefix: str) -> Document:
     return Document(address, _TYPES[path.suffix], cache(path.read_bytes), f'"{digest}"', _FOR_GOOD)
 
 
+def kept_text(text: str, prefix: str, suffix: str) -> Document:
+    """The same for a text that is made at the start: `prefix` is all of its address that comes before the hash."""
+    body = text.encode()
+    digest = hashlib.sha256(body).hexdigest()[:12]
+    return Document(f"{prefix}.{digest}{suffix}", _TYPES[suffix], lambda: body, f'"{digest}"', _FOR_GOOD)
+
+
 def page(path: str, content_type: bytes, body: bytes, headers: tuple[Header, ...] = ()) -> Document:
     """A document that is asked for by its own address, and may change with a release."""
     return Document(path, content_type, lambda: body, f'"{hashlib.sha256(body).hexdigest()[:16]}"', headers=headers)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from keyhouse.web.pages.documents import Document, kept_file
-from keyhouse.web.pages.monogram import monogram
+from keyhouse.web.pages.marks import logo_sheet, mark
 from keyhouse.web.pages.visit import Visit
 
 _HERE = Path(__file__).parent
@@ -39,6 +39,7 @@ def files() -> Mapping[str, Document]:
         "js": kept_file(static, "keyhouse.js", "/static/"),
         "htmx": kept_file(static / "htmx", "htmx.min.js", "/static/"),
         "icon": kept_file(static, "icon.svg", "/static/"),
+        "logos": logo_sheet(),
     }
 
 
@@ -68,7 +69,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": _ago, "until": _until, "monogram": monogram}
+    environment.filters |= {"ago": _ago, "until": _until, "mark": mark}
     environment.globals |= {"files": {name: file.path for name, file in files().items()}, "version": version("keyhouse")}
     return environment
 
