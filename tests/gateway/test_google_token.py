@@ -66,7 +66,7 @@ class TokenEndpoint:
             request = await peer.request()
             self.asked.set()
             await self.gate.wait()
-            self.claims.append(_claims(request))
+            self.claims.append(verified_claims(request))
             self.issued += 1
             if self.issued >= self.refuse_from:
                 await peer.send(response(b'{"error":"invalid_grant"}', status=b"400 Bad Request"))
@@ -75,7 +75,7 @@ class TokenEndpoint:
             await peer.send(response(json.dumps(token).encode()))
 
 
-def _claims(request: ReceivedRequest) -> dict[str, Any]:
+def verified_claims(request: ReceivedRequest) -> dict[str, Any]:
     """The claims of a token request whose form and signature are right."""
     assert request.line == b"POST /token HTTP/1.1"
     assert request.header(b"content-type") == [b"application/x-www-form-urlencoded"]
