@@ -164,6 +164,17 @@ def test_a_token_that_the_models_refuse_is_told_as_they_tell_it(world: World) ->
     assert "Bad token." in answer.text
     assert "ya29" not in answer.text
     assert len(world.asked(VERTEX)) == 1
+    # It is not kept for the rest of its hour.
+    assert world.post("/v1/chat/completions", model="vertex_ai/gemini-3-flash").status_code == 200
+    assert world.google.issued == ["ya29.token-1", "ya29.token-2"]
+
+
+def test_an_account_whose_tokens_are_all_refused_does_not_ask_for_one_each_time(world: World) -> None:
+    world.put_account()
+    world.google.revoked = {f"ya29.token-{number}" for number in range(9)}
+    answers = [world.post("/v1/chat/completions", model="vertex_ai/gemini-3-flash") for _ in range(4)]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len(world.google.issued) == 2
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,12 @@ class ServiceAccount:
 
 @dataclass(slots=True, eq=False)
 class _Held:
-    """An account's token, moments on the monotonic clock, and the one renewal under way."""
+    """An account's token, moments on the monotonic clock, and the one renewal under way. `refusable_at`: see `GoogleTokens.refused`."""
 
     token: bytes = field(default=b"", repr=False)
     expires_at: float = 0.0
     renew_at: float = 0.0
+    refusable_at: float = 0.0
     renewal: "asyncio.Task[None] | None" = None
 
 
@@ -92,6 +93,12 @@ class GoogleTokens:
             # Whoever leaves must not take the token from those who wait for it too.
             await asyncio.shield(held.renewal)
         return held.token
+
+    def refused(self, service_account: str) -> None:
+        """An upstream refused the token in hand: the next call waits for another. Not at every refusal, where every token is refused."""
+        held, now = self._held_for(service_account), self._now()
+        if held.refusable_at <= now:
+            held.expires_at, held.refusable_at = now, now + _RETRY_RENEWAL_AFTER_S
 
     async def close(self) -> None:
         """End the renewals under way."""

@@ -45,6 +45,8 @@ class Relay:
         headers = [*prepared.answer_headers, *_notes(outgoing)]
         if 200 <= response.status < 300:
             return await _relayed(call, response, outgoing, headers)
+        if response.status == 401 and prepared.signing is not None:
+            self._signatures.refused(prepared.signing, call.target.values or {})
         return await error_answer(call, response, outgoing, headers)
 
     async def _opened(self, call: Call, prepared: Prepared, outgoing: Rendered, observation: Observation) -> UpstreamResponse:

@@ -49,6 +49,11 @@ class Signatures:
             return ((b"authorization", b"Bearer " + token),)
         return fixed_headers(signing, values) or ()
 
+    def refused(self, signing: Signing, values: Mapping[str, str]) -> None:
+        """An upstream answered 401 to what was signed: what is kept of it is kept no longer."""
+        if signing.way == "google_token":
+            self._tokens.refused(_value(signing, "service_account", values))
+
     async def close(self) -> None:
         """End what is under way."""
         await self._tokens.close()
