@@ -53,7 +53,9 @@ class Google:
         [authorization] = request.header(b"authorization")
         token = authorization.decode().removeprefix("Bearer ")
         if token not in self.issued or token in self.revoked:
-            return json_answer([{"error": {"code": 401, "message": "Bad token.", "status": "UNAUTHENTICATED"}}], b"401 Unauthorized")
+            return json_answer(
+                [{"error": {"code": 401, "message": f"Bad token: {token}", "status": "UNAUTHENTICATED"}}], b"401 Unauthorized"
+            )
         body = json.loads(request.body)
         if b"Predict HTTP" in request.line:
             claude = {"model": "claude", **body}
@@ -161,7 +163,7 @@ def test_a_token_that_the_models_refuse_is_told_as_they_tell_it(world: World) ->
     world.google.revoked = {"ya29.token-1"}
     answer = world.post("/v1/chat/completions", model="vertex_ai/gemini-3-flash")
     assert answer.status_code == 401
-    assert "Bad token." in answer.text
+    assert "Bad token: ***" in answer.text
     assert "ya29" not in answer.text
     assert len(world.asked(VERTEX)) == 1
     # It is not kept for the rest of its hour.
@@ -255,6 +257,18 @@ def test_calls_of_bedrock_are_signed_while_others_are(world: World) -> None:
     assert [answer.json()["choices"][0]["message"]["content"] for answer in answers] == [f"You said: Nr. {number}" for number in range(24)]
     for request in world.asked("bedrock-runtime.eu-central-1.amazonaws.com"):
         signed_scope(request, AWS["AWS_SECRET_ACCESS_KEY"])
+
+
+def test_a_signature_that_aws_repeats_is_hidden(world: World) -> None:
+    world.internet.answering = lambda host, request: json_answer({"message": request.head.decode()}, b"403 Forbidden")
+    world.put("bedrock", {**AWS, "AWS_SESSION_TOKEN": "session/token=="})
+    answer = world.post("/v1/chat/completions", model="bedrock/m")
+    assert "authorization: AWS4-HMAC-SHA256 Credential=***" in answer.json()["error"]["message"]
+    [request] = world.asked("bedrock-runtime.eu-central-1.amazonaws.com")
+    [signature] = request.header(b"authorization")
+    assert signature.rpartition(b"Signature=")[2].decode() not in answer.text
+    for secret in ("AKIDEXAMPLE", "session/token=="):
+        assert secret not in answer.text
 
 
 def test_a_signature_that_aws_refuses_is_told_with_its_status_and_without_the_signature(world: World) -> None:

@@ -1,28 +1,35 @@
 """An upstream's error on its way to the caller: its status and words, but none of the secrets that the call was made with."""
 
+import zlib
+from collections.abc import Sequence
+
 import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
-from keyhouse.gateway.call import Answer, Call
+from keyhouse.gateway.call import Answer
 from keyhouse.gateway.failures import failure_of
 from keyhouse.gateway.headers import RawHeaders, to_caller, value_of
 from keyhouse.gateway.rendered import Rendered
+from keyhouse.gateway.request import Headers
 from keyhouse.gateway.response import ResponseBody, UpstreamResponse
 from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.upstream_error import UpstreamError
 
 MAX_ERROR_BYTES = 1024 * 1024
+"""What of an error's body the caller gets; the rest is cut off."""
 _HIDDEN = b"***"
 # Shorter values are no secrets, and would be found inside words.
 _SHORTEST_SECRET = 6
+_ZLIB_ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_ANY_ZLIB_HEADER = 32 + zlib.MAX_WBITS
 _FRAMING = frozenset({b"content-length", b"content-encoding"})
 REPLACED_BY_TRANSLATION = _FRAMING | {b"content-type", b"content-disposition", b"content-language"}
 """The headers of an answer that speak of a body which the caller does not get."""
 
 
-async def error_answer(call: Call, response: UpstreamResponse, outgoing: Rendered, headers: RawHeaders) -> Answer:
-    """The answer to a call that the upstream did not answer with success.
+async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: Sequence[bytes], headers: RawHeaders) -> Answer:
+    """The answer to a call that the upstream did not answer with success, without the secrets, longest first.
 
     Raises Error: `upstream_redirect`, `upstream_invalid_answer` for a status that none is, and the code of a break before the end.
     """
@@ -35,7 +42,7 @@ async def error_answer(call: Call, response: UpstreamResponse, outgoing: Rendere
     if response.status > 599:
         response.close()
         raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream answered with the status {response.status}, which there is not.")
-    body = without_secrets(await _whole(response), call.target)
+    body = without_secrets(await _whole(response, len(secrets[0]) if secrets else 0), secrets)[:MAX_ERROR_BYTES]
     if outgoing.translation is not None:
         kind = value_of(response.headers, b"x-amzn-errortype")
         body = outgoing.translation.error(response.status, body, kind.decode("latin-1") if kind is not None else None)
@@ -46,23 +53,42 @@ async def error_answer(call: Call, response: UpstreamResponse, outgoing: Rendere
     return Answer(response.status, [*passed, *headers, (b"content-length", b"%d" % len(body))], body)
 
 
-def without_secrets(body: bytes, target: Target) -> bytes:
-    """The body with every stored value that went into the call replaced, as it is and as JSON spells it."""
-    for secret in target.secrets():
-        if len(secret) >= _SHORTEST_SECRET:
-            spelt = secret.encode("utf-8", "surrogatepass")
-            body = body.replace(spelt, _HIDDEN).replace(msgspec.json.encode(secret)[1:-1], _HIDDEN)
+def spelt_secrets(target: Target, signed: Headers) -> list[bytes]:
+    """Every stored value that went into a call, as it is and as JSON spells it, and what was signed for it alone; longest first."""
+    texts = [secret for secret in target.secrets() if len(secret) >= _SHORTEST_SECRET]
+    spelt = {secret.encode("utf-8", "surrogatepass") for secret in texts} | {msgspec.json.encode(secret)[1:-1] for secret in texts}
+    # Of `Bearer` and a token it is the token.
+    return sorted(spelt | {value.rpartition(b" ")[2] for name, value in signed if name == b"authorization"}, key=len, reverse=True)
+
+
+def without_secrets(body: bytes, secrets: Sequence[bytes]) -> bytes:
+    """The body with every secret replaced."""
+    for secret in secrets:
+        body = body.replace(secret, _HIDDEN)
     return body
 
 
-async def _whole(response: UpstreamResponse) -> bytes:
-    """An error's body, no more than `MAX_ERROR_BYTES` of it."""
+async def _whole(response: UpstreamResponse, longest: int) -> bytes:
+    """An error's body, legible: of a large one as much as the caller gets and a secret at its end needs."""
+    limit = MAX_ERROR_BYTES + longest
     try:
-        return await read_at_most(response.body, MAX_ERROR_BYTES)
+        body = await read_at_most(response.body, limit)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
         response.close()
+    encoding = (value_of(response.headers, b"content-encoding") or b"identity").strip().lower()
+    return body if encoding == b"identity" else _decompressed(encoding, body, limit)
+
+
+def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
+    """What can be read of a body that was compressed although nobody asked for it."""
+    if encoding not in _ZLIB_ENCODINGS:
+        return b""
+    try:
+        return zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, limit)
+    except zlib.error:
+        return b""
 
 
 async def read_at_most(body: ResponseBody, limit: int) -> bytes:

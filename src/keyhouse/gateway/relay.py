@@ -4,7 +4,7 @@ import asyncio
 from time import perf_counter
 
 from keyhouse.gateway.call import Answer, Call
-from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most
+from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.failures import failure_of, signing_failure_of
 from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upstream, value_of
@@ -41,27 +41,28 @@ class Relay:
         """
         prepared = self._prepared.get(call.target, call.endpoint)
         outgoing = rendered(call, prepared)
-        response = await self._opened(call, prepared, outgoing, observation)
+        try:
+            request, signed = await self._request(call, prepared, outgoing)
+            response = await self._tried(request, Retries(call.retries), observation)
+        except UpstreamError as error:
+            raise failure_of(error) from error
         headers = [*prepared.answer_headers, *_notes(outgoing)]
         if 200 <= response.status < 300:
             return await _relayed(call, response, outgoing, headers)
         if response.status == 401 and prepared.signing is not None:
             self._signatures.refused(prepared.signing, call.target.values or {})
-        return await error_answer(call, response, outgoing, headers)
+        return await error_answer(response, outgoing, spelt_secrets(call.target, signed), headers)
 
-    async def _opened(self, call: Call, prepared: Prepared, outgoing: Rendered, observation: Observation) -> UpstreamResponse:
+    async def _request(self, call: Call, prepared: Prepared, outgoing: Rendered) -> tuple[UpstreamRequest, Headers]:
+        """The request, and those of its headers that were signed for it alone."""
         head = prepared.head_for(outgoing.streams, outgoing.query)
         headers = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
         request = UpstreamRequest(head, outgoing.body, headers)
-        retries = Retries(call.retries)
-        try:
-            if prepared.signing is not None:
-                request.headers = [*headers, *await self._signed(call, prepared, request)]
-            return await self._tried(request, retries, observation)
-        except UpstreamError as error:
-            raise failure_of(error) from error
-        finally:
-            observation.retries = retries.count
+        if prepared.signing is None:
+            return request, ()
+        signed = await self._signed(call, prepared, request)
+        request.headers = [*headers, *signed]
+        return request, signed
 
     async def _tried(self, request: UpstreamRequest, retries: Retries, observation: Observation) -> UpstreamResponse:
         while True:
@@ -79,6 +80,7 @@ class Relay:
                 response.close()
             finally:
                 observation.upstream_s += perf_counter() - began
+                observation.retries = retries.count
             await asyncio.sleep(wait)
 
     async def _signed(self, call: Call, prepared: Prepared, request: UpstreamRequest) -> Headers:

@@ -44,6 +44,8 @@ class Form:
         """The body with this value under a name, in the place of the part that has it or in a new part before all others."""
         part = next((part for part in self.parts if part.name == name), None)
         if part is not None:
+            if self.body[part.start : part.end] == value.encode():
+                return self.body
             return b"".join((memoryview(self.body)[: part.start], value.encode(), memoryview(self.body)[part.end :]))
         added = b'--%b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (self.boundary, name.encode(), value.encode())
         return added + self.body

@@ -101,11 +101,13 @@ def with_model(body: bytes, head: Head, model: str) -> bytes:
 
 
 def _cut(body: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
-    pieces, at = [], 0
+    view = memoryview(body)
+    pieces: list[bytes | memoryview] = []
+    at = 0
     for start, end, instead in cuts:
-        pieces += [body[at:start], instead]
+        pieces += [view[at:start], instead]
         at = end
-    return b"".join([*pieces, body[at:]])
+    return b"".join([*pieces, view[at:]])
 
 
 def _with_first_member(body: bytes, member: bytes) -> bytes:

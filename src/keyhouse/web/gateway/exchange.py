@@ -51,18 +51,16 @@ class Exchange:
         return await self._pieces(message, limit)
 
     async def _pieces(self, message: Message, limit: int) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
+        # Not a list: what many small pieces took is not given back for a while.
+        whole = bytearray()
         while True:
             if message["type"] == "http.disconnect":
                 raise CallerLeftError
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > limit:
+            whole += message.get("body", b"")
+            if len(whole) > limit:
                 raise _too_large(limit)
-            pieces.append(piece)
             if not message.get("more_body"):
-                return b"".join(pieces)
+                return bytes(whole)
             message = await self._receive()
 
     def __enter__(self) -> None:

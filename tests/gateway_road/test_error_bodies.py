@@ -1,0 +1,110 @@
+"""What of an upstream's error reaches the caller: its status and its words, however many they are, and no secret of the call."""
+
+import gzip
+import json
+import zlib
+
+import openai
+import pytest
+
+from tests.gateway.fault_upstream import Peer, response
+from tests.gateway_road import openai_api
+from tests.gateway_road.conftest import openai_client
+from tests.gateway_road.upstreams import json_answer
+
+MIB = 1024 * 1024
+HEADERS = b"content-type: application/json\r\nretry-after: 30\r\nx-request-id: req_1\r\n"
+
+
+@pytest.mark.parametrize("size", [MIB - 100, MIB + 1, 5 * MIB])
+@pytest.mark.parametrize("framing", ["length", "chunks", "close"])
+def test_an_error_of_any_size_ends_well_with_the_upstreams_status(road, size, framing):
+    body = b'{"error":{"message":"' + b"x" * size + b'","type":"t","code":"c"}}'
+    head = b"HTTP/1.1 418 Odd\r\n" + HEADERS
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if framing == "length":
+            await peer.send(head + b"content-length: %d\r\n\r\n" % len(body), body)
+        elif framing == "chunks":
+            await peer.send(head + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(body), body, b"\r\n0\r\n\r\n")
+        else:
+            await peer.send(head + b"connection: close\r\n\r\n", body)
+
+    road.store()
+    road.follows(script)
+    answer = road.chat()
+    assert answer.status_code == 418
+    assert (answer.headers["retry-after"], answer.headers["x-request-id"]) == ("30", "req_1")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert body.startswith(answer.content)
+    assert len(answer.content) == min(len(body), MIB)
+    road.follows(script)
+    with openai_client(road.house.address, road.house.keys.project_key) as client, pytest.raises(openai.APIStatusError) as raised:
+        client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "Hi"}])
+    assert raised.value.status_code == 418
+
+
+def test_a_large_error_is_told_in_the_other_format_too(road):
+    road.store()
+    road.answers(lambda request: json_answer({"error": {"message": "x" * 2 * MIB, "type": "t"}}, b"503 No", b"retry-after: 30\r\n"))
+    answer = road.post("/v1/messages", {"model": "openai/gpt-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]})
+    assert (answer.status_code, answer.json()["type"], answer.headers["retry-after"]) == (503, "error", "30")
+
+
+@pytest.mark.parametrize("place", [MIB - len(openai_api.KEY) - 1, MIB - len(openai_api.KEY) // 2, MIB - 1])
+def test_a_secret_that_lies_across_the_cut_is_hidden_all_the_same(road, place):
+    road.store()
+    road.answers(lambda request: response(b"x" * place + openai_api.KEY.encode() + b"y" * MIB, status=b"500 Echo"))
+    answer = road.chat()
+    assert answer.status_code == 500
+    assert answer.content.rstrip(b"y").rstrip(b"*") == b"x" * place
+
+
+def test_an_error_that_never_ends_is_cut_and_its_connection_left(road):
+    async def endless(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 500 Endless\r\ntransfer-encoding: chunked\r\n\r\n")
+        while True:
+            await peer.send(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+    road.store()
+    road.follows(endless)
+    answer = road.chat()
+    assert (answer.status_code, len(answer.content)) == (500, MIB)
+    road.answers(openai_api.answer)
+    assert road.chat().status_code == 200
+
+
+def deflated(body: bytes) -> bytes:
+    return zlib.compress(body)
+
+
+@pytest.mark.parametrize(("encoding", "encode"), [(b"gzip", gzip.compress), (b"x-gzip", gzip.compress), (b"deflate", deflated)])
+def test_a_compressed_error_is_read_although_nobody_asked_for_it(road, encoding, encode):
+    told = {"error": {"message": f"The key {openai_api.KEY} is wrong.", "type": "t", "code": "wrong_key"}}
+    road.store()
+    road.answers(
+        lambda request: response(encode(json.dumps(told).encode()), status=b"401 No", headers=b"content-encoding: %b\r\n" % encoding)
+    )
+    answer = road.chat()
+    assert (answer.status_code, answer.json()["error"]["message"]) == (401, "The key *** is wrong.")
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(("encoding", "body"), [(b"br", b"\x0b\x02\x80"), (b"gzip", b"no gzip"), (b"gzip", gzip.compress(b"x" * 99)[:-20])])
+def test_an_error_in_an_encoding_that_cannot_be_read_keeps_its_status(road, encoding, body):
+    road.store()
+    road.answers(lambda request: response(body, status=b"429 No", headers=b"content-encoding: %b\r\nretry-after: 30\r\n" % encoding))
+    with openai_client(road.house.address, road.house.keys.project_key) as client, pytest.raises(openai.RateLimitError) as raised:
+        client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "Hi"}])
+    assert raised.value.response.headers["retry-after"] == "30"
+    assert raised.value.response.content == b"" or set(raised.value.response.content) == {ord("x")}
+
+
+def test_a_compressed_error_is_not_blown_up(road):
+    road.store()
+    bomb = gzip.compress(bytes(64 * MIB))
+    road.answers(lambda request: response(bomb, status=b"500 Bomb", headers=b"content-encoding: gzip\r\n"))
+    answer = road.chat()
+    assert (answer.status_code, len(answer.content)) == (500, MIB)
