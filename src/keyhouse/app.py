@@ -100,9 +100,9 @@ def build_house(settings: Settings, storage: Storage) -> House:
     storage.database.on_changes = forget  # type: ignore[assignment]
     gate = Gate(identity, storage.database, settings.admin_key.get_secret_value() if settings.admin_key else None)
     outgoing = Outgoing(lambda: _upstream_settings(settings))
-    tests = connection_test_routes(ConnectionTest(storage, catalog, ConnectionChecker(outgoing)))
-    control = ControlPlane([*model_provider_routes(providers), *tests, *_tenancy_routes(storage)], gate)
-    return House(storage, catalog, control, identity, models, outgoing, _pages(storage, providers))
+    tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
+    control = ControlPlane([*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)], gate)
+    return House(storage, catalog, control, identity, models, outgoing, _pages(storage, providers, tests))
 
 
 @contextlib.asynccontextmanager
@@ -155,12 +155,13 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
 
 
-def _pages(storage: Storage, providers: ModelProviders) -> Site:
+def _pages(storage: Storage, providers: ModelProviders, tests: ConnectionTest) -> Site:
     """The settings pages."""
     return settings_pages(
         Services(
             sessions=Sessions(storage),
             providers=providers,
+            tests=tests,
             defaults=ModelDefaults(storage),
             projects=Projects(storage),
             teams=Teams(storage),

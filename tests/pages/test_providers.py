@@ -14,13 +14,13 @@ def add_openai(visitor: Visitor, key: str = SECRET) -> None:
     page.get_by_role("link", name="Add the first provider").click()
     page.get_by_role("dialog").get_by_role("link", name="OpenAI", exact=True).click()
     page.get_by_label("API key", exact=True).fill(key)
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("OpenAI is saved.")).to_be_visible()
 
 
 def edit(page: Page, name: str = "OpenAI") -> None:
     page.get_by_role("link", name=f"Edit {name}").click()
-    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
 
 
 def stored(visitor: Visitor, provider: str = "openai") -> dict[str, object]:
@@ -45,7 +45,7 @@ def test_a_missing_key_is_said_beside_its_field_and_nothing_typed_is_lost(visito
     visitor.go(f"{visitor.providers}/add")
     page.get_by_role("link", name="Gemini").click()
     page.get_by_label("Project", exact=True).fill("my-project")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     field = page.get_by_label("API key", exact=True)
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_be_focused()
@@ -59,7 +59,7 @@ def test_save_is_off_while_nothing_changed_and_an_edit_keeps_the_stored_key(visi
     add_openai(visitor)
     page = visitor.page
     edit(page)
-    save = page.get_by_role("button", name="Save")
+    save = page.get_by_role("button", name="Save", exact=True)
     expect(save).to_be_disabled()
     expect(page.get_by_label("API key", exact=True)).to_have_value("")
     page.get_by_role("button", name="Model", exact=True).click()
@@ -88,7 +88,7 @@ def test_a_stored_key_is_cleared_on_purpose(visitor: Visitor) -> None:
     edit(page)
     page.get_by_label("Clear the stored API key").check()
     page.get_by_label("Base URL").fill("http://127.0.0.1:1234/v1")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#card-openai")).to_contain_text("http://127.0.0.1:1234/v1")
     assert stored(visitor)["customKeys"] == {"OPENAI_BASE_URL": "http://127.0.0.1:1234/v1"}
 
@@ -99,11 +99,11 @@ def test_another_address_asks_for_the_key_again_and_says_why(visitor: Visitor) -
     page = visitor.page
     edit(page)
     page.get_by_label("Base URL").fill("https://elsewhere.example/v1")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("a stored key stays with its address")
     expect(page.get_by_label("API key", exact=True)).to_be_focused()
     page.get_by_label("API key", exact=True).fill(OTHER)
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("OpenAI is saved.")).to_be_visible()
 
 

@@ -71,7 +71,7 @@ def _pick(page: Page) -> None:
 def _refuse(page: Page) -> None:
     page.get_by_role("link", name="Edit Ollama").click()
     page.get_by_label("Base URL").fill("nowhere")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
 
 

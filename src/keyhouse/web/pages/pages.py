@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
+from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.services.projects import Projects
@@ -12,6 +13,7 @@ from keyhouse.services.teams import Teams
 from keyhouse.web.pages.keys import KeyPages
 from keyhouse.web.pages.organization import OrganizationPages, ReadStatus
 from keyhouse.web.pages.provider_form import ProviderFormPages
+from keyhouse.web.pages.provider_test import ProviderTestPages
 from keyhouse.web.pages.providers import ProviderPages
 from keyhouse.web.pages.sign_in import SignInPages
 from keyhouse.web.pages.site import Site
@@ -23,6 +25,7 @@ class Services:
 
     sessions: Sessions
     providers: ModelProviders
+    tests: ConnectionTest
     defaults: ModelDefaults
     projects: Projects
     teams: Teams
@@ -37,7 +40,8 @@ def settings_pages(services: Services) -> Site:
     pages = [
         *sign_in.pages(),
         *ProviderFormPages(services.providers, services.defaults).pages(),
-        *ProviderPages(services.providers, services.defaults).pages(),
+        *ProviderPages(services.providers, services.defaults, services.tests).pages(),
+        *ProviderTestPages(services.tests).pages(),
         *KeyPages(services.api_keys, services.projects, services.teams, services.defaults).pages(),
         *OrganizationPages(services.projects, services.teams, services.audit, services.read_status).pages(),
     ]

@@ -78,7 +78,8 @@ class ProviderFormPages:
             if error.code not in _REFUSALS:
                 raise
             return await self._refused(visit, error, view.spec)
-        return moved(visit, f"/projects/{visit.project_id}/providers?saved={view.id}")
+        then = f"&test={view.id}" if visit.form.text("then") == "test" else ""
+        return moved(visit, f"/projects/{visit.project_id}/providers?saved={view.id}{then}")
 
     async def _current(self, visit: Visit) -> tuple[ProviderView, str]:
         shown = await self._providers.get(visit.project_id, visit.path["provider"])

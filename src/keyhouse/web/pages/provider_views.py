@@ -7,6 +7,7 @@ from typing import Any
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.history import FieldChange, HistoryEntry
 from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
+from keyhouse.domain.verdict import LastTest
 
 Entry = Mapping[str, Any]
 """One provider as `GET /api/model-providers/{provider}` shows it."""
@@ -44,6 +45,7 @@ class ProviderView:
     fields: tuple[FieldView, ...]
     default_model: str
     changed: HistoryEntry | None = None
+    tested: LastTest | None = None
 
     @property
     def id(self) -> str:

@@ -1,6 +1,7 @@
 """The providers of a project: the list, the switch, and a provider's history with its way back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ from keyhouse.domain.errors import Code
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.precondition import parse_if_match
+from keyhouse.domain.verdict import LastTest
+from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.model_defaults import ModelDefaults, ProjectDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.pages.provider_views import ProviderView, change_in_words, provider_view
@@ -26,9 +29,10 @@ _ONE = "/projects/{project}/providers/{provider}"
 class ProviderPages:
     """See the module."""
 
-    def __init__(self, providers: ModelProviders, defaults: ModelDefaults) -> None:
+    def __init__(self, providers: ModelProviders, defaults: ModelDefaults, tests: ConnectionTest) -> None:
         self._providers = providers
         self._defaults = defaults
+        self._tests = tests
 
     def pages(self) -> list[Page]:
         """Every address."""
@@ -44,12 +48,13 @@ class ProviderPages:
         """The list, or those of it that a search finds."""
         require_view(visit)
         project = await self._defaults.get(visit.project_id)
-        entries = await self._entries(visit)
-        views = [await self._view(visit, project, entry) for entry in entries.values() if "id" in entry]
+        entries, tests = await self._entries(visit), await self._tests.last(visit.project_id)
+        views = [await self._view(visit, project, entry, tests) for entry in entries.values() if "id" in entry]
         wanted = visit.request.query_params.get("q", "").strip()
         found = [view for view in views if _matches(view, wanted)]
-        saved = visit.request.query_params.get("saved", "")
-        values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "done": _done(entries, saved)}
+        saved, testing = (_stored(entries, visit.request.query_params.get(name, "")) for name in ("saved", "test"))
+        values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "done": saved}
+        values["testing"] = testing if visit.may_update else ""
         return page(visit, "providers.html", names={view.id: view.spec.name for view in views}, **values)
 
     async def switch(self, visit: Visit) -> Response:
@@ -60,7 +65,8 @@ class ProviderPages:
         if not visit.is_fragment:
             return moved(visit, f"/projects/{visit.project_id}/providers")
         project = await self._defaults.get(visit.project_id)
-        view = await self._view(visit, project, msgspec.json.decode(shown.body)[provider])
+        tests = await self._tests.last(visit.project_id)
+        view = await self._view(visit, project, msgspec.json.decode(shown.body)[provider], tests)
         return page(visit, "provider_card.html", project=project, view=view)
 
     async def show_history(self, visit: Visit) -> Response:
@@ -94,10 +100,11 @@ class ProviderPages:
         entries: Mapping[str, Any] = msgspec.json.decode(shown.body)
         return entries
 
-    async def _view(self, visit: Visit, project: ProjectDefaults, entry: Mapping[str, Any]) -> ProviderView:
+    async def _view(self, visit: Visit, project: ProjectDefaults, entry: Mapping[str, Any], tests: Mapping[str, LastTest]) -> ProviderView:
         spec = self._providers.spec(entry["provider"], Code.NOT_FOUND)
         changes, _ = await self._providers.history(visit.project_id, spec.id, page=1, limit=1)
-        return provider_view(spec, entry, project.scope.default_model, changes[0] if changes else None)
+        view = provider_view(spec, entry, project.scope.default_model, changes[0] if changes else None)
+        return replace(view, tested=tests.get(spec.id))
 
 
 def _matches(view: ProviderView, wanted: str) -> bool:
@@ -105,8 +112,9 @@ def _matches(view: ProviderView, wanted: str) -> bool:
     return wanted.lower() in f"{view.spec.name} {view.id} {models}".lower()
 
 
-def _done(entries: Mapping[str, Any], saved: str) -> str:
-    return saved if saved in entries and "id" in entries[saved] else ""
+def _stored(entries: Mapping[str, Any], named: str) -> str:
+    """The provider that an address names, if it is stored."""
+    return named if named in entries and "id" in entries[named] else ""
 
 
 def _back(entries: "list[HistoryEntry] | Any", view: ProviderView) -> int:

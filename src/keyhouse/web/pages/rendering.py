@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from keyhouse.web.pages.documents import Document, kept_file
 from keyhouse.web.pages.marks import logo_sheet, mark
+from keyhouse.web.pages.verdict_words import VERDICT_WORDS
 from keyhouse.web.pages.visit import Visit
 
 _HERE = Path(__file__).parent
@@ -69,7 +70,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": _ago, "until": _until, "mark": mark}
+    environment.filters |= {"ago": _ago, "until": _until, "mark": mark, "verdict": VERDICT_WORDS.__getitem__}
     environment.globals |= {"files": {name: file.path for name, file in files().items()}, "version": version("keyhouse")}
     return environment
 

@@ -19,9 +19,9 @@ function signInOnce() {
 const stateOf = (form) => new URLSearchParams([...new FormData(form)].filter(([, value]) => typeof value === "string")).toString();
 
 function watchChanges(form) {
-  const save = form.querySelector("[data-save]");
+  const saves = form.querySelectorAll("[data-save]");
   const before = stateOf(form);
-  const look = () => { save.disabled = stateOf(form) === before && !form.hasAttribute("data-always"); };
+  const look = () => saves.forEach((save) => { save.disabled = stateOf(form) === before && !form.hasAttribute("data-always"); });
   form.addEventListener("input", look);
   form.addEventListener("rows", look);
   form.hasChanged = () => stateOf(form) !== before;
@@ -153,7 +153,7 @@ async function copy(button) {
 function overwrite(button) {
   const form = button.closest("form");
   form.elements.etag.value = button.dataset.overwrite;
-  form.requestSubmit(form.querySelector("[data-save]"));
+  form.requestSubmit(form.querySelector("[data-save][data-default]"));
 }
 
 document.addEventListener("input", (event) => { if (event.target.closest(".row")) followId(event.target); });
@@ -184,16 +184,20 @@ document.addEventListener("change", (event) => {
 document.addEventListener("htmx:beforeRequest", (event) => {
   const form = event.target.closest("form[data-changes]");
   if (form) clearErrors(form);
+  if (event.target.dataset.says) say(event.target.dataset.says);
 });
 document.addEventListener("htmx:afterSwap", (event) => {
   prepare(event.target);
   if (event.target === drawer()) open(drawer());
   const form = event.target.closest("form[data-changes]");
   if (form) placeErrors(form);
+  const said = event.target.querySelector("[data-say]");
+  if (said) say(said.textContent);
 });
-document.addEventListener("htmx:sendError", () => {
+document.addEventListener("htmx:sendError", (event) => {
   const message = "Keyhouse does not answer. Nothing was changed; check that it runs, then try again.";
-  const place = drawer()?.open && drawer().querySelector("[data-messages]");
+  const place = event.detail.target.closest("[data-messages]") ?? (drawer()?.open && drawer().querySelector("[data-messages]"));
+  place?.querySelectorAll?.(":scope > .notice").forEach((old) => old.remove());
   const notice = document.createElement("p");
   notice.className = "notice bad";
   notice.setAttribute("role", "alert");
