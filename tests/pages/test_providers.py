@@ -18,6 +18,12 @@ def add_openai(visitor: Visitor, key: str = SECRET) -> None:
     expect(page.get_by_text("OpenAI is saved.")).to_be_visible()
 
 
+def expect_saved(page: Page, name: str = "OpenAI") -> None:
+    """The drawer has gone, and with it the page that spoke of an earlier save."""
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_text(f"{name} is saved.")).to_be_visible()
+
+
 def edit(page: Page, name: str = "OpenAI") -> None:
     page.get_by_role("link", name=f"Edit {name}").click()
     expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
@@ -52,6 +58,52 @@ def test_a_missing_key_is_said_beside_its_field_and_nothing_typed_is_lost(visito
     expect(page.locator("[id='error-key.GEMINI_API_KEY']")).to_have_text("API key is required.")
     expect(page.locator("[id='error-key.GEMINI_LOCATION']")).to_contain_text("required together with Project")
     expect(page.get_by_label("Project", exact=True)).to_have_value("my-project")
+
+
+def test_fields_that_go_together_say_so_as_they_are_typed(visitor: Visitor) -> None:
+    visitor.sign_in()
+    page = visitor.page
+    visitor.go(f"{visitor.providers}/add")
+    page.get_by_role("link", name="Gemini").click()
+    project, location = (page.locator(".field", has=page.get_by_label(name, exact=True)) for name in ("Project", "Location"))
+    expect(project).to_contain_text("both or neither")
+    page.get_by_label("Project", exact=True).fill("my-project")
+    expect(location).to_contain_text("required with Project")
+    expect(project).not_to_contain_text("both or neither")
+
+
+def test_azure_is_reached_directly_or_through_a_gateway_and_the_other_way_is_dropped_only_by_choice(visitor: Visitor) -> None:
+    visitor.sign_in()
+    page = visitor.page
+    visitor.go(f"{visitor.providers}/add")
+    page.get_by_role("link", name="Azure OpenAI").click()
+    endpoint, gateway = page.get_by_label("Endpoint", exact=True), page.get_by_label("API gateway base URL", exact=True)
+    expect(gateway).to_be_hidden()
+    page.get_by_label("API key", exact=True).fill(SECRET)
+    endpoint.fill("https://direct.example.com")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#card-azure")).to_contain_text("https://direct.example.com")
+    edit(page, "Azure OpenAI")
+    expect(page.get_by_role("radio", name="Directly")).to_be_checked()
+    page.get_by_role("radio", name="Through an API gateway").check()
+    expect(endpoint).to_be_hidden()
+    gateway.fill("https://gateway.example.com")
+    page.get_by_label("API key", exact=True).fill(SECRET)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#card-azure")).to_contain_text("https://gateway.example.com")
+    masked = {"AZURE_OPENAI_API_KEY": "HAS_KEY" + "•" * 24, "AZURE_API_GATEWAY_BASE_URL": "https://gateway.example.com"}
+    assert stored(visitor, "azure")["customKeys"] == masked
+    both = masked | {"AZURE_OPENAI_API_KEY": SECRET, "AZURE_OPENAI_ENDPOINT": "https://direct.example.com"}
+    visitor.house.client().put("/api/model-providers/azure", json={"enabled": True, "customKeys": both}).raise_for_status()
+    visitor.go(visitor.providers)
+    edit(page, "Azure OpenAI")
+    expect(page.get_by_role("radio", name="Through an API gateway")).to_be_checked()
+    page.get_by_label("API gateway version", exact=True).fill("2024-10-21")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect_saved(page, "Azure OpenAI")
+    kept = stored(visitor, "azure")["customKeys"]
+    assert isinstance(kept, dict)
+    assert (kept["AZURE_OPENAI_ENDPOINT"], kept["AZURE_API_GATEWAY_VERSION"]) == ("https://direct.example.com", "2024-10-21")
 
 
 def test_save_is_off_while_nothing_changed_and_an_edit_keeps_the_stored_key(visitor: Visitor) -> None:
@@ -104,7 +156,7 @@ def test_another_address_asks_for_the_key_again_and_says_why(visitor: Visitor) -
     expect(page.get_by_label("API key", exact=True)).to_be_focused()
     page.get_by_label("API key", exact=True).fill(OTHER)
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("OpenAI is saved.")).to_be_visible()
+    expect_saved(page)
 
 
 def test_an_edit_that_somebody_overtook_shows_both_and_loses_nothing(visitor: Visitor) -> None:
@@ -124,7 +176,7 @@ def test_an_edit_that_somebody_overtook_shows_both_and_loses_nothing(visitor: Vi
     expect(page.get_by_label("API key", exact=True)).to_have_value(OTHER)
     assert OTHER not in page.locator("#messages").inner_html()
     page.get_by_role("button", name="Save my changes").click()
-    expect(page.get_by_text("OpenAI is saved.")).to_be_visible()
+    expect_saved(page)
     entry = stored(visitor)
     assert entry["enabled"] is False
     assert [model["modelId"] for model in entry["customModels"]] == ["theirs"]  # type: ignore[attr-defined]

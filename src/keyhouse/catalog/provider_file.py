@@ -10,7 +10,7 @@ import msgspec
 
 from keyhouse.domain.calling import Calling, ConnectionCheck, Endpoint, EndpointName, Route, Signing, SigningWay, Wire
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.provider_spec import CredentialField, FieldFormat, ProviderKind, ProviderSpec
+from keyhouse.domain.provider_spec import Alternative, CredentialField, FieldFormat, ProviderKind, ProviderSpec
 
 # The interpreter's last collection walks the types below while they are being taken apart, and msgspec 0.22 crashes then, now and then:
 # https://github.com/msgspec/msgspec/issues/717 (2026-11-23). What is frozen is not walked.
@@ -57,6 +57,13 @@ class FieldEntry(_Strict):
     trimmed: bool = False
     format: FieldFormat = "text"
     host_suffix: str | None = None
+
+
+class AlternativeEntry(_Strict):
+    """A way to reach the provider, as the file states it."""
+
+    label: Annotated[str, msgspec.Meta(min_length=1)]
+    fields: tuple[_FieldName, ...]
 
 
 class SignEntry(_Strict):
@@ -135,6 +142,7 @@ class ProviderFile(_Strict):
     kind: ProviderKind = "llm"
     at_least_one: tuple[_FieldName, ...] = ()
     together: tuple[tuple[_FieldName, ...], ...] = ()
+    alternatives: tuple[AlternativeEntry, ...] = ()
     address_fields: tuple[_FieldName, ...] = ()
     base_url: _Address | None = None
     aliases: dict[_FieldName, _FieldName] = {}
@@ -174,6 +182,7 @@ def _spec(entry: ProviderFile) -> ProviderSpec:
         fields=tuple(CredentialField(name=name, **msgspec.structs.asdict(field)) for name, field in entry.fields.items()),
         at_least_one=entry.at_least_one,
         together=entry.together,
+        alternatives=tuple(Alternative(one.label, one.fields) for one in entry.alternatives),
         address_fields=entry.address_fields,
         base_url=entry.base_url,
         aliases=entry.aliases,
@@ -262,12 +271,15 @@ def _require_consistent(entry: ProviderFile, stem: str) -> None:
     for key, name in _named_fields(entry):
         if name not in entry.fields:
             raise ValueError(f"{name} is no field of this provider - at `$.{key}`")
+        if key == "alternatives" and not entry.fields[name].public:
+            raise ValueError(f"{name} is secret, and another choice would drop it - at `$.{key}`")
 
 
 def _named_fields(entry: ProviderFile) -> Iterator[tuple[str, str]]:
     for key in ("at_least_one", "address_fields"):
         yield from ((key, name) for name in getattr(entry, key))
     yield from (("together", name) for group in entry.together for name in group)
+    yield from (("alternatives", name) for one in entry.alternatives for name in one.fields)
     yield from (("aliases", name) for name in entry.aliases.values())
     if entry.calling is None:
         return

@@ -28,11 +28,20 @@ class CredentialField:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of several ways to reach a provider, as people choose it, and the public fields that it alone needs."""
+
+    label: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSpec:
     """A provider as its data file states it.
 
     `at_least_one`: of these fields one must not be blank. `together`: groups of fields that are all given or all absent.
-    `address_fields`: which fields hold the address that credentials are sent to, the first stored one wins; without any, `base_url`.
+    `alternatives`: ways of which a person chooses one. `address_fields`: which fields hold the address that credentials are sent to,
+    the first stored one wins; without any, `base_url`.
     `calling`: what the gateway needs (addresses, paths, wire formats, signing); None for a provider that is never called.
     """
 
@@ -42,6 +51,7 @@ class ProviderSpec:
     fields: tuple[CredentialField, ...] = ()
     at_least_one: tuple[str, ...] = ()
     together: tuple[tuple[str, ...], ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     address_fields: tuple[str, ...] = ()
     base_url: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)

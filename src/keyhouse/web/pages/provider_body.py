@@ -7,7 +7,7 @@ import msgspec
 
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.provider_spec import ProviderSpec
-from keyhouse.web.pages.provider_views import Entry
+from keyhouse.web.pages.provider_views import Entry, ProviderView
 from keyhouse.web.pages.visit import Form
 
 MODEL_LISTS = {"customModels": "model", "customEmbeddingsModels": "embedding"}
@@ -15,14 +15,16 @@ MODEL_LISTS = {"customModels": "model", "customEmbeddingsModels": "embedding"}
 Body = dict[str, Any]
 
 
-def base_of(spec: ProviderSpec, entry: Entry, default_model: str) -> str:
+def base_of(view: ProviderView) -> str:
     """What the form showed when it was opened, as text: no secret is in it. It comes back with the form."""
+    spec, entry = view.spec, view.entry
     stored: Mapping[str, Any] = entry.get("customKeys") or {}
     base = {
         "enabled": entry["enabled"],
         "public": {name: value for name, value in stored.items() if spec.is_public(name) and value != MASK},
         "headers": [header["key"] for header in entry["extraHeaders"]],
-        "defaultModel": default_model,
+        "defaultModel": view.default_model,
+        "alternative": view.alternative,
         **{name: entry.get(name) or [] for name in MODEL_LISTS},
     }
     return msgspec.json.encode(base).decode()
@@ -33,7 +35,7 @@ def body_of(form: Form, spec: ProviderSpec, current: Entry) -> Body:
     base = _base(form)
     enabled = "enabled" in form
     body: Body = {"enabled": enabled if enabled != base.get("enabled") else current["enabled"]}
-    keys, changed = _custom_keys(form, spec, current.get("customKeys") or {}, base.get("public") or {})
+    keys, changed = _custom_keys(form, spec, current.get("customKeys") or {}, base)
     if changed or "id" not in current:
         body["customKeys"] = keys
     for name, prefix in MODEL_LISTS.items():
@@ -79,15 +81,26 @@ def _base(form: Form) -> Mapping[str, Any]:
     return base if isinstance(base, dict) else {}
 
 
-def _custom_keys(form: Form, spec: ProviderSpec, stored: Mapping[str, Any], shown: Mapping[str, Any]) -> tuple[Body, bool]:
+def _custom_keys(form: Form, spec: ProviderSpec, stored: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[Body, bool]:
     keys: Body = dict(stored)
+    shown: Mapping[str, Any] = base.get("public") or {}
     changed = False
     for name, typed in _typed(form):
         cleared = f"clear.{name}" in form
         if cleared or typed != (shown.get(name, "") if spec.is_public(name) else ""):
             keys[name] = "" if cleared else typed
             changed = True
+    for name in _left(form, spec, base):
+        changed = keys.pop(name, None) is not None or changed
     return keys, changed
+
+
+def _left(form: Form, spec: ProviderSpec, base: Mapping[str, Any]) -> list[str]:
+    """The fields of the ways to reach the provider that are no longer wanted. While the choice stands, nothing is dropped."""
+    chosen = form.text("alternative")
+    if chosen == base.get("alternative", ""):
+        return []
+    return [name for number, one in enumerate(spec.alternatives) if str(number) != chosen for name in one.fields]
 
 
 def _typed(form: Form) -> Iterator[tuple[str, str]]:

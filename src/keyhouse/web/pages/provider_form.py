@@ -112,7 +112,7 @@ def _form_values(view: ProviderView, tag: str) -> dict[str, Any]:
     return {
         "view": view,
         "tag": tag,
-        "base": base_of(view.spec, view.entry, view.default_model),
+        "base": base_of(view),
         "parameters": get_args(SupportedParameter),
         "inputs": get_args(MultimodalInput),
     }

@@ -1,6 +1,6 @@
 """What the pages show of a provider, from the same masked entry that the API gives: no value of a secret ever comes here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class FieldView:
     format: str
     group: str
     """Fields of which one is enough share a name here."""
+    together: str
+    """Fields that are all given or all left out share a name here."""
+    alternative: str
+    """The number of the way to reach the provider that this field belongs to; empty where it belongs to all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,13 @@ class ProviderView:
     def is_stored(self) -> bool:
         """Whether the project has it."""
         return "id" in self.entry
+
+    @property
+    def alternative(self) -> str:
+        """The number of the way that is in use: whose address is stored, the one that wins first; else the first."""
+        numbers = {field.name: field.alternative for field in self.fields if field.stored}
+        used = (numbers[name] for name in self.spec.address_fields if numbers.get(name))
+        return next(used, "0") if self.spec.alternatives else ""
 
     @property
     def needs_secret(self) -> bool:
@@ -103,7 +114,13 @@ def _field(spec: ProviderSpec, field: CredentialField, stored: Mapping[str, Any]
         value=shown,
         format=field.format,
         group="one-of" if field.name in spec.at_least_one else "",
+        together=_number_of(field.name, spec.together),
+        alternative=_number_of(field.name, [one.fields for one in spec.alternatives]),
     )
+
+
+def _number_of(name: str, groups: Sequence[Collection[str]]) -> str:
+    return next((str(number) for number, group in enumerate(groups) if name in group), "")
 
 
 def field_label(spec: ProviderSpec, name: str) -> str:

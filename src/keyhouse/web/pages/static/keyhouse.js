@@ -43,6 +43,32 @@ function watchOneOf(form) {
   look();
 }
 
+// Fields that are all given or all left out: once one is, the others are required.
+function watchTogether(form) {
+  const fields = [...form.querySelectorAll("[data-together]")];
+  const input = (field) => field.querySelector("input");
+  const look = () => {
+    for (const field of fields) {
+      const others = fields.filter((other) => other !== field && other.dataset.together === field.dataset.together);
+      const given = others.find((other) => input(other).value.trim() !== "");
+      const mark = field.querySelector(".mark-required");
+      mark.textContent = given ? `required with ${given.querySelector("label").textContent}` : input(field).value.trim() ? "" : "both or neither";
+    }
+  };
+  form.addEventListener("input", look);
+  look();
+}
+
+// Ways to reach a provider: the fields of the chosen one are shown. The server drops the others once another is saved.
+function watchAlternatives(form) {
+  const look = () => {
+    const chosen = form.elements.alternative?.value;
+    form.querySelectorAll("[data-alternative]").forEach((field) => { field.hidden = field.dataset.alternative !== chosen; });
+  };
+  form.addEventListener("change", look);
+  look();
+}
+
 // Errors beside their fields.
 function clearErrors(form) {
   form.querySelectorAll(".field-error").forEach((error) => error.remove());
@@ -122,6 +148,8 @@ function prepare(root) {
     if (form.hasChanged) return;
     watchChanges(form);
     watchOneOf(form);
+    watchTogether(form);
+    watchAlternatives(form);
   });
 }
 
