@@ -2,32 +2,20 @@
 
 import asyncio
 import base64
-import os
-import secrets
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-import psycopg
 import pytest
 
 from keyhouse.app import build_house, open_storage
 from keyhouse.log import configure_logging
-from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.routing import Answer, Call, ControlPlane, Operation, Route
-from tests.conftest import ADMIN_KEY, PostgresServer, free_port
+from tests.conftest import ADMIN_KEY, PostgresServer
 from tests.safety.driving import Driven, Driver
 from tests.safety.planted import forms, found_in, planted, planted_token
+from tests.safety.planting import Planting, require_hidden, serving
 
 FORMS = sorted(forms(planted("x")))
 
@@ -46,116 +34,6 @@ def test_the_search_finds_base64_at_any_place(before: str) -> None:
     assert not found_in(base64.b64encode(f"{before}{planted_token('other')}".encode()), [secret])
 
 
-class Serving:
-    """`keyhouse serve` in a process of its own, and everything it writes."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.port = free_port()
-        self.output = folder / f"output-{self.port}"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "keyhouse", "serve", "--port", str(self.port)],
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-                cwd=folder,
-                stdout=output,
-                stderr=output,
-            )
-        self._wait()
-
-    def _wait(self) -> None:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0 and b"http://" in self.output.read_bytes():
-                    return
-            assert self.process.poll() is None, self.output.read_text()
-            time.sleep(0.05)
-        raise AssertionError(self.output.read_text())
-
-    def stop(self) -> bytes:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        return self.output.read_bytes()
-
-
-@contextmanager
-def serving(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Serving, httpx.Client]]:
-    server = Serving(folder, environment)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as client:
-            yield server, client
-    finally:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
-
-
-class Planting:
-    """A furnished house whose keys are planted too; its routes; how to look at everything it stored."""
-
-    def __init__(self, folder: Path, url: str | None, level: str, line_format: str) -> None:
-        self.folder = folder
-        self.url = url
-        key = secrets.token_bytes(32)
-        self.encryption_keys: list[str | bytes] = [key, base64.b64encode(key).decode()]
-        nowhere = "http://127.0.0.1:9"
-        self.environment = {
-            "KEYHOUSE_DATA_DIR": str(folder),
-            "KEYHOUSE_KEYS": f"planted={base64.b64encode(key).decode()}",
-            "KEYHOUSE_ADMIN_KEY": ADMIN_KEY,
-            "KEYHOUSE_LOG_LEVEL": level,
-            "KEYHOUSE_LOG_FORMAT": line_format,
-            "KEYHOUSE_HTTPS_PROXY": nowhere,
-            "KEYHOUSE_HTTP_PROXY": nowhere,
-            **({"KEYHOUSE_DATABASE_URL": url} if url else {}),
-        }
-        settings = Settings(
-            data_dir=folder, keys=self.environment["KEYHOUSE_KEYS"], admin_key=ADMIN_KEY, **({"database_url": url} if url else {})
-        )
-        self.keys, self.routes = asyncio.run(_prepared(settings))
-
-    def stored(self) -> bytes:
-        """The files of the data folder, or a dump of the database."""
-        if self.url is not None:
-            return _dumped_postgresql(self.url)
-        files = [path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("output")]
-        with sqlite3.connect(f"file:{self.folder / 'keyhouse.db'}?mode=ro", uri=True) as database:
-            dump = "\n".join(database.iterdump()).encode()
-        return b"".join(path.read_bytes() for path in files) + dump
-
-    def run(self, statement: str) -> None:
-        """Change the database behind the house's back."""
-        if self.url is not None:
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                connection.execute(statement)  # type: ignore[arg-type]
-        else:
-            with sqlite3.connect(self.folder / "keyhouse.db") as database:
-                database.execute(statement)
-
-
-async def _prepared(settings: Settings) -> tuple[FirstKeys, tuple[Route, ...]]:
-    storage = await open_storage(settings)
-    try:
-        keys = await furnish(storage)
-        assert keys is not None
-        return keys, build_house(settings, storage).control.router.routes
-    finally:
-        await storage.database.close()
-
-
-def _dumped_postgresql(url: str) -> bytes:
-    tables = []
-    with psycopg.connect(url) as connection:
-        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        for (name,) in names:
-            with connection.cursor().copy(f'COPY "{name}" TO STDOUT') as copy:  # type: ignore[arg-type]
-                tables.extend(bytes(block) for block in copy)
-    return b"".join(tables)
-
-
-def require_hidden(material: dict[str, bytes], hidden: list[str | bytes]) -> None:
-    assert {where: found for where, written in material.items() if (found := found_in(written, hidden))} == {}
-
-
 CASES = [
     ("sqlite", "debug", "text"),
     ("sqlite", "info", "json"),
@@ -170,7 +48,7 @@ def test_nothing_that_is_written_holds_a_secret(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, level: str, line_format: str
 ) -> None:
     postgres: PostgresServer | None = request.getfixturevalue("postgres_server") if kind == "postgresql" else None
-    place = Planting(tmp_path, postgres.new_database() if postgres else None, level, line_format)
+    place = Planting(tmp_path, postgres, level, line_format)
     driven = Driven()
     with serving(tmp_path, place.environment) as (server, client):
         driver = Driver(client, place.keys, driven)
@@ -205,7 +83,7 @@ DAMAGES = {
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_damaged_database_brings_no_secret_to_light(request: pytest.FixtureRequest, tmp_path: Path, kind: str, damage: str) -> None:
     postgres: PostgresServer | None = request.getfixturevalue("postgres_server") if kind == "postgresql" else None
-    place = Planting(tmp_path, postgres.new_database() if postgres else None, "debug", "json")
+    place = Planting(tmp_path, postgres, "debug", "json")
     routes = [route for route in place.routes if route.path.startswith("/api/model-providers")]
     driven = Driven()
     with serving(tmp_path, place.environment) as (server, client):
@@ -221,7 +99,7 @@ def test_a_damaged_database_brings_no_secret_to_light(request: pytest.FixtureReq
 
 
 def test_a_database_that_goes_away_brings_no_secret_to_light(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    place = Planting(tmp_path, postgres_server.new_database(), "debug", "text")
+    place = Planting(tmp_path, postgres_server, "debug", "text")
     driven = Driven()
     routes = [route for route in place.routes if "{provider}" in route.path or route.method == "POST"]
     with serving(tmp_path, place.environment) as (server, client):
