@@ -137,4 +137,5 @@ def _dumped_postgresql(server: PostgresServer, url: str) -> bytes:
 
 
 def require_hidden(material: dict[str, bytes], hidden: list[str | bytes]) -> None:
-    assert {where: found for where, written in material.items() if (found := found_in(written, hidden))} == {}
+    found = {where: found for where, written in material.items() if (found := found_in(written, hidden))}
+    assert not found, found
