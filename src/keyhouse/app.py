@@ -70,7 +70,8 @@ class House:
     identity: Identity
     models: Models
     outgoing: Outgoing
-    pages: Site
+    providers: ModelProviders
+    tests: ConnectionTest
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -102,7 +103,7 @@ def build_house(settings: Settings, storage: Storage) -> House:
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
     control = ControlPlane([*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)], gate)
-    return House(storage, catalog, control, identity, models, outgoing, _pages(storage, providers, tests))
+    return House(storage, catalog, control, identity, models, outgoing, providers, tests)
 
 
 @contextlib.asynccontextmanager
@@ -155,13 +156,16 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
 
 
-def _pages(storage: Storage, providers: ModelProviders, tests: ConnectionTest) -> Site:
+def _pages(house: House, gateway: Gateway) -> Site:
     """The settings pages."""
+    storage = house.storage
     return settings_pages(
         Services(
             sessions=Sessions(storage),
-            providers=providers,
-            tests=tests,
+            providers=house.providers,
+            tests=house.tests,
+            models=house.models,
+            gateway=gateway,
             defaults=ModelDefaults(storage),
             projects=Projects(storage),
             teams=Teams(storage),
@@ -215,7 +219,9 @@ class App:
                 self._house = house = build_house(self._settings, storage)
                 lines = access_lines(self._settings.log_format, self._settings.log_level)
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
-                rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(house.pages, house.control))
+                rooms = Documents(
+                    api_documents(api_document(house.control.router.routes)), with_pages(_pages(house, self._gateway), house.control)
+                )
                 self._control = _observable(RequestLog(rooms, lines), self._settings, storage, self._metrics)
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.target import Target
-from keyhouse.services.opened_projects import OpenedProject, OpenedProjects
-from keyhouse.services.resolution import Choice, choose, endpoint_of, model_names, route_of
+from keyhouse.services.opened_projects import OpenedProject, OpenedProjects, OpenedProvider
+from keyhouse.services.resolution import Choice, choose, endpoint_of, has_endpoint, model_names, route_of
 from keyhouse.services.targets import target_of
 from keyhouse.storage.database import ChangeNotice
 
@@ -51,6 +51,17 @@ class ListedModel:
     max_output_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ChatModel:
+    """A model that can be talked to: `id` is `provider/model`. `is_own` where the project declares it."""
+
+    id: str
+    provider: str
+    model_id: str
+    display_name: str
+    is_own: bool
+
+
 class Models:
     """The models of projects. Its callers were admitted."""
 
@@ -79,6 +90,12 @@ class Models:
         project = await self._projects.get(project_id)
         return [self._listed(project, name) for name in model_names(project, self._catalog)]
 
+    async def chat_models(self, project_id: str) -> tuple[Sequence[ChatModel], str | None]:
+        """The models of the enabled providers that answer chat, those that the project declares first of each, and its default model."""
+        project = await self._projects.get(project_id)
+        found = [model for provider in project.providers.values() for model in _chat_models(provider, self._catalog)]
+        return found, project.default_model
+
     async def explain(self, project_id: str, model: str) -> Explanation:
         """What a name means in a project, and why. Raises Error as `target` does."""
         project = await self._projects.get(project_id)
@@ -99,6 +116,17 @@ class Models:
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name."""
         self._projects.forget(notices)
+
+
+def _chat_models(provider: OpenedProvider, catalog: Catalog) -> list[ChatModel]:
+    declared = {name: models[0].display_name for name, models in provider.models.items() if any(model.mode == "chat" for model in models)}
+    known = [name for name in catalog.models(provider.spec.id, "chat") if name not in provider.models]
+    names = {**declared, **dict(zip(known, known, strict=True))}
+    return [
+        ChatModel(f"{provider.spec.id}/{name}", provider.spec.id, name, shown, name in declared)
+        for name, shown in names.items()
+        if has_endpoint(provider, "chat", name)
+    ]
 
 
 def _endpoints(choice: Choice) -> list[str]:

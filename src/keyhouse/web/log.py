@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +16,7 @@ ROUTE = "keyhouse.route"
 REQUEST_ID = "keyhouse.request_id"
 """A scope's key for what the answer bears as `x-keyhouse-request-id`."""
 
+_ID = b"x-keyhouse-request-id"
 _log = structlog.get_logger("keyhouse")
 
 
@@ -29,6 +30,12 @@ def log_failure(scope: MutableMapping[str, Any], cause: BaseException) -> None:
         code=getattr(cause, "code", None),
         **described(cause),
     )
+
+
+def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers with the request's id, unless another room has named the answer."""
+    named = list(headers)
+    return named if any(name == _ID for name, _ in named) else [*named, (_ID, request_id.encode())]
 
 
 class RequestLog:
@@ -50,7 +57,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-keyhouse-request-id", request_id.encode())]
+                message["headers"] = _with_id(message["headers"], request_id)
             return send(message)
 
         try:

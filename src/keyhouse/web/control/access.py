@@ -13,7 +13,8 @@ from keyhouse.web import callers
 
 _HOW = "Authentication required. Use Authorization: Basic base64(projectId:token), Authorization: Bearer <token>, or X-Auth-Token header."
 OPERATOR = "keyhouse.caller"
-"""A scope's key under which the command line, which holds the data directory anyway, brings a caller. No network can set it."""
+"""A scope's key under which those in this process bring a caller of their own: the command line, which holds the data directory anyway,
+and the settings pages, whose session stands for a key. No network can set it."""
 
 
 class Access(Enum):

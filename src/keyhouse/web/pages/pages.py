@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from starlette.types import ASGIApp
+
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
+from keyhouse.services.models import Models
 from keyhouse.services.projects import Projects
 from keyhouse.services.sessions import Sessions
 from keyhouse.services.teams import Teams
@@ -17,6 +20,7 @@ from keyhouse.web.pages.provider_test import ProviderTestPages
 from keyhouse.web.pages.providers import ProviderPages
 from keyhouse.web.pages.sign_in import SignInPages
 from keyhouse.web.pages.site import Site
+from keyhouse.web.pages.try_it import TryPages
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Services:
     sessions: Sessions
     providers: ModelProviders
     tests: ConnectionTest
+    models: Models
+    gateway: ASGIApp
     defaults: ModelDefaults
     projects: Projects
     teams: Teams
@@ -42,6 +48,7 @@ def settings_pages(services: Services) -> Site:
         *ProviderFormPages(services.providers, services.defaults).pages(),
         *ProviderPages(services.providers, services.defaults, services.tests).pages(),
         *ProviderTestPages(services.tests).pages(),
+        *TryPages(services.providers, services.defaults, services.models, services.gateway).pages(),
         *KeyPages(services.api_keys, services.projects, services.teams, services.defaults).pages(),
         *OrganizationPages(services.projects, services.teams, services.audit, services.read_status).pages(),
     ]

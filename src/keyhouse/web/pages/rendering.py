@@ -38,6 +38,11 @@ def files() -> Mapping[str, Document]:
     return {
         "css": kept_file(static, "keyhouse.css", "/static/"),
         "js": kept_file(static, "keyhouse.js", "/static/"),
+        "combo_js": kept_file(static, "combobox.js", "/static/"),
+        "stream_js": kept_file(static, "answer-stream.js", "/static/"),
+        "samples_js": kept_file(static, "code-samples.js", "/static/"),
+        "try_js": kept_file(static, "try.js", "/static/"),
+        "try_css": kept_file(static, "try.css", "/static/"),
         "htmx": kept_file(static / "htmx", "htmx.min.js", "/static/"),
         "icon": kept_file(static, "icon.svg", "/static/"),
         "logos": logo_sheet(),

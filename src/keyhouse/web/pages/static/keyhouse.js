@@ -167,11 +167,12 @@ document.addEventListener("click", (event) => {
 });
 
 async function copy(button) {
-  const input = document.getElementById(button.dataset.copy);
+  const source = document.getElementById(button.dataset.copy);
   try {
-    await navigator.clipboard.writeText(input.value);
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
   } catch {
-    input.select();
+    if (source.select) source.select();
+    else getSelection().selectAllChildren(source);
     document.execCommand("copy");
   }
   button.textContent = "Copied";

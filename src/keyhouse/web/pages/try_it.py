@@ -1,0 +1,86 @@
+"""Try a model: a page that sends a real call, and the call itself, which enters the gateway as every other one does."""
+
+from itertools import groupby
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Caller
+from keyhouse.services.model_defaults import ModelDefaults
+from keyhouse.services.model_providers import ModelProviders
+from keyhouse.services.models import Models
+from keyhouse.web.control.access import OPERATOR
+from keyhouse.web.pages.rendering import HEADERS, page
+from keyhouse.web.pages.rights import require_view
+from keyhouse.web.pages.site import Page
+from keyhouse.web.pages.visit import Visit
+
+_PATH = "/projects/{project}/try"
+_ENDPOINT = "/v1/chat/completions"
+
+
+class TryPages:
+    """See the module."""
+
+    def __init__(self, providers: ModelProviders, defaults: ModelDefaults, models: Models, gateway: ASGIApp) -> None:
+        self._providers = providers
+        self._defaults = defaults
+        self._models = models
+        self._gateway = gateway
+
+    def pages(self) -> list[Page]:
+        """Every address."""
+        return [Page("GET", _PATH, self.show), Page("POST", _PATH, self.call)]
+
+    async def show(self, visit: Visit) -> Response:
+        """The page. `model` or `provider` in the query chooses a model, else it is the project's default one."""
+        require_view(visit)
+        models, default = await self._models.chat_models(visit.project_id)
+        by_provider = groupby(models, lambda model: model.provider)
+        groups = [(self._providers.spec(provider, Code.NOT_FOUND), list(group)) for provider, group in by_provider]
+        query = visit.request.query_params
+        of_provider = next((model.id for model in models if model.provider == query.get("provider")), "")
+        chosen = query.get("model") or of_provider or default or (models[0].id if models else "")
+        project = await self._defaults.get(visit.project_id)
+        return page(visit, "try.html", project=project, groups=groups, chosen=chosen, default=default or "")
+
+    async def call(self, visit: Visit) -> Response:
+        """The gateway's own answer to the request that the form holds as JSON: byte for byte what an application gets."""
+        require_view(visit)
+        if "request" not in visit.form:
+            raise Error(Code.BAD_REQUEST, "Nothing was sent to a provider: this page needs JavaScript to show an answer as it comes.")
+        return GatewayCall(self._gateway, visit.caller, visit.form.text("request").encode("utf-8", "surrogatepass"))
+
+
+class GatewayCall(Response):
+    """An answer that the gateway gives, for a caller whom a session stands for. When the browser leaves, the gateway hears of it."""
+
+    def __init__(self, gateway: ASGIApp, caller: Caller, request: bytes) -> None:
+        super().__init__()
+        self._gateway = gateway
+        self._caller = caller
+        self._request = request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self._request))]
+        target = {"path": _ENDPOINT, "raw_path": _ENDPOINT.encode(), "query_string": b"", "headers": headers, OPERATOR: self._caller}
+        given = False
+
+        async def read() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": self._request, "more_body": False}
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        await self._gateway({**scope, **target}, read, answer)
+
+
+_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
