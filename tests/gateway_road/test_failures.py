@@ -217,7 +217,7 @@ def test_a_caller_who_leaves_while_waiting_closes_the_upstream(road):
 
     road.store()
     road.follows(script)
-    with leaving(road, {"model": "gpt-5-mini", "messages": []}):
+    with leaving(road.house, {"model": "gpt-5-mini", "messages": []}):
         assert asked.wait(10)
         assert not left.is_set()
     assert left.wait(10)
@@ -234,7 +234,7 @@ def test_a_caller_who_leaves_a_stream_closes_the_upstream(road):
 
     road.store()
     road.follows(script)
-    with leaving(road, {"model": "gpt-5-mini", "messages": [], "stream": True}) as connected:
+    with leaving(road.house, {"model": "gpt-5-mini", "messages": [], "stream": True}) as connected:
         answer = b""
         while b"Hello" not in answer:
             answer += connected.recv(65536)
@@ -242,12 +242,38 @@ def test_a_caller_who_leaves_a_stream_closes_the_upstream(road):
     assert left.wait(10)
 
 
-def leaving(road, body) -> socket.socket:
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_caller_who_leaves_is_no_failure_of_the_house(serve, capfd, begun):
+    asked = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if begun:
+            await peer.send(HEAD + framed(data_event(CHUNK)))
+        asked.set()
+        await peer.left()
+
+    with running_upstream(script) as upstream:
+        house = serve()
+        storing_in(house, upstream)()
+        with leaving(house, {"model": "gpt-5-mini", "messages": [], "stream": True}) as connected:
+            assert asked.wait(10)
+            if begun:
+                assert connected.recv(65536)
+        left = 'keyhouse_errors_total{code="caller_left"} 1'
+        told = next((text for _ in range(1000) if left in (text := house.anonymous().get("/metrics").text)), "")
+        assert left in told
+        assert 'code="internal"' not in told
+        house.stop()
+    assert "request failed" not in "".join(capfd.readouterr())
+
+
+def leaving(house, body) -> socket.socket:
     """A caller's connection that has sent a request; leaves as its block ends."""
-    parts = urlsplit(road.house.address)
+    parts = urlsplit(house.address)
     connected = socket.create_connection((parts.hostname, parts.port), timeout=10)
     content = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {road.house.keys.project_key}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {house.keys.project_key}\r\n"
     connected.sendall(head.encode() + b"content-length: %d\r\n\r\n%b" % (len(content), content))
     return connected
 

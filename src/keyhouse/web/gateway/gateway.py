@@ -88,6 +88,8 @@ class Gateway:
                 raise Error(Code.ROUTE_NOT_FOUND, "There is no such endpoint.")
         except Error as error:
             await self._refuse(exchange, error)
+        except CallerLeftError:
+            raise
         except Exception as cause:
             log_failure(scope, cause)
             if exchange.has_begun:
