@@ -1,10 +1,10 @@
 """The house, wired by hand: settings in, one ASGI application out. Nothing is decided here but who is given what."""
 
-import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,6 +24,7 @@ from keyhouse.services.audit import Audit
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.encryption_keys import status
 from keyhouse.services.identity import Identity
+from keyhouse.services.last_uses import STORED_EVERY_S, LastUses
 from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
@@ -31,9 +32,10 @@ from keyhouse.services.models import Models
 from keyhouse.services.opened_projects import OpenedProjects
 from keyhouse.services.organizations import Organizations
 from keyhouse.services.projects import Projects
+from keyhouse.services.replicas import SEEN_EVERY_S, Replicas
 from keyhouse.services.sessions import Sessions
 from keyhouse.services.teams import Teams
-from keyhouse.services.upkeep import keep_up
+from keyhouse.services.upkeep import Chore, upkeep
 from keyhouse.settings import Settings, read_settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
@@ -56,7 +58,7 @@ from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
 from keyhouse.web.pages.api_docs import api_documents
 from keyhouse.web.pages.documents import Documents
-from keyhouse.web.pages.pages import Services, settings_pages
+from keyhouse.web.pages.pages import Seen, Services, settings_pages
 from keyhouse.web.pages.site import Site, with_pages
 
 
@@ -72,6 +74,8 @@ class House:
     outgoing: Outgoing
     providers: ModelProviders
     tests: ConnectionTest
+    last_uses: LastUses
+    replicas: Replicas
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -99,11 +103,13 @@ def build_house(settings: Settings, storage: Storage) -> House:
         providers.forget(notices)
 
     storage.database.on_changes = forget  # type: ignore[assignment]
-    gate = Gate(identity, storage.database, settings.admin_key.get_secret_value() if settings.admin_key else None)
+    last_uses, replicas = LastUses(storage), Replicas(storage, version("keyhouse"))
+    admin_key = settings.admin_key.get_secret_value() if settings.admin_key else None
+    gate = Gate(identity, storage.database, admin_key, last_uses.note_key)
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
     control = ControlPlane([*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)], gate)
-    return House(storage, catalog, control, identity, models, outgoing, providers, tests)
+    return House(storage, catalog, control, identity, models, outgoing, providers, tests, last_uses, replicas)
 
 
 @contextlib.asynccontextmanager
@@ -114,7 +120,7 @@ async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines
     try:
         upstream = house.outgoing.upstream
         relay = Relay(upstream, house.outgoing.signatures)
-        async with observing(metrics, upstream, lines, names if settings.tracing else None) as observe:
+        async with observing(metrics, house.last_uses, upstream, lines, names if settings.tracing else None) as observe:
             yield Gateway(house.identity, house.models, relay, limits, observe)
     finally:
         await house.outgoing.close()
@@ -156,12 +162,12 @@ def _text(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
 
 
-def _pages(house: House, gateway: Gateway) -> Site:
+def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
     """The settings pages."""
     storage = house.storage
     return settings_pages(
         Services(
-            sessions=Sessions(storage),
+            sessions=Sessions(storage, house.last_uses.note_key),
             providers=house.providers,
             tests=house.tests,
             models=house.models,
@@ -172,6 +178,7 @@ def _pages(house: House, gateway: Gateway) -> Site:
             api_keys=ApiKeys(storage),
             audit=Audit(storage),
             read_status=lambda: status(storage.database, storage.keys),
+            seen=Seen(house.replicas, house.last_uses, metrics),
         )
     )
 
@@ -219,15 +226,14 @@ class App:
                 self._house = house = build_house(self._settings, storage)
                 lines = access_lines(self._settings.log_format, self._settings.log_level)
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
-                rooms = Documents(
-                    api_documents(api_document(house.control.router.routes)), with_pages(_pages(house, self._gateway), house.control)
-                )
+                site = _pages(house, self._gateway, self._metrics)
+                rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(site, house.control))
                 self._control = _observable(RequestLog(rooms, lines), self._settings, storage, self._metrics)
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})
                 return
             _settle_memory()
-            async with _watching(storage):
+            async with upkeep(storage, _chores(house)):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -240,16 +246,12 @@ def _settle_memory() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-@contextlib.asynccontextmanager
-async def _watching(storage: Storage) -> AsyncIterator[None]:
-    """Keep up with other processes also while nobody asks."""
-    watcher = asyncio.create_task(keep_up(storage))
-    try:
-        yield
-    finally:
-        watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watcher
+def _chores(house: House) -> list[Chore]:
+    """What a process notes of itself, and of what went through it."""
+    return [
+        Chore(SEEN_EVERY_S, house.replicas.note, at_the_end=house.replicas.leave),
+        Chore(STORED_EVERY_S, house.last_uses.store, after_s=STORED_EVERY_S),
+    ]
 
 
 def create_app() -> App:

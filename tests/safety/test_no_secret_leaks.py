@@ -140,7 +140,7 @@ def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: 
             raise ValueError(f"{secret} {call!r} {Answer(secret.encode())!r}") from cause
 
     async def answered(storage: Storage) -> list[dict[str, object]]:
-        gate = Gate(build_house(settings, storage).identity, storage.database, ADMIN_KEY)
+        gate = Gate(build_house(settings, storage).identity, storage.database, ADMIN_KEY, lambda actor_id: None)
         operation = Operation("raise", "Raises", {}, "Tests")
         control = ControlPlane([Route("GET", "/api/raise", handler, operation, access=Access.PUBLIC)], gate)
         sent: list[dict[str, object]] = []

@@ -23,6 +23,7 @@ FIELDS = {
     "createdAt",
     "expiresAt",
     "revokedAt",
+    "lastUsedAt",
     "bindings",
     "roleBindings",
 }

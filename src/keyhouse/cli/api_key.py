@@ -50,8 +50,10 @@ def list_api_keys(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, a
     if as_json:
         print_json(answer)
         return
-    columns = ("id", "name", "createdAt", "expiresAt", "revokedAt")
-    print_table(("id", "name", "created", "expires", "revoked"), ([each.get(column) for column in columns] for each in answer["data"]))
+    columns = ("id", "name", "createdAt", "expiresAt", "revokedAt", "lastUsedAt")
+    print_table(
+        ("id", "name", "created", "expires", "revoked", "last used"), ([each.get(column) for column in columns] for each in answer["data"])
+    )
 
 
 @flattened

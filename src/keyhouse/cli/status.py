@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def status(place: ProjectPlace, as_json: AsJson = False) -> None:
-    """Show how the house is: database, encryption keys and unreadable values; or, of a server, what the key opens."""
+    """Show how the house is: database, encryption keys, unreadable values, serving processes; or, of a server, what the key opens."""
     from keyhouse.cli.house import opened, settings_for
 
     settings = settings_for(place)
@@ -25,8 +25,8 @@ def status(place: ProjectPlace, as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
         return
-    keys = told.pop("encryptionKeys", {})
-    print_fields([*told.items(), *_key_fields(keys)])
+    keys, replicas = told.pop("encryptionKeys", {}), told.pop("replicas", None)
+    print_fields([*told.items(), *_key_fields(keys), *_replica_fields(replicas)])
     for sentence in (*((keys["problem"],) if keys.get("problem") else ()), *keys.get("warnings", ())):
         typer.echo(sentence)
 
@@ -35,6 +35,7 @@ def _local(settings: "Settings") -> dict[str, Any]:
     from importlib.metadata import version
 
     from keyhouse.cli.keys import inspected, status_json
+    from keyhouse.web.control.answers import iso
 
     status = inspected(settings)
     return {
@@ -43,6 +44,16 @@ def _local(settings: "Settings") -> dict[str, Any]:
         "dialect": status.database,
         "schema": status.schema,
         "encryptionKeys": status_json(status),
+        "replicas": [
+            {
+                "host": replica.host,
+                "processId": replica.process_id,
+                "version": replica.version,
+                "startedAt": iso(replica.started_at),
+                "seenAt": iso(replica.seen_at),
+            }
+            for replica in status.replicas
+        ],
     }
 
 
@@ -70,3 +81,10 @@ def _key_fields(keys: dict[str, Any]) -> list[tuple[str, object]]:
         ("keys", [f"{key['id']} ({'writes, ' if key['writes'] else ''}{key['values']} values)" for key in keys["keys"]]),
         ("unreadable", f"{keys['unreadable']} of {keys['values']} values"),
     ]
+
+
+def _replica_fields(replicas: list[dict[str, Any]] | None) -> list[tuple[str, object]]:
+    if replicas is None:
+        return []
+    shown = [f"process {each['processId']} on {each['host']} ({each['version']}, since {each['startedAt']})" for each in replicas]
+    return [("served by", shown or "no process")]

@@ -108,6 +108,8 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None = None
+    """Noted about a minute late."""
 
     def is_live(self, now: datetime) -> bool:
         """Neither revoked nor expired."""

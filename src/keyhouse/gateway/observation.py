@@ -10,10 +10,11 @@ from keyhouse.gateway.wire.answer import Usage
 class Observation:
     """One request of the gateway, filled in on its way and handed to `observe` once, when the last byte is out or the caller has left.
 
-    `route` is the template of the path, `endpoint` its name (`chat`), empty for an unknown path. `provider` is a provider's id and `model`
-    its own id of the model, both empty where none was chosen. `status` is what the caller got, 0 where it left before; `code` is the
-    error's, empty where there was none, `caller_left` where the caller went first. Moments are of `perf_counter`; None: it did not happen.
-    `upstream_s` is the time spent waiting for the heads of the upstream's answers, all tries together. `traceparent` is a caller's header.
+    `route` is the template of the path, `endpoint` its name (`chat`), empty for an unknown path. `actor_id` names the caller's key: an API
+    key's id, or the project's for its own. `provider` is a provider's id and `model` its own id of the model, both empty where none was
+    chosen. `status` is what the caller got, 0 where it left before; `code` is the error's, empty where there was none, `caller_left` where
+    the caller went first. Moments are of `perf_counter`; None: it did not happen. `upstream_s` is the time spent waiting for the heads of
+    the upstream's answers, all tries together. `traceparent` is a caller's header.
     """
 
     request_id: str
@@ -21,6 +22,7 @@ class Observation:
     route: str
     endpoint: str = ""
     organization_id: str = ""
+    actor_id: str = ""
     project_id: str = ""
     provider: str = ""
     model: str = ""

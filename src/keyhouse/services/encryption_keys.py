@@ -13,6 +13,7 @@ from keyhouse.storage.fingerprints import destroy_fingerprint_keys, sealed_finge
 from keyhouse.storage.key_file import KeySource, write_key_file
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.opening import Storage, open_database, parse_database_url
+from keyhouse.storage.replicas import Replica, list_replicas
 from keyhouse.storage.schema import require_schema, revision_of
 from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, list_sealed
 from keyhouse.storage.secret_box import SecretBox, Unreadable
@@ -39,7 +40,10 @@ class KeyStatus:
 
 @dataclass(frozen=True, slots=True)
 class KeysStatus:
-    """All keys, those of the ring first in its order. `problem` says why there is no ring, `warnings` what else is not as it should be."""
+    """All keys, those of the ring first in its order, and which processes use the database.
+
+    `problem` says why there is no ring, `warnings` what else is not as it should be.
+    """
 
     ring: str
     problem: str | None
@@ -49,6 +53,7 @@ class KeysStatus:
     unreadable: int
     database: str
     schema: str
+    replicas: tuple[Replica, ...]
 
 
 async def status(database: Database, keys: KeySource) -> KeysStatus:
@@ -58,7 +63,7 @@ async def status(database: Database, keys: KeySource) -> KeysStatus:
         ring = keys.load()
     except Error as error:
         problem, ring = error.message, KeyRing({}, keys.where)
-    listed, schema = await database.read(lambda tx: (_key_list(tx, ring), revision_of(tx)))
+    listed, schema, replicas = await database.read(lambda tx: (_key_list(tx, ring), revision_of(tx), list_replicas(tx)))
     warning = keys.warning()
     return KeysStatus(
         ring=keys.where,
@@ -69,6 +74,7 @@ async def status(database: Database, keys: KeySource) -> KeysStatus:
         unreadable=await _count_unreadable(database, SecretBox(ring)),
         database=database.dialect,
         schema=schema,
+        replicas=replicas,
     )
 
 

@@ -14,7 +14,7 @@ from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.services.kept import KeptByProject
 from keyhouse.storage.database import ChangeNotice
-from keyhouse.storage.history import fields_changed_since, last_version, list_history, put_audit, put_history, state_at
+from keyhouse.storage.history import fields_changed_since, last_version, list_history, list_last_changes, put_audit, put_history, state_at
 from keyhouse.storage.identifiers import new_id
 from keyhouse.storage.model_providers import StoredProvider, delete_stored, list_stored, put_stored, write_row
 from keyhouse.storage.opening import Storage
@@ -125,6 +125,10 @@ class ModelProviders:
         self.spec(provider, Code.NOT_FOUND)
         return await self._storage.database.read(lambda tx: list_history(tx, project_id, provider, limit=limit, offset=(page - 1) * limit))
 
+    async def last_changes(self, project_id: str) -> Mapping[str, HistoryEntry]:
+        """The last change of each stored provider."""
+        return await self._storage.database.read(lambda tx: list_last_changes(tx, project_id))
+
     def spec(self, provider: str, code: Code) -> ProviderSpec:
         """What is known of a provider. Raises Error with `code` for one that does not exist."""
         spec = self._catalog.provider(provider)
@@ -132,6 +136,11 @@ class ModelProviders:
             message = "Invalid provider" if code is Code.INVALID_PROVIDER else "There is no such model provider."
             raise Error(code, message)
         return spec
+
+    def name_of(self, provider: str) -> str:
+        """What people call a provider; its id where nobody knows it."""
+        spec = self._catalog.provider(provider)
+        return provider if spec is None else spec.name
 
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name."""

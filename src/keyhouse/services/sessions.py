@@ -1,5 +1,6 @@
 """Sessions of the settings pages. One stands for a key and is nothing without it: what the key may do is asked at each request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,10 +28,11 @@ class Session:
 
 
 class Sessions:
-    """See the module."""
+    """See the module. `note_use` is told of whose key a session was used for."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, note_use: Callable[[str], None]) -> None:
         self._storage = storage
+        self._note_use = note_use
 
     async def sign_in(self, token: str) -> str:
         """Sign in with a project's key, an organization's API key, or a token that signs in once; returns the session's own token.
@@ -57,7 +59,10 @@ class Sessions:
             return None if stored is None or caller is None else Session(caller, to_datetime(stored.expires_at), stored.key)
 
         await self._storage.database.catch_up()
-        return await self._storage.database.read(work)
+        session = await self._storage.database.read(work)
+        if session is not None:
+            self._note_use(session.caller.actor.id)
+        return session
 
     async def caller_on(self, session: Session, project_id: str) -> Caller:
         """The session's caller on a project. Raises Error `project_not_found` for one that its key does not open."""

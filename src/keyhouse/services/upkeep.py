@@ -1,7 +1,10 @@
-"""What a server does while nobody asks: it keeps up with other processes and with the key ring's file, and forgets old notices."""
+"""What a server does while nobody asks: it keeps up with other processes and with the key ring's file, and does its chores."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -9,23 +12,58 @@ from keyhouse.domain.errors import Error
 from keyhouse.storage.changes import prune
 from keyhouse.storage.opening import Storage
 
-_PRUNE_EVERY_S = 600.0
+_NOTICES_FORGOTTEN_EVERY_S = 600.0
 _log = structlog.get_logger("keyhouse")
 
 
-async def keep_up(storage: Storage) -> None:
+@dataclass(slots=True)
+class Chore:
+    """Something to do every so many seconds, first `after_s` seconds after the start, and, if there is more to it, at the end."""
+
+    every_s: float
+    do: Callable[[], Awaitable[None]]
+    at_the_end: Callable[[], Awaitable[None]] | None = None
+    after_s: float = 0.0
+    due_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.due_at = time.monotonic() + self.after_s
+
+    async def do_if_due(self) -> None:
+        """Do it, if its time has come. Raises Error; then it is tried again when it is due the next time."""
+        now = time.monotonic()
+        if now >= self.due_at:
+            self.due_at = now + self.every_s
+            await self.do()
+
+
+@contextlib.asynccontextmanager
+async def upkeep(storage: Storage, chores: Sequence[Chore]) -> AsyncIterator[None]:
+    """Goes on while it is open. What is to be done at the end is done then, unless the database is away."""
+    notices = Chore(_NOTICES_FORGOTTEN_EVERY_S, lambda: forget_old_notices(storage), after_s=_NOTICES_FORGOTTEN_EVERY_S)
+    keeping = asyncio.create_task(keep_up(storage, [*chores, notices]))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+        for chore in chores:
+            with contextlib.suppress(Error):
+                await (chore.at_the_end or chore.do)()
+
+
+async def keep_up(storage: Storage, chores: Sequence[Chore]) -> None:
     """Until it is cancelled. A database that is away is waited for, a key ring that is no good is told of once."""
     for sentence in storage.warnings:
         _log.warning(sentence)
-    pruned_at = time.monotonic()
     while True:
         try:
+            for chore in chores:
+                await chore.do_if_due()
             await storage.database.changed()
             await storage.database.catch_up()
             await look_at_keys(storage)
-            if time.monotonic() - pruned_at > _PRUNE_EVERY_S:
-                await forget_old_notices(storage)
-                pruned_at = time.monotonic()
         except Error as error:
             _log.debug("waiting for the database", reason=error.message)
             await asyncio.sleep(1.0)

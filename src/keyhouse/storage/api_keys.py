@@ -12,10 +12,11 @@ from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
 from keyhouse.storage.identifiers import Token, is_id, new_api_key_token, new_id
 from keyhouse.storage.scopes import is_one_of
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import api_key_bindings, api_keys
+from keyhouse.storage.tables import api_key_bindings, api_keys, last_uses
 
 _key = api_keys.c
 _binding = api_key_bindings.c
+_last_use = select(last_uses.c.used_at).where(last_uses.c.id == _key.id).scalar_subquery()
 _all = select(
     _key.id,
     _key.organization_id,
@@ -26,6 +27,7 @@ _all = select(
     _key.created_at,
     _key.expires_at,
     _key.revoked_at,
+    _last_use,
     _key.hash,
 )
 _of_organization = _all.where(_key.organization_id == bindparam("organization_id"))
@@ -153,7 +155,7 @@ def _bindings(tx: Transaction, key_ids: Iterable[str]) -> dict[str, list[RoleBin
 
 
 def _api_key(row: Row, bindings: tuple[RoleBinding, ...]) -> ApiKey:
-    key_id, organization_id, name, description, mode, permissions, created_at, expires_at, revoked_at, _ = row
+    key_id, organization_id, name, description, mode, permissions, created_at, expires_at, revoked_at, used_at, _ = row
     return ApiKey(
         id=key_id,
         organization_id=organization_id,
@@ -165,4 +167,5 @@ def _api_key(row: Row, bindings: tuple[RoleBinding, ...]) -> ApiKey:
         created_at=to_datetime(created_at),
         expires_at=None if expires_at is None else to_datetime(expires_at),
         revoked_at=None if revoked_at is None else to_datetime(revoked_at),
+        last_used_at=None if used_at is None else to_datetime(used_at),
     )

@@ -13,7 +13,7 @@ from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
 from keyhouse.storage.model_providers import StoredProvider, open_credentials, open_headers, state_columns
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import audit_log, model_provider_history, sealed_values
+from keyhouse.storage.tables import audit_log, model_provider_history, model_providers, sealed_values
 
 _row = model_provider_history.c
 _of_provider = (_row.project_id == bindparam("project_id"), _row.provider == bindparam("provider"))
@@ -39,6 +39,14 @@ _LIST_AUDIT = Statement(
 )
 _COUNT_AUDIT = Statement(select(func.count()).select_from(audit_log).where(_in_audit))
 _LIST = Statement(_newest_first())
+_current = model_providers.c
+_LIST_LAST = Statement(
+    select(_row.provider, *_entry)
+    .join(
+        model_providers, and_(_current.project_id == _row.project_id, _current.provider == _row.provider, _current.version == _row.version)
+    )
+    .where(_current.project_id == bindparam("project_id"))
+)
 _COUNT = Statement(select(func.count(), func.coalesce(func.max(_row.version), 0)).select_from(model_provider_history).where(*_of_provider))
 _SINCE = Statement(
     select(_row.provider, _row.fields)
@@ -93,6 +101,11 @@ def list_history(tx: Transaction, project_id: str, provider: str, *, limit: int,
     total = tx.rows(_COUNT, project_id=project_id, provider=provider)[0][0]
     rows = tx.rows(_LIST, project_id=project_id, provider=provider, limit=limit, offset=offset)
     return [_entry_from(row) for row in rows], total
+
+
+def list_last_changes(tx: Transaction, project_id: str) -> dict[str, HistoryEntry]:
+    """The change that made each stored provider of a project what it is."""
+    return {row[0]: _entry_from(row[1:]) for row in tx.rows(_LIST_LAST, project_id=project_id)}
 
 
 def last_version(tx: Transaction, project_id: str, provider: str) -> int:

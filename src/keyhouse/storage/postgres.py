@@ -106,8 +106,8 @@ class PostgresDatabase:
             result, noted = await self._in_thread(functools.partial(self._write, work))
         if noted:
             self.on_changes(noted)
-        if self._announcing is None:
-            self._announcing = asyncio.create_task(self._announce())
+            if self._announcing is None:
+                self._announcing = asyncio.create_task(self._announce())
         return result
 
     async def catch_up(self) -> None:

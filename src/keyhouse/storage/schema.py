@@ -16,7 +16,7 @@ from keyhouse.storage.private_file import close_to_others, lock_beside, make_pri
 from keyhouse.storage.sqlite import is_full
 from keyhouse.storage.statements import Statement, Transaction
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest schema that this release knows; a test holds it to the migrations."""
 
 _ADVISORY_LOCK = 5560_5560

@@ -229,6 +229,26 @@ sessions = Table(
     Index("ix_sessions_expires_at", "expires_at"),
 )
 
+# The processes that serve, each by the id it gave itself, for as long as it says that it is there.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("process_id", BigInteger, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+# When a key was last used, by its id (a project's key by the project's), or a provider, by `project/provider`.
+last_uses = Table(
+    "last_uses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("used_at", BigInteger, nullable=False),
+)
+
 # What the installation as a whole remembers, sealed values by id among it.
 installation = Table(
     "installation",

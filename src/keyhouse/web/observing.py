@@ -1,4 +1,4 @@
-"""Who is told of each request of the gateway: the metrics, the log, and the spans where they are wanted."""
+"""Who is told of each request of the gateway: the metrics, what was last used, the log, and the spans where they are wanted."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.log import AccessLines
+from keyhouse.services.last_uses import LastUses
 from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.services.tracing import open_tracing
 from keyhouse.web.gateway.call_lines import CallLines
@@ -18,11 +19,11 @@ Observe = Callable[[Observation], None]
 
 @contextlib.asynccontextmanager
 async def observing(
-    metrics: Metrics, upstream: Upstream, lines: AccessLines | None, traced_names: Mapping[str, str] | None
+    metrics: Metrics, last_uses: LastUses, upstream: Upstream, lines: AccessLines | None, traced_names: Mapping[str, str] | None
 ) -> AsyncIterator[Observe]:
     """What tells all of them, while it is open. `lines` is None at a log level that leaves requests out; `traced_names` are the providers'
     names in spans, by id, None where no spans are wanted. Raises Error `configuration` where the library for spans is missing."""
-    observers: list[Observe] = [metrics.observe]
+    observers: list[Observe] = [metrics.observe, last_uses.observe]
     metrics.connections = lambda: (upstream.connections(), upstream.counters)
     if lines is not None:
         observers.append(CallLines(lines).observe)

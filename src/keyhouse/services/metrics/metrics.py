@@ -12,6 +12,7 @@ from keyhouse.gateway.upstream import ConnectionCounts
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.services.metrics.exposition import Metric, exposition
 from keyhouse.services.metrics.memory import MetricsMemory
+from keyhouse.services.metrics.minutes import LastHour, Minutes, Totals, last_hour
 from keyhouse.services.metrics.process import process_figures
 
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -70,10 +71,15 @@ NONE = "none"
 """The label where there is nothing to name: a request that reached no endpoint, or no provider."""
 _OTHER = "other"
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
+# Reasoning is a part of the output.
+_KINDS_OF_ALL = ("input", "output", "cache_read", "cache_write")
 _STATUSES = frozenset(status.value for status in HTTPStatus) | {0, 529}
 _CODES = frozenset({*Code, "caller_left"})
 # More than any answer counts; beyond it a count is a mistake or a joke.
 _MOST_TOKENS = 10**8
+
+ADDED_BOUNDS_S = _ADDED_S
+"""The upper bounds of the buckets of added latency."""
 
 Connections = Callable[[], tuple[ConnectionCounts, Counters]]
 _CallPlaces = tuple[int, int, int]
@@ -91,6 +97,7 @@ class Metrics:
         self._tokens: dict[str, tuple[int, ...]] = {}
         self._counted = Counters()
         self._started_at = time.time()
+        self._minutes = Minutes(self._section, self._totals())
         self.connections: Connections | None = None
 
     def observe(self, observation: Observation) -> None:
@@ -120,12 +127,20 @@ class Metrics:
         merged: dict[str, dict[tuple[str, ...], list[float]]] = {metric.name: {} for metric in METRICS}
         for section in self._memory.sections():
             for (name, labels), row in section.rows():
+                if name not in merged:
+                    continue
                 known = merged[name].get(labels)
                 merged[name][labels] = row if known is None else [one + other for one, other in zip(known, row, strict=True)]
         return exposition(METRICS, merged)
 
+    def last_hour(self) -> LastHour:
+        """The last sixty minutes of all workers. Those of the others are as old as their last `refresh`."""
+        self.refresh()
+        return last_hour(self._memory.sections(), _minute(), len(_ADDED_S) + 1)
+
     def refresh(self) -> None:
-        """Note what is measured rather than counted: connections, memory, files, processor time."""
+        """Note what is measured rather than counted, connections, memory, files, processor time, and what the running minute counted."""
+        self._minutes.note(_minute(), self._totals())
         figures = process_figures()
         measured = ((MEMORY, figures.memory_bytes), (FILES, figures.files), (CPU, figures.cpu_s), (STARTED, self._started_at))
         for metric, figure in measured:
@@ -133,6 +148,20 @@ class Metrics:
         self._values[self._row(WORKERS)] = 1
         if self.connections is not None:
             self._note_connections(*self.connections())
+
+    def _totals(self) -> Totals:
+        totals = Totals(added=[0.0] * (len(_ADDED_S) + 1))
+        tokens: dict[str, float] = {}
+        for (name, labels), row in self._section.rows():
+            if name == REQUESTS.name:
+                totals.requests += row[0]
+                totals.errors += row[0] if _is_error(labels[2]) else 0
+            elif name == ADDED.name:
+                totals.added = [one + other for one, other in zip(totals.added, row, strict=False)]
+            elif name == TOKENS.name and labels[1] in _KINDS_OF_ALL:
+                tokens[labels[0]] = tokens.get(labels[0], 0) + row[0]
+        totals.tokens = tokens
+        return totals
 
     def _note_connections(self, now: ConnectionCounts, counted: Counters) -> None:
         values = self._values
@@ -164,3 +193,12 @@ class Metrics:
 
     def _row(self, metric: Metric, *labels: str) -> int:
         return self._section.row((metric.name, labels), metric.width)
+
+
+def _is_error(status: str) -> bool:
+    """Whether a request ended in an answer that says so. The caller's leaving is none."""
+    return status == _OTHER or int(status) >= 400
+
+
+def _minute() -> int:
+    return int(time.time()) // 60

@@ -1,6 +1,7 @@
 """The gate of the control plane: who may come in for what. Every request first catches up with what other processes changed."""
 
 import hmac
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -27,12 +28,13 @@ class Access(Enum):
 
 
 class Gate:
-    """Admits callers, or raises Error with the code that says why not."""
+    """Admits callers, or raises Error with the code that says why not. `note_use` is told of whose key opened it."""
 
-    def __init__(self, identity: Identity, database: Database, admin_key: str | None) -> None:
+    def __init__(self, identity: Identity, database: Database, admin_key: str | None, note_use: Callable[[str], None]) -> None:
         self._identity = identity
         self._database = database
         self._admin_key = admin_key
+        self._note_use = note_use
 
     def __repr__(self) -> str:
         return "Gate(***)"
@@ -51,10 +53,12 @@ class Gate:
         if access is Access.ORGANIZATION:
             # Rights depend on what the route is about: its service asks for them there. Whoever has none anywhere ends here.
             caller = await self._identity.caller_of_organization(presented.token)
+            self._note_use(caller.actor.id)
             if permission is not None:
                 require_anywhere(caller, permission)
             return caller
         caller = await self._identity.caller_of_project(presented.token, presented.project_id)
+        self._note_use(caller.actor.id)
         if permission is not None and permission not in caller.permissions:
             raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
         return caller

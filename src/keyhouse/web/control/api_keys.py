@@ -97,7 +97,8 @@ class BindingShape(BaseModel):
 
 
 class ApiKeyShape(NewApiKeyShape):
-    """An API key, without its token. `permissions` are those of a restricted key; `roleBindings` repeats `bindings`."""
+    """An API key, without its token. `permissions` are those of a restricted key; `roleBindings` repeats `bindings`; `lastUsedAt` is noted
+    about a minute late."""
 
     description: str | None
     keyType: Literal["service"]
@@ -105,6 +106,7 @@ class ApiKeyShape(NewApiKeyShape):
     permissions: list[Permission]
     expiresAt: str | None
     revokedAt: str | None
+    lastUsedAt: str | None
     bindings: list[BindingShape]
     roleBindings: list[BindingShape]
 
@@ -265,6 +267,7 @@ def _api_key(api_key: ApiKey) -> dict[str, object]:
         "permissions": sorted(api_key.permissions or ()) if restricted else [],
         "expiresAt": None if api_key.expires_at is None else iso(api_key.expires_at),
         "revokedAt": None if api_key.revoked_at is None else iso(api_key.revoked_at),
+        "lastUsedAt": None if api_key.last_used_at is None else iso(api_key.last_used_at),
         "bindings": bindings,
         "roleBindings": bindings,
     }

@@ -101,6 +101,7 @@ class Gateway:
         spoken = format_of(scope["path"], scope["headers"])
         caller = await self._admitted(scope, request_headers(scope["headers"]))
         observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
+        observation.actor_id = caller.actor.id
         try:
             body = await models_answer(self._models, observation.project_id, scope, spoken)
         except Error as error:
@@ -115,6 +116,7 @@ class Gateway:
         observation.traceparent = headers.read.get(b"traceparent")
         caller = await self._admitted(exchange.scope, headers)
         observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
+        observation.actor_id = caller.actor.id
         body = await exchange.body(headers.read.get(b"content-length"), self._limits.max_request_bytes)
         with exchange:
             form = parse_form(headers.read.get(b"content-type", b""), body) if endpoint.takes_form else None

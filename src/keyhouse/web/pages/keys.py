@@ -8,6 +8,7 @@ from starlette.responses import Response
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import ApiKey, Caller, Permission, Role, ScopeType
 from keyhouse.services.api_keys import ApiKeys
+from keyhouse.services.last_uses import LastUses
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.projects import Projects
 from keyhouse.services.rights import require_organization_admin
@@ -28,11 +29,12 @@ _LIFETIMES = (("", "It does not expire"), ("30", "30 days"), ("90", "90 days"), 
 class KeyPages:
     """See the module."""
 
-    def __init__(self, api_keys: ApiKeys, projects: Projects, teams: Teams, defaults: ModelDefaults) -> None:
+    def __init__(self, api_keys: ApiKeys, projects: Projects, teams: Teams, defaults: ModelDefaults, last_uses: LastUses) -> None:
         self._api_keys = api_keys
         self._projects = projects
         self._teams = teams
         self._defaults = defaults
+        self._last_uses = last_uses
 
     def pages(self) -> list[Page]:
         """Every address."""
@@ -82,7 +84,8 @@ class KeyPages:
         rights = visit.caller.permissions if not visit.caller.is_project_key else frozenset[Permission]()
         values = {"may_see": Permission.UPDATE in rights, "may_replace": Permission.MANAGE in rights}
         regenerated = visit.form.text("do") == "regenerate"
-        shown: dict[str, Any] = {"token": token, "regenerated": regenerated, **values}
+        used_at = (await self._last_uses.of([visit.project_id])).get(visit.project_id)
+        shown: dict[str, Any] = {"token": token, "regenerated": regenerated, "used_at": used_at, **values}
         return page(visit, "project_key.html", project=project, **shown)
 
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
@@ -94,7 +97,8 @@ class KeyPages:
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
         now = datetime.now(UTC)
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "projects": projects, "teams": teams, **shown}
-        listed = [(key, _grants(key, names), _state(key, now)) for key in keys]
+        uses = await self._last_uses.of([key.id for key in keys])
+        listed = [(key, _grants(key, names), _state(key, now), uses.get(key.id)) for key in keys]
         own = caller.actor.id
         pages = -(-total // _PER_PAGE)
         extra: dict[str, Any] = {"number": number, "pages": pages, "own": own, "roles": list(Role), "lifetimes": _LIFETIMES}

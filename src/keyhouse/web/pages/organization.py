@@ -1,7 +1,5 @@
-"""The organization's projects and teams, its audit log, and the state of the installation."""
+"""The organization's projects and teams, and its audit log."""
 
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.responses import Response
@@ -9,9 +7,7 @@ from starlette.responses import Response
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission, Place
 from keyhouse.services.audit import Audit
-from keyhouse.services.encryption_keys import KeysStatus
 from keyhouse.services.projects import Projects, ProjectUpdate
-from keyhouse.services.rights import require_organization_admin
 from keyhouse.services.teams import Teams
 from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_problems, to_request
 from keyhouse.web.control.routing import validated
@@ -23,22 +19,18 @@ from keyhouse.web.pages.visit import Visit
 
 _PER_PAGE = 50
 _MOST = 1000
-_STATUS_KEPT_S = 30.0
 _HERE = "/organization/projects"
 # What a person can put right in a form.
 _REFUSALS = frozenset({Code.VALIDATION_ERROR, Code.BAD_REQUEST, Code.CONFLICT, Code.TEAM_NAME_TAKEN})
-ReadStatus = Callable[[], Awaitable[KeysStatus]]
 
 
 class OrganizationPages:
-    """See the module. `read_status` opens every sealed value, so what it says is kept for a while."""
+    """See the module."""
 
-    def __init__(self, projects: Projects, teams: Teams, audit: Audit, read_status: ReadStatus) -> None:
+    def __init__(self, projects: Projects, teams: Teams, audit: Audit) -> None:
         self._projects = projects
         self._teams = teams
         self._audit = audit
-        self._read_status = read_status
-        self._status: tuple[float, KeysStatus] | None = None
 
     def pages(self) -> list[Page]:
         """Every address."""
@@ -51,7 +43,6 @@ class OrganizationPages:
             Page("POST", "/organization/teams/{id}/rename", self.rename_team),
             Page("POST", "/organization/teams/{id}/archive", self.archive_team),
             Page("GET", "/organization/audit", self.show_audit),
-            Page("GET", "/organization/status", self.show_status),
         ]
 
     async def show_projects(self, visit: Visit) -> Response:
@@ -113,14 +104,6 @@ class OrganizationPages:
         number = visit.page_number()
         records, total = await self._audit.list(visit.caller, page=number, limit=_PER_PAGE)
         return page(visit, "audit.html", records=records, number=number, pages=-(-total // _PER_PAGE), total=total)
-
-    async def show_status(self, visit: Visit) -> Response:
-        """The state of the installation. For organization admins alone."""
-        require_organization_admin(visit.caller)
-        now = time.monotonic()
-        if self._status is None or now - self._status[0] > _STATUS_KEPT_S:
-            self._status = (now, await self._read_status())
-        return page(visit, "status.html", status_now=self._status[1])
 
     async def _refused(self, visit: Visit, error: Error) -> Response:
         if error.code not in _REFUSALS:

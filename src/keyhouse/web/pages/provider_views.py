@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from keyhouse.domain.credentials import MASK
@@ -50,6 +51,7 @@ class ProviderView:
     default_model: str
     changed: HistoryEntry | None = None
     tested: LastTest | None = None
+    used_at: datetime | None = None
 
     @property
     def id(self) -> str:
@@ -89,11 +91,11 @@ class ProviderView:
         return list(dict.fromkeys([*own, *(self.entry.get("models") or [])]))
 
 
-def provider_view(spec: ProviderSpec, entry: Entry, default_model: str | None, changed: HistoryEntry | None = None) -> ProviderView:
+def provider_view(spec: ProviderSpec, entry: Entry, default_model: str | None) -> ProviderView:
     """The view of an entry. `default_model` is the project's, kept where it is one of this provider."""
     own = (default_model or "").removeprefix(f"{spec.id}/") if (default_model or "").startswith(f"{spec.id}/") else ""
     stored: Mapping[str, Any] = entry.get("customKeys") or {}
-    return ProviderView(spec, entry, tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored)), own, changed)
+    return ProviderView(spec, entry, tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored)), own)
 
 
 def _shown_fields(spec: ProviderSpec, stored: Mapping[str, Any]) -> list[CredentialField]:

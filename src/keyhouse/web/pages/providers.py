@@ -1,6 +1,6 @@
 """The providers of a project: the list, the switch, and a provider's history with its way back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,8 @@ from keyhouse.domain.errors import Code
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.precondition import parse_if_match
-from keyhouse.domain.verdict import LastTest
 from keyhouse.services.connection_test import ConnectionTest
+from keyhouse.services.last_uses import LastUses, provider_use
 from keyhouse.services.model_defaults import ModelDefaults, ProjectDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.pages.provider_views import ProviderView, change_in_words, provider_view
@@ -29,10 +29,11 @@ _ONE = "/projects/{project}/providers/{provider}"
 class ProviderPages:
     """See the module."""
 
-    def __init__(self, providers: ModelProviders, defaults: ModelDefaults, tests: ConnectionTest) -> None:
+    def __init__(self, providers: ModelProviders, defaults: ModelDefaults, tests: ConnectionTest, last_uses: LastUses) -> None:
         self._providers = providers
         self._defaults = defaults
         self._tests = tests
+        self._last_uses = last_uses
 
     def pages(self) -> list[Page]:
         """Every address."""
@@ -48,8 +49,8 @@ class ProviderPages:
         """The list, or those of it that a search finds."""
         require_view(visit)
         project = await self._defaults.get(visit.project_id)
-        entries, tests = await self._entries(visit), await self._tests.last(visit.project_id)
-        views = [await self._view(visit, project, entry, tests) for entry in entries.values() if "id" in entry]
+        entries = await self._entries(visit)
+        views = await self._views(project, [entry for entry in entries.values() if "id" in entry])
         wanted = visit.request.query_params.get("q", "").strip()
         found = [view for view in views if _matches(view, wanted)]
         saved, testing = (_stored(entries, visit.request.query_params.get(name, "")) for name in ("saved", "test"))
@@ -65,9 +66,8 @@ class ProviderPages:
         if not visit.is_fragment:
             return moved(visit, f"/projects/{visit.project_id}/providers")
         project = await self._defaults.get(visit.project_id)
-        tests = await self._tests.last(visit.project_id)
-        view = await self._view(visit, project, msgspec.json.decode(shown.body)[provider], tests)
-        return page(visit, "provider_card.html", project=project, view=view)
+        views = await self._views(project, [msgspec.json.decode(shown.body)[provider]])
+        return page(visit, "provider_card.html", project=project, view=views[0])
 
     async def show_history(self, visit: Visit) -> Response:
         """Who changed what, newest first."""
@@ -100,11 +100,15 @@ class ProviderPages:
         entries: Mapping[str, Any] = msgspec.json.decode(shown.body)
         return entries
 
-    async def _view(self, visit: Visit, project: ProjectDefaults, entry: Mapping[str, Any], tests: Mapping[str, LastTest]) -> ProviderView:
-        spec = self._providers.spec(entry["provider"], Code.NOT_FOUND)
-        changes, _ = await self._providers.history(visit.project_id, spec.id, page=1, limit=1)
-        view = provider_view(spec, entry, project.scope.default_model, changes[0] if changes else None)
-        return replace(view, tested=tests.get(spec.id))
+    async def _views(self, project: ProjectDefaults, entries: Sequence[Mapping[str, Any]]) -> list[ProviderView]:
+        project_id, default_model = project.scope.id, project.scope.default_model
+        changes, tests = await self._providers.last_changes(project_id), await self._tests.last(project_id)
+        uses = await self._last_uses.of([provider_use(project_id, entry["provider"]) for entry in entries])
+        views = [provider_view(self._providers.spec(entry["provider"], Code.NOT_FOUND), entry, default_model) for entry in entries]
+        return [
+            replace(view, changed=changes.get(view.id), tested=tests.get(view.id), used_at=uses.get(provider_use(project_id, view.id)))
+            for view in views
+        ]
 
 
 def _matches(view: ProviderView, wanted: str) -> bool:

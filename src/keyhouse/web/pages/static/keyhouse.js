@@ -223,13 +223,17 @@ document.addEventListener("htmx:afterSwap", (event) => {
   const said = event.target.querySelector("[data-say]");
   if (said) say(said.textContent);
 });
+const forgetAway = () => document.querySelectorAll("[data-away]").forEach((notice) => notice.remove());
+document.addEventListener("htmx:afterOnLoad", forgetAway);
 document.addEventListener("htmx:sendError", (event) => {
+  forgetAway();
   const message = "Keyhouse does not answer. Nothing was changed; check that it runs, then try again.";
   const place = event.detail.target.closest("[data-messages]") ?? (drawer()?.open && drawer().querySelector("[data-messages]"));
   place?.querySelectorAll?.(":scope > .notice").forEach((old) => old.remove());
   const notice = document.createElement("p");
   notice.className = "notice bad";
   notice.setAttribute("role", "alert");
+  notice.dataset.away = "";
   notice.textContent = message;
   (place || document.getElementById("content")).prepend(notice);
 });
