@@ -1,4 +1,4 @@
-"""What a change changed, by field name: the form in which history, audit and a failed precondition tell it. No values."""
+"""What a change changed, by field name: the form in which history, audit and a failed precondition tell it. No value of a secret."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +18,16 @@ Fingerprint = Callable[[str, object], str]
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that a change touched. `fingerprint` tells whether two values are equal; None for what is no secret or was cleared."""
+    """One field that a change touched. `fingerprint` tells whether two values are equal; None for what is no secret or was cleared.
+
+    `before` and `after` are said only of what is public and no part of the provider's own state: the project's default model.
+    """
 
     name: str
     change: Change
     fingerprint: str | None = None
+    before: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,25 @@ from datetime import UTC, datetime
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.history import Action, FieldChange, HistoryEntry, changed_fields
+from keyhouse.domain.history import Action, Change, FieldChange, HistoryEntry, changed_fields
 from keyhouse.domain.model import default_model_reference
 from keyhouse.domain.model_provider import ABSENT, ModelProvider, ModelProviderUpdate
 from keyhouse.domain.precondition import Precondition, entry_tag, list_tag
 from keyhouse.domain.provider_spec import ProviderSpec
+from keyhouse.domain.public_difference import Difference, public_difference
 from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.services.kept import KeptByProject
 from keyhouse.storage.database import ChangeNotice
-from keyhouse.storage.history import fields_changed_since, last_version, list_history, list_last_changes, put_audit, put_history, state_at
+from keyhouse.storage.history import (
+    fields_changed_since,
+    last_version,
+    list_history,
+    list_last_changes,
+    list_states,
+    put_audit,
+    put_history,
+    state_at,
+)
 from keyhouse.storage.identifiers import new_id
 from keyhouse.storage.model_providers import StoredProvider, delete_stored, list_stored, put_stored, write_row
 from keyhouse.storage.opening import Storage
@@ -124,6 +134,23 @@ class ModelProviders:
         """A page of a provider's changes, newest first, and how many there are. Raises Error `not_found`."""
         self.spec(provider, Code.NOT_FOUND)
         return await self._storage.database.read(lambda tx: list_history(tx, project_id, provider, limit=limit, offset=(page - 1) * limit))
+
+    async def differences(self, project_id: str, provider: str, entries: Sequence[HistoryEntry]) -> Sequence[Sequence[Difference]]:
+        """What each change of a page of the history made of each of its fields, where that is public. Raises Error `not_found`."""
+        spec, nothing = self.spec(provider, Code.NOT_FOUND), ModelProvider(provider)
+        if not entries:
+            return []
+        newest, oldest = entries[0].version, entries[-1].version
+        states = await self._storage.database.read(
+            lambda tx: list_states(tx, self._storage.box, project_id, provider, between=(oldest - 1, newest))
+        )
+        return [
+            [
+                public_difference(states.get(entry.version - 1, nothing), states.get(entry.version, nothing), change, spec.is_public)
+                for change in entry.fields
+            ]
+            for entry in entries
+        ]
 
     async def last_changes(self, project_id: str) -> Mapping[str, HistoryEntry]:
         """The last change of each stored provider."""
@@ -256,6 +283,5 @@ class _Change:
 def _default_model_change(before: str | None, after: str | None) -> tuple[FieldChange, ...]:
     if before == after:
         return ()
-    if before is None:
-        return (FieldChange("defaultModel", "set"),)
-    return (FieldChange("defaultModel", "cleared" if after is None else "changed"),)
+    change: Change = "set" if before is None else "cleared" if after is None else "changed"
+    return (FieldChange("defaultModel", change, before=before, after=after),)

@@ -55,8 +55,9 @@ _SINCE = Statement(
 )
 _credentials = sealed_values.alias("credentials")
 _headers = sealed_values.alias("headers")
-_STATE = Statement(
+_states = (
     select(
+        _row.version,
         _row.row_id,
         _row.action,
         _row.enabled,
@@ -74,8 +75,10 @@ _STATE = Statement(
             _credentials, and_(_credentials.c.owner_id == _row.row_id, _credentials.c.id == _row.credentials_id)
         ).outerjoin(_headers, and_(_headers.c.owner_id == _row.row_id, _headers.c.id == _row.headers_id))
     )
-    .where(*_of_provider, _row.version == bindparam("version"))
+    .where(*_of_provider)
 )
+_STATE = Statement(_states.where(_row.version == bindparam("version")))
+_LIST_STATES = Statement(_states.where(_row.version.between(bindparam("oldest"), bindparam("newest"))))
 
 
 def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProvider, entry: HistoryEntry) -> None:
@@ -126,9 +129,17 @@ def fields_changed_since(tx: Transaction, project_id: str, revision: int, provid
 def state_at(tx: Transaction, box: SecretBox, project_id: str, provider: str, version: int) -> tuple[str, str, StoredProvider] | None:
     """The state after a change: (row id, action, state), or None where there was no such change. Destroyed secrets read as unreadable."""
     row = tx.row(_STATE, project_id=project_id, provider=provider, version=version)
-    if row is None:
-        return None
-    row_id, action, enabled, names, credentials_id, header_names, headers_id, models, embeddings, credentials_blob, headers_blob = row
+    return None if row is None else (row[1], row[2], _state_from(row, box, project_id, provider))
+
+
+def list_states(tx: Transaction, box: SecretBox, project_id: str, provider: str, *, between: tuple[int, int]) -> dict[int, ModelProvider]:
+    """The states after the changes from one version to another, both included. Nothing is stored after a deletion."""
+    rows = tx.rows(_LIST_STATES, project_id=project_id, provider=provider, oldest=between[0], newest=between[1])
+    return {row[0]: _state_from(row, box, project_id, provider).provider for row in rows if row[2] != "deleted"}
+
+
+def _state_from(row: Row, box: SecretBox, project_id: str, provider: str) -> StoredProvider:
+    _, row_id, _, enabled, names, credentials_id, header_names, headers_id, models, embeddings, credentials_blob, headers_blob = row
     owner = (project_id, row_id)
     found = ModelProvider(
         provider=provider,
@@ -139,7 +150,7 @@ def state_at(tx: Transaction, box: SecretBox, project_id: str, provider: str, ve
         custom_embeddings_models=encoding.models.decode(embeddings),
         extra_headers=open_headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names)),
     )
-    return row_id, action, StoredProvider(found, credentials_id, headers_id)
+    return StoredProvider(found, credentials_id, headers_id)
 
 
 def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organization_id: str, project_id: str | None = None) -> None:

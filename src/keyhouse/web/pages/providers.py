@@ -77,7 +77,11 @@ class ProviderPages:
         spec = self._providers.spec(provider, Code.NOT_FOUND)
         project, shown = await self._defaults.get(visit.project_id), await self._providers.get(visit.project_id, provider)
         view = provider_view(spec, msgspec.json.decode(shown.body), project.scope.default_model)
-        changes = [(entry, [(change, change_in_words(spec, change)) for change in entry.fields]) for entry in entries]
+        differences = await self._providers.differences(visit.project_id, provider, entries)
+        changes = [
+            (entry, [(change, change_in_words(spec, change), shown) for change, shown in zip(entry.fields, of_entry, strict=True)])
+            for entry, of_entry in zip(entries, differences, strict=True)
+        ]
         values: dict[str, Any] = {"changes": changes, "number": number, "pages": -(-total // _PER_PAGE), "tag": shown.tag}
         return page(visit, "history.html", project=project, view=view, back=_back(entries, view), **values)
 
