@@ -10,6 +10,7 @@ from playwright.sync_api import sync_playwright
 from tests.conftest import _serving
 from tests.pages.browsing import new_visitor
 from tests.pages.conftest import ARGUMENTS
+from tests.pages.demo import demo_upstream
 from tests.pages.tour import furnish, stops
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -18,9 +19,9 @@ WIDTHS = {"phone": (360, 740), "tablet": (820, 1100), "desktop": (1440, 900)}
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as data, _serving(Path(data)) as serve:
+    with demo_upstream() as demo, tempfile.TemporaryDirectory() as data, _serving(Path(data)) as serve:
         house = serve()
-        furnish(house)
+        furnish(house, demo)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
             for theme in ("light", "dark"):

@@ -7,14 +7,15 @@ from playwright.sync_api import Browser
 
 from tests.conftest import Serve, ServedHouse, _serving
 from tests.pages.browsing import Visitor, new_visitor, serious
+from tests.pages.demo import demo_upstream
 from tests.pages.tour import PLANTED, furnish, stops
 
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHouse]:
-    with _serving(tmp_path_factory.mktemp("furnished")) as start:
+    with demo_upstream() as demo, _serving(tmp_path_factory.mktemp("furnished")) as start:
         house = start()
-        furnish(house)
+        furnish(house, demo)
         yield house
 
 

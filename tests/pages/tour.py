@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
 from playwright.sync_api import Page, expect
 
+from keyhouse.web.demo_upstream import KEY
 from tests.conftest import ServedHouse
 from tests.pages.browsing import Visitor
 
@@ -31,19 +33,35 @@ _STORED: dict[str, dict[str, object]] = {
 }
 
 
-def furnish(house: ServedHouse) -> None:
-    """Providers, projects, teams, keys and some history."""
+def furnish(house: ServedHouse, demo: str) -> None:
+    """Providers, some tested, projects, teams, keys and some history. `demo` is the address of the demo upstream."""
     client, admin = house.client(), house.client(house.keys.admin_key)
     for provider, body in _STORED.items():
         assert client.put(f"/api/model-providers/{provider}", json=body).status_code == 200
     client.put("/api/model-providers/openai", json={"enabled": False})
     client.put("/api/model-providers/openai", json={"enabled": True, "customModels": ["gpt-5-mini-tuned"]})
+    _test(client, demo)
     for name in ("Search", "Support desk"):
         body = {"name": name, "language": "other", "framework": "other", "newTeamName": f"{name} team"}
         assert admin.post("/api/projects", json=body).status_code == 201
     made = admin.post("/api/api-keys", json={"keyType": "service", "name": "CI of the search team", "expiresAt": "2099-01-31T12:00:00Z"})
     admin.delete(f"/api/api-keys/{made.json()['apiKey']['id']}")
     admin.post("/api/api-keys", json={"keyType": "service", "name": "Dashboards", "permissionMode": "readonly"})
+
+
+def _test(client: httpx.Client, demo: str) -> None:
+    """One provider that works, one whose key is refused, one that nobody answers for, and one that was changed since."""
+    limited = {"modelId": "demo", "displayName": "Demo", "mode": "chat", "maxTokens": 64}
+    stored: dict[str, dict[str, object]] = {
+        "custom": {"customKeys": {"CUSTOM_BASE_URL": f"{demo}/v1", "CUSTOM_API_KEY": KEY}, "customModels": [limited]},
+        "voyage": {"customKeys": {"VOYAGE_API_KEY": "k"}},
+        "vllm": {"customKeys": {"VLLM_BASE_URL": f"{demo}/v1", "VLLM_API_KEY": "sk-wrong"}, "customModels": ["our-llama"]},
+    }
+    for provider, body in stored.items():
+        assert client.put(f"/api/model-providers/{provider}", json={"enabled": True, **body}).status_code == 200
+    for provider in (*stored, "ollama"):
+        assert client.post(f"/api/model-providers/{provider}/test").status_code == 200
+    client.put("/api/model-providers/voyage", json={"enabled": True, "customKeys": {"VOYAGE_API_KEY": "another"}})
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,27 @@ def _refuse(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
 
 
+def _ask(page: Page) -> None:
+    page.get_by_text("System prompt, max tokens").click()
+    page.get_by_label("System prompt").fill("You are a polite concierge.")
+    page.get_by_label("Max tokens").fill("200")
+    page.get_by_label("Message").fill("Which three sights of Oslo should nobody miss?")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("[data-state]")).to_have_text("Complete")
+
+
+def _choose(page: Page) -> None:
+    page.get_by_role("combobox", name="Model").click()
+    expect(page.get_by_role("listbox")).to_be_visible()
+
+
+def _ask_in_vain(page: Page) -> None:
+    page.get_by_role("combobox", name="Model").fill("groq/llama-3.3-70b-versatile")
+    page.get_by_label("Message").fill("Hello")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("[data-state]")).to_have_text("No answer")
+
+
 def _opened(button: str) -> Callable[[Page], None]:
     return lambda page: page.get_by_role("button", name=button).first.click()
 
@@ -88,6 +127,9 @@ def stops(visitor: Visitor) -> list[Stop]:
         Stop("provider-refused", visitor.providers, _refuse),
         Stop("history", f"{visitor.providers}/openai/history"),
         Stop("history-back", f"{visitor.providers}/openai/history", _opened("Go back to this")),
+        Stop("try", f"/projects/{visitor.house.keys.project_id}/try?provider=custom", _ask),
+        Stop("try-models", f"/projects/{visitor.house.keys.project_id}/try", _choose),
+        Stop("try-refused", f"/projects/{visitor.house.keys.project_id}/try", _ask_in_vain),
         Stop("project-key", f"/projects/{visitor.house.keys.project_id}/key"),
         Stop("projects", "/organization/projects"),
         Stop("api-keys", "/organization/keys"),

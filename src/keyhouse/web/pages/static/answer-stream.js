@@ -43,6 +43,9 @@ const HINTS = {
   429: "The provider asks to be called less often, or the account has no credit left.",
 };
 
+// Longer lists of models are those of the field above.
+const LONG = 200;
+
 function refusal(status, text, headers) {
   let stated = {};
   try {
@@ -53,7 +56,11 @@ function refusal(status, text, headers) {
   const own = TITLES[stated.code];
   const wait = headers?.get("retry-after");
   const later = wait && /^\d+$/.test(wait) ? ` Try again in ${wait} seconds.` : "";
-  if (own) return new AskError(own, { message: said, hint: later.trim(), headers });
+  if (own) {
+    const [sentence, works] = said.split(" What works: ");
+    const list = works?.length < LONG ? `What works: ${works}` : works && "Choose one from the list of models.";
+    return new AskError(own, { message: sentence, hint: list ?? later.trim(), headers });
+  }
   const hint = HINTS[status] ?? (status >= 500 ? "The provider is out of order. Try again later." : "");
   const title = status ? `The provider refused the call (HTTP ${status})` : "The provider reported an error";
   return new AskError(title, { message: said && `It says: ${said}`, hint: hint + later, headers });

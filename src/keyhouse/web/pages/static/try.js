@@ -65,6 +65,7 @@ function tryIt(form) {
     facts.replaceChildren();
     show("Waiting for the first token…", "busy");
     say("Waiting for the answer");
+    words.closest("section").scrollIntoView({ block: "nearest" });
     stop.hidden = false;
     if (document.activeElement === send) stop.focus();
     send.hidden = true;
