@@ -21,7 +21,7 @@ import uvicorn
 from keyhouse.app import App, open_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
-from keyhouse.web.http_protocol import server_config
+from keyhouse.web.serving import server_config
 
 IN_CI = os.environ.get("CI") == "true"
 # A client reads all of the machine's certificates when it is made, 40 ms; the houses speak plain HTTP.
@@ -260,7 +260,8 @@ def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)
-    config = server_config(App(settings), shutdown_timeout_s=5)
+    app = App(settings)
+    config = server_config(app, shutdown_timeout_s=5, choose=app.choose)
     server = uvicorn.Server(config)
     started = threading.Event()
     original = server.startup

@@ -1,8 +1,8 @@
-"""The house, wired by hand: settings in, one ASGI application out. Nothing is decided here but who is given what."""
+"""The house, wired by hand: settings in, one application out. Nothing is decided here but who is given what."""
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -36,7 +36,7 @@ from keyhouse.services.replicas import SEEN_EVERY_S, Replicas
 from keyhouse.services.sessions import Sessions
 from keyhouse.services.teams import Teams
 from keyhouse.services.upkeep import Chore, upkeep
-from keyhouse.settings import Settings, read_settings
+from keyhouse.settings import Settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
 from keyhouse.storage.readiness import look
@@ -52,6 +52,7 @@ from keyhouse.web.control.projects import project_routes
 from keyhouse.web.control.routing import ControlPlane, Route
 from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
+from keyhouse.web.gateway.exchange import Exchange
 from keyhouse.web.gateway.gateway import Gateway, Limits
 from keyhouse.web.log import RequestLog
 from keyhouse.web.observability import MetricsAccess, Observability
@@ -196,7 +197,7 @@ def _tenancy_routes(storage: Storage) -> list[Route]:
 
 
 class App:
-    """The ASGI application: opens the house when the server starts, and shows each request to its room.
+    """The application: opens the house when the server starts, and shows each request to its room. The gateway's do not go over ASGI.
 
     `metrics` are this worker's, where several share what they count.
     """
@@ -210,12 +211,14 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
-        if scope["type"] == "http" and self._gateway is not None and scope["path"].startswith("/v1/"):
-            await self._gateway(scope, receive, send)
-        elif scope["type"] == "http" and self._control is not None:
+        if scope["type"] == "http" and self._control is not None:
             await self._control(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
+
+    def choose(self, path: str) -> Callable[[Exchange], Awaitable[None]] | None:
+        """What answers requests for a path without ASGI: the gateway, where they are its own."""
+        return self._gateway.serve if self._gateway is not None and path.startswith("/v1/") else None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -252,8 +255,3 @@ def _chores(house: House) -> list[Chore]:
         Chore(SEEN_EVERY_S, house.replicas.note, at_the_end=house.replicas.leave),
         Chore(STORED_EVERY_S, house.last_uses.store, after_s=STORED_EVERY_S),
     ]
-
-
-def create_app() -> App:
-    """The application with the settings of the environment: what a server process imports."""
-    return App(read_settings())

@@ -21,7 +21,7 @@ def demo_upstream(
     from keyhouse.cli.workers import Server
     from keyhouse.settings import read_settings
     from keyhouse.web.demo_upstream import DemoUpstream
-    from keyhouse.web.http_protocol import server_config
+    from keyhouse.web.serving import server_config
 
     listening = listen("127.0.0.1", port)
     typer.echo(introduction(shown_address(listening), read_settings().endpoint or _HOUSE))

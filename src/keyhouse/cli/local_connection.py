@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from keyhouse.app import build_house, local_gateway, open_storage
 from keyhouse.cli.connection import Reply, Request, all_entries, segment
 from keyhouse.cli.exit_codes import CommandError, ExitCode
+from keyhouse.cli.local_exchange import LocalExchange, lower_headers
 from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
@@ -91,6 +92,8 @@ class LocalConnection:
         return self._runner.run(self._answer(request, caller))
 
     async def _answer(self, request: Request, caller: Caller) -> Reply:
+        if not request.path.startswith("/api/"):
+            return await self._ask_gateway(request, caller)
         body = request.encoded_body() or b""
         sent: list[dict[str, Any]] = []
 
@@ -100,11 +103,15 @@ class LocalConnection:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        room = self._house.control if request.path.startswith("/api/") else local_gateway(self._house)
-        await room(_scope(request, caller), receive, send)
+        await self._house.control(_scope(request, caller), receive, send)
         headers = dict(sent[0]["headers"])
         answered = b"".join(message.get("body", b"") for message in sent[1:])
         return Reply(sent[0]["status"], json.loads(answered) if answered else None, headers.get(b"etag", b"").decode() or None)
+
+    async def _ask_gateway(self, request: Request, caller: Caller) -> Reply:
+        exchange = LocalExchange(request, caller)
+        await local_gateway(self._house).serve(exchange)
+        return Reply(exchange.status, json.loads(exchange.answered) if exchange.answered else None, None)
 
 
 def prepare_process() -> None:
@@ -133,7 +140,7 @@ def _scope(request: Request, caller: Caller) -> dict[str, Any]:
         "path": request.path,
         "raw_path": request.path.encode(),
         "query_string": urlencode(request.query).encode(),
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers().items()],
+        "headers": lower_headers(request),
         OPERATOR: caller,
     }
 

@@ -21,7 +21,7 @@ from keyhouse.log import WRITER
 from keyhouse.services.metrics.memory import MetricsMemory
 from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.settings import Settings
-from keyhouse.web.http_protocol import server_config
+from keyhouse.web.serving import server_config
 
 _log = structlog.get_logger("keyhouse")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -75,7 +75,7 @@ def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
 def _serve(
     app: App, settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
 ) -> ExitCode:
-    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s)
+    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose)
     server = Server(config, stop_signals, on_started)
     try:
         server.run(sockets=[listening])

@@ -65,7 +65,7 @@ class Connection(asyncio.BufferedProtocol):
         "requests",
     )
 
-    def __init__(self, pool: "Pool", deadlines: Deadlines) -> None:
+    def __init__(self, pool: "Pool", deadlines: "Deadlines[Connection]") -> None:
         # Whose place among the open connections this one takes; set and cleared by the pool.
         self.lane: Lane | None = None
         self.deadline = math.inf

@@ -67,7 +67,7 @@ class Pool:
         self._closed = False
         self._limits = limits
         self._dial = dial
-        self._deadlines = Deadlines()
+        self._deadlines: Deadlines[Connection] = Deadlines()
         self._lanes: dict[str, Lane] = {}
         self._lanes_with_idle: dict[Lane, None] = {}
         self._lanes_with_waiting: dict[Lane, None] = {}

@@ -3,10 +3,7 @@
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from keyhouse.gateway.connection import Connection
+from typing import Generic, Protocol, TypeVar
 
 # The timer runs no more often than this, however many deadlines lie close together: a deadline is kept to within it.
 SHORTEST_PAUSE_S = 0.01
@@ -24,28 +21,40 @@ class Timeouts:
     pool_s: float = 10.0
 
 
-class Deadlines:
+class Timed(Protocol):
+    """Has a deadline, and is told once it has passed."""
+
+    deadline: float
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Deadlines(Generic[T]):
     """Watches the `deadline` (a moment on the loop's clock, infinity for none) of every connection with one timer of the running loop.
 
     Setting a deadline costs its owner one comparison with `next_due`; only an earlier one needs `arm`.
     """
 
     def __init__(self) -> None:
-        self._watched: set[Connection] = set()
+        self._watched: set[T] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.next_due = math.inf
 
-    def add(self, connection: "Connection") -> None:
+    def add(self, connection: T) -> None:
         """Watch a connection, until `remove`."""
         self._watched.add(connection)
 
-    def remove(self, connection: "Connection") -> None:
+    def remove(self, connection: T) -> None:
         """Watch a connection no more."""
         self._watched.discard(connection)
         if not self._watched:
             self._disarm()
 
-    def watched(self) -> "list[Connection]":
+    def watched(self) -> list[T]:
         """Every open connection."""
         return list(self._watched)
 

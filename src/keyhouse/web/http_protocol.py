@@ -1,14 +1,28 @@
-"""The caller's side of HTTP: uvicorn's protocol, with the bounds that it lacks. Knows no route and no application.
+"""The caller's side of HTTP/1.1: one connection, its requests one after the other. Knows no route; what answers is chosen by `choose`.
 
 Heads are bounded in size and time, bodies in the time they may pause, trailers in size; nobody's upgrade is taken up.
 """
 
 import asyncio
-from typing import Any
+import logging
+import math
+import socket
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from keyhouse.gateway.timeouts import Deadlines
+from keyhouse.web.asgi import Address, answer_by
+from keyhouse.web.gateway.exchange import CallerLeftError
+from keyhouse.web.http_answer import CONTINUE, DateLine, refusal
+from keyhouse.web.http_exchange import HttpExchange
+from keyhouse.web.http_target import target_of
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request's head; and of what may come without a byte of body: chunk extensions, trailers."""
@@ -16,146 +30,364 @@ HEAD_TIMEOUT_S = 10.0
 BODY_IDLE_TIMEOUT_S = 60.0
 KEEP_ALIVE_S = 75
 """Longer than load balancers keep an unused connection, so that it is theirs to close."""
+LINGER_S = 2.0
+MAX_LINGER_BYTES = 256 * 1024
+"""How long, and of how much, a connection that is closed reads on: what lies unread makes the system throw away our last answer."""
+MAX_UNREAD_BYTES = 64 * 1024 * 1024
+"""How much of a body may come that nobody wants, its request being answered."""
 
-_REFUSAL = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-_HEAD_TOO_LARGE = (b"431 Request Header Fields Too Large", b"The head of the request is larger than 64 KiB.\n")
-_UPGRADE = (b"400 Bad Request", b"Upgrades of the protocol are not supported. Send the request without the header Upgrade.\n")
+_HEAD_TOO_LARGE = refusal(b"431 Request Header Fields Too Large", b"The head of the request is larger than 64 KiB.\n")
+_UPGRADE = refusal(b"400 Bad Request", b"Upgrades of the protocol are not supported. Send the request without the header Upgrade.\n")
+_NO_REQUEST = refusal(b"400 Bad Request", b"This is no valid HTTP request.\n")
+_FAILED = refusal(b"500 Internal Server Error", b"Internal Server Error")
+_AT_ONCE = struct.pack("ii", 1, 0)
 _BODY_NAMES = (b"content-length", b"transfer-encoding")
+
+_log = logging.getLogger("keyhouse.http")
+
+Answerer = Callable[[HttpExchange], Awaitable[None]]
+Choose = Callable[[str], Answerer | None]
+"""From a path to what answers it without ASGI; None: the application."""
 
 
 class _RefusedError(Exception):
     """Stops the parser."""
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """One connection of a caller."""
+class HttpProtocol(asyncio.Protocol):
+    """One connection of a caller.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    `_active` is the request that is being answered, `_reading` the one whose body comes; those between them wait in `_queue`.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        choose: Choose,
+        deadlines: "Deadlines[HttpProtocol]",
+        date: DateLine,
+    ) -> None:
+        self.loop = _loop or asyncio.get_running_loop()
+        self.transport: asyncio.Transport
+        self.write_paused = False
+        self.deadline = math.inf
+        self._app = cast(ASGIApp, config.loaded_app)
+        self._choose = choose
+        self._deadlines = deadlines
+        self._connections = cast("set[object]", server_state.connections)
+        self._tasks = server_state.tasks
+        self.standing_lines = date.text
+        self._parser = httptools.HttpRequestParser(self)
+        self._server: Address = None
+        self._client: Address = None
+        self._drained: asyncio.Future[None] | None = None
+        self._read_paused = False
+        # Nothing is parsed any more: what comes is thrown away until the connection is closed.
+        self._is_deaf = False
+        self._is_ending = False
+        self._unread = 0
+        self._refusal = _NO_REQUEST
         self._in_head = False
-        self._head_bytes = 0
+        self._head_is_timed = False
+        self._read_bytes = self._first_bytes = self._head_bytes = 0
         self._quiet_bytes = 0
-        self._read_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._refusal: tuple[bytes, bytes] | None = None
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._asks_first = False
+        self._active: HttpExchange | None = None
+        self._reading: HttpExchange | None = None
+        self._queue: deque[HttpExchange] = deque()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    # The transport's life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A caller connected: it may wait with its first request as long as with any other."""
-        super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self.transport = cast(asyncio.Transport, transport)
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._client = _address(transport.get_extra_info("peername"))
+        self._connections.add(self)
+        self._deadlines.add(self)
+        self._expect_by(KEEP_ALIVE_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
-        self._disarm()
-        self._unset_keepalive_if_required()
-        super().connection_lost(exc)
+        self._connections.discard(self)
+        self._deadlines.remove(self)
+        self._is_deaf = True
+        self._queue.clear()
+        self.resume_writing()
+        if self._active is not None:
+            self._active.leave()
+
+    def shutdown(self) -> None:
+        """The server stops: what has come is answered, and nothing more taken."""
+        self._is_ending = True
+        if self._active is None:
+            self.transport.close()
+
+    def pause_reading(self) -> None:
+        """More has come than is wanted for now."""
+        if not self._read_paused:
+            self._read_paused = True
+            self.deadline = math.inf
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused:
+            self._read_paused = False
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The caller takes more slowly than we send."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """The caller has taken enough."""
+        self.write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    async def drained(self) -> None:
+        """Wait until the caller has taken enough, or has left."""
+        self._drained = self.loop.create_future()
+        await self._drained
+
+    def _expect_by(self, seconds: float) -> None:
+        when = self.deadline = self.loop.time() + seconds
+        if when < self._deadlines.next_due:
+            self._deadlines.arm(when)
+
+    def expire(self) -> None:
+        """The deadline has passed: for a head, a body, or the next request."""
+        self.deadline = math.inf
+        if self._active is None and not self._in_head and not self._is_deaf:
+            self.transport.close()
+        elif self._active is not None and self._active.is_whole:
+            # The head behind it does not come to its end.
+            self._hear_no_more()
+        else:
+            self.transport.abort()
+
+    # What comes
 
     def data_received(self, data: bytes) -> None:
         """Bytes of one or more requests, or of parts of them."""
-        # What of the first read belongs to a head is counted once the head is there.
+        if self._is_deaf:
+            self._discard(len(data))
+            return
+        self._read_bytes = len(data)
         self._head_bytes += len(data)
         self._quiet_bytes += len(data)
-        super().data_received(data)
-        if self._in_head or self._waits_for_body():
-            self._expect_more()
-        elif self._timer is not None:
-            self._disarm()
-
-    def _waits_for_body(self) -> bool:
-        cycle = self.cycle
-        return cycle is not None and cycle.more_body and not cycle.response_complete
-
-    def _expect_more(self) -> None:
-        if (self._head_bytes if self._in_head else self._quiet_bytes) > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
-            return
-        self._read_at = self.loop.time()
-        if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_TIMEOUT_S if self._in_head else BODY_IDLE_TIMEOUT_S, self._look)
-
-    def _look(self) -> None:
-        """Time is up for a head; for a body, if nothing came of it since, although it was being read."""
-        self._timer = None
-        if self.transport.is_closing():
-            return
-        if self._in_head:
-            self.transport.abort()
-            return
-        if not self._waits_for_body():
-            return
-        now = self.loop.time()
-        if self.flow.read_paused:
-            self._read_at = now
-        if now - self._read_at >= BODY_IDLE_TIMEOUT_S:
-            self.transport.abort()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request is answered as if it had not asked for another protocol; nothing can follow it.
+            self._hear_no_more()
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
         else:
-            self._timer = self.loop.call_at(self._read_at + BODY_IDLE_TIMEOUT_S, self._look)
+            if self._in_head:
+                self._expect_head()
+            elif self._reading is not None:
+                self._expect_rest(self._reading, len(data))
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _expect_head(self) -> None:
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif not self._head_is_timed and not self._read_paused:
+            self._head_is_timed = True
+            self._expect_by(HEAD_TIMEOUT_S)
 
-    def _refuse(self, refusal: tuple[bytes, bytes]) -> None:
-        """Read no further. The answer goes out only where none is under way."""
-        self._disarm()
-        if self.cycle is None or self.cycle.response_complete:
-            status, text = refusal
-            self.transport.write(_REFUSAL % (status, len(text), text))
-        self.transport.close()
+    def _expect_rest(self, reading: HttpExchange, size: int) -> None:
+        if reading.is_answered:
+            self._unread += size
+        if self._quiet_bytes > MAX_HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif self._unread > MAX_UNREAD_BYTES:
+            self._refuse(_NO_REQUEST)
+        elif not self._read_paused:
+            self._expect_by(BODY_IDLE_TIMEOUT_S)
+
+    def expect_body(self, exchange: HttpExchange) -> None:
+        """The request that is being answered waits for its body."""
+        if exchange.asks_first:
+            exchange.asks_first = False
+            self.transport.write(CONTINUE)
+        if self._read_paused:
+            self._resume_reading()
+            self._expect_by(BODY_IDLE_TIMEOUT_S)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Read no further. What is whole and came before is answered first; only then, or where there is nothing, it is said why."""
+        broken, self._reading = self._reading, None
+        if broken is not None and broken in self._queue:
+            self._queue.remove(broken)
+        is_lost = broken is not None and broken is self._active
+        if self._active is not None and not is_lost:
+            self._hear_no_more()
+            return
+        if self._active is not None:
+            self._active.leave()
+        if self._active is None or not self._active.has_begun:
+            self.transport.write(answer)
+        self._close(linger=True)
+
+    def _hear_no_more(self) -> None:
+        """Close as soon as everything is answered that has come whole."""
+        self._is_deaf = self._is_ending = True
+        self._unread = 0
+        self.deadline = math.inf
+        self._resume_reading()
+
+    def _close(self, *, linger: bool) -> None:
+        """Close; `linger` where more may be on its way, once the caller has had the time to read what was sent."""
+        self._is_deaf = True
+        if not linger:
+            self.transport.close()
+            return
+        self._unread = 0
+        self._resume_reading()
+        self.transport.write_eof()
+        self._expect_by(LINGER_S)
+
+    def _discard(self, size: int) -> None:
+        self._unread += size
+        if self._unread > MAX_LINGER_BYTES:
+            self.transport.abort()
+
+    # Called by the parser, inside `feed_data`; raising stops it
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
-        super().on_message_begin()
         self._in_head = True
+        self._head_is_timed = False
+        # How much of this read belongs to the head is known once the head is there.
         self._head_bytes = 0
+        self._first_bytes = self._read_bytes
+        self._url = b""
+        self._headers = []
+        self._asks_first = False
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody wants."""
+        if self._in_head:
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self._asks_first = True
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The end of a head."""
+        parser = self._parser
+        if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
+            self._refusal = _HEAD_TOO_LARGE
+            raise _RefusedError
+        keep_alive = parser.should_keep_alive()
+        if parser.should_upgrade():
+            keep_alive = False
+            if any(name in _BODY_NAMES for name, _ in self._headers):
+                # The parser takes the body for bytes of the other protocol.
+                self._refusal = _UPGRADE
+                raise _RefusedError
+        exchange = HttpExchange(self, parser.get_method().decode("ascii"), target_of(self._url), self._headers)
         self._in_head = False
         self._quiet_bytes = 0
-        self._disarm()
-        if self._size_of_head() > MAX_HEAD_BYTES:
-            self._refusal = _HEAD_TOO_LARGE
-        elif self.parser.should_upgrade() and any(name in _BODY_NAMES for name, _ in self.headers):
-            # The parser takes the body for bytes of the other protocol.
-            self._refusal = _UPGRADE
-        if self._refusal is not None:
-            raise _RefusedError
-        super().on_headers_complete()
+        exchange.asks_first = self._asks_first
+        exchange.is_old = parser.get_http_version() != "1.1"
+        exchange.keep_alive = keep_alive and not exchange.is_old
+        self._reading = exchange
+        if self._active is None:
+            self._start(exchange)
+        else:
+            self._queue.append(exchange)
+            self.pause_reading()
 
     def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def on_body(self, body: bytes) -> None:
         """Bytes of a body."""
         self._quiet_bytes = 0
-        super().on_body(body)
+        if self._reading is not None:
+            self._reading.feed(body)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, and close."""
-        if self._refusal is None:
-            super().send_400_response(msg)
+    def on_message_complete(self) -> None:
+        """The end of a request."""
+        reading, self._reading = self._reading, None
+        if reading is None:
+            return
+        self._unread = 0
+        reading.end_body()
+        # Where it waits for nothing but its answer there is no deadline; where it was answered before its end, it is the next one's.
+        self.deadline = math.inf
+        if self._active is None:
+            self._expect_by(KEEP_ALIVE_S)
+
+    # Answers
+
+    def may_stay(self, exchange: HttpExchange) -> bool:
+        """Whether the connection can have a further request behind this one, as its answer's head has to say."""
+        return not (self._is_ending and not self._queue) and (exchange.is_whole or not exchange.asks_first)
+
+    def _start(self, exchange: HttpExchange) -> None:
+        self._active = exchange
+        exchange.task = self.loop.create_task(self._serve(exchange))
+        self._tasks.add(exchange.task)
+
+    async def _serve(self, exchange: HttpExchange) -> None:
+        try:
+            answerer = self._choose(exchange.path)
+            if answerer is not None:
+                await answerer(exchange)
+            else:
+                await answer_by(self._app, exchange, self._server, self._client)
+        except CallerLeftError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
+            _log.error("A request was not answered.", exc_info=error)
+        finally:
+            self._tasks.discard(cast("asyncio.Task[None]", exchange.task))
+            self._answered(exchange)
+
+    def _answered(self, exchange: HttpExchange) -> None:
+        self._active = None
+        if self.transport.is_closing() or exchange.has_left:
+            return
+        if not exchange.is_answered:
+            self._break_off(exchange)
+        elif self._queue:
+            self._start(self._queue.popleft())
+            if not self._queue:
+                self._resume_reading()
+        elif self._is_ending or not exchange.keep_alive:
+            self._close(linger=self._expects_more)
         else:
-            self._refuse(self._refusal)
+            self._resume_reading()
+            self._expect_by(HEAD_TIMEOUT_S if self._in_head else BODY_IDLE_TIMEOUT_S if self._reading is not None else KEEP_ALIVE_S)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """The request is answered as if it had not asked for another protocol; nothing can follow it on this connection."""
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
+    @property
+    def _expects_more(self) -> bool:
+        return self._in_head or self._reading is not None
+
+    def _break_off(self, exchange: HttpExchange) -> None:
+        if not exchange.has_begun:
+            self.transport.write(_FAILED)
+            self._close(linger=self._expects_more)
+        elif exchange.is_unmarked:
+            # A clean end would look like the answer's own: a reset.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.transport.abort()
+        else:
+            self.transport.close()
 
 
-def server_config(app: ASGIApp, *, shutdown_timeout_s: int) -> uvicorn.Config:
-    """How the house is served. Nothing is logged by uvicorn but what goes wrong."""
-    return uvicorn.Config(
-        app,
-        loop="uvloop",
-        http=HttpProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=shutdown_timeout_s,
-    )
+def _address(found: object) -> Address:
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

@@ -22,11 +22,16 @@ _log = structlog.get_logger("keyhouse")
 
 def log_failure(scope: MutableMapping[str, Any], cause: BaseException) -> None:
     """A request that failed on our side, with its cause's type and place."""
+    log_failed_request(scope["method"], scope.get(ROUTE, "-"), scope.get(REQUEST_ID), cause)
+
+
+def log_failed_request(method: str, route: str, request_id: str | None, cause: BaseException) -> None:
+    """The same, for a room without a scope."""
     _log.error(
         "request failed",
-        method=scope["method"],
-        route=scope.get(ROUTE, "-"),
-        request_id=scope.get(REQUEST_ID),
+        method=method,
+        route=route,
+        request_id=request_id,
         code=getattr(cause, "code", None),
         **described(cause),
     )

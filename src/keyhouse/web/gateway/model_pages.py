@@ -2,29 +2,27 @@
 
 from urllib.parse import parse_qsl, unquote
 
-from starlette.types import Scope
-
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.services.models import Models
 from keyhouse.web.gateway import anthropic, openai
 from keyhouse.web.gateway.endpoints import MODELS_PATH
+from keyhouse.web.gateway.exchange import Exchange
 
 
-def model_asked_for(scope: Scope) -> str | None:
+def model_asked_for(raw_path: bytes) -> str | None:
     """The name that a path below `/v1/models` asks for, slashes encoded or not; None for the list."""
-    path = scope["raw_path"].decode("latin-1")
-    return unquote(path[len(MODELS_PATH) + 1 :]) or None
+    return unquote(raw_path.decode("latin-1")[len(MODELS_PATH) + 1 :]) or None
 
 
-async def models_answer(models: Models, project_id: str, scope: Scope, spoken: CallerFormat) -> bytes:
+async def models_answer(models: Models, project_id: str, exchange: Exchange, spoken: CallerFormat) -> bytes:
     """The body of an answer. Raises Error `model_not_found`, `bad_request`."""
-    asked = model_asked_for(scope)
+    asked = model_asked_for(exchange.raw_path)
     if asked is None:
         listed = await models.list(project_id)
         if spoken == "openai_chat":
             return openai.render_models(listed)
-        return anthropic.render_models(listed, dict(parse_qsl(scope["query_string"].decode("latin-1"))))
+        return anthropic.render_models(listed, dict(parse_qsl(exchange.query.decode("latin-1"))))
     found = await models.explain(project_id, asked)
     return openai.render_model(asked, found) if spoken == "openai_chat" else anthropic.render_model(asked, found)
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp
-
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
 from keyhouse.services.connection_test import ConnectionTest
@@ -16,6 +14,7 @@ from keyhouse.services.projects import Projects
 from keyhouse.services.replicas import Replicas
 from keyhouse.services.sessions import Sessions
 from keyhouse.services.teams import Teams
+from keyhouse.web.gateway.gateway import Gateway
 from keyhouse.web.pages.keys import KeyPages
 from keyhouse.web.pages.organization import OrganizationPages
 from keyhouse.web.pages.provider_form import ProviderFormPages
@@ -44,7 +43,7 @@ class Services:
     providers: ModelProviders
     tests: ConnectionTest
     models: Models
-    gateway: ASGIApp
+    gateway: Gateway
     defaults: ModelDefaults
     projects: Projects
     teams: Teams

@@ -1,16 +1,19 @@
 """Try a model: a page that sends a real call, and the call itself, which enters the gateway as every other one does."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from itertools import groupby
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.headers import RawHeaders
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.services.models import Models
-from keyhouse.web.control.access import OPERATOR
+from keyhouse.web.gateway.gateway import Gateway
 from keyhouse.web.pages.rendering import HEADERS, page
 from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
@@ -23,7 +26,7 @@ _ENDPOINT = "/v1/chat/completions"
 class TryPages:
     """See the module."""
 
-    def __init__(self, providers: ModelProviders, defaults: ModelDefaults, models: Models, gateway: ASGIApp) -> None:
+    def __init__(self, providers: ModelProviders, defaults: ModelDefaults, models: Models, gateway: Gateway) -> None:
         self._providers = providers
         self._defaults = defaults
         self._models = models
@@ -56,31 +59,70 @@ class TryPages:
 class GatewayCall(Response):
     """An answer that the gateway gives, for a caller whom a session stands for. When the browser leaves, the gateway hears of it."""
 
-    def __init__(self, gateway: ASGIApp, caller: Caller, request: bytes) -> None:
+    def __init__(self, gateway: Gateway, caller: Caller, request: bytes) -> None:
         super().__init__()
         self._gateway = gateway
         self._caller = caller
         self._request = request
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self._request))]
-        target = {"path": _ENDPOINT, "raw_path": _ENDPOINT.encode(), "query_string": b"", "headers": headers, OPERATOR: self._caller}
-        given = False
+        exchange = _TriedExchange(self._caller, self._request, receive, send)
+        try:
+            await self._gateway.serve(exchange)
+        finally:
+            exchange.close()
 
-        async def read() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": self._request, "more_body": False}
 
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *_HEADERS]}
-            await send(message)
+class _TriedExchange:
+    """See `web.gateway.exchange.Exchange`: a request of the page's own making, answered over the browser's."""
 
-        await self._gateway({**scope, **target}, read, answer)
+    method = "POST"
+    path = _ENDPOINT
+    raw_path = _ENDPOINT.encode()
+    query = b""
+
+    def __init__(self, caller: Caller, request: bytes, receive: Receive, send: Send) -> None:
+        self.headers = [(b"content-type", b"application/json")]
+        self.caller: Caller | None = caller
+        self.has_begun = False
+        self.has_left = False
+        self._request = request
+        self._receive = receive
+        self._send = send
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def body(self, limit: int) -> bytes | None:
+        """See Exchange."""
+        return self._request if len(self._request) <= limit else None
+
+    def end_with_caller(self) -> None:
+        """See Exchange."""
+        answering = asyncio.current_task()
+        if answering is not None:
+            self._watcher = asyncio.create_task(self._watch(answering))
+
+    async def _watch(self, answering: asyncio.Task[object]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.has_left = True
+        answering.cancel()
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+        """See Exchange."""
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *_HEADERS]})
+        if isinstance(body, bytes):
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        async for piece in body:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
 
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]

@@ -1,0 +1,42 @@
+"""A request of the gateway made in this process, and its answer, kept whole."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import unquote, urlencode
+
+from keyhouse.cli.connection import Request
+from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.headers import RawHeaders
+
+
+class LocalExchange:
+    """See `web.gateway.exchange.Exchange`. `status` and `answered` are the answer's."""
+
+    def __init__(self, request: Request, caller: Caller) -> None:
+        self.method = request.method
+        self.path = unquote(request.path)
+        self.raw_path = request.path.encode()
+        self.query = urlencode(request.query).encode()
+        self.headers = lower_headers(request)
+        self.caller: Caller | None = caller
+        self.has_begun = False
+        self.has_left = False
+        self.status = 0
+        self.answered = b""
+        self._body = request.encoded_body() or b""
+
+    async def body(self, limit: int) -> bytes | None:
+        """See Exchange."""
+        return self._body if len(self._body) <= limit else None
+
+    def end_with_caller(self) -> None:
+        """See Exchange: this one waits."""
+
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+        """See Exchange."""
+        self.has_begun, self.status = True, status
+        self.answered = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
+
+
+def lower_headers(request: Request) -> RawHeaders:
+    """A request's headers as they come over a connection."""
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers().items()]

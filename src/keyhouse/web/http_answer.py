@@ -1,0 +1,54 @@
+"""An answer's bytes on the wire: its head, and the framing of its body. Nothing is sent here."""
+
+import time
+from collections.abc import Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(200, 600)} | {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CLOSE = b"connection: close\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+BODILESS = frozenset({204, 304})
+"""Statuses whose answers have no body, nor a length of one."""
+
+_REFUSAL = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+
+
+def head(status: int, headers: RawHeaders, own: bytes) -> bytes:
+    """The head of an answer; `own` are whole lines of the server's. Raises ValueError where a header holds a line break or NUL."""
+    text = b"%b%b%b\r\n" % (STATUS_LINES[status], b"".join([b"%b: %b\r\n" % pair for pair in headers]), own)
+    if not text.count(b"\n") == text.count(b"\r") == len(headers) + own.count(b"\n") + 2 or b"\0" in text:
+        raise ValueError("A header of the answer is not legal HTTP.")
+    return text
+
+
+def chunk(data: bytes) -> bytes:
+    """A piece of a body, framed."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def refusal(status: bytes, text: bytes) -> bytes:
+    """A whole answer to what is no request."""
+    return _REFUSAL % (status, len(text), text)
+
+
+class DateLine:
+    """The line that every answer's head has, put together once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = b""
+
+    def text(self) -> bytes:
+        """The whole line."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        return self._text

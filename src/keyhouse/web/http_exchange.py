@@ -1,0 +1,211 @@
+"""One request and its answer over a connection: the body as it comes, the answer as few writes. Knows HTTP's framing, and no route."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from keyhouse.domain.tenancy import Caller
+from keyhouse.web.gateway.exchange import CallerLeftError
+from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, RawHeaders, chunk, head
+
+if TYPE_CHECKING:
+    from keyhouse.web.http_protocol import HttpProtocol
+
+HIGH_WATER_BYTES = 64 * 1024
+"""So much of a body waits for its reader; then the connection is read no further."""
+_JOINED_BYTES = 16 * 1024
+"""Up to here head and body are copied together for one write."""
+
+
+class HttpExchange:
+    """A request that is being answered: see `web.gateway.exchange.Exchange`.
+
+    `is_whole` says that its last byte is here, `is_answered` that the answer's is out. `keep_alive` is what the caller allows, until the
+    answer's head is out; then it is what the head says.
+    """
+
+    __slots__ = (
+        *("_connection", "_counted", "_ends_with_caller", "_pieces", "_size", "_waiter"),
+        *("asks_first", "has_begun", "has_left", "headers", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
+        *("query", "raw_path", "task"),
+    )
+
+    caller: Caller | None = None
+
+    def __init__(
+        self, connection: "HttpProtocol", method: str, target: tuple[str, bytes, bytes], headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.path, self.raw_path, self.query = target
+        self.headers = headers
+        self.is_old = False
+        self.keep_alive = True
+        self.asks_first = False
+        self.is_whole = False
+        self.has_begun = False
+        self.is_answered = False
+        self.has_left = False
+        self.task: asyncio.Task[None] | None = None
+        self._ends_with_caller = False
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._counted: int | None = None
+
+    # The request's way
+
+    def feed(self, piece: bytes) -> None:
+        """Bytes of the body came."""
+        if self.is_answered:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > HIGH_WATER_BYTES and self._waiter is None:
+            self._connection.pause_reading()
+        self._wake()
+
+    def end_body(self) -> None:
+        """The body is complete."""
+        self.is_whole = True
+        self._wake()
+
+    def leave(self) -> None:
+        """The caller is gone, or sends what can be no request: there is nobody to answer."""
+        self.has_left = True
+        self._wake()
+        if self._ends_with_caller and self.task is not None:
+            self.task.cancel()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def piece(self) -> bytes:
+        """What came of the body since it was last asked for; empty at its end. Raises CallerLeftError."""
+        while not self._pieces:
+            if self.is_whole:
+                return b""
+            await self._more()
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def left(self) -> None:
+        """Wait until the caller has left."""
+        while not self.has_left:
+            await self._event()
+
+    async def _more(self) -> None:
+        if self.has_left:
+            raise CallerLeftError
+        self._connection.expect_body(self)
+        await self._event()
+
+    async def _event(self) -> None:
+        self._waiter = self._connection.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def body(self, limit: int) -> bytes | None:
+        """See Exchange."""
+        if self.is_whole and self._size <= HIGH_WATER_BYTES:
+            pieces = self._pieces
+            whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return whole if len(whole) <= limit else None
+        declared = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        if int(declared) > limit:
+            return None
+        gathered = bytearray()
+        while piece := await self.piece():
+            gathered += piece
+            if len(gathered) > limit:
+                return None
+        return bytes(gathered)
+
+    def end_with_caller(self) -> None:
+        """See Exchange."""
+        if self.has_left:
+            raise CallerLeftError
+        self._ends_with_caller = True
+
+    # The answer's way
+
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+        """See Exchange."""
+        if isinstance(body, bytes):
+            if self._connection.write_paused:
+                await self._connection.drained()
+            self.send_whole(status, headers, body)
+            return
+        self.begin(status, headers)
+        async for piece in body:
+            await self.send(piece)
+        self.end()
+
+    def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Head and body of an answer in one write."""
+        if self.method == "HEAD" or status in BODILESS:
+            text, body = head(status, headers, self._own_lines(b"")), b""
+        else:
+            length = b"content-length: %d\r\n" % len(body)
+            text = head(status, [pair for pair in headers if pair[0] != b"content-length"], self._own_lines(length))
+        self.has_begun = self.is_answered = True
+        if self.has_left:
+            return
+        if len(body) <= _JOINED_BYTES:
+            self._connection.transport.write(text + body)
+        else:
+            self._connection.transport.writelines((text, body))
+
+    def begin(self, status: int, headers: RawHeaders) -> None:
+        """The head of an answer whose body follows in pieces: counted where the headers say its length, else framed."""
+        framing = b""
+        if self.method == "HEAD" or status in BODILESS:
+            self._counted = 0
+        else:
+            declared = next((value for name, value in headers if name == b"content-length"), None)
+            self._counted = None if declared is None else int(declared)
+            if declared is None and self.is_old:
+                self.keep_alive = False
+            elif declared is None:
+                framing = CHUNKED
+        text = head(status, headers, self._own_lines(framing))
+        self.has_begun = True
+        if not self.has_left:
+            self._connection.transport.write(text)
+
+    async def send(self, piece: bytes) -> None:
+        """A piece of the body, once the caller has taken enough of what was sent. Raises ValueError for more than was declared."""
+        if self._connection.write_paused:
+            await self._connection.drained()
+        if self.has_left or not piece or self.method == "HEAD":
+            return
+        if self._counted is None:
+            self._connection.transport.write(piece if self.is_old else chunk(piece))
+            return
+        self._counted -= len(piece)
+        if self._counted < 0:
+            raise ValueError("The answer is longer than its head says.")
+        self._connection.transport.write(piece)
+
+    def end(self) -> None:
+        """The body is complete. Raises ValueError for less than was declared."""
+        if self._counted:
+            raise ValueError("The answer is shorter than its head says.")
+        self.is_answered = True
+        if self._counted is None and not self.is_old and not self.has_left:
+            self._connection.transport.write(LAST_CHUNK)
+
+    @property
+    def is_unmarked(self) -> bool:
+        """Whether the end of the connection is all that tells the end of the answer."""
+        return self._counted is None and self.is_old
+
+    def _own_lines(self, framing: bytes) -> bytes:
+        connection = self._connection
+        if self.keep_alive and not connection.may_stay(self):
+            self.keep_alive = False
+        return connection.standing_lines() + framing if self.keep_alive else connection.standing_lines() + framing + CLOSE

@@ -1,0 +1,15 @@
+"""What a request's target says: the path, decoded and as it came, and the query."""
+
+import urllib.parse
+
+import httptools
+
+
+def target_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """A request's path, decoded and as it came, and its query. Raises what is wrong with it."""
+    parsed = httptools.parse_url(url)
+    raw_path: bytes | None = parsed.path
+    if raw_path is None:
+        raise ValueError("A target without a path.")
+    path = raw_path.decode("ascii")
+    return urllib.parse.unquote(path) if "%" in path else path, raw_path, parsed.query or b""

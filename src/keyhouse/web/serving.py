@@ -1,0 +1,26 @@
+"""How the house is served: uvicorn opens and stops it, the connections are our own."""
+
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from keyhouse.gateway.timeouts import Deadlines
+from keyhouse.web.http_answer import DateLine
+from keyhouse.web.http_protocol import Choose, HttpProtocol
+
+
+def server_config(app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lambda path: None) -> uvicorn.Config:
+    """The server's configuration. Nothing is logged by uvicorn but what goes wrong."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=cast(Any, partial(HttpProtocol, choose=choose, deadlines=Deadlines(), date=DateLine())),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=shutdown_timeout_s,
+    )

@@ -1,0 +1,176 @@
+"""How requests of the gateway end otherwise than by their answer: callers who read slowly or leave, and a server that stops."""
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from tests.gateway.fault_upstream import Peer
+from tests.gateway_road.conftest import storing_in
+from tests.gateway_road.test_http_connections import everything
+from tests.gateway_road.test_http_edge import BODY, answer, connected, head
+
+PIECE = b"x" * 1_000_000
+PIECES = 40
+EVENT = b'data: {"choices":[]}\n\n'
+STREAMED = json.dumps({"model": "gpt-5-mini", "stream": True, "messages": []}).encode()
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def metric(house, name: str) -> float:
+    lines = house.anonymous().get("/metrics").text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0.0)
+
+
+def test_an_upstream_is_read_no_faster_than_the_caller_reads(road):
+    road.store()
+    sent = []
+    begun, finished = threading.Event(), threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: %d\r\n\r\n" % (PIECES * len(PIECE)))
+        begun.set()
+        for number in range(PIECES):
+            await peer.send(PIECE)
+            sent.append(number)
+        finished.set()
+
+    road.follows(script)
+    with connected(road) as connection:
+        connection.sendall(head(road, b"connection: close") + BODY)
+        assert begun.wait(20)
+        # Time enough for a server that holds all of it to take it.
+        for _ in range(100):
+            assert road.http.get("/healthz").status_code == 200
+        assert not finished.is_set()
+        received = everything(connection)
+        assert finished.wait(20)
+    assert len(received.partition(b"\r\n\r\n")[2]) == PIECES * len(PIECE)
+
+
+def test_a_caller_who_leaves_in_the_middle_of_a_body_is_counted_and_calls_nobody(road):
+    road.store()
+    left = 'keyhouse_errors_total{code="caller_left"}'
+    before = metric(road.house, left)
+    with connected(road) as connection:
+        connection.sendall(head(road, b"expect: 100-continue"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(BODY[:10])
+    while metric(road.house, left) == before:
+        pass
+    assert metric(road.house, left) == before + 1
+    assert road.upstream.requests == []
+
+
+def test_a_caller_who_resets_a_stream_leaves_the_house_well(road):
+    road.store()
+    left = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(STREAM_HEAD)
+        while not peer.reader.at_eof():
+            await peer.send(b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+        left.set()
+
+    road.follows(script)
+    with connected(road) as connection:
+        connection.sendall(head(road, length=len(STREAMED)) + STREAMED)
+        assert b"200 OK" in connection.recv(65536)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert left.wait(20)
+    assert road.http.get("/healthz").status_code == 200
+
+
+@contextmanager
+def stopping(house):
+    """A house that is told to stop, and has stopped when the block ends."""
+    thread = threading.Thread(target=house.stop)
+    thread.start()
+    yield
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def calling(house, body: bytes):
+    parts = urlsplit(house.address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+        given = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-api-key: {house.keys.project_key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        connection.sendall(given.encode() + body)
+        yield connection
+
+
+def test_a_server_that_stops_finishes_what_is_under_way_and_says_that_it_closes(serve, upstream):
+    house = serve()
+    storing_in(house, upstream)()
+    asked, answering = threading.Event(), threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        asked.set()
+        while not answering.is_set():
+            await peer.send()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+
+    upstream.follow(script)
+    parts = urlsplit(house.address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as idle, calling(house, BODY) as connection:
+        assert asked.wait(20)
+        with stopping(house):
+            assert idle.recv(1) == b""
+            answering.set()
+            begun, body = answer(connection)
+            assert begun.startswith(b"HTTP/1.1 200 OK")
+            assert b"connection: close" in begun
+            assert body == b"{}"
+            assert connection.recv(1) == b""
+
+
+def test_a_server_that_stops_finishes_a_stream(serve, upstream):
+    house = serve()
+    storing_in(house, upstream)()
+    going_on = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+        while not going_on.is_set():
+            await peer.send()
+        await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT))
+
+    upstream.follow(script)
+    parts = urlsplit(house.address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as idle, calling(house, STREAMED) as connection:
+        received = connection.recv(65536)
+        with stopping(house):
+            assert idle.recv(1) == b""
+            going_on.set()
+            received += everything(connection)
+    assert received.count(EVENT) == 2
+    assert received.endswith(b"0\r\n\r\n")
+
+
+def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream):
+    house = serve()
+    storing_in(house, upstream)()
+    left = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+        await peer.left()
+        left.set()
+
+    upstream.follow(script)
+    with calling(house, STREAMED) as connection:
+        received = connection.recv(65536)
+        with stopping(house):
+            received += everything(connection)
+    assert EVENT in received
+    assert not received.endswith(b"0\r\n\r\n")
+    assert left.wait(20)
