@@ -61,7 +61,7 @@ class HttpExchange:
             return
         self._pieces.append(piece)
         self._size += len(piece)
-        if self._size > HIGH_WATER_BYTES and self._waiter is None:
+        if self._size > HIGH_WATER_BYTES:
             self._connection.pause_reading()
         self._wake()
 
