@@ -53,7 +53,6 @@ class Connection(asyncio.BufferedProtocol):
         "_quiet_bytes",
         "_read_buffer",
         "_read_paused",
-        "_reason",
         "_reusable",
         "_sender",
         "_timeouts",
@@ -90,7 +89,6 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self, bodiless: bool) -> None:
         self._bodiless = bodiless
         self._headers: list[tuple[bytes, bytes]] = []
-        self._reason = b""
         self._framed = False
         self._quiet_bytes = 0
         self._answer_started = False
@@ -278,30 +276,25 @@ class Connection(asyncio.BufferedProtocol):
         if self._complete:
             raise _RefusedError("bytes after its end")
 
-    def on_status(self, reason: bytes) -> None:
-        """A part of the reason phrase."""
-        self._reason += reason
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
-        name = name.lower()
-        if name == _LENGTH_NAME:
-            self._framed = True
-        elif name == _CODING_NAME:
-            if self._framed or value.lower() != b"chunked":
-                # Another coding was not asked for; and llhttp takes the body after `chunked` with a blank behind it for unframed.
-                raise _RefusedError("a transfer coding other than chunked")
-            self._framed = True
-        self._headers.append((name, value.rstrip(b" \t")))
+        """A header; or a trailer, which nobody asks for. Looked at together, once all are there."""
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The end of a head: of a 1xx answer, which is passed over, or of the answer itself."""
         status = self._parser.get_status_code()
-        headers, self._headers = self._headers, []
+        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in self._headers]
+        names = dict(headers)
+        if _CODING_NAME in names:
+            self._check_coding(_LENGTH_NAME in names)
+            self._framed = True
+        elif _LENGTH_NAME in names:
+            self._framed = True
+        self._headers = []
         if status < 200:
             if status < 100 or status == 101:
                 raise _RefusedError("a status that was not asked for")
-            self._informational, self._framed, self._reason = True, False, b""
+            self._informational, self._framed = True, False
             return
         if self._quiet_bytes > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
             raise _RefusedError("a head of more than 64 KiB")
@@ -310,11 +303,17 @@ class Connection(asyncio.BufferedProtocol):
         if opened is None or body is None or opened.done():
             raise _RefusedError("nobody waits for it")
         self._opened = None
-        opened.set_result(UpstreamResponse(status, self._reason, headers, body))
+        opened.set_result(UpstreamResponse(status, headers, body))
         if self._bodiless:
             # llhttp takes the length in an answer to HEAD for a body's; what follows is not parsed, nor the connection used again.
             self._complete = True
             raise _RefusedError("the end of an answer without body")
+
+    def _check_coding(self, has_length: bool) -> None:
+        codings = [value.lower() for name, value in self._headers if name.lower() == _CODING_NAME]
+        if has_length or codings != [b"chunked"]:
+            # Another coding was not asked for; and llhttp takes the body after `chunked` with a blank behind it for unframed.
+            raise _RefusedError("a transfer coding other than chunked")
 
     def on_body(self, chunk: bytes) -> None:
         """Bytes of the body."""
@@ -329,6 +328,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._informational:
             self._informational = False
             return
+        if self._headers and any(name.lower() == _CODING_NAME for name, _ in self._headers):
+            raise _RefusedError("a transfer coding in its trailers")
         self._complete = True
         # Valid in this callback only: afterwards llhttp has forgotten the message and says no.
         self._reusable = self._parser.should_keep_alive()

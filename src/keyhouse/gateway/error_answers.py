@@ -9,7 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
 from keyhouse.gateway.call import Answer
 from keyhouse.gateway.failures import failure_of
-from keyhouse.gateway.headers import RawHeaders, to_caller, value_of
+from keyhouse.gateway.headers import to_caller, value_of
 from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.request import Headers
 from keyhouse.gateway.response import ResponseBody, UpstreamResponse
@@ -28,7 +28,7 @@ REPLACED_BY_TRANSLATION = _FRAMING | {b"content-type", b"content-disposition", b
 """The headers of an answer that speak of a body which the caller does not get."""
 
 
-async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: Sequence[bytes], headers: RawHeaders) -> Answer:
+async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: Sequence[bytes], said: Headers) -> Answer:
     """The answer to a call that the upstream did not answer with success, without the secrets, longest first.
 
     Raises Error: `upstream_redirect`, `upstream_invalid_answer` for a status that none is, and the code of a break before the end.
@@ -46,11 +46,11 @@ async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: 
     if outgoing.translation is not None:
         kind = value_of(response.headers, b"x-amzn-errortype")
         body = outgoing.translation.error(response.status, body, kind.decode("latin-1") if kind is not None else None)
-        headers = [*headers, (b"content-type", JSON_TYPE)]
+        said = [*said, (b"content-type", JSON_TYPE)]
     passed = [
         pair for pair in to_caller(response.headers) if pair[0] not in (REPLACED_BY_TRANSLATION if outgoing.translation else _FRAMING)
     ]
-    return Answer(response.status, [*passed, *headers, (b"content-length", b"%d" % len(body))], body)
+    return Answer(response.status, [*passed, *said, (b"content-length", b"%d" % len(body))], body)
 
 
 def spelt_secrets(target: Target, signed: Headers) -> list[bytes]:

@@ -32,7 +32,10 @@ def to_caller(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
 
 def value_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The first value of a header."""
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 def header_text(text: str) -> bytes:

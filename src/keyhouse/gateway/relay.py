@@ -1,6 +1,7 @@
 """The relay: render, sign, open, parse, in that order. An upstream's status is awaited before ours; bytes pass as they come."""
 
 import asyncio
+from functools import partial
 from time import perf_counter
 
 from keyhouse.gateway.call import Answer, Call
@@ -14,13 +15,13 @@ from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.rendering import rendered
 from keyhouse.gateway.request import Headers, UpstreamRequest, host_header
 from keyhouse.gateway.response import UpstreamResponse
-from keyhouse.gateway.retry import Retries
+from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
 from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation
 from keyhouse.gateway.unsigned_request import SigningError, UnsignedRequest
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
-from keyhouse.gateway.usage_reader import CountedBody, UsageReader
+from keyhouse.gateway.usage_reader import CountedBody, UsageReader, usage_of
 
 MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
 """A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
@@ -41,46 +42,49 @@ class Relay:
         """
         prepared = self._prepared.get(call.target, call.endpoint)
         outgoing = rendered(call, prepared)
-        try:
-            request, signed = await self._request(call, prepared, outgoing)
-            response = await self._tried(request, Retries(call.retries), observation)
-        except UpstreamError as error:
-            raise failure_of(error) from error
-        headers = [*prepared.answer_headers, *_notes(outgoing)]
-        if 200 <= response.status < 300:
-            return await _relayed(call, response, outgoing, headers)
-        if response.status == 401 and prepared.signing is not None:
-            self._signatures.refused(prepared.signing, call.target.values or {})
-        return await error_answer(response, outgoing, spelt_secrets(call.target, signed), headers)
-
-    async def _request(self, call: Call, prepared: Prepared, outgoing: Rendered) -> tuple[UpstreamRequest, Headers]:
-        """The request, and those of its headers that were signed for it alone."""
         head = prepared.head_for(outgoing.streams, outgoing.query)
         headers = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
         request = UpstreamRequest(head, outgoing.body, headers)
-        if prepared.signing is None:
-            return request, ()
-        signed = await self._signed(call, prepared, request)
-        request.headers = [*headers, *signed]
-        return request, signed
+        signed: Headers = ()
+        try:
+            if prepared.signing is not None:
+                signed = await self._signed(call, prepared, request)
+                request.headers = [*headers, *signed]
+            response = await self._opened(request, call.retries, observation)
+        except UpstreamError as error:
+            raise failure_of(error) from error
+        said = prepared.answer_headers
+        if outgoing.dropped or outgoing.enforced:
+            said = (*said, *_notes(outgoing))
+        if 200 <= response.status < 300:
+            if outgoing.translation is not None and not outgoing.translation.keeps_answers:
+                return await _translated(call, response, outgoing.translation, said)
+            return _passed(call, response, said)
+        if response.status == 401 and prepared.signing is not None:
+            self._signatures.refused(prepared.signing, call.target.values or {})
+        return await error_answer(response, outgoing, spelt_secrets(call.target, signed), said)
 
-    async def _tried(self, request: UpstreamRequest, retries: Retries, observation: Observation) -> UpstreamResponse:
+    async def _opened(self, request: UpstreamRequest, limit: int, observation: Observation) -> UpstreamResponse:
+        retries: Retries | None = None
         while True:
             began = perf_counter()
             try:
                 response = await self._upstream.open(request)
-            except UpstreamError as error:
-                wait = retries.wait_after_error(error)
-                if wait is None:
-                    raise
-            else:
+                if response.status not in RETRIED_STATUSES:
+                    return response
+                retries = retries or Retries(limit)
                 wait = retries.wait_after_answer(response.status, response.headers)
                 if wait is None:
                     return response
                 response.close()
+            except UpstreamError as error:
+                retries = retries or Retries(limit)
+                wait = retries.wait_after_error(error)
+                if wait is None:
+                    raise
             finally:
                 observation.upstream_s += perf_counter() - began
-                observation.retries = retries.count
+            observation.retries = retries.count
             await asyncio.sleep(wait)
 
     async def _signed(self, call: Call, prepared: Prepared, request: UpstreamRequest) -> Headers:
@@ -94,41 +98,37 @@ class Relay:
             raise signing_failure_of(error) from error
 
 
-async def _relayed(call: Call, response: UpstreamResponse, outgoing: Rendered, headers: RawHeaders) -> Answer:
-    """A good answer, as it is or translated."""
-    passed = to_caller(response.headers)
-    if outgoing.translation is not None and not outgoing.translation.keeps_answers:
-        return await _translated(call, response, outgoing.translation, [*passed, *headers])
-    usage = UsageReader()
+def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:
+    """A good answer as it is."""
+    headers = to_caller(response.headers)
+    headers += said
     body = response.body
-    if (value_of(passed, b"content-type") or b"").startswith(b"text/event-stream") and value_of(passed, b"content-encoding") is None:
-        events = WholeEvents(body, call.endpoint, usage)
-        return Answer(response.status, [*passed, *headers], events, usage.usage, lambda: events.error_code, response.close)
     if body.ended:
         whole = body.take()
-        usage.feed(whole)
-        return Answer(response.status, [*passed, *headers], whole, usage.usage)
-    return Answer(response.status, [*passed, *headers], CountedBody(body, usage), usage.usage, close=response.close)
+        return Answer(response.status, headers, whole, partial(usage_of, whole))
+    usage = UsageReader()
+    if (value_of(headers, b"content-type") or b"").startswith(b"text/event-stream") and value_of(headers, b"content-encoding") is None:
+        events = WholeEvents(body, call.endpoint, usage)
+        return Answer(response.status, headers, events, usage.usage, lambda: events.error_code, response.close)
+    return Answer(response.status, headers, CountedBody(body, usage), usage.usage, close=response.close)
 
 
-async def _translated(call: Call, response: UpstreamResponse, translation: AnswerTranslation, headers: RawHeaders) -> Answer:
+async def _translated(call: Call, response: UpstreamResponse, translation: AnswerTranslation, said: Headers) -> Answer:
     """A good answer in the caller's format."""
-    headers = [pair for pair in headers if pair[0] not in REPLACED_BY_TRANSLATION]
+    headers = [*(pair for pair in to_caller(response.headers) if pair[0] not in REPLACED_BY_TRANSLATION), *said]
     events = translation.stream(response.body) if call.head.stream else None
     if events is not None:
         headers.append((b"content-type", EVENTS_TYPE))
         return Answer(response.status, headers, events, events.usage, lambda: events.error_code, response.close)
-    usage = UsageReader()
     try:
         body = await read_at_most(response.body, MAX_TRANSLATED_BYTES)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
         response.close()
-    usage.feed(body)
     content_type, rendered_body = translation.whole(body)
     headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
-    return Answer(response.status, headers, rendered_body, usage.usage)
+    return Answer(response.status, headers, rendered_body, partial(usage_of, body))
 
 
 def _notes(outgoing: Rendered) -> RawHeaders:

@@ -17,7 +17,7 @@ from keyhouse.gateway.wire.fields import JsonObject
 _TRANSLATED_TO_UPSTREAM = frozenset(b"idempotency-key x-client-request-id http-referer x-title".split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Rendered:
     """A request's body as the upstream gets it, and how its answer becomes the caller's; None: it passes as it is.
 

@@ -79,7 +79,7 @@ def rendered_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
             raise ValueError("a header's name must be a token: letters, digits and !#$%&'*+-.^_`|~ only")
         if name.lower() in _OWN_HEADERS:
             raise ValueError("Host, Content-Length and hop-by-hop headers are set by the client itself")
-        if len(value.translate(None, _FORBIDDEN_IN_VALUES)) != len(value):
+        if value.translate(None, _FORBIDDEN_IN_VALUES) != value:
             raise ValueError("a header's value must not hold line breaks or control characters")
         lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)

@@ -91,7 +91,6 @@ class UpstreamResponse:
     bytes without line breaks or control characters. Trailers are read and dropped. Read it to its end or call `close()`."""
 
     status: int
-    reason: bytes
     headers: list[tuple[bytes, bytes]]
     body: ResponseBody
 

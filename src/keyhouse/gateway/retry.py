@@ -9,6 +9,8 @@ from keyhouse.gateway.headers import RawHeaders, value_of
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
 LONGEST_RETRY_AFTER_S = 2.0
+RETRIED_STATUSES = frozenset({429, 503})
+"""Of answers that may be tried again."""
 _FIRST_WAIT_S = 0.2
 _UNMADE_CONNECTIONS = frozenset({UpstreamFailure.CONNECT_FAILED, UpstreamFailure.CONNECT_TIMEOUT})
 
@@ -31,7 +33,7 @@ class Retries:
 
     def wait_after_answer(self, status: int, headers: RawHeaders) -> float | None:
         """The same for an answer: a 429 or 503 that asks to come back soon; a 503 that says nothing, once."""
-        if status not in (429, 503) or self.count >= self._limit or value_of(headers, b"x-should-retry") == b"false":
+        if status not in RETRIED_STATUSES or self.count >= self._limit or value_of(headers, b"x-should-retry") == b"false":
             return None
         asked = retry_after_s(headers)
         if asked is not None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy
-from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.dialing import Dialer
 from keyhouse.gateway.pool import Counters, Pool, PoolLimits
 from keyhouse.gateway.proxy import Proxies
@@ -69,17 +68,20 @@ class Upstream:
         head = request.head
         timeouts = request.timeouts or self._settings.timeouts
         wire = rendered_head(request, self._proxy_lines(head.origin) if self._proxied else None)
-        connection = self._pool.take_idle(head.key)
-        if connection is None:
-            connection = await self._pool.take(head.key, head.origin, timeouts)
-        try:
-            return await _answer(connection, request, wire, timeouts)
-        except KeptAliveClosedError:
-            if not isinstance(request.body, bytes):
+        connection = self._pool.take_idle(head.key) or await self._pool.take(head.key, head.origin, timeouts)
+        while True:
+            opened = connection.exchange(request, wire, timeouts)
+            try:
+                return await opened
+            except asyncio.CancelledError:
+                connection.abandon(opened)
                 raise
-        self._pool.counters.replaced += 1
-        connection = await self._pool.take(head.key, head.origin, timeouts, fresh=True)
-        return await _answer(connection, request, wire, timeouts)
+            except KeptAliveClosedError:
+                # A fresh connection never fails in this way.
+                if not isinstance(request.body, bytes):
+                    raise
+            self._pool.counters.replaced += 1
+            connection = await self._pool.take(head.key, head.origin, timeouts, fresh=True)
 
     async def close(self) -> None:
         """Close every connection: requests under way end with UpstreamError `BROKEN`, waiting and later ones with `CONNECT_FAILED`."""
@@ -90,12 +92,3 @@ class Upstream:
     def _proxy_lines(self, origin: Origin) -> bytes | None:
         proxy = self._settings.proxies.proxy_for(origin)
         return None if proxy is None or origin.scheme == "https" else proxy.authorization_lines
-
-
-async def _answer(connection: Connection, request: UpstreamRequest, wire: bytes, timeouts: Timeouts) -> UpstreamResponse:
-    opened = connection.exchange(request, wire, timeouts)
-    try:
-        return await opened
-    except asyncio.CancelledError:
-        connection.abandon(opened)
-        raise

@@ -50,6 +50,16 @@ _decode = msgspec.json.Decoder(_Counts).decode
 _NO_DETAILS = _Details()
 
 
+def usage_of(body: bytes) -> Usage | None:
+    """The usage of an answer that is there whole: see UsageReader."""
+    if len(body) > _MOST_BYTES:
+        reader = UsageReader()
+        reader.feed(body)
+        return reader.usage()
+    last = _last_counts(body)
+    return None if last is None else _parse(last, body)
+
+
 class UsageReader:
     """The usage of one answer, plain JSON or server-sent events, in the shapes of OpenAI, Anthropic, Responses and Converse.
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 
 StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "tool_calls", "refusal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens counted. `input_tokens` excludes what was read from and written to a cache; `output_tokens` includes the reasoning."""
 
     input_tokens: int = 0

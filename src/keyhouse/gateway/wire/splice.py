@@ -1,9 +1,10 @@
 """Reads the few members of a request's body that the gateway acts on, and changes `model` in place. Every other byte stays as it is."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,11 +19,16 @@ WATCHED = ("model", "stream", *TOKEN_LIMITS, DROP_TUNING_PARAMS)
 MAXIMUM_TOP_LEVEL_KEYS = 10_000
 """Where keys have to be walked one by one. A real request has a few dozen."""
 
+_LARGE_BYTES = 64 * 1024
+"""A list of all keys that may be found in a body of more than this would be large itself."""
+
 _WATCHED_KEY = re.compile(rb'"(' + "|".join(WATCHED).encode() + rb')"[ \t\r\n]*:[ \t\r\n]*')
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 """A letter or underscore of a watched key, spelt as an escape."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NAMES = {name.encode(): name for name in WATCHED}
+_MODEL = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]++|\\.)*+"|null)', re.DOTALL)
+_DROP = re.compile(rb'"%b"[ \t\r\n]*:[ \t\r\n]*(true|false|null)' % DROP_TUNING_PARAMS.encode())
 _SIMPLE_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|true|false|null|[-0-9][-+.0-9eE]*', re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
@@ -34,9 +40,6 @@ class _Members(msgspec.Struct):
 
     model: str | UnsetType | None = UNSET
     stream: bool | UnsetType | None = UNSET
-    max_tokens: Any = UNSET
-    max_completion_tokens: Any = UNSET
-    max_output_tokens: Any = UNSET
     drop_tuning_params: bool | UnsetType | None = UNSET
 
 
@@ -54,12 +57,10 @@ class Member(NamedTuple):
 
 @dataclass(slots=True)
 class Head:
-    """What the gateway needs of a body. `token_limits` are by name and not yet checked; the members say where what changes stands."""
+    """What the gateway needs of a body; the members say where what changes stands."""
 
     model: str | None
     stream: bool
-    drop_tuning_params: bool | None
-    token_limits: Mapping[str, Any]
     model_member: Member | None = None
     drop_member: Member | None = None
 
@@ -71,16 +72,14 @@ def parse_head(body: bytes) -> Head:
     `drop_tuning_params` are not of their types, and when one of the watched keys is repeated or spelt with escapes.
     """
     members = _decoded(body)
-    places = _places(body)
-    drops = members.drop_tuning_params
+    # In most bodies each watched key occurs once, so that it is the one that the decoder read, if it read any.
+    keys = _walked(body) if _is_doubtful(body) else None
     model = members.model
     return Head(
-        model=None if model is UNSET else model,
-        stream=members.stream is True,
-        drop_tuning_params=None if drops is UNSET else drops,
-        token_limits={name: limit for name in TOKEN_LIMITS if (limit := getattr(members, name)) is not UNSET},
-        model_member=None if model is UNSET else _member(body, places["model"]),
-        drop_member=None if drops is UNSET else _member(body, places[DROP_TUNING_PARAMS]),
+        None if model is UNSET else model,
+        members.stream is True,
+        None if model is UNSET else _member(_MODEL, body, 0 if keys is None else keys["model"]),
+        None if members.drop_tuning_params is UNSET else _member(_DROP, body, 0 if keys is None else keys[DROP_TUNING_PARAMS]),
     )
 
 
@@ -89,18 +88,19 @@ def with_model(body: bytes, head: Head, model: str) -> bytes:
 
     `head` is what `parse_head` read from this very body.
     """
+    name, switch = head.model_member, head.drop_member
+    if name is not None and switch is None:
+        return body if head.model == model else _cut(body, ((name.value, name.end, _encode(model)),))
     cuts: list[tuple[int, int, bytes]] = []
-    name = head.model_member
     if name is not None and head.model != model:
         cuts.append((name.value, name.end, _encode(model)))
-    switch = head.drop_member
     if switch is not None:
         cuts.append((*_with_comma(body, switch), b""))
     body = _cut(body, sorted(cuts)) if cuts else body
     return body if name is not None else _with_first_member(body, b'"model":' + _encode(model))
 
 
-def _cut(body: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
+def _cut(body: bytes, cuts: Iterable[tuple[int, int, bytes]]) -> bytes:
     view = memoryview(body)
     pieces: list[bytes | memoryview] = []
     at = 0
@@ -150,26 +150,20 @@ def _mistyped(reason: str) -> Error:
     return Error(Code.BAD_REQUEST, f"{name} must be {kind}.", param=name)
 
 
-def _places(body: bytes) -> dict[str, tuple[int, int]]:
-    """Where the keys and values of the watched members of the top level stand.
-
-    In most bodies each watched key occurs once, so that it is the one that the decoder read, if it read any. Otherwise, or where an
-    escape could spell such a key, the top level is walked key by key.
-    """
+def _is_doubtful(body: bytes) -> bool:
+    """Whether the top level has to be walked key by key: something may repeat a watched key, or spell one with escapes."""
     if b"\\" in body and _ESCAPED_LETTER.search(body):
-        return _walked(body)
-    found: dict[str, tuple[int, int]] = {}
-    for match in _WATCHED_KEY.finditer(body):
-        key, value = match.span()
-        name = _NAMES[match[1]]
-        if name in found:
-            return _walked(body)
-        found[name] = (key, value)
-    return found
+        return True
+    if len(body) > _LARGE_BYTES:
+        names = [match[1] for match in islice(_WATCHED_KEY.finditer(body), len(WATCHED) + 1)]
+    else:
+        names = _WATCHED_KEY.findall(body)
+    return len(names) > 1 and len(set(names)) < len(names)
 
 
-def _walked(body: bytes) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = {}
+def _walked(body: bytes) -> dict[str, int]:
+    """Where the watched keys of the top level stand."""
+    found: dict[str, int] = {}
     for count, (key, place) in enumerate(_top_level(body)):
         if count == MAXIMUM_TOP_LEVEL_KEYS:
             raise Error(Code.BAD_REQUEST, f"The body must not have more than {MAXIMUM_TOP_LEVEL_KEYS} members.")
@@ -183,8 +177,11 @@ def _walked(body: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _member(body: bytes, place: tuple[int, int]) -> Member:
-    return Member(*place, _value_end(body, place[1]))
+def _member(pattern: re.Pattern[bytes], body: bytes, start: int) -> Member:
+    """The first member of its name from `start` on."""
+    match = pattern.search(body, start)
+    assert match is not None  # noqa: S101 - the decoder has read it
+    return Member(match.start(), match.start(1), match.end())
 
 
 def _refuse_escaped(key: bytes) -> None:
@@ -198,14 +195,14 @@ def _refuse_escaped(key: bytes) -> None:
         raise Error(Code.BAD_REQUEST, f"{name} must not be spelt with escapes.", param=name)
 
 
-def _top_level(body: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """The keys of the top level as they are spelt. The body is known to be an object."""
+def _top_level(body: bytes) -> Iterator[tuple[bytes, int]]:
+    """The keys of the top level as they are spelt, and where they stand. The body is known to be an object."""
     at = _skip(_WHITE_SPACE, body, body.index(b"{") + 1)
     while body[at : at + 1] != b"}":
         key_end = _skip(_STRING, body, at)
         value = _skip(_COLON, body, key_end)
         end = _value_end(body, value)
-        yield body[at:key_end], (at, value)
+        yield body[at:key_end], at
         at = _skip(_WHITE_SPACE, body, end)
         if body[at : at + 1] == b",":
             at = _skip(_WHITE_SPACE, body, at + 1)

@@ -121,7 +121,7 @@ class Gateway:
             raise _too_large(self._limits.max_request_bytes)
         exchange.end_with_caller()
         form = parse_form(headers.read.get(b"content-type", b""), body) if endpoint.takes_form else None
-        head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true", None, {})
+        head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
         voice = voice_of(body) if endpoint.name == "speech" else ""
         target = await self._models.target(observation.project_id, endpoint.name, head.model, voice)
         observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
