@@ -6,6 +6,7 @@ the page and every file that it names are fetched once, as a browser that has no
 
 import argparse
 import asyncio
+import gzip
 import http.client
 import json
 import os
@@ -36,7 +37,7 @@ CHANGES = 20
 KEYS = 40
 PROJECTS = 40
 GOAL_MS, GOAL_KB = 30.0, 150.0
-_FILES = re.compile(r'(?:src|href)="(/static/[^"]+)"')
+_FILES = re.compile(r'(?:src|href)="(/static/[^"#]+)')
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ class Browser:
         self._cookie = answer.headers["set-cookie"].partition(";")[0]
 
     def get(self, path: str) -> tuple[bytes, int]:
-        """A page's body, and the bytes of its answer."""
+        """A page's body, and the bytes of its answer over the wire."""
         self._connection.request("GET", path, headers={"cookie": self._cookie, "accept-encoding": "gzip, deflate, br"})
         answer = self._connection.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise SystemExit(f"{path} answers {answer.status}")
-        return body, len(body) + sum(len(name) + len(value) + 4 for name, value in answer.getheaders())
+        packed = answer.headers["content-encoding"] == "gzip"
+        return gzip.decompress(body) if packed else body, len(body) + sum(len(name) + len(value) + 4 for name, value in answer.getheaders())
 
 
 async def _prepare(settings: Settings) -> FirstKeys:
@@ -117,6 +119,7 @@ def pages_of(keys: FirstKeys, provider: str) -> dict[str, str]:
         "pick a provider": f"{providers}/add",
         "edit a provider": f"{providers}/{provider}",
         "history": f"{providers}/{provider}/history",
+        "try it": f"/projects/{keys.project_id}/try",
         "project key": f"/projects/{keys.project_id}/key",
         "projects and teams": "/organization/projects",
         "API keys": "/organization/keys",

@@ -96,6 +96,7 @@ def test_pages_bring_no_script_or_style_of_their_own(browser: Browser, furnished
         assert "unsafe" not in policy
         assert "default-src 'none'" in policy
         assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-encoding"] == "gzip"
         visitor.go(stop.path)
         inline = "document.querySelectorAll('script:not([src]), style, [style]').length + "
         inline += "[...document.querySelectorAll('*')].filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"

@@ -81,6 +81,19 @@ def test_the_project_key_is_shown_on_request_and_regenerated_after_one_confirmat
     assert admin.house.client(new).get("/api/model-providers").status_code == 200
 
 
+def test_a_shown_key_is_not_compressed_and_who_takes_no_gzip_gets_none(sqlite_house: ServedHouse) -> None:
+    client = signed_in(sqlite_house, sqlite_house.keys.admin_key)
+    address = f"/projects/{sqlite_house.keys.project_id}/key"
+    shown = client.post(address, data={"do": "show", "csrf": csrf(client, address)})
+    assert sqlite_house.keys.project_key in shown.text
+    assert "content-encoding" not in shown.headers
+    plain = client.get(address, headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    packed = client.get(address)
+    assert (packed.headers["content-encoding"], packed.text) == ("gzip", plain.text)
+    assert "accept-encoding" in packed.headers["vary"]
+
+
 def test_a_regenerated_project_key_ends_its_sessions(admin: Visitor, visit: Visit) -> None:
     person = visit()
     person.sign_in()

@@ -13,6 +13,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.sessions import Sessions
 from keyhouse.web.errors import STATUS, internal_error
 from keyhouse.web.log import ROUTE, log_failure
+from keyhouse.web.pages.compression import compressed
 from keyhouse.web.pages.documents import Documents
 from keyhouse.web.pages.rendering import HEADERS, files, page, rendered
 from keyhouse.web.pages.visit import Form, Visit, csrf_token, read_form, require_csrf, require_same_site, session_token
@@ -73,7 +74,7 @@ class Site:
         visit: Visit | None = None
         try:
             visit = await self._visit(entry, request)
-            return to_sign_in(request) if visit is None else await entry.show(visit)
+            return to_sign_in(request) if visit is None else await compressed(request, await entry.show(visit))
         except Error as error:
             return failed(request, visit, error)
         except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody

@@ -1,0 +1,23 @@
+"""Pages in fewer bytes. Only what a GET gives: answers to forms can show a secret once, and their length
+should tell nothing of it."""
+
+import asyncio
+import gzip
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+_SHORTEST = 1024
+_LEVEL = 5
+
+
+async def compressed(request: Request, answer: Response) -> Response:
+    """The same answer, compressed where that is worth it and the browser takes it. Elsewhere than in the loop: a list of models is long."""
+    takes = "gzip" in request.headers.get("accept-encoding", "")
+    if request.method != "GET" or not takes or not isinstance(answer, HTMLResponse) or len(answer.body) < _SHORTEST:
+        return answer
+    answer.body = await asyncio.to_thread(gzip.compress, bytes(answer.body), _LEVEL, mtime=0)
+    answer.headers["content-encoding"] = "gzip"
+    answer.headers["content-length"] = str(len(answer.body))
+    answer.headers["vary"] = f"{answer.headers['vary']}, accept-encoding"
+    return answer
