@@ -63,7 +63,7 @@ def test_a_write_that_fails_takes_nobody_along(settings: Settings) -> None:
                 sqlite3.OperationalError,
                 Error,
                 ConstraintBroken,
-                sqlite3.ProgrammingError,
+                KeyError,
                 sqlite3.ProgrammingError,
                 OverflowError,
             ]

@@ -43,12 +43,12 @@ _PRUNE_POSTGRESQL = Statement(delete(changes).where(*_oldest, _old).returning(ch
 
 def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:
     """Leave a notice, as a part of the write it tells of."""
-    tx.noted.append(ChangeNotice(organization_id, project_id, revision))
+    notice = ChangeNotice(organization_id, project_id, revision)
     values = {"organization_id": organization_id, "project_id": project_id, "revision": revision}
     if tx.dialect == "sqlite":
-        tx.run(_WRITE_SQLITE, **values, at=now_us(), transaction_id=None)
+        tx.note(_WRITE_SQLITE, notice, **values, at=now_us(), transaction_id=None)
     else:
-        tx.run(_WRITE_POSTGRESQL, **values)
+        tx.note(_WRITE_POSTGRESQL, notice, **values)
 
 
 def newest_mark(tx: Transaction) -> int:

@@ -58,15 +58,20 @@ class PostgresTransaction:
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
-        return self._execute(statement.text("postgresql"), statement.values(values)).fetchall()
+        return self._execute(statement.postgresql, statement.named(values)).fetchall()
 
     def row(self, statement: Statement, **values: object) -> Row | None:
         """See Transaction."""
-        return self._execute(statement.text("postgresql"), statement.values(values)).fetchone()
+        return self._execute(statement.postgresql, statement.named(values)).fetchone()
 
     def run(self, statement: Statement, **values: object) -> None:
         """See Transaction."""
-        self._execute(statement.text("postgresql"), statement.values(values))
+        self._execute(statement.postgresql, statement.named(values))
+
+    def note(self, statement: Statement, notice: ChangeNotice, **values: object) -> None:
+        """See Transaction."""
+        self.run(statement, **values)
+        self.noted.append(notice)
 
     def leave_no_trace(self) -> None:
         """See Transaction. PostgreSQL takes rows out of its files by itself: at the next vacuum, and as its log moves on."""

@@ -1,14 +1,12 @@
 """SQLite: statements run on the event loop (microseconds each), only what waits for the disk or for another process runs in a thread.
 
-Waiting writes share one commit, each in a savepoint of its own: one fsync for all of them, and everybody is answered after it.
+Waiting writes share one commit: one fsync for all of them, and everybody is answered after it.
 """
 
 import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -26,6 +24,7 @@ from keyhouse.storage.database import (
     storage_full,
     storage_unavailable,
 )
+from keyhouse.storage.side_thread import SideThread
 from keyhouse.storage.statements import Row, Statement
 
 T = TypeVar("T")
@@ -38,17 +37,18 @@ class SqliteTransaction:
     """One connection's open transaction. SQLite's integers stand for booleans."""
 
     dialect = "sqlite"
-    __slots__ = ("_execute", "left_traces", "noted")
+    __slots__ = ("_execute", "left_traces", "noted", "number_of_note")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self.left_traces = False
         self.noted: list[ChangeNotice] = []
+        self.number_of_note = 0
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
         try:
-            return self._execute(statement.text("sqlite"), statement.values(values)).fetchall()
+            return self._execute(statement.sqlite, statement.placed(values)).fetchall()
         except sqlite3.IntegrityError as refused:
             raise ConstraintBroken from refused
 
@@ -60,9 +60,14 @@ class SqliteTransaction:
     def run(self, statement: Statement, **values: object) -> None:
         """See Transaction."""
         try:
-            self._execute(statement.text("sqlite"), statement.values(values))
+            self._execute(statement.sqlite, statement.placed(values))
         except sqlite3.IntegrityError as refused:
             raise ConstraintBroken from refused
+
+    def note(self, statement: Statement, notice: ChangeNotice, **values: object) -> None:
+        """See Transaction."""
+        self.number_of_note = self._execute(statement.sqlite, statement.placed(values)).lastrowid or 0
+        self.noted.append(notice)
 
     def leave_no_trace(self) -> None:
         """See Transaction. The write-ahead log still holds what the database file no longer does."""
@@ -82,6 +87,7 @@ def connect(path: Path) -> sqlite3.Connection:
         "secure_delete=ON",
         "trusted_schema=OFF",
         "wal_autocheckpoint=4000",
+        "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -101,11 +107,12 @@ class SqliteDatabase:
             self._writer.execute("PRAGMA busy_timeout=0")
             self._reading, self._writing = SqliteTransaction(self._reader), SqliteTransaction(self._writer)
             self._mark = changes.newest_mark(self._reading)
-            self._version = self._data_version()
+            self._version, self._foreign_version = _data_version(self._reader), _data_version(self._writer)
         except sqlite3.Error as failure:
             raise _named(failure) from failure
         self._looked_at = now_us()
-        self._committer = ThreadPoolExecutor(1, thread_name_prefix="keyhouse-commit")
+        self._has_looked = False
+        self._committer = SideThread("keyhouse-commit")
         self._waiting: list[_Job] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -136,18 +143,38 @@ class SqliteDatabase:
         return await outcome
 
     async def catch_up(self) -> None:
-        """See Database. `data_version` changes when any other connection commits, the writer of this process included."""
+        """See Database. Callers in one turn of the event loop share a look: what any of them has heard of, it heard before that turn."""
+        if self._has_looked:
+            return
         try:
-            version = self._data_version()
-            if version == self._version:
-                self._looked_at = now_us()
-                return
-            notices, mark = changes.after_mark(self._reading, self._mark)
+            self._look()
         except sqlite3.Error as failure:
             raise _named(failure) from failure
-        missed = now_us() - self._looked_at > changes.RETENTION_US // 2
+        self._has_looked = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._has_looked = False
+
+    def _look(self) -> None:
+        """A connection's `data_version` changes when any other one commits: the reader's whoever writes, the writer's for other processes.
+
+        What this process writes it has heard of already.
+        """
+        version, now = _data_version(self._reader), now_us()
+        if version == self._version:
+            self._looked_at = now
+            return
+        foreign_version = self._foreign_version
+        if self._worker is None:
+            foreign_version = _data_version(self._writer)
+            if foreign_version == self._foreign_version:
+                self._version, self._looked_at = version, now
+                return
+        notices, mark = changes.after_mark(self._reading, self._mark)
+        missed = now - self._looked_at > changes.RETENTION_US // 2
         self.on_changes(None if missed else list(notices.values()))
-        self._version, self._mark, self._looked_at = version, mark, now_us()
+        self._version, self._foreign_version, self._mark, self._looked_at = version, foreign_version, mark, now
 
     async def changed(self) -> None:
         """See Database."""
@@ -155,7 +182,7 @@ class SqliteDatabase:
         if self._writing.left_traces and self._worker is None:
             self._worker = asyncio.create_task(self._write_waiting())
         try:
-            while time.monotonic() < deadline and self._data_version() == self._version:  # noqa: ASYNC110 - another process sets no event
+            while time.monotonic() < deadline and _data_version(self._reader) == self._version:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(_POLL_S)
         except sqlite3.Error as failure:
             raise _named(failure) from failure
@@ -164,17 +191,14 @@ class SqliteDatabase:
         """See Database."""
         if self._worker is not None:
             await self._worker
-        self._committer.shutdown()
+        self._committer.close()
         self._reader.close()
         self._writer.close()
-
-    def _data_version(self) -> int:
-        return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     async def _write_waiting(self) -> None:
         try:
             if self._writing.left_traces:
-                await self._in_thread(self._empty_log)
+                await self._committer.run(self._empty_log)
             while self._waiting:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 await self._write_together(batch)
@@ -182,17 +206,18 @@ class SqliteDatabase:
             self._worker = None
 
     async def _write_together(self, batch: "list[_Job]") -> None:
-        # What a failed job noted makes somebody read again what did not change, no more.
-        noted = self._writing.noted = []
         try:
             await self._begin()
-            for job in batch:
-                job.attempt(self._writer, self._writing)
-            await self._in_thread(lambda: self._writer.execute("COMMIT"))
-            if noted:
-                self.on_changes(noted)
+            is_alone = _data_version(self._writer) == self._foreign_version
+            if not self._attempt(batch):
+                self._writer.execute("ROLLBACK")
+                await self._begin()
+                is_alone = False
+                self._attempt_apart(batch)
+            await self._committer.run(self._commit)
+            self._tell_of_own(is_alone=is_alone)
             if self._writing.left_traces:
-                await self._in_thread(self._empty_log)
+                await self._committer.run(self._empty_log)
         except sqlite3.Error as failure:
             self._roll_back()
             named = _named(failure)
@@ -201,6 +226,37 @@ class SqliteDatabase:
         for job in batch:
             job.answer()
 
+    def _attempt(self, batch: "list[_Job]") -> bool:
+        """Do all jobs; whether each of them did all or nothing. A savepoint for each would cost a copy of every page that it touches."""
+        self._writing.noted = []
+        for job in batch:
+            written = self._writer.total_changes
+            job.attempt(self._writing)
+            if job.failure is not None and self._writer.total_changes != written:
+                return False
+        return True
+
+    def _attempt_apart(self, batch: "list[_Job]") -> None:
+        """Do all jobs, each in a savepoint, so that the failure of one undoes nothing of the others."""
+        # What a failed job noted makes somebody read again what did not change, no more.
+        self._writing.noted = []
+        for job in batch:
+            self._writer.execute("SAVEPOINT work")
+            job.attempt(self._writing)
+            if job.failure is not None:
+                self._writer.execute("ROLLBACK TO work")
+            self._writer.execute("RELEASE work")
+
+    def _commit(self) -> None:
+        self._writer.execute("COMMIT")
+
+    def _tell_of_own(self, *, is_alone: bool) -> None:
+        """Tell of what was committed. Where nobody else wrote since the last look, this look need not be repeated for it."""
+        if noted := self._writing.noted:
+            if is_alone:
+                self._mark = self._writing.number_of_note
+            self.on_changes(noted)
+
     async def _begin(self) -> None:
         """Begin at once where nobody else writes; else wait for them, but not on the event loop."""
         try:
@@ -208,7 +264,7 @@ class SqliteDatabase:
         except sqlite3.OperationalError as failure:
             if failure.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            await self._in_thread(self._begin_patiently)
+            await self._committer.run(self._begin_patiently)
 
     def _begin_patiently(self) -> None:
         self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
@@ -229,9 +285,6 @@ class SqliteDatabase:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
 
-    async def _in_thread(self, action: Callable[[], object]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._committer, action)
-
 
 class _Job:
     """A write that waits for its turn, then for its commit."""
@@ -244,22 +297,17 @@ class _Job:
         self._result: object = None
         self.failure: BaseException | None = None
 
-    def attempt(self, connection: sqlite3.Connection, tx: SqliteTransaction) -> None:
-        """Run the work in a savepoint, so that its failure undoes nothing of the others. What it raises is kept for its caller."""
-        connection.execute("SAVEPOINT work")
+    def attempt(self, tx: SqliteTransaction) -> None:
+        """Run the work. What it raises is kept for its caller, unless it is the end of everybody's transaction."""
+        self.failure = None
         try:
             self._result = self._work(tx)
         except sqlite3.Error as failure:
             if _code(failure) not in _OF_ONE_STATEMENT:
                 raise
-            self._undo(connection, failure)
+            self.failure = failure
         except Exception as failure:  # noqa: BLE001 - it is not handled here, only carried to whoever asked for the write
-            self._undo(connection, failure)
-        connection.execute("RELEASE work")
-
-    def _undo(self, connection: sqlite3.Connection, failure: Exception) -> None:
-        self.failure = failure
-        connection.execute("ROLLBACK TO work")
+            self.failure = failure
 
     def answer(self) -> None:
         """Tell the caller, unless it has gone."""
@@ -275,6 +323,10 @@ _OF_ONE_STATEMENT = frozenset(
     (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG)
 )
 """Failures that are the statement's own: the transaction is whole, and whoever shares it has nothing to do with them."""
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 def is_full(failure: sqlite3.Error) -> bool:

@@ -1,5 +1,7 @@
 """One text for both databases: SQLAlchemy writes each statement once per dialect, the driver runs it. No connection here."""
 
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import BindParameter, ClauseElement, Table, bindparam, insert
@@ -13,36 +15,49 @@ Row = Any
 """A named tuple's worth of columns; its shape is the statement's select list."""
 
 DIALECTS: dict[str, Dialect] = {
-    "sqlite": sqlite.dialect(paramstyle="named"),
+    "sqlite": sqlite.dialect(paramstyle="qmark"),
     "postgresql": postgresql.psycopg.dialect(),  # type: ignore[no-untyped-call]
 }
 
 
 class Statement:
-    """A statement and its text in each dialect, written on first use. Parameters are given by name.
+    """A statement and its text in each dialect. Values are given by name.
 
-    Running it costs what the driver costs: nothing is compiled again (a Core execution costs some 50 microseconds more).
+    Running it costs what the driver costs: nothing is compiled again (a Core execution costs some 50 microseconds more). SQLite's driver
+    takes values by their places three times as fast as by name.
     """
 
-    __slots__ = ("_clause", "_texts", "literals")
+    __slots__ = ("_clause", "_literals", "_places", "_postgresql", "sqlite")
 
     def __init__(self, clause: ClauseElement) -> None:
         self._clause = clause
-        self._texts: dict[str, str] = {}
+        self._postgresql = ""
         compiled = clause.compile(dialect=DIALECTS["sqlite"])
-        self.literals = {name: value for name, value in compiled.params.items() if value is not None}
-        """Values that the statement itself holds, by the names its text gives them."""
+        self.sqlite = str(compiled)
+        """The text for SQLite's driver."""
+        self._literals = {name: value for name, value in compiled.params.items() if value is not None}
+        self._places = _in_places(getattr(compiled, "positiontup", None) or ())
 
-    def values(self, given: dict[str, object]) -> dict[str, object]:
-        """All values that the text names."""
-        return {**self.literals, **given} if self.literals else given
+    @property
+    def postgresql(self) -> str:
+        """The text for PostgreSQL's driver, written on first use."""
+        if not self._postgresql:
+            self._postgresql = str(self._clause.compile(dialect=DIALECTS["postgresql"]))
+        return self._postgresql
 
-    def text(self, dialect: str) -> str:
-        """The statement as the driver of `dialect` ("sqlite" or "postgresql") takes it."""
-        text = self._texts.get(dialect)
-        if text is None:
-            text = self._texts[dialect] = str(self._clause.compile(dialect=DIALECTS[dialect]))
-        return text
+    def named(self, given: dict[str, object]) -> dict[str, object]:
+        """All values that the text names, those that the statement itself holds among them: for PostgreSQL."""
+        return {**self._literals, **given} if self._literals else given
+
+    def placed(self, given: dict[str, object]) -> Sequence[object]:
+        """The same in the order of the text's places: for SQLite."""
+        return self._places({**self._literals, **given} if self._literals else given)
+
+
+def _in_places(names: Sequence[str]) -> Callable[[dict[str, object]], Sequence[object]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda given: [given[name] for name in names]
 
 
 class Transaction(Protocol):
@@ -60,6 +75,9 @@ class Transaction(Protocol):
 
     def run(self, statement: Statement, **values: object) -> None:
         """Run a statement that returns nothing."""
+
+    def note(self, statement: Statement, notice: "ChangeNotice", **values: object) -> None:
+        """Run a statement that leaves a notice."""
 
     def leave_no_trace(self) -> None:
         """Ask that what this transaction deletes or overwrites is soon gone from the database's files too, as far as the database can."""
