@@ -94,7 +94,9 @@ def build_house(settings: Settings, storage: Storage) -> House:
     catalog = load_catalog(settings.models_file)
     encoder = EntryEncoder(catalog)
     identity = Identity(storage)
-    providers = ModelProviders(storage, catalog, encoder.encode, encoder.encode_one, keep_secrets=settings.keep_secrets_on_endpoint_change)
+    providers = ModelProviders(
+        storage, catalog, encoder.encode_all, encoder.encode_one, keep_secrets=settings.keep_secrets_on_endpoint_change
+    )
 
     models = Models(OpenedProjects(storage, catalog), catalog)
 

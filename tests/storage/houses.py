@@ -69,7 +69,7 @@ def catalog_and_encoder() -> tuple[Catalog, EntryEncoder]:
 
 def providers_of(storage: Storage) -> ModelProviders:
     catalog, encoder = catalog_and_encoder()
-    return ModelProviders(storage, catalog, encoder.encode, encoder.encode_one, keep_secrets=False)
+    return ModelProviders(storage, catalog, encoder.encode_all, encoder.encode_one, keep_secrets=False)
 
 
 def openai_key(secret: str) -> ModelProviderUpdate:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from keyhouse.domain.calling import Calling
@@ -35,7 +36,7 @@ class Alternative:
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProviderSpec:
     """A provider as its data file states it.
 
@@ -71,9 +72,13 @@ class ProviderSpec:
 
     def field_named(self, name: str) -> CredentialField | None:
         """The field of that name, or None where the provider does not know it."""
-        return next((known for known in self.all_fields if known.name == name), None)
+        return self._by_name.get(name)
 
-    @property
+    @cached_property
+    def _by_name(self) -> Mapping[str, CredentialField]:
+        return {known.name: known for known in self.all_fields}
+
+    @cached_property
     def all_fields(self) -> tuple[CredentialField, ...]:
         """The fields of the file and, where the provider accepts it, `MANAGED`."""
         return (*self.fields, MANAGED) if self.accepts_managed else self.fields

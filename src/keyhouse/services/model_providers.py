@@ -43,28 +43,52 @@ class Shown:
     revision: int
 
 
-Encode = Callable[[Mapping[str, ModelProvider]], bytes]
-"""From stored providers by id to what a caller sees of all of them. The edge owns the format."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Known:
+    """A project as a read or a write left it: its stored providers by id, opened, and what a caller sees of each and of all.
+
+    True while the project has this revision and the key ring opens what it opened (`generation`).
+    """
+
+    stored: Mapping[str, StoredProvider]
+    entries: Mapping[str, bytes]
+    shown: Shown
+    generation: object
+
+    @property
+    def revision(self) -> int:
+        """The project's."""
+        return self.shown.revision
+
+    def __repr__(self) -> str:
+        return "***"
+
+
 EncodeOne = Callable[[ModelProvider], bytes]
+"""From a stored provider to what a caller sees of it. The edge owns the format."""
+EncodeAll = Callable[[Mapping[str, bytes]], bytes]
+"""The same for all providers, from what is seen of the stored ones by id."""
 
 
 class ModelProviders:
     """See the module. Every method takes a caller whose rights were checked."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, encode: Encode, encode_one: EncodeOne, *, keep_secrets: bool) -> None:
+    def __init__(self, storage: Storage, catalog: Catalog, encode_all: EncodeAll, encode_one: EncodeOne, *, keep_secrets: bool) -> None:
         self._storage = storage
         self._catalog = catalog
-        self._encode = encode
+        self._encode_all = encode_all
         self._encode_one = encode_one
         self._keep_secrets = keep_secrets
-        self._kept: KeptByProject[Shown] = KeptByProject(_REMEMBERED, lambda: storage.box.generation)
+        self._kept: KeptByProject[Known] = KeptByProject(_REMEMBERED, lambda: storage.box.generation)
 
     async def list(self, project_id: str) -> Shown:
         """All providers of a project. Answered from memory while no notice named the project."""
         kept = self._kept.get(project_id)
         if kept is None:
-            kept = await self._kept.keep(project_id, self._storage.database.read(lambda tx: self._shown(tx, project_id)))
-        return kept
+            kept = await self._kept.keep(
+                project_id, self._storage.database.read(lambda tx: self._read(tx, get_project_head(tx, project_id)))
+            )
+        return kept.shown
 
     async def get(self, project_id: str, provider: str) -> Shown:
         """One provider. Raises Error `not_found`."""
@@ -173,41 +197,63 @@ class ModelProviders:
         """Drop what the notices name."""
         self._kept.forget(notices)
 
-    def _shown(self, tx: Transaction, project_id: str) -> Shown:
-        project = get_project_head(tx, project_id)
-        stored = list_stored(tx, self._storage.box, project_id)
-        return self._encoded({provider: row.provider for provider, row in stored.items()}, project.revision)
+    def _read(self, tx: Transaction, project: ProjectHead) -> Known:
+        generation = self._storage.box.generation
+        stored = list_stored(tx, self._storage.box, project.id)
+        entries = {provider: self._encode_one(row.provider) for provider, row in stored.items()}
+        return self._known(stored, entries, project.revision, generation)
 
-    def _encoded(self, stored: Mapping[str, ModelProvider], revision: int) -> Shown:
-        return Shown(self._encode(stored), list_tag(revision, self._catalog.digest), revision)
+    def _known(self, stored: Mapping[str, StoredProvider], entries: Mapping[str, bytes], revision: int, generation: object) -> Known:
+        return Known(stored, entries, Shown(self._encode_all(entries), list_tag(revision, self._catalog.digest), revision), generation)
 
     async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
         project_id = caller.project_id or ""
 
-        def transaction(tx: Transaction) -> Shown:
-            change = _Change(tx, self._storage, lock_project(tx, project_id), spec.id, caller.actor)
+        def transaction(tx: Transaction) -> Known:
+            project = lock_project(tx, project_id)
+            known = self._before(tx, project)
+            change = _Change(tx, self._storage, project, known.stored.get(spec.id), (spec.id, caller.actor))
             work(change)
-            return self._encoded(change.providers(), change.revision)
+            return self._after(known, change)
 
-        return await self._kept.keep(project_id, self._storage.database.write(transaction))
+        return (await self._kept.keep(project_id, self._storage.database.write(transaction))).shown
+
+    def _before(self, tx: Transaction, project: ProjectHead) -> Known:
+        """The state of a locked project: from memory where that is as new as the project."""
+        kept = self._kept.get(project.id)
+        if kept is None or kept.revision != project.revision or kept.generation is not self._storage.box.generation:
+            return self._read(tx, project)
+        return kept
+
+    def _after(self, before: Known, change: "_Change") -> Known:
+        if change.revision == before.revision:
+            return before
+        provider, after = change.provider, change.after
+        stored = {known: row for known, row in before.stored.items() if known != provider}
+        entries = {known: entry for known, entry in before.entries.items() if known != provider}
+        if after is not None:
+            stored[provider], entries[provider] = after, self._encode_one(after.provider)
+        return self._known(stored, entries, change.revision, before.generation)
 
 
 class _Change:
     """One write to one provider, under the lock of its project: row, history, audit record and notice together."""
 
-    def __init__(self, tx: Transaction, storage: Storage, project: ProjectHead, provider: str, actor: Actor) -> None:
-        self._tx, self._storage, self._actor = tx, storage, actor
+    def __init__(
+        self, tx: Transaction, storage: Storage, project: ProjectHead, stored: StoredProvider | None, by: tuple[str, Actor]
+    ) -> None:
+        self._tx, self._storage = tx, storage
+        self.provider, self._actor = by
         self.project = project
         self.revision = project.revision
-        self._provider = provider
-        self._stored = list_stored(tx, storage.box, project.id)
-        self.before = self._stored.get(provider) or StoredProvider(ModelProvider(provider))
+        self.before = stored or StoredProvider(ModelProvider(self.provider))
+        self.after = stored
 
     def require(self, precondition: Precondition | None) -> None:
         """Raise Error `precondition_failed`, naming the fields that changed since, unless it holds."""
-        if precondition is None or precondition.holds(self._provider, self.before.provider.revision, self.project.revision):
+        if precondition is None or precondition.holds(self.provider, self.before.provider.revision, self.project.revision):
             return
-        state = precondition.newest_state(self._provider)
+        state = precondition.newest_state(self.provider)
         fields = [] if state is None else fields_changed_since(self._tx, self.project.id, state.revision, state.provider)
         raise Error(
             Code.PRECONDITION_FAILED,
@@ -232,16 +278,16 @@ class _Change:
 
     def delete(self, fields: tuple[FieldChange, ...]) -> None:
         """Delete the provider; its history stays, without secrets."""
-        gone = self._numbered(ModelProvider(self._provider), self.project.default_model)
+        gone = self._numbered(ModelProvider(self.provider), self.project.default_model)
         delete_stored(self._tx, self.before)
         self._tell(StoredProvider(gone), fields, "deleted")
-        del self._stored[self._provider]
+        self.after = None
 
     def state_of(self, version: int) -> StoredProvider:
         """The state after a change, if it can be brought back."""
-        found = state_at(self._tx, self._storage.box, self.project.id, self._provider, version)
+        found = state_at(self._tx, self._storage.box, self.project.id, self.provider, version)
         if found is None:
-            raise Error(Code.VERSION_NOT_FOUND, f"There is no version {version} of {self._provider}. See its history for those there are.")
+            raise Error(Code.VERSION_NOT_FOUND, f"There is no version {version} of {self.provider}. See its history for those there are.")
         row_id, action, state = found
         if action == "deleted":
             raise Error(Code.CONFLICT, f"Version {version} is a deletion: there is nothing to bring back. Use DELETE to delete.")
@@ -249,19 +295,15 @@ class _Change:
         if row_id != self.before.provider.id and sealed:
             raise Error(
                 Code.SECRETS_DESTROYED,
-                f"The secrets of version {version} were destroyed when {self._provider} was deleted. Store them again instead.",
+                f"The secrets of version {version} were destroyed when {self.provider} was deleted. Store them again instead.",
             )
         if not (state.provider.credentials.readable and state.provider.headers_readable):
             raise Error(Code.CREDENTIALS_UNREADABLE, f"The secrets of version {version} cannot be read. Store them again instead.")
         return state
 
-    def providers(self) -> dict[str, ModelProvider]:
-        """All stored providers of the project as they are after this change."""
-        return {provider: stored.provider for provider, stored in self._stored.items()}
-
     def _numbered(self, after: ModelProvider, default_model: str | None) -> ModelProvider:
         self.revision = advance_project(self._tx, self.project, default_model)
-        version = self.before.provider.version or last_version(self._tx, self.project.id, self._provider)
+        version = self.before.provider.version or last_version(self._tx, self.project.id, self.provider)
         row_id = self.before.provider.id or new_id("provider")
         return replace(after, id=row_id, version=version + 1, revision=self.revision)
 
@@ -273,11 +315,11 @@ class _Change:
             self._tx,
             self._actor,
             f"model_provider.{action}",
-            f"{self.project.id}/{self._provider}",
+            f"{self.project.id}/{self.provider}",
             organization_id=self.project.organization_id,
             project_id=self.project.id,
         )
-        self._stored[self._provider] = written
+        self.after = written
 
 
 def _default_model_change(before: str | None, after: str | None) -> tuple[FieldChange, ...]:

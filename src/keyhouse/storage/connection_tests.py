@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, select
 from keyhouse.domain.tenancy import Actor
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.storage.clock import now_us, to_datetime
-from keyhouse.storage.model_providers import StoredProvider, state_columns
+from keyhouse.storage.model_providers import StoredProvider
 from keyhouse.storage.statements import Statement, Transaction, insert_row
 from keyhouse.storage.tables import connection_tests, model_providers
 
@@ -41,7 +41,7 @@ def put_test(tx: Transaction, tested: StoredProvider, result: ConnectionResult, 
     if tx.row(_LOCK, row_id=row_id) is None:
         return
     tx.run(_DELETE, row_id=row_id)
-    columns = state_columns(tested)
+    columns = tested.columns
     tx.run(
         _INSERT,
         model_provider_id=row_id,

@@ -10,7 +10,7 @@ from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
-from keyhouse.storage.model_providers import StoredProvider, open_credentials, open_headers, state_columns
+from keyhouse.storage.model_providers import StoredProvider, open_credentials, open_headers
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
 from keyhouse.storage.tables import audit_log, model_provider_history, model_providers, sealed_values
@@ -89,7 +89,7 @@ def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProv
         provider=state.provider.provider,
         version=entry.version,
         row_id=row_id,
-        **state_columns(state),
+        **state.columns,
         revision=entry.revision,
         at=to_microseconds(entry.at),
         actor_id=entry.actor.id,

@@ -12,7 +12,8 @@ _FAIR = 256 - 256 % len(_ALPHABET)
 _LETTER_OF_BYTE = bytes(ord(_ALPHABET[byte % len(_ALPHABET)]) for byte in range(256))
 _UNUSED_BYTES = bytes(range(_FAIR, 256))
 _ID_LENGTH = 16
-_TIME_LENGTH = 8
+_PAIRS_OF_TIME = 4
+_PAIRS = [first + second for first in _SORTED for second in _SORTED]
 _LONGEST_ID = 100
 _LOOKUP_LENGTH = 16
 _SECRET_LENGTH = 48
@@ -31,9 +32,9 @@ def is_id(text: str) -> bool:
 
 def _sortable_now() -> str:
     milliseconds, digits = time.time_ns() // 1_000_000, ""
-    for _ in range(_TIME_LENGTH):
-        milliseconds, digit = divmod(milliseconds, len(_SORTED))
-        digits = _SORTED[digit] + digits
+    for _ in range(_PAIRS_OF_TIME):
+        milliseconds, pair = divmod(milliseconds, len(_PAIRS))
+        digits = _PAIRS[pair] + digits
     return digits
 
 

@@ -1,6 +1,8 @@
 """Model providers as they are stored. The row holds names; the values lie sealed, shared by the row and its history."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, delete, select, update
@@ -60,13 +62,27 @@ _DELETE = Statement(delete(model_providers).where(_row.id == bindparam("row_id")
 _DELETE_TEST = Statement(delete(connection_tests).where(connection_tests.c.model_provider_id == bindparam("row_id")))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredProvider:
     """A provider and where its sealed values lie. `credentials_id` and `headers_id` are None where there is nothing to seal."""
 
     provider: ModelProvider
     credentials_id: str | None = None
     headers_id: str | None = None
+
+    @cached_property
+    def columns(self) -> Mapping[str, object]:
+        """The columns that the row and its history share."""
+        provider = self.provider
+        return {
+            "enabled": provider.enabled,
+            "credential_names": encoding.encoded(tuple(provider.credentials)),
+            "credentials_id": self.credentials_id,
+            "header_names": encoding.encoded([header.name for header in provider.extra_headers]),
+            "headers_id": self.headers_id,
+            "custom_models": encoding.encoded(provider.custom_models),
+            "custom_embeddings_models": encoding.encoded(provider.custom_embeddings_models),
+        }
 
 
 def list_stored(tx: Transaction, box: SecretBox, project_id: str) -> dict[str, StoredProvider]:
@@ -92,11 +108,11 @@ def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredP
 def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new: bool) -> None:
     """Insert or replace a row whose sealed values already lie where `after` says."""
     provider = after.provider
-    values = {**state_columns(after), "version": provider.version, "revision": provider.revision, "updated_at": now_us()}
+    values = {"version": provider.version, "revision": provider.revision, "updated_at": now_us()}
     if is_new:
-        tx.run(_INSERT, id=provider.id, project_id=project_id, provider=provider.provider, **values)
+        tx.run(_INSERT, id=provider.id, project_id=project_id, provider=provider.provider, **after.columns, **values)
     else:
-        tx.run(_UPDATE, row_id=provider.id, **values)
+        tx.run(_UPDATE, row_id=provider.id, **after.columns, **values)
 
 
 def delete_stored(tx: Transaction, stored: StoredProvider) -> None:
@@ -104,20 +120,6 @@ def delete_stored(tx: Transaction, stored: StoredProvider) -> None:
     tx.run(_DELETE_TEST, row_id=stored.provider.id)
     tx.run(_DELETE, row_id=stored.provider.id)
     destroy_sealed(tx, stored.provider.id)
-
-
-def state_columns(stored: StoredProvider) -> dict[str, object]:
-    """The columns that the row and its history share."""
-    provider = stored.provider
-    return {
-        "enabled": provider.enabled,
-        "credential_names": encoding.encoded(tuple(provider.credentials)),
-        "credentials_id": stored.credentials_id,
-        "header_names": encoding.encoded([header.name for header in provider.extra_headers]),
-        "headers_id": stored.headers_id,
-        "custom_models": encoding.encoded(provider.custom_models),
-        "custom_embeddings_models": encoding.encoded(provider.custom_embeddings_models),
-    }
 
 
 def _from_row(row: Row, box: SecretBox) -> StoredProvider:

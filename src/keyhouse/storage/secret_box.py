@@ -51,6 +51,7 @@ class SecretBox:
         self._ring = ring
         self._unchecked = ring.without(ring.ids)
         self._newer = newer or (lambda: None)
+        self._ciphers: dict[bytes, AESGCM] = {}
         self.generation = object()
         """Another one whenever what can be opened changes: what was read before may read otherwise now."""
 
@@ -66,10 +67,10 @@ class SecretBox:
 
     def seal(self, plaintext: bytes, context: Context) -> bytes:
         """A blob: format, key id's length and key id, wrapped data key, nonce, ciphertext."""
-        data_key = os.urandom(KEY_BYTES)
+        drawn = os.urandom(KEY_BYTES + 2 * _NONCE_BYTES)
+        data_key, nonce, wrapping_nonce = drawn[:KEY_BYTES], drawn[KEY_BYTES:-_NONCE_BYTES], drawn[-_NONCE_BYTES:]
         bound = context.to_bytes()
-        nonce = os.urandom(_NONCE_BYTES)
-        return self._wrapped(data_key, bound) + nonce + AESGCM(data_key).encrypt(nonce, plaintext, bound)
+        return self._wrapped(data_key, bound, wrapping_nonce) + nonce + AESGCM(data_key).encrypt(nonce, plaintext, bound)
 
     def open(self, blob: bytes, context: Context) -> bytes:
         """The plaintext. Raises Unreadable."""
@@ -84,14 +85,20 @@ class SecretBox:
         """The same sealed value under the ring's first key. Its data key stays, its plaintext is never touched. Raises Unreadable."""
         bound = context.to_bytes()
         _, data_key, rest = self._unwrapped(blob, bound)
-        return self._wrapped(data_key, bound) + rest
+        return self._wrapped(data_key, bound, os.urandom(_NONCE_BYTES)) + rest
 
-    def _wrapped(self, data_key: bytes, bound: bytes) -> bytes:
+    def _wrapped(self, data_key: bytes, bound: bytes, nonce: bytes) -> bytes:
         ring = self._ring  # once: another thread may put in another one, and id and key belong together
         key_id = ring.writing_id.encode()
         head = _FORMAT + bytes([len(key_id)]) + key_id
-        nonce = os.urandom(_NONCE_BYTES)
-        return head + nonce + AESGCM(ring.key(ring.writing_id) or b"").encrypt(nonce, data_key, head + bound)
+        return head + nonce + self._cipher(ring.key(ring.writing_id) or b"").encrypt(nonce, data_key, head + bound)
+
+    def _cipher(self, key: bytes) -> AESGCM:
+        """A key of the ring, its schedule made once. As many are kept as rings ever had keys."""
+        cipher = self._ciphers.get(key)
+        if cipher is None:
+            cipher = self._ciphers[key] = AESGCM(key)
+        return cipher
 
     def _unwrapped(self, blob: bytes, bound: bytes) -> tuple[str, bytes, bytes]:
         key_id = key_id_of(blob)
@@ -99,7 +106,7 @@ class SecretBox:
         wrapped, rest = blob[head_bytes : head_bytes + _WRAPPED_BYTES], blob[head_bytes + _WRAPPED_BYTES :]
         key = self._ring.key(key_id) or self._unchecked.key(key_id) or self._newest_key(key_id)
         try:
-            return key_id, AESGCM(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], blob[:head_bytes] + bound), rest
+            return key_id, self._cipher(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], blob[:head_bytes] + bound), rest
         except (InvalidTag, ValueError):
             raise Unreadable("it is damaged, not where it was put, or its key is another one of the same id", key_id) from None
 

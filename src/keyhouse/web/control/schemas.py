@@ -36,8 +36,8 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 def _max_tokens(value: object) -> int | float | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is int and 0 < value <= _LARGEST_NUMBER):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("number_type", "Input should be a number or null")
     if not 0 < value <= _LARGEST_NUMBER:
@@ -113,10 +113,12 @@ def problems(body: ModelProviderBody) -> list[FieldProblem]:
 def _id_problems(name: str, models: object) -> list[FieldProblem]:
     if not isinstance(models, list):
         return []
+    ids = [model if isinstance(model, str) else model.modelId for model in models]
+    if all(ids) and len(set(ids)) == len(ids):
+        return []
     found: list[FieldProblem] = []
     seen: set[str] = set()
-    for position, model in enumerate(models):
-        model_id = model if isinstance(model, str) else model.modelId
+    for position, (model, model_id) in enumerate(zip(models, ids, strict=True)):
         path = f"{name}.{position}" if isinstance(model, str) else f"{name}.{position}.modelId"
         if not model_id:
             found.append((path, "too_small", "must not be empty"))
@@ -158,9 +160,9 @@ def _to_model(body: CustomModelBody) -> CustomModel:
         body.modelId,
         body.displayName,
         body.mode,
-        max_tokens=None if body.maxTokens is MISSING else body.maxTokens,
-        supported_parameters=None if body.supportedParameters is MISSING else tuple(body.supportedParameters),
-        multimodal_inputs=None if body.multimodalInputs is MISSING else tuple(body.multimodalInputs),
+        None if body.maxTokens is MISSING else body.maxTokens,
+        None if body.supportedParameters is MISSING else tuple(body.supportedParameters),
+        None if body.multimodalInputs is MISSING else tuple(body.multimodalInputs),
     )
 
 
@@ -175,20 +177,27 @@ def _model_json(model: CustomModel) -> dict[str, object]:
     return declared
 
 
+def _encoded_models(catalog: Catalog, provider: str, mode: Mode) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(catalog.models(provider, mode)))
+
+
 class EntryEncoder:
     """Encodes providers as callers see them: masked. What a provider is that nobody stored is encoded once, ahead."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._models = {
+            spec.id: [_encoded_models(catalog, spec.id, mode) for mode in ("chat", "embedding")] for spec in catalog.providers.values()
+        }
         self._defaults = {spec.id: msgspec.json.encode(self._entry(spec, ModelProvider(spec.id))) for spec in catalog.providers.values()}
         self._names = {provider: msgspec.json.encode(provider) + b":" for provider in self._defaults}
         self._named_defaults = {provider: self._names[provider] + default for provider, default in self._defaults.items()}
 
-    def encode(self, stored: Mapping[str, ModelProvider]) -> bytes:
-        """The map of every provider of the registry, in its order."""
+    def encode_all(self, stored: Mapping[str, bytes]) -> bytes:
+        """The map of every provider of the registry, in its order, from the entries of the stored ones."""
         entries = self._named_defaults.copy()
-        for provider, row in stored.items():
-            entries[provider] = self._names[provider] + self.encode_one(row)
+        for provider, entry in stored.items():
+            entries[provider] = self._names[provider] + entry
         return b"{" + b",".join(entries.values()) + b"}"
 
     def encode_one(self, provider: ModelProvider) -> bytes:
@@ -199,14 +208,15 @@ class EntryEncoder:
 
     def _entry(self, spec: ProviderSpec, provider: ModelProvider) -> dict[str, object]:
         entry: dict[str, object] = {"id": provider.id} if provider.is_stored else {}
+        models, embeddings = self._models[spec.id]
         entry |= {
             "provider": spec.id,
             "enabled": provider.enabled,
             "disabledByDefault": True,
             "customKeys": provider.credentials.masked(spec) or None,
             "deploymentMapping": None,
-            "models": self._catalog.models(spec.id, "chat"),
-            "embeddingsModels": self._catalog.models(spec.id, "embedding"),
+            "models": models,
+            "embeddingsModels": embeddings,
         }
         if provider.is_stored:
             entry["customModels"] = [_model_json(model) for model in provider.custom_models] or None
