@@ -9,7 +9,8 @@ from sqlalchemy import bindparam, column, select, table
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
-from keyhouse.storage.database import ConstraintBroken
+from keyhouse.storage.changes import note_change
+from keyhouse.storage.database import ChangeNotice, ConstraintBroken
 from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.storage.statements import Statement, Transaction
 from keyhouse.storage.tables import installation
@@ -103,5 +104,54 @@ def test_every_commit_is_on_the_disk_before_it_is_answered(settings: Settings) -
                     for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
                 }
                 assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+
+    asyncio.run(main())
+
+
+def test_a_write_of_another_process_right_after_a_look_is_seen_by_the_next_one(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            heard: list[ChangeNotice] = []
+            storage.database.on_changes = lambda notices: heard.extend(notices or ())
+            await storage.database.catch_up()
+            with sqlite3.connect(settings.data_dir / "keyhouse.db") as other:
+                other.execute("INSERT INTO changes (at, project_id, revision) VALUES (0, 'project_1', 7)")
+            other.close()
+            await storage.database.changed()
+            await storage.database.catch_up()
+            assert heard == [ChangeNotice(None, "project_1", 7)]
+
+    asyncio.run(main())
+
+
+def test_what_this_process_wrote_is_not_read_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            heard: list[ChangeNotice] = []
+            storage.database.on_changes = lambda notices: heard.extend(notices or ())
+            statements: list[str] = []
+            storage.database._reader.set_trace_callback(statements.append)  # type: ignore[attr-defined]
+            for revision in (1, 2):
+                await storage.database.write(lambda tx, revision=revision: note_change(tx, None, "project_1", revision))  # type: ignore[misc]
+                await storage.database.catch_up()
+            assert heard == [ChangeNotice(None, "project_1", 1), ChangeNotice(None, "project_1", 2)]
+            assert {statement.split()[0] for statement in statements} == {"PRAGMA"}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("callers", "most"), [(1, 1.0), (16, 0.3)])
+def test_writes_that_wait_share_one_fsync(settings: Settings, callers: int, most: float) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            commits: list[str] = []
+            storage.database._writer.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)  # type: ignore[attr-defined]
+
+            async def caller(number: int) -> None:
+                for count in range(20):
+                    await storage.database.write(put(f"{number}-{count}"))
+
+            await asyncio.gather(*(caller(number) for number in range(callers)))
+            assert len(commits) <= most * callers * 20
 
     asyncio.run(main())

@@ -177,8 +177,9 @@ class SqliteDatabase:
         self._version, self._foreign_version, self._mark, self._looked_at = version, foreign_version, mark, now
 
     async def changed(self) -> None:
-        """See Database."""
+        """See Database. It always waits for another turn of the event loop, in which `catch_up` looks again."""
         deadline = time.monotonic() + 1.0
+        await asyncio.sleep(0)
         if self._writing.left_traces and self._worker is None:
             self._worker = asyncio.create_task(self._write_waiting())
         try:
