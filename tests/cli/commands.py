@@ -19,6 +19,8 @@ PATIENCE_S = 60
 _SOURCE = Path(str(keyhouse.__file__)).parent.parent
 _COMPILED = Path(tempfile.gettempdir()) / f"keyhouse-compiled-{os.getuid()}"
 COMMAND = [sys.executable, "-P", "-m", "keyhouse"]
+# Root may write anywhere; without these rights the modes of files hold for it too.
+BOUND_BY_MODES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -50,10 +52,10 @@ class Ran:
         return self.err.removeprefix("keyhouse: ").strip()
 
 
-def run(folder: Path, *arguments: str, stdin: str | None = None, **variables: str) -> Ran:
-    """Run `keyhouse` in a folder to its end."""
+def run(folder: Path, *arguments: str, stdin: str | None = None, through: Sequence[str] = (), **variables: str) -> Ran:
+    """Run `keyhouse` in a folder to its end, `through` another command."""
     ended = subprocess.run(
-        [*COMMAND, *arguments],
+        [*through, *COMMAND, *arguments],
         cwd=folder,
         env=environment(**variables),
         input=stdin,

@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, run
+from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, run
 from tests.cli.conftest import StartServer
 
 FOLDER = "keyhouse-data"
@@ -80,10 +80,12 @@ def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     assert "--data-dir" in refused.sentence
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
 def test_folder_that_is_read_only_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir(mode=0o500)
-    assert "--data-dir" in run(tmp_path, "serve", "--port", "0").sentence
+    refused = run(tmp_path, "serve", "--port", "0", through=BOUND_BY_MODES)
+    assert refused.code == 1
+    assert "--data-dir" in refused.sentence
+    assert list((tmp_path / FOLDER).iterdir()) == []
 
 
 def _wrong_key(folder: Path) -> None:
