@@ -1,7 +1,5 @@
 """What a project declares of a model is enforced on the way, and the answer says what was done."""
 
-import io
-
 import openai
 import pytest
 
@@ -88,52 +86,6 @@ def test_what_was_done_is_told_with_an_upstreams_error_too(road):
     declare(road, maxTokens=100)
     road.answers(openai_api.error(500, "Oops", "server_error", None))
     assert road.chat("custom/m", max_tokens=500).headers["x-keyhouse-enforced"] == "max_tokens=100"
-
-
-def test_a_form_has_its_model_renamed_and_nothing_else(road):
-    road.store_custom()
-    with openai_client(road.house.address, road.house.keys.project_key) as client:
-        client.audio.transcriptions.create(model="custom/whisper/x", file=("a.wav", io.BytesIO(b"RIFF\r\n\r\n--")), temperature=0.5)
-        client.audio.transcriptions.create(model="whisper/x", file=("a.wav", io.BytesIO(b"RIFF\r\n\r\n--")), temperature=0.5)
-    first, second = road.upstream.requests
-
-    def without_boundary(request):
-        boundary = request.header(b"content-type")[0].partition(b"boundary=")[2]
-        return request.body.replace(boundary, b"boundary")
-
-    assert b'name="model"\r\n\r\nwhisper/x\r\n' in first.body
-    assert without_boundary(first) == without_boundary(second)
-
-
-def test_a_form_without_a_model_gets_the_default(road):
-    road.store_custom(defaultModel="whisper-1")
-    form = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF\r\n--b--\r\n'
-    answer = road.post("/v1/audio/transcriptions", form, content_type="multipart/form-data; boundary=b")
-    assert answer.status_code == 200
-    assert road.request.body == b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n' + form
-
-
-@pytest.mark.parametrize(
-    ("form", "kind"),
-    [
-        (b"{}", "application/json"),
-        (b"no boundary here", "multipart/form-data; boundary=b"),
-        (b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nm', "multipart/form-data; boundary=b"),
-        (b"--b\r\ncontent-disposition: form-data\r\n\r\nm\r\n--b--", "multipart/form-data; boundary=b"),
-        (b"", "multipart/form-data; boundary=b"),
-    ],
-)
-def test_what_is_no_form_is_refused(road, form, kind):
-    road.store_custom()
-    answer = road.post("/v1/audio/transcriptions", form, content_type=kind)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed_request")
-
-
-def test_a_form_that_names_two_models_is_refused(road):
-    road.store_custom()
-    part = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nm\r\n'
-    answer = road.post("/v1/audio/transcriptions", part + part + b"--b--\r\n", content_type="multipart/form-data; boundary=b")
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
 
 
 def test_a_raw_call_of_the_client_finds_what_was_done(road):

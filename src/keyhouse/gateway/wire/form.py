@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from keyhouse.domain.errors import Code, Error
 
 MAXIMUM_PARTS = 1000
-_BOUNDARY = re.compile(rb"""multipart/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
-_NAME = re.compile(rb'content-disposition\s*:\s*form-data\s*;(?:[^\r\n]*;)?\s*name="([^"\r\n]*)"', re.IGNORECASE)
+_BOUNDARY = re.compile(rb"""multipart/form-data\s*;(?:.*?[\s;])?boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
+_TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb')=(?:"((?:[^"\\\r\n]|\\[^\r\n])*)"|' + _TOKEN + rb")[ \t]*")
+_DISPOSITION = re.compile(rb"content-disposition[ \t]*:[ \t]*form-data(?=[ \t]*;)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Form:
 def parse_form(content_type: bytes, body: bytes) -> Form:
     """A form. Raises Error `malformed_request` for what is none."""
     matched = _BOUNDARY.match(content_type.strip())
-    if matched is None:
+    if matched is None or content_type.lower().count(b"boundary=") != 1:
         raise _malformed("its content type must be multipart/form-data with a boundary")
     boundary = matched[1] or matched[2]
     delimiter = b"\r\n--" + boundary
@@ -80,11 +82,28 @@ def _part(body: bytes, at: int, delimiter: bytes) -> tuple[Part, int]:
     end = body.find(delimiter, head_end + 2) if head_end >= 0 else -1
     if end < 0:
         raise _malformed("it ends inside a part")
-    name = _NAME.search(body, line_end, head_end + 2)
-    if name is None:
-        raise _malformed("a part has no name")
     start = min(head_end + 4, end)
-    return Part(name[1].decode("utf-8", "replace"), start, end), end + len(delimiter)
+    return Part(_name(body[line_end + 2 : head_end]), start, end), end + len(delimiter)
+
+
+def _name(head: bytes) -> str:
+    """The name in a part's head: stated once, in quotes, so that nobody can read another one out of it."""
+    lines = [
+        line
+        for line in head.split(b"\r\n")
+        if b"disposition" in line.lower() or line[:1] in (b" ", b"\t") or b"\r" in line or b"\n" in line
+    ]
+    disposition = _DISPOSITION.match(lines[0]) if len(lines) == 1 else None
+    if disposition is None:
+        raise _malformed("a part does not state its name on one line of its own")
+    names, at = [], disposition.end()
+    while (parameter := _PARAMETER.match(lines[0], at)) is not None:
+        at = parameter.end()
+        if parameter[1].lower().startswith(b"name"):
+            names.append(parameter[2])
+    if at != len(lines[0]) or len(names) != 1 or names[0] is None or b"\\" in names[0]:
+        raise _malformed("a part does not state its name once, in quotes")
+    return str(names[0].decode("utf-8", "replace"))
 
 
 def _malformed(why: str) -> Error:

@@ -54,7 +54,8 @@ def request_headers(headers: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
     for pair in headers:
         name = pair[0]
         if name in _READ:
-            if name in TO_UPSTREAM:
+            # Of two types one was read: the other must not go on.
+            if name in TO_UPSTREAM and not (name == b"content-type" and name in read):
                 forwarded.append(pair)
             if name not in read:
                 read[name] = pair[1]
