@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
@@ -53,6 +53,11 @@ class LineWriter:
         elif len(pending) >= _FLUSH_AT_LINES:
             self.flush()
 
+    def write_together(self, lines: Iterable[str]) -> None:
+        """Write lines now, after those that wait."""
+        self._pending.extend(lines)
+        self.flush()
+
     def flush(self) -> None:
         """Write what waits."""
         lines: list[str] = []
@@ -73,24 +78,27 @@ class AccessLines:
 
     def __init__(self, line_format: Format, writer: LineWriter = WRITER) -> None:
         self._write = writer.write_soon
+        self._write_together = writer.write_together
         self.format = line_format
         self._template = _ACCESS_TEMPLATES[line_format]
         self._second = 0
         self._moment = ""
 
-    def request(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
-        """Note a request. `route` is a route's template, never the path."""
-        self.write(self._template, (method, route, status, duration_ms, request_id))
-
-    def write(self, template: str, values: tuple[object, ...]) -> None:
-        """Note a line of another shape: `template` begins with the places of the moment's seconds (%s) and milliseconds (%03d)."""
-        now = time.time()
-        second = int(now)
+    def moment(self, at: float) -> tuple[str, int]:
+        """A moment, in seconds since 1970, as lines begin with it: its text up to the seconds, and the milliseconds."""
+        second = int(at)
         if second != self._second:
             self._second = second
             self._moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        milliseconds = int((now - second) * 1000)
-        self._write(template % (self._moment, milliseconds, *values))
+        return self._moment, int((at - second) * 1000)
+
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Write lines of another shape, which begin with their moments."""
+        self._write_together(lines)
+
+    def request(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
+        """Note a request. `route` is a route's template, never the path."""
+        self._write(self._template % (*self.moment(time.time()), method, route, status, duration_ms, request_id))
 
 
 _ACCESS_TEMPLATES: Mapping[Format, str] = {

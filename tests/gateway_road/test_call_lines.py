@@ -1,6 +1,7 @@
 """The gateway's line in the log: every request once, in text and as JSON, and nothing in it that a caller chose."""
 
 import json
+from collections.abc import Iterable
 from time import perf_counter
 
 import pytest
@@ -18,8 +19,8 @@ class Kept(LineWriter):
         super().__init__()
         self.lines: list[str] = []
 
-    def write_soon(self, line: str) -> None:
-        self.lines.append(line)
+    def write_together(self, lines: Iterable[str]) -> None:
+        self.lines += lines
 
 
 def _ended() -> Observation:
@@ -38,7 +39,7 @@ def _ended() -> Observation:
 
 def test_a_line_as_json_can_be_read_back() -> None:
     kept = Kept()
-    CallLines(AccessLines("json", kept)).observe(_ended())
+    CallLines(AccessLines("json", kept)).write([_ended()])
     [line] = kept.lines
     noted = json.loads(line)
     assert noted.pop("timestamp").endswith("Z")
@@ -63,7 +64,7 @@ def test_a_line_as_json_can_be_read_back() -> None:
 
 def test_a_line_as_text_names_the_same() -> None:
     kept = Kept()
-    CallLines(AccessLines("text", kept)).observe(_ended())
+    CallLines(AccessLines("text", kept)).write([_ended()])
     [line] = kept.lines
     assert " info request method=POST route=/v1/chat/completions status=200 duration_ms=2000.000 added_ms=1.000 provider=openai" in line
     assert line.endswith("stream=yes input_tokens=100 output_tokens=20 retries=1 code=- project_id=project_1 request_id=req_1")
@@ -74,7 +75,7 @@ def test_a_line_as_text_names_the_same() -> None:
 def test_a_request_that_reached_nothing_is_noted_too(line_format: str) -> None:
     kept = Kept()
     refused = Observation("req_2", 'GET"\n', "-", status=0, code="caller_left", ended_at=1.0)
-    CallLines(AccessLines(line_format, kept)).observe(refused)  # type: ignore[arg-type]
+    CallLines(AccessLines(line_format, kept)).write([refused])  # type: ignore[arg-type]
     [line] = kept.lines
     assert "\n" not in line
     if line_format == "json":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from time import perf_counter
 
+from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.wire.answer import Usage
 
 
@@ -46,6 +47,10 @@ class Observation:
     def added_s(self) -> float | None:
         """Until the answer's head, less the time that the upstream took for its own: what the gateway itself cost."""
         return None if self.answered_at is None else self.answered_at - self.started_at - self.upstream_s
+
+    def admitted(self, caller: Caller) -> None:
+        """The caller is known."""
+        self.organization_id, self.project_id, self.actor_id = caller.organization_id, caller.project_id or "", caller.actor.id
 
     def answered(self, status: int) -> None:
         """The caller's answer begins."""

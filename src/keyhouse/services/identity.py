@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import blake2s
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, ApiKey, Caller, Permission, Place, ScopeType, permissions_at
@@ -24,7 +25,21 @@ class Identity:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._callers: Kept[tuple[bytes, str], Caller] = Kept(_REMEMBERED)
+        self._admitted: Kept[bytes, Caller] = Kept(_REMEMBERED)
         self._forgotten = 0
+
+    def recall(self, presented: bytes) -> Caller | None:
+        """The caller who was admitted with these very bytes before, if that is still so; None where it has to be looked up."""
+        caller = self._admitted.get(blake2s(presented).digest())
+        return None if caller is None or _is_expired(caller) else caller
+
+    async def admit(self, presented: bytes, token: str, project_id: str | None) -> Caller:
+        """The same as `caller_of_project`, for `recall` to know: `presented` are all the bytes that said token and project."""
+        forgotten = self._forgotten
+        caller = await self.caller_of_project(token, project_id)
+        if forgotten == self._forgotten:
+            self._admitted.put(blake2s(presented).digest(), caller)
+        return caller
 
     async def caller_of_project(self, token: str, project_id: str | None) -> Caller:
         """The caller on one project: a project key on its own, an API key on the named one or on the only one it is bound to.
@@ -58,12 +73,14 @@ class Identity:
         if notices is None:
             self._forgotten += 1
             self._callers.clear()
+            self._admitted.clear()
             return
         concerned = [notice for notice in notices if notice.revision == 0]
         if concerned:
             self._forgotten += 1
             organizations = {notice.organization_id for notice in concerned}
-            self._callers.drop_where(lambda caller: caller.organization_id in organizations)
+            for kept in (self._callers, self._admitted):
+                kept.drop_where(lambda caller: caller.organization_id in organizations)
 
 
 def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str | None) -> Caller:
@@ -142,8 +159,12 @@ def _only_project(api_key: ApiKey) -> str | None:
 
 
 def _require_unexpired(caller: Caller) -> None:
-    if caller.expires_at is not None and datetime.now(UTC) >= caller.expires_at:
+    if _is_expired(caller):
         raise _invalid()
+
+
+def _is_expired(caller: Caller) -> bool:
+    return caller.expires_at is not None and datetime.now(UTC) >= caller.expires_at
 
 
 def _invalid() -> Error:

@@ -1,7 +1,7 @@
 """When keys and providers were last used: noted in memory where requests have ended, and stored about once a minute."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from keyhouse.gateway.observation import Observation
@@ -18,19 +18,23 @@ def provider_use(project_id: str, provider: str) -> str:
 
 
 class LastUses:
-    """See the module. What is noted here and not stored yet is told by this process alone, and lost where the process is killed."""
+    """See the module. `before_reading` is called before what was noted is looked at, for requests that nobody told of yet.
+
+    What is noted here and not stored yet is told by this process alone, and lost where the process is killed."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._noted: dict[tuple[str, str], int] = {}
+        self.before_reading: Callable[[], None] = lambda: None
 
-    def observe(self, observation: Observation) -> None:
-        """Note a request of the gateway that has ended: its caller's key, and the provider that it chose."""
+    def observe(self, observations: Iterable[Observation]) -> None:
+        """Note requests of the gateway that have just ended: their callers' keys, and the providers that they chose."""
         now = time.time_ns() // 1000
-        if observation.actor_id:
-            self._noted[observation.actor_id, ""] = now
-        if observation.provider:
-            self._noted[observation.project_id, observation.provider] = now
+        for observation in observations:
+            if observation.actor_id:
+                self._noted[observation.actor_id, ""] = now
+            if observation.provider:
+                self._noted[observation.project_id, observation.provider] = now
 
     def note_key(self, actor_id: str) -> None:
         """Note that a key was used, by the id of the actor that it makes its caller."""
@@ -38,6 +42,7 @@ class LastUses:
 
     async def store(self) -> None:
         """Store what was noted. Raises Error `storage_unavailable` or `storage_full`; then it is kept for the next time."""
+        self.before_reading()
         noted, self._noted = self._noted, {}
         if not noted:
             return
@@ -49,6 +54,7 @@ class LastUses:
 
     async def of(self, ids: Sequence[str]) -> Mapping[str, datetime]:
         """The last uses of keys by their id (a project's key by the project's) and of providers by `provider_use`, where there was one."""
+        self.before_reading()
         stored = await self._storage.database.read(lambda tx: list_last_uses(tx, ids))
         fresh = _named(self._noted)
         return stored | {use_id: to_datetime(fresh[use_id]) for use_id in ids if use_id in fresh}

@@ -69,6 +69,11 @@ class Models:
         self._projects = projects
         self._catalog = catalog
 
+    def remembered_target(self, project_id: str, endpoint: EndpointName, model: str | None, voice: str = "") -> Target | None:
+        """The same as `target`, where it was asked for before and nothing has changed; None where it has to be made."""
+        project = self._projects.remembered(project_id)
+        return None if project is None else project.targets.get((endpoint, model, voice))
+
     async def target(self, project_id: str, endpoint: EndpointName, model: str | None, voice: str = "") -> Target:
         """What a call of this model on this endpoint needs.
 

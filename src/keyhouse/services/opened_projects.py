@@ -57,6 +57,10 @@ class OpenedProjects:
         self._catalog = catalog
         self._kept: KeptByProject[OpenedProject] = KeptByProject(_REMEMBERED_PROJECTS, lambda: storage.box.generation)
 
+    def remembered(self, project_id: str) -> OpenedProject | None:
+        """A project that is in memory."""
+        return self._kept.get(project_id)
+
     async def get(self, project_id: str) -> OpenedProject:
         """A project, from memory where it is there. Raises Error `storage_unavailable`, or `invalid_credentials` where it is gone."""
         kept = self._kept.get(project_id)

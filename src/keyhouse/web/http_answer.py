@@ -22,10 +22,12 @@ _REFUSAL = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-l
 
 def head(status: int, headers: RawHeaders, own: bytes) -> bytes:
     """The head of an answer; `own` are whole lines of the server's. Raises ValueError where a header holds a line break or NUL."""
-    text = b"%b%b%b\r\n" % (STATUS_LINES[status], b"".join([b"%b: %b\r\n" % pair for pair in headers]), own)
-    if not text.count(b"\n") == text.count(b"\r") == len(headers) + own.count(b"\n") + 2 or b"\0" in text:
+    if not headers:
+        return b"%b%b\r\n" % (STATUS_LINES[status], own)
+    lines = b"\r\n".join(map(b": ".join, headers))
+    if not lines.count(b"\n") == lines.count(b"\r") == len(headers) - 1 or b"\0" in lines:
         raise ValueError("A header of the answer is not legal HTTP.")
-    return text
+    return b"%b%b\r\n%b\r\n" % (STATUS_LINES[status], lines, own)
 
 
 def chunk(data: bytes) -> bytes:

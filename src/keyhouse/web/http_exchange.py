@@ -147,11 +147,15 @@ class HttpExchange:
 
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Head and body of an answer in one write."""
-        if self.method == "HEAD" or status in BODILESS:
+        if status in BODILESS:
             text, body = head(status, headers, self._own_lines(b"")), b""
+        elif self.method == "HEAD" and not body:
+            # The application left the body away, and said its length itself.
+            text = head(status, headers, self._own_lines(b""))
         else:
             length = b"content-length: %d\r\n" % len(body)
             text = head(status, [pair for pair in headers if pair[0] != b"content-length"], self._own_lines(length))
+            body = b"" if self.method == "HEAD" else body
         self.has_begun = self.is_answered = True
         if self.has_left:
             return

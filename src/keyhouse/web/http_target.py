@@ -1,10 +1,12 @@
 """What a request's target says: the path, decoded and as it came, and the query."""
 
 import urllib.parse
+from functools import lru_cache
 
 import httptools
 
 
+@lru_cache(256)
 def target_of(url: bytes) -> tuple[str, bytes, bytes]:
     """A request's path, decoded and as it came, and its query. Raises what is wrong with it."""
     parsed = httptools.parse_url(url)

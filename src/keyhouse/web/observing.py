@@ -13,8 +13,36 @@ from keyhouse.services.tracing import open_tracing
 from keyhouse.web.gateway.call_lines import CallLines
 
 _MEASURED_EVERY_S = 5.0
+_TOLD_AFTER_S = 0.05
+_TOLD_AT = 64
 
 Observe = Callable[[Observation], None]
+ObserveAll = Callable[[Sequence[Observation]], None]
+
+
+class Ended:
+    """Requests that have ended and of which nobody was told yet: they are told of together, off the road of those that are under way."""
+
+    def __init__(self, observers: Sequence[ObserveAll]) -> None:
+        self._observers = observers
+        self._waiting: list[Observation] = []
+        self._loop = asyncio.get_running_loop()
+
+    def observe(self, observation: Observation) -> None:
+        """Tell of a request within a twentieth of a second."""
+        waiting = self._waiting
+        waiting.append(observation)
+        if len(waiting) == 1:
+            self._loop.call_later(_TOLD_AFTER_S, self.tell)
+        elif len(waiting) >= _TOLD_AT:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of all that wait."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            for each in self._observers:
+                each(waiting)
 
 
 @contextlib.asynccontextmanager
@@ -23,18 +51,21 @@ async def observing(
 ) -> AsyncIterator[Observe]:
     """What tells all of them, while it is open. `lines` is None at a log level that leaves requests out; `traced_names` are the providers'
     names in spans, by id, None where no spans are wanted. Raises Error `configuration` where the library for spans is missing."""
-    observers: list[Observe] = [metrics.observe, last_uses.observe]
+    observers: list[ObserveAll] = [_each(metrics.observe), last_uses.observe]
     metrics.connections = lambda: (upstream.connections(), upstream.counters)
     if lines is not None:
-        observers.append(CallLines(lines).observe)
+        observers.append(CallLines(lines).write)
     tracing = None if traced_names is None else open_tracing(traced_names)
     if tracing is not None:
-        observers.append(tracing.observe)
+        observers.append(_each(tracing.observe))
+    ended = Ended(observers)
+    metrics.before_reading = last_uses.before_reading = ended.tell
     measuring = asyncio.create_task(_measure(metrics))
     try:
-        yield _all(observers)
+        yield ended.observe
     finally:
         measuring.cancel()
+        ended.tell()
         if tracing is not None:
             # It may wait for a receiver that is gone.
             await asyncio.to_thread(tracing.close)
@@ -47,12 +78,9 @@ async def _measure(metrics: Metrics) -> None:
         await asyncio.sleep(_MEASURED_EVERY_S)
 
 
-def _all(observers: Sequence[Observe]) -> Observe:
-    if len(observers) == 1:
-        return observers[0]
+def _each(observe: Observe) -> ObserveAll:
+    def observe_all(observations: Sequence[Observation]) -> None:
+        for each in observations:
+            observe(each)
 
-    def observe(observation: Observation) -> None:
-        for each in observers:
-            each(observation)
-
-    return observe
+    return observe_all

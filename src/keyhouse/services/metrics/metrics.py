@@ -86,7 +86,8 @@ _CallPlaces = tuple[int, int, int]
 
 
 class Metrics:
-    """The counts of one worker, and the text with those of all. `connections` asks the client of upstreams, once there is one."""
+    """The counts of one worker, and the text with those of all. `connections` asks the client of upstreams, once there is one;
+    `before_reading` is called before counts are looked at, for requests that nobody told of yet."""
 
     def __init__(self, memory: MetricsMemory | None = None, worker: int = 0) -> None:
         self._memory = memory or MetricsMemory()
@@ -99,6 +100,7 @@ class Metrics:
         self._started_at = time.time()
         self._minutes = Minutes(self._section, self._totals())
         self.connections: Connections | None = None
+        self.before_reading: Callable[[], None] = lambda: None
 
     def observe(self, observation: Observation) -> None:
         """Count a request that has ended: about a microsecond."""
@@ -140,6 +142,7 @@ class Metrics:
 
     def refresh(self) -> None:
         """Note what is measured rather than counted, connections, memory, files, processor time, and what the running minute counted."""
+        self.before_reading()
         self._minutes.note(_minute(), self._totals())
         figures = process_figures()
         measured = ((MEMORY, figures.memory_bytes), (FILES, figures.files), (CPU, figures.cpu_s), (STARTED, self._started_at))

@@ -11,36 +11,32 @@ from keyhouse.gateway.wire.parameters import CallerFormat
 
 @dataclass(frozen=True, slots=True)
 class GatewayEndpoint:
-    """One endpoint: its path and its name."""
+    """One endpoint: its path and name, whether its body is a form and not JSON, and whose API its callers speak."""
 
     path: str
     name: EndpointName
+    takes_form: bool
+    format: CallerFormat
 
-    @property
-    def takes_form(self) -> bool:
-        """Whether its body is a form, and not JSON."""
-        return self.name in FORM_ENDPOINTS
 
-    @property
-    def format(self) -> CallerFormat:
-        """Whose API the caller speaks."""
-        return "anthropic_messages" if self.name in MESSAGES_ENDPOINTS else "openai_chat"
+def _endpoint(path: str, name: EndpointName) -> GatewayEndpoint:
+    return GatewayEndpoint(path, name, name in FORM_ENDPOINTS, "anthropic_messages" if name in MESSAGES_ENDPOINTS else "openai_chat")
 
 
 ENDPOINTS = {
     endpoint.path: endpoint
     for endpoint in (
-        GatewayEndpoint("/v1/chat/completions", "chat"),
-        GatewayEndpoint("/v1/embeddings", "embeddings"),
-        GatewayEndpoint("/v1/responses", "responses"),
-        GatewayEndpoint("/v1/messages", "messages"),
-        GatewayEndpoint("/v1/messages/count_tokens", "count_tokens"),
-        GatewayEndpoint("/v1/completions", "completions"),
-        GatewayEndpoint("/v1/audio/speech", "speech"),
-        GatewayEndpoint("/v1/audio/transcriptions", "transcription"),
-        GatewayEndpoint("/v1/images/generations", "images"),
-        GatewayEndpoint("/v1/moderations", "moderations"),
-        GatewayEndpoint("/v1/rerank", "rerank"),
+        _endpoint("/v1/chat/completions", "chat"),
+        _endpoint("/v1/embeddings", "embeddings"),
+        _endpoint("/v1/responses", "responses"),
+        _endpoint("/v1/messages", "messages"),
+        _endpoint("/v1/messages/count_tokens", "count_tokens"),
+        _endpoint("/v1/completions", "completions"),
+        _endpoint("/v1/audio/speech", "speech"),
+        _endpoint("/v1/audio/transcriptions", "transcription"),
+        _endpoint("/v1/images/generations", "images"),
+        _endpoint("/v1/moderations", "moderations"),
+        _endpoint("/v1/rerank", "rerank"),
     )
 }
 """By path; each takes POST."""

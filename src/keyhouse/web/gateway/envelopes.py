@@ -28,7 +28,7 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
         request_id=request_id if spoken == "anthropic_messages" else None,
     )
     body = error_body("messages" if spoken == "anthropic_messages" else None, stated)
-    headers = [JSON, (b"content-length", b"%d" % len(body))]
+    headers = [JSON]
     if "allow" in error.details:
         headers.append((b"allow", str(error.details["allow"]).encode("ascii")))
     if error.details.get("retry") is False:

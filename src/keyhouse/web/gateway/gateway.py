@@ -66,67 +66,57 @@ class Gateway:
         route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(exchange.path) else "-"
         observation = Observation(f"{self._prefix}{next(self._numbers):08x}", exchange.method, route, started_at=started_at)
         try:
-            await self._serve(exchange, endpoint, observation)
+            if endpoint is not None:
+                await self._call(exchange, endpoint, observation)
+            elif route == MODELS_PATH:
+                await self._tell_models(exchange, observation)
+            else:
+                await self._refuse(exchange, observation, Error(Code.ROUTE_NOT_FOUND, "There is no such endpoint."))
+        except Error as error:
+            await self._refuse(exchange, observation, error)
         except CallerLeftError:
             observation.code = _CALLER_LEFT
         except asyncio.CancelledError:
             if not exchange.has_left:
                 raise
             observation.code = _CALLER_LEFT
-        finally:
-            observation.ended_at = perf_counter()
-            self._observe(observation)
-
-    async def _serve(self, exchange: Exchange, endpoint: GatewayEndpoint | None, observation: Observation) -> None:
-        try:
-            if endpoint is not None:
-                _require_method(exchange, "POST")
-                await self._call(exchange, endpoint, observation)
-            elif is_models(exchange.path):
-                _require_method(exchange, "GET")
-                await self._tell_models(exchange, observation)
-            else:
-                raise Error(Code.ROUTE_NOT_FOUND, "There is no such endpoint.")
-        except Error as error:
-            await self._refuse(exchange, observation, error)
-        except CallerLeftError:
-            raise
         except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
             _log_failure(observation, cause)
             if not exchange.has_begun:
                 await self._refuse(exchange, observation, internal_error())
+        finally:
+            observation.ended_at = perf_counter()
+            self._observe(observation)
 
     async def _tell_models(self, exchange: Exchange, observation: Observation) -> None:
+        _require_method(exchange, "GET")
         spoken = format_of(exchange.path, exchange.headers)
-        caller = exchange.caller or await self._admitted(request_headers(exchange.headers))
-        observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
-        observation.actor_id = caller.actor.id
+        headers = request_headers(exchange.headers)
+        observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
         try:
             body = await models_answer(self._models, observation.project_id, exchange, spoken)
         except Error as error:
             raise not_found(error) from error
-        headers = [JSON, (b"content-length", b"%d" % len(body))]
         observation.answered(200)
-        await exchange.answer(200, with_request_id(headers, spoken, observation.request_id.encode()), body)
+        await exchange.answer(200, with_request_id([JSON], spoken, observation.request_id.encode()), body)
 
     async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint, observation: Observation) -> None:
-        observation.endpoint = endpoint.name
+        _require_method(exchange, "POST")
+        name = observation.endpoint = endpoint.name
         headers = request_headers(exchange.headers)
         observation.traceparent = headers.read.get(b"traceparent")
-        caller = exchange.caller or await self._admitted(headers)
-        observation.organization_id, observation.project_id = caller.organization_id, caller.project_id or ""
-        observation.actor_id = caller.actor.id
+        observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
         body = await exchange.body(self._limits.max_request_bytes)
         if body is None:
             raise _too_large(self._limits.max_request_bytes)
         exchange.end_with_caller()
         form = parse_form(headers.read.get(b"content-type", b""), body) if endpoint.takes_form else None
         head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
-        voice = voice_of(body) if endpoint.name == "speech" else ""
-        target = await self._models.target(observation.project_id, endpoint.name, head.model, voice)
+        wanted = (observation.project_id, name, head.model, voice_of(body) if name == "speech" else "")
+        target = self._models.remembered_target(*wanted) or await self._models.target(*wanted)
         observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
-        call = Call(endpoint.name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
-        if exchange.query == _BETA and endpoint.name in MESSAGES_ENDPOINTS:
+        call = Call(name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
+        if exchange.query == _BETA and name in MESSAGES_ENDPOINTS:
             call.query = _BETA
         await self._relayed(exchange, endpoint, call, observation)
 
@@ -144,9 +134,14 @@ class Gateway:
             answer.close()
             observation.usage = answer.usage()
 
+    def _recalled(self, headers: RequestHeaders) -> Caller | None:
+        """The caller, where it was admitted before."""
+        caller = self._identity.recall(headers.presented())
+        return caller if caller is not None and Permission.VIEW in caller.permissions else None
+
     async def _admitted(self, headers: RequestHeaders) -> Caller:
         presented = headers.credentials()
-        caller = await self._identity.caller_of_project(presented.token, presented.project_id)
+        caller = await self._identity.admit(headers.presented(), presented.token, presented.project_id)
         if Permission.VIEW not in caller.permissions:
             raise Error(Code.PERMISSION_DENIED, "This API key lacks the permission project:view.")
         return caller

@@ -8,7 +8,8 @@ from keyhouse.gateway.headers import TO_UPSTREAM, RawHeaders
 from keyhouse.web.callers import Presented, presented
 
 _KEYS = (b"x-api-key", b"api-key", b"x-auth-token")
-_READ = frozenset({b"authorization", *_KEYS, b"x-project-id", b"content-length", b"x-keyhouse-retries", b"traceparent"}) | TO_UPSTREAM
+_PRESENTED = (b"authorization", b"x-project-id", *_KEYS)
+_READ = frozenset({*_PRESENTED, b"content-length", b"x-keyhouse-retries", b"traceparent"}) | TO_UPSTREAM
 _HOW = "Send a project's API key as Authorization: Bearer <key>, x-api-key, api-key or X-Auth-Token."
 
 
@@ -18,6 +19,11 @@ class RequestHeaders:
 
     read: Mapping[bytes, bytes] = field(repr=False)
     forwarded: RawHeaders = field(repr=False)
+
+    def presented(self) -> bytes:
+        """Everything that `credentials` looks at, as one text that no other values make."""
+        value = self.read.get
+        return b"\n".join([value(name, b"") for name in _PRESENTED])
 
     def credentials(self) -> Presented:
         """The caller's key, and the project it names beside it: `Authorization`, `x-api-key`, `api-key`, `X-Auth-Token`, the first one
