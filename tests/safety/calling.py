@@ -96,9 +96,10 @@ FAULTS: dict[str, Answering] = {
 
 @dataclass
 class EchoingUpstream:
-    """Answers well, or as a fault says."""
+    """Answers well, as a fault says, or as `answer` does."""
 
     fault: str | None = None
+    answer: Answering | None = None
     heads: list[bytes] = field(default_factory=list)
 
     async def script(self, peer: Peer) -> None:
@@ -109,7 +110,7 @@ class EchoingUpstream:
             if self.fault is not None:
                 await peer.send(FAULTS[self.fault](request))
                 return
-            await peer.send(answered_well(request))
+            await peer.send((self.answer or answered_well)(request))
 
 
 class Caller:

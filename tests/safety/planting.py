@@ -89,10 +89,10 @@ class Planting:
             "KEYHOUSE_HTTP_PROXY": nowhere,
             **({"KEYHOUSE_DATABASE_URL": url} if url else {}),
         }
-        settings = Settings(
+        self.settings = Settings(
             data_dir=folder, keys=self.environment["KEYHOUSE_KEYS"], admin_key=ADMIN_KEY, **({"database_url": url} if url else {})
         )
-        self.keys, self.routes = asyncio.run(_prepared(settings))
+        self.keys, self.routes = asyncio.run(_prepared(self.settings))
 
     def stored(self) -> bytes:
         """The files of the data folder, or a dump of the database."""
