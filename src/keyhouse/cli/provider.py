@@ -15,9 +15,11 @@ Provider = Annotated[str, typer.Argument(help="The provider's id, such as openai
 All = Annotated[bool, typer.Option("--all", help="Those that nothing is stored for, too.")]
 Version = Annotated[int, typer.Argument(help="The number of the change to go back to; see the history.", show_default=False)]
 
+Live = Annotated[bool, typer.Option("--live", help="Ask the provider itself, with what is stored for it.")]
 Model = Annotated[str, typer.Argument(help="A model as a request names it, such as gpt-5-mini or openai/gpt-5-mini.", show_default=False)]
 
 _ALL = "/api/model-providers"
+_MODELS = ("customModels", "customEmbeddingsModels", "models", "embeddingsModels")
 _EXPLAINED = ("rule", "reason", "others", "endpoints")
 
 
@@ -124,6 +126,30 @@ def check_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = Fa
 
 
 @flattened
+def list_models(provider: Provider, place: ProjectPlace, live: Live = False, as_json: AsJson = False) -> None:
+    """List the models of a provider: those that the project declares and those that the catalogue knows, or its own list of them."""
+    from keyhouse.cli.exit_codes import ExitCode
+    from keyhouse.cli.house import opened
+
+    with opened(place, place.project) as house:
+        entry = house.get(_path(provider), "project")
+        listed = house.get(f"{_path(provider)}/live-models", "project") if live else None
+    if as_json:
+        print_json(listed or {name: entry.get(name) or [] for name in _MODELS})
+    elif listed is None:
+        print_table(("model", "mode", "from"), _model_rows(entry))
+    elif listed["verdict"] == "verified":
+        declared = {model for model, _, origin in _model_rows(entry) if origin == "project"}
+        print_table(("model", "known", "declared"), ((model["id"], model["known"], model["id"] in declared) for model in listed["models"]))
+        if not listed["complete"]:
+            typer.echo("\nThe provider's list goes on.")
+    else:
+        print_fields([(name, listed[name]) for name in ("verdict", "message", "status")])
+    if listed is not None and listed["verdict"] != "verified":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@flattened
 def explain_model(model: Model, place: ProjectPlace, as_json: AsJson = False) -> None:
     """Tell which provider a model's name means on the gateway, and why. Calls nobody."""
     from keyhouse.cli.connection import segment
@@ -142,6 +168,7 @@ for _name, _command in (
     ("show", show_provider),
     ("set", set_provider),
     ("test", check_provider),
+    ("models", list_models),
     ("explain", explain_model),
     ("delete", delete_provider),
     ("history", provider_history),
@@ -154,6 +181,12 @@ def _path(provider: str) -> str:
     from keyhouse.cli.connection import segment
 
     return f"{_ALL}/{segment(provider)}"
+
+
+def _model_rows(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
+    own = [(model["modelId"], model["mode"], "project") for name in _MODELS[:2] for model in entry.get(name) or []]
+    known = [(model, mode, "catalogue") for name, mode in zip(_MODELS[2:], ("chat", "embedding"), strict=True) for model in entry[name]]
+    return own + known
 
 
 def _row(entry: dict[str, Any]) -> tuple[object, ...]:

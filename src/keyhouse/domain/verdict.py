@@ -31,6 +31,15 @@ class ConnectionResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedModels:
+    """What asking a provider for its models came to. `ids` are empty unless `result` is `verified`; not `complete`: there are more."""
+
+    result: ConnectionResult
+    ids: tuple[str, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class LastTest:
     """The last test of a provider. `is_current` is False where credentials, headers or models changed since."""
 

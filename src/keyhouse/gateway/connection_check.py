@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from keyhouse.domain.calling import ConnectionCheck
 from keyhouse.domain.target import Target
-from keyhouse.domain.verdict import ConnectionResult, Verdict
-from keyhouse.gateway.connection_verdict import judge_body, judge_status
+from keyhouse.domain.verdict import ConnectionResult, ListedModels, Verdict
+from keyhouse.gateway.connection_verdict import judge_body, judge_status, listed_models
 from keyhouse.gateway.outgoing import Outgoing
 from keyhouse.gateway.prepared import asking_head
 from keyhouse.gateway.request import UpstreamRequest, host_header
@@ -47,6 +47,19 @@ class ConnectionChecker:
 
         Raises Error `configuration` where a library for signing is missing.
         """
+        asked = await self._ask(target, check, has_credentials=has_credentials)
+        return asked if isinstance(asked, ConnectionResult) else judge_body(*asked, check, models, has_credentials=has_credentials)
+
+    async def models(self, target: Target, check: ConnectionCheck, *, has_credentials: bool = True) -> ListedModels:
+        """The models that the same request lists; the check must be one that lists models. Raises Error as `check` does."""
+        asked = await self._ask(target, check, has_credentials=has_credentials)
+        if isinstance(asked, ConnectionResult):
+            return ListedModels(asked)
+        result = judge_body(*asked, check, (), has_credentials=has_credentials)
+        return ListedModels(result, *listed_models(asked[1], check)) if result.verdict is Verdict.VERIFIED else ListedModels(result)
+
+    async def _ask(self, target: Target, check: ConnectionCheck, *, has_credentials: bool) -> ConnectionResult | tuple[int, bytes]:
+        """Status and body of a success, which is still to be judged; or the verdict that there is without one."""
         status: int | None = None
         try:
             async with asyncio.timeout(self.budget_s):
@@ -65,7 +78,7 @@ class ConnectionChecker:
             return ConnectionResult(_FAILURES.get(error.kind, Verdict.UNREACHABLE), error.message, status)
         except SigningError as error:
             return ConnectionResult(_SIGNING_FAILURES[error.kind], error.message, error.status)
-        return judged or judge_body(status, body, check, models, has_credentials=has_credentials)
+        return judged or (status, body)
 
     async def _request(self, target: Target) -> UpstreamRequest:
         head, signing = asking_head(target)

@@ -32,10 +32,7 @@ def judge_status(status: int, check: ConnectionCheck, *, has_credentials: bool) 
 
 def judge_body(status: int, body: bytes, check: ConnectionCheck, models: Sequence[str], *, has_credentials: bool) -> ConnectionResult:
     """The verdict on a success. `models` are those that the provider should list."""
-    try:
-        answer: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        answer = None
+    answer = _decoded(body)
     if not _is_of_this_api(check, answer):
         return ConnectionResult(Verdict.WRONG_ENDPOINT, _WRONG, status)
     missing = _missing(check, answer, models)
@@ -46,6 +43,20 @@ def judge_body(status: int, body: bytes, check: ConnectionCheck, models: Sequenc
     accepted = "The provider accepted the stored credentials."
     unsigned = "The provider answers, and asks for no credentials; none are stored."
     return ConnectionResult(Verdict.VERIFIED, accepted if has_credentials else unsigned, status)
+
+
+def listed_models(body: bytes, check: ConnectionCheck) -> tuple[tuple[str, ...], bool]:
+    """The ids in a list that was judged to be one, sorted, and whether the list is complete."""
+    answer = _decoded(body)
+    return tuple(sorted(_listed(check, answer) or ())), not _goes_on(check, answer)
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        answer: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return answer
 
 
 def _is_of_this_api(check: ConnectionCheck, answer: object) -> bool:

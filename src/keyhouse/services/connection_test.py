@@ -1,6 +1,7 @@
 """The connection test: whether what is stored for a provider works, found out without a generation. Takes no address from its caller."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import ConnectionCheck, Route
@@ -8,7 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.target import Target
 from keyhouse.domain.tenancy import Caller
-from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
+from keyhouse.domain.verdict import ConnectionResult, LastTest, ListedModels, Verdict
 from keyhouse.gateway.connection_check import ConnectionChecker
 from keyhouse.services.opened_projects import OpenedProvider
 from keyhouse.services.rate_limit import RateLimit
@@ -19,6 +20,20 @@ from keyhouse.storage.model_providers import StoredProvider, list_stored
 from keyhouse.storage.opening import Storage
 
 TESTS_A_MINUTE = 20
+LISTS_A_MINUTE = 20
+
+
+_UNCHECKED = ConnectionResult(Verdict.UNCHECKED, "This provider has no free request that would tell whether credentials are good.")
+_NO_LIST = ConnectionResult(Verdict.UNCHECKED, "This provider has no list of its models to ask for.")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Asked:
+    """What a check asks, and with what."""
+
+    target: Target
+    check: ConnectionCheck
+    has_credentials: bool
 
 
 class ConnectionTest:
@@ -29,20 +44,32 @@ class ConnectionTest:
         self._catalog = catalog
         self._checker = checker
         self._limit = limit or RateLimit(TESTS_A_MINUTE, 60.0)
+        self._list_limit = RateLimit(LISTS_A_MINUTE, 60.0)
 
     async def test(self, caller: Caller, provider: str) -> ConnectionResult:
         """The verdict on what the caller's project stores for a provider. It is kept as the provider's last test.
 
         Raises Error `not_found` for a provider that does not exist or is not stored, `too_many_requests`, `credentials_unreadable`.
         """
-        spec = self._spec(provider)
-        stored = await self._stored(caller.project_id or "", spec)
-        self._limit.take(caller.organization_id, "connection tests")
-        if not (stored.provider.credentials.readable and stored.provider.headers_readable):
-            raise Error(Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider} cannot be read: an encryption key is missing.")
+        spec, stored = await self._admitted(caller, provider, self._limit, "connection tests")
         result = await self._result(_opened(spec, stored))
         await self._storage.database.write(lambda tx: put_test(tx, stored, result, caller.actor))
         return result
+
+    async def models(self, caller: Caller, provider: str) -> ListedModels:
+        """The models that a provider lists with what the caller's project stores for it. Has a limit of its own, as large as that
+        of tests, and raises what a test does."""
+        spec, stored = await self._admitted(caller, provider, self._list_limit, "lists of models")
+        asked = _asked(_opened(spec, stored))
+        if isinstance(asked, ConnectionResult):
+            return ListedModels(asked)
+        if asked.check.items is None:
+            return ListedModels(_NO_LIST)
+        return await self._checker.models(asked.target, asked.check, has_credentials=asked.has_credentials)
+
+    def known_models(self, provider: str) -> frozenset[str]:
+        """The ids of a provider that the catalogue knows, of every mode: a project need not declare them."""
+        return frozenset(self._catalog.all_models(provider))
 
     async def last(self, project_id: str) -> Mapping[str, LastTest]:
         """The last test of each provider of a project that was tested, by provider id, whoever tested and in which process."""
@@ -54,15 +81,18 @@ class ConnectionTest:
         return (await self.last(project_id)).get(provider)
 
     async def _result(self, opened: OpenedProvider) -> ConnectionResult:
-        route, values = route_of(opened)
-        if route is None or route.check is None:
-            return ConnectionResult(Verdict.UNCHECKED, "This provider has no free request that would tell whether credentials are good.")
-        try:
-            target = _target(opened, route, route.check, values)
-        except ValueError as wrong:
-            return ConnectionResult(Verdict.UNREACHABLE, f"There is nothing to ask yet: {wrong}.")
-        has_credentials = target.signing is not None or bool(opened.stored.extra_headers)
-        return await self._checker.check(target, route.check, tuple(opened.models), has_credentials=has_credentials)
+        asked = _asked(opened)
+        if isinstance(asked, ConnectionResult):
+            return asked
+        return await self._checker.check(asked.target, asked.check, tuple(opened.models), has_credentials=asked.has_credentials)
+
+    async def _admitted(self, caller: Caller, provider: str, limit: RateLimit, what: str) -> tuple[ProviderSpec, StoredProvider]:
+        spec = self._spec(provider)
+        stored = await self._stored(caller.project_id or "", spec)
+        limit.take(caller.organization_id, what)
+        if not (stored.provider.credentials.readable and stored.provider.headers_readable):
+            raise Error(Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider} cannot be read: an encryption key is missing.")
+        return spec, stored
 
     def _spec(self, provider: str) -> ProviderSpec:
         spec = self._catalog.provider(provider)
@@ -81,6 +111,18 @@ def _opened(spec: ProviderSpec, stored: StoredProvider) -> OpenedProvider:
     provider = stored.provider
     models = {model.model_id: (model,) for model in (*provider.custom_models, *provider.custom_embeddings_models)}
     return OpenedProvider(spec, provider, models)
+
+
+def _asked(opened: OpenedProvider) -> _Asked | ConnectionResult:
+    """What is to be asked, or why there is nothing."""
+    route, values = route_of(opened)
+    if route is None or route.check is None:
+        return _UNCHECKED
+    try:
+        target = _target(opened, route, route.check, values)
+    except ValueError as wrong:
+        return ConnectionResult(Verdict.UNREACHABLE, f"There is nothing to ask yet: {wrong}.")
+    return _Asked(target, route.check, target.signing is not None or bool(opened.stored.extra_headers))
 
 
 def _target(opened: OpenedProvider, route: Route, check: ConnectionCheck, values: dict[str, str]) -> Target:

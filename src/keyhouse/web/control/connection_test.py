@@ -1,17 +1,19 @@
-"""The routes that test a stored provider, and tell of its last test. Neither takes a body: an address in one is never looked at."""
+"""The routes that test a stored provider, tell of its last test, and list its models. None takes a body: an address in one is never
+looked at."""
 
 import msgspec
 from pydantic import BaseModel, Field
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Permission
-from keyhouse.domain.verdict import LastTest, Verdict
+from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.web.control.answers import ActorShape, Failure, iso
 from keyhouse.web.control.routing import Answer, Call, Operation, Route
 from keyhouse.web.errors import STATUS, flat_envelope
 
 _PATH = "/api/model-providers/{provider}/test"
+_LIVE = "/api/model-providers/{provider}/live-models"
 
 
 class ConnectionTestAnswer(BaseModel):
@@ -36,56 +38,93 @@ class LastTestAnswer(BaseModel):
     lastTest: LastTestShape | None
 
 
-def connection_test_routes(service: ConnectionTest) -> list[Route]:
-    """The routes, over their service."""
+class LiveModelShape(BaseModel):
+    """A model that the provider lists."""
 
-    async def last(call: Call) -> Answer:
-        test = await service.last_of(call.caller.project_id or "", call.path["provider"])
+    id: str
+    known: bool = Field(description="Whether the catalogue has it: then a project need not declare it.")
+
+
+class LiveModelsAnswer(ConnectionTestAnswer):
+    """The models that a provider lists, where the verdict is `verified`; else none."""
+
+    models: list[LiveModelShape]
+    complete: bool = Field(description="False where the provider's list goes on.")
+
+
+class ConnectionTestHandlers:
+    """One method a route."""
+
+    def __init__(self, service: ConnectionTest) -> None:
+        self._service = service
+
+    async def last(self, call: Call) -> Answer:
+        """The last test."""
+        test = await self._service.last_of(call.caller.project_id or "", call.path["provider"])
         return Answer(msgspec.json.encode({"lastTest": None if test is None else _last(test)}))
 
-    async def test(call: Call) -> Answer:
+    async def test(self, call: Call) -> Answer:
+        """Test."""
         try:
-            result = await service.test(call.caller, call.path["provider"])
+            return Answer(msgspec.json.encode(_told(await self._service.test(call.caller, call.path["provider"]))))
         except Error as error:
-            if error.code is not Code.TOO_MANY_REQUESTS:
-                raise
-            wait = str(error.details["retryAfter"]).encode()
-            return Answer(flat_envelope(error), status=STATUS[error.code], headers=((b"retry-after", wait),))
-        return Answer(msgspec.json.encode({"verdict": result.verdict, "message": result.message, "status": result.status}))
+            return _too_many(error)
 
+    async def live_models(self, call: Call) -> Answer:
+        """The provider's own list of models."""
+        provider = call.path["provider"]
+        try:
+            listed = await self._service.models(call.caller, provider)
+        except Error as error:
+            return _too_many(error)
+        known = self._service.known_models(provider)
+        models = [{"id": model, "known": model in known} for model in listed.ids]
+        return Answer(msgspec.json.encode({**_told(listed.result), "models": models, "complete": listed.complete}))
+
+
+def connection_test_routes(service: ConnectionTest) -> list[Route]:
+    """The routes, over their service."""
+    handlers = ConnectionTestHandlers(service)
+    last = "Get the last connection test of a model provider"
+    test = "Test the stored credentials of a model provider with one free request, enabled or not"
+    live = "Ask a model provider which models it has, with what is stored for it"
     return [
+        Route("GET", _PATH, handlers.last, _operation("getApi", "Test", last, {200: LastTestAnswer}), permission=Permission.VIEW),
         Route(
-            "GET",
-            _PATH,
-            last,
-            Operation(
-                "getApiModel-providersByProviderTest",
-                "Get the last connection test of a model provider",
-                {200: LastTestAnswer},
-                "Model providers",
-            ),
-            permission=Permission.VIEW,
+            "POST", _PATH, handlers.test, _operation("postApi", "Test", test, _asking(ConnectionTestAnswer)), permission=Permission.UPDATE
         ),
         Route(
-            "POST",
-            _PATH,
-            test,
-            Operation(
-                "postApiModel-providersByProviderTest",
-                "Test the stored credentials of a model provider with one free request, enabled or not",
-                {200: ConnectionTestAnswer, 400: Failure, 429: Failure},
-                "Model providers",
-            ),
+            "GET",
+            _LIVE,
+            handlers.live_models,
+            _operation("getApi", "Live-models", live, _asking(LiveModelsAnswer)),
             permission=Permission.UPDATE,
         ),
     ]
 
 
+def _asking(answer: type[BaseModel]) -> dict[int, type[BaseModel]]:
+    return {200: answer, 400: Failure, 429: Failure}
+
+
+def _operation(verb: str, what: str, summary: str, answers: dict[int, type[BaseModel]]) -> Operation:
+    return Operation(f"{verb}Model-providersByProvider{what}", summary, answers, "Model providers")
+
+
+def _too_many(error: Error) -> Answer:
+    if error.code is not Code.TOO_MANY_REQUESTS:
+        raise error
+    wait = str(error.details["retryAfter"]).encode()
+    return Answer(flat_envelope(error), status=STATUS[error.code], headers=((b"retry-after", wait),))
+
+
+def _told(result: ConnectionResult) -> dict[str, object]:
+    return {"verdict": result.verdict, "message": result.message, "status": result.status}
+
+
 def _last(test: LastTest) -> dict[str, object]:
     return {
-        "verdict": test.result.verdict,
-        "message": test.result.message,
-        "status": test.result.status,
+        **_told(test.result),
         "at": iso(test.at),
         "actor": {"id": test.actor.id, "name": test.actor.name},
         "current": test.is_current,

@@ -16,6 +16,7 @@ from keyhouse.services.sessions import Sessions
 from keyhouse.services.teams import Teams
 from keyhouse.web.gateway.gateway import Gateway
 from keyhouse.web.pages.keys import KeyPages
+from keyhouse.web.pages.live_models import LiveModelPages
 from keyhouse.web.pages.organization import OrganizationPages
 from keyhouse.web.pages.provider_form import ProviderFormPages
 from keyhouse.web.pages.provider_test import ProviderTestPages
@@ -61,6 +62,7 @@ def settings_pages(services: Services) -> Site:
         *ProviderFormPages(services.providers, services.defaults).pages(),
         *ProviderPages(services.providers, services.defaults, services.tests, services.seen.last_uses).pages(),
         *ProviderTestPages(services.tests).pages(),
+        *LiveModelPages(services.tests).pages(),
         *TryPages(services.providers, services.defaults, services.models, services.gateway).pages(),
         *KeyPages(services.api_keys, services.projects, services.teams, services.defaults, services.seen.last_uses).pages(),
         *OrganizationPages(services.projects, services.teams, services.audit).pages(),

@@ -71,6 +71,12 @@ class ProviderView:
         return next(used, "0") if self.spec.alternatives else ""
 
     @property
+    def lists_models(self) -> bool:
+        """Whether it has a list of its models, on some way to reach it, that can be asked for."""
+        calling = self.spec.calling
+        return calling is not None and any(route.check is not None and route.check.items is not None for route in calling.routes)
+
+    @property
     def needs_secret(self) -> bool:
         """Whether it is called with a key as a rule."""
         return any(field.secret and (field.required or field.group) for field in self.fields)

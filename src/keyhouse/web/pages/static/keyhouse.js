@@ -103,16 +103,37 @@ function placeErrors(form) {
 // Rows of models and headers.
 let rows = 1000;
 
-function addRow(button) {
-  const list = document.getElementById(button.dataset.addRow);
-  const template = document.getElementById(`${button.dataset.addRow}-row`);
+function addRow(name) {
+  const list = document.getElementById(name);
+  const template = document.getElementById(`${name}-row`);
   const holder = document.createElement("div");
   holder.append(template.content.cloneNode(true));
   holder.innerHTML = holder.innerHTML.replaceAll("__N__", String(rows++));
   const row = holder.firstElementChild;
   list.append(row);
-  row.querySelector("input").focus();
   list.dispatchEvent(new Event("rows", { bubbles: true }));
+  return row.querySelector("input");
+}
+
+// A model of the provider's own list becomes a row, once.
+function pick(button) {
+  const { pick: id, into } = button.dataset;
+  const same = [...document.querySelectorAll("#models [data-leads], #embeddings [data-leads]")].some((input) => input.value === id);
+  if (!same) {
+    const input = addRow(into);
+    input.value = id;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  const word = same ? "There" : "Added";
+  say(same ? `${id} is there already` : `${id} is added`);
+  button.lastChild.textContent = word;
+  button.setAttribute("aria-label", `${word}: ${id}`);
+  button.setAttribute("aria-disabled", "true");
+}
+
+function filter(input) {
+  const wanted = input.value.trim().toLowerCase();
+  for (const item of document.getElementById(input.dataset.filter).children) item.hidden = !item.dataset.name.includes(wanted);
 }
 
 function removeRow(button) {
@@ -154,13 +175,14 @@ function prepare(root) {
 }
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-close], [data-dialog], [data-add-row], [data-remove-row], [data-copy], [data-overwrite]");
+  const target = event.target.closest("[data-close], [data-dialog], [data-add-row], [data-remove-row], [data-copy], [data-overwrite], [data-pick]");
   if (event.target.tagName === "DIALOG" && mayClose(event.target)) event.target.close();
   if (!target) return;
   const data = target.dataset;
   if ("close" in data && mayClose(target.closest("dialog"))) target.closest("dialog").close();
   else if ("dialog" in data) open(document.getElementById(data.dialog));
-  else if ("addRow" in data) addRow(target);
+  else if ("addRow" in data) addRow(data.addRow).focus();
+  else if ("pick" in data) pick(target);
   else if ("removeRow" in data) removeRow(target);
   else if ("copy" in data) copy(target);
   else if ("overwrite" in data) overwrite(target);
@@ -185,7 +207,11 @@ function overwrite(button) {
   form.requestSubmit(form.querySelector("[data-save][data-default]"));
 }
 
-document.addEventListener("input", (event) => { if (event.target.closest(".row")) followId(event.target); });
+document.addEventListener("input", (event) => {
+  if (event.target.closest(".row")) followId(event.target);
+  if ("filter" in event.target.dataset) filter(event.target);
+});
+document.addEventListener("keydown", (event) => { if (event.key === "Enter" && "filter" in event.target.dataset) event.preventDefault(); });
 document.addEventListener("cancel", (event) => { if (event.target.tagName === "DIALOG" && !mayClose(event.target)) event.preventDefault(); }, true);
 document.addEventListener("close", (event) => { if (event.target.id === "drawer") event.target.replaceChildren(); }, true);
 
