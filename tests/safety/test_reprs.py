@@ -110,5 +110,5 @@ def test_nothing_that_is_alive_prints_a_secret_or_a_prompt(request: pytest.Fixtu
     hidden = [*KEYS.values(), HEADER, PROMPT, PEM, house.keys.project_key, house.keys.admin_key, admin_key, proxy_password]
     assert found_in(everything, hidden) == []
     # It was looked at the right moment.
-    expected = {"Target", "Call", "UpstreamRequest", "Rendered", "Prepared", "Credentials", "Exchange", "Settings", "Form", "Head"}
+    expected = {"Target", "Call", "UpstreamRequest", "Rendered", "Prepared", "Credentials", "Observation", "Settings", "Form", "Head"}
     assert expected - set(printed) == set()
