@@ -10,12 +10,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import URL, create_engine, func, literal_column, select
-from sqlalchemy.exc import DBAPIError
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, func, literal_column, select
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes
@@ -31,7 +31,8 @@ from keyhouse.storage.database import (
     storage_full,
     storage_unavailable,
 )
-from keyhouse.storage.statements import Row, Statement
+from keyhouse.storage.side_thread import SideThread
+from keyhouse.storage.statements import DIALECTS, Row, Statement
 
 # Beside an error that it raises, psycopg warns of what it ignored after it, and names the server and the database.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -86,10 +87,11 @@ class PostgresDatabase:
         """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
-        self._engine = create_engine(
-            url, pool_size=_POOL, max_overflow=0, pool_timeout=10, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "autocommit": False}
-        )
+        self._readers = _Connections(url, psycopg.IsolationLevel.REPEATABLE_READ)
+        self._writers = _Connections(url, psycopg.IsolationLevel.READ_COMMITTED)
         self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
+        self._watch = SideThread("keyhouse-watch")
+        self._watching: Connection | None = None
         self._mark = self._read(changes.newest_mark)
         self._looked_at = now_us()
         self._look: asyncio.Task[None] | None = None
@@ -131,18 +133,28 @@ class PostgresDatabase:
         if self._announcing is not None:
             self._announcing.cancel()
         self._threads.shutdown()
-        self._engine.dispose()
+        self._watch.close()
+        if self._watching is not None:
+            self._watching.close()
+        self._readers.close()
+        self._writers.close()
 
     async def _look_after(self, under_way: asyncio.Task[None] | None) -> None:
         if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])
         self._look, self._next_look = self._next_look, None
-        notices, mark = await self.read(lambda tx: changes.after_mark(tx, self._mark))
+        notices, mark = await self._watch.run(lambda: self._repeated(self._look_once))
         missed = now_us() - self._looked_at > changes.RETENTION_US // 2
         new = [notice for number, notice in notices.items() if number not in self._seen]
         self._mark, self._looked_at, self._seen = mark, now_us(), set(notices)
         if new or missed:
             self.on_changes(None if missed else new)
+
+    def _look_once(self) -> tuple[dict[int, ChangeNotice], int]:
+        """One statement, so one snapshot and one round trip, on a connection that does nothing else."""
+        if self._watching is None or self._watching.closed:
+            self._watching = self._readers.connect(autocommit=True)
+        return changes.after_mark(PostgresTransaction(self._watching), self._mark)
 
     async def _announce(self) -> None:
         """Wake the other processes. Not a part of the write: PostgreSQL commits transactions that notify one after the other."""
@@ -156,14 +168,16 @@ class PostgresDatabase:
 
     def _read(self, work: Work[T]) -> T:
         def once() -> T:
-            with self._connection(psycopg.IsolationLevel.REPEATABLE_READ) as connection:
-                return work(PostgresTransaction(connection))
+            with self._readers.one() as connection:
+                result = work(PostgresTransaction(connection))
+                connection.commit()
+                return result
 
         return self._repeated(once)
 
     def _write(self, work: Work[T]) -> tuple[T, list[ChangeNotice]]:
         def once() -> tuple[T, list[ChangeNotice]]:
-            with self._connection(psycopg.IsolationLevel.READ_COMMITTED) as connection, connection.pipeline():
+            with self._writers.one() as connection:
                 tx = PostgresTransaction(connection)
                 result = work(tx)
                 _commit(connection)
@@ -180,26 +194,67 @@ class PostgresDatabase:
         for _ in range(_POOL + _ATTEMPTS):
             try:
                 return once()
-            except (psycopg.Error, DBAPIError) as failure:
-                lost_races += isinstance(failure, psycopg.Error) and failure.sqlstate in _LOST_A_RACE
+            except psycopg.Error as failure:
+                lost_races += failure.sqlstate in _LOST_A_RACE
                 if lost_races == _ATTEMPTS or not _worth_repeating(failure):
                     raise _named(failure) from failure
         raise _away()
 
-    @contextmanager
-    def _connection(self, isolation: psycopg.IsolationLevel) -> Iterator[Connection]:
+
+class _Connections:
+    """Connections for transactions of one kind, as many as there are threads that ask for one. The last one used is taken first.
+
+    Each is a pipeline from its first transaction to its last: leaving that between two would cost a round trip.
+    """
+
+    def __init__(self, url: URL, isolation: psycopg.IsolationLevel) -> None:
+        self._arguments = DIALECTS["postgresql"].create_connect_args(url)[1]
+        self._isolation = isolation
+        self._idle: list[tuple[Connection, ExitStack]] = []
+
+    def connect(self, *, autocommit: bool = False) -> Connection:
+        """A new one, not in a pipeline. Raises Error `storage_unavailable`."""
         try:
-            pooled = self._engine.raw_connection()
-        except (psycopg.OperationalError, DBAPIError) as failure:
+            return psycopg.connect(**self._arguments, autocommit=autocommit, connect_timeout=_CONNECT_TIMEOUT_S)
+        except psycopg.OperationalError as failure:
             raise _away() from failure
-        connection = cast(Connection, pooled.driver_connection)
+
+    @contextmanager
+    def one(self) -> Iterator[Connection]:
+        """One for a transaction, which must end by a commit or is rolled back. Raises Error `storage_unavailable`."""
         try:
-            connection.isolation_level = isolation
+            connection, opened = self._idle.pop()
+        except IndexError:
+            connection, opened = self._piped()
+        try:
             yield connection
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                connection.rollback()
+            raise
         finally:
-            if connection.closed:
-                pooled.invalidate()
-            pooled.close()
+            if connection.closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                _close(connection, opened)
+            else:
+                self._idle.append((connection, opened))
+
+    def close(self) -> None:
+        """Close those that nobody uses."""
+        while self._idle:
+            _close(*self._idle.pop())
+
+    def _piped(self) -> tuple[Connection, ExitStack]:
+        connection, opened = self.connect(), ExitStack()
+        connection.isolation_level = self._isolation
+        opened.enter_context(connection.pipeline())
+        return connection, opened
+
+
+def _close(connection: Connection, pipeline: ExitStack) -> None:
+    with contextlib.suppress(psycopg.Error):
+        connection.close()
+    with contextlib.suppress(psycopg.Error):
+        pipeline.close()
 
 
 _LOST_A_RACE = ("40P01", "40001")
@@ -279,16 +334,15 @@ class _Listener:
 
 def _named(failure: Exception) -> BaseException:
     """The error that a person can do something about; what is a mistake of ours stays as it is."""
-    cause = failure.orig if isinstance(failure, DBAPIError) and failure.orig else failure
-    if isinstance(cause, psycopg.errors.ForeignKeyViolation) and cause.diag.constraint_name == _SEALING_KEY:
+    if isinstance(failure, psycopg.errors.ForeignKeyViolation) and failure.diag.constraint_name == _SEALING_KEY:
         return WritingKeyRetired()
-    if isinstance(cause, psycopg.errors.IntegrityError):
+    if isinstance(failure, psycopg.errors.IntegrityError):
         return ConstraintBroken()
-    if isinstance(cause, psycopg.errors.DiskFull):
+    if isinstance(failure, psycopg.errors.DiskFull):
         return storage_full()
-    if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+    if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
         return storage_unavailable("it is read-only, perhaps a standby.")
-    if isinstance(cause, psycopg.OperationalError):
+    if isinstance(failure, psycopg.OperationalError):
         return _away()
     return failure
 

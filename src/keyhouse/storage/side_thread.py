@@ -5,8 +5,10 @@ import contextlib
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
-_Order = tuple[Callable[[], object], "asyncio.Future[None]"]
+T = TypeVar("T")
+_Order = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class SideThread:
@@ -17,12 +19,11 @@ class SideThread:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    async def run(self, action: Callable[[], object]) -> None:
-        """Return when the action has run; whatever it raises comes back. It runs to its end even where nobody waits for it any more."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+    async def run(self, action: Callable[[], T]) -> T:
+        """What the action returns or raises. It runs to its end even where nobody waits for it any more."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._orders.put((action, done))
-        await done
+        return await done
 
     def close(self) -> None:
         """Let what was ordered run, then end."""
@@ -32,21 +33,22 @@ class SideThread:
     def _work(self) -> None:
         while (order := self._orders.get()) is not None:
             action, done = order
+            result: Any = None
             failure: BaseException | None = None
             try:
-                action()
+                result = action()
             except BaseException as raised:  # noqa: BLE001 - carried to whoever waits
                 failure = raised
             with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
-                done.get_loop().call_soon_threadsafe(_settle, done, failure)
+                done.get_loop().call_soon_threadsafe(_settle, done, result, failure)
             # Nothing is kept alive while the next order is waited for.
-            del order, action, done, failure
+            del order, action, done, result, failure
 
 
-def _settle(done: "asyncio.Future[None]", failure: BaseException | None) -> None:
+def _settle(done: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:
     if done.done():
         return
     if failure is None:
-        done.set_result(None)
+        done.set_result(result)
     else:
         done.set_exception(failure)
