@@ -271,7 +271,8 @@ def _commit(connection: Connection) -> None:
     try:
         connection.commit()
     except psycopg.OperationalError as failure:
-        if connection.closed:
+        # The server may say that it ends the connection before the connection is seen to end.
+        if connection.closed or failure.sqlstate in _CONNECTION_LOST:
             raise _commit_unanswered() from failure
         raise
 

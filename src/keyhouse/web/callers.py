@@ -23,14 +23,15 @@ def header(headers: Headers, name: bytes) -> str | None:
 
 def presented(headers: Headers) -> Presented | None:
     """Basic, then Bearer, then X-Auth-Token; what is malformed or empty is passed over. None: no credential at all."""
-    scheme, _, rest = (header(headers, b"authorization") or "").strip().partition(" ")
+    first = dict(reversed([*headers]))
+    scheme, _, rest = first.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
     rest = rest.strip()
     if scheme.lower() == "basic" and (basic := _basic(rest)):
         return basic
-    named = (header(headers, b"x-project-id") or "").strip() or None
+    named = first.get(b"x-project-id", b"").decode("latin-1").strip() or None
     if scheme.lower() == "bearer" and rest:
         return Presented(rest, named)
-    token = (header(headers, b"x-auth-token") or "").strip()
+    token = first.get(b"x-auth-token", b"").decode("latin-1").strip()
     return Presented(token, named) if token else None
 
 

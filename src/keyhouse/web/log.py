@@ -40,7 +40,7 @@ def log_failed_request(method: str, route: str, request_id: str | None, cause: B
 def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
     """The headers with the request's id, unless another room has named the answer."""
     named = list(headers)
-    return named if any(name == _ID for name, _ in named) else [*named, (_ID, request_id.encode())]
+    return named if _ID in dict(named) else [*named, (_ID, request_id.encode())]
 
 
 class RequestLog:

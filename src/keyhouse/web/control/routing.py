@@ -150,7 +150,7 @@ class ControlPlane:
         if route.authorize is not None:
             await route.authorize(caller, path)
         body = None if route.body is None else validated(route.body, route.problems, _decoded(headers, await read_body(headers, receive)))
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        query = dict(parse_qsl(asked.decode("latin-1"), keep_blank_values=True)) if (asked := scope["query_string"]) else {}
         return await route.handler(Call(caller, path, query, headers, body))
 
 

@@ -19,6 +19,7 @@ from keyhouse.web.pages.rendering import HEADERS, files, page, rendered
 from keyhouse.web.pages.visit import Form, Visit, csrf_token, read_form, require_csrf, require_same_site, session_token
 
 _NOT_PAGES = ("/api", "/v1", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
+_BELOW_THEM = tuple(f"{other}/" for other in _NOT_PAGES)
 
 Show = Callable[[Visit], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[Response]]
@@ -35,7 +36,7 @@ class Page:
 
 def is_page(path: str) -> bool:
     """Whether an address belongs to the settings pages."""
-    return not any(path == other or path.startswith(f"{other}/") for other in _NOT_PAGES)
+    return not (path.startswith(_BELOW_THEM) or path in _NOT_PAGES)
 
 
 def with_pages(pages: ASGIApp, rest: ASGIApp) -> ASGIApp:
