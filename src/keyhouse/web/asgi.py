@@ -64,6 +64,7 @@ class _Room:
             return
         if start is not None:
             exchange.begin(start["status"], start["headers"])
-        await exchange.send(body)
+        await exchange.taken()
+        exchange.write(body)
         if not more:
             exchange.end()

@@ -136,13 +136,15 @@ class HttpExchange:
     async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
         """See Exchange."""
         if isinstance(body, bytes):
-            if self._connection.write_paused:
-                await self._connection.drained()
+            await self.taken()
             self.send_whole(status, headers, body)
             return
         self.begin(status, headers)
+        connection = self._connection
         async for piece in body:
-            await self.send(piece)
+            if connection.write_paused:
+                await connection.drained()
+            self.write(piece)
         self.end()
 
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
@@ -181,10 +183,8 @@ class HttpExchange:
         if not self.has_left:
             self._connection.transport.write(text)
 
-    async def send(self, piece: bytes) -> None:
-        """A piece of the body, once the caller has taken enough of what was sent. Raises ValueError for more than was declared."""
-        if self._connection.write_paused:
-            await self._connection.drained()
+    def write(self, piece: bytes) -> None:
+        """A piece of the body. Raises ValueError for more than was declared."""
         if self.has_left or not piece or self.method == "HEAD":
             return
         if self._counted is None:
@@ -202,6 +202,11 @@ class HttpExchange:
         self.is_answered = True
         if self._counted is None and not self.is_old and not self.has_left:
             self._connection.transport.write(LAST_CHUNK)
+
+    async def taken(self) -> None:
+        """Wait until the caller has taken enough of what was sent."""
+        if self._connection.write_paused:
+            await self._connection.drained()
 
     @property
     def is_unmarked(self) -> bool:

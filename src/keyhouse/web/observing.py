@@ -51,7 +51,7 @@ async def observing(
 ) -> AsyncIterator[Observe]:
     """What tells all of them, while it is open. `lines` is None at a log level that leaves requests out; `traced_names` are the providers'
     names in spans, by id, None where no spans are wanted. Raises Error `configuration` where the library for spans is missing."""
-    observers: list[ObserveAll] = [_each(metrics.observe), last_uses.observe]
+    observers: list[ObserveAll] = [metrics.observe_all, last_uses.observe]
     metrics.connections = lambda: (upstream.connections(), upstream.counters)
     if lines is not None:
         observers.append(CallLines(lines).write)
