@@ -24,9 +24,9 @@ def test_a_call_is_a_use_of_its_key_and_of_its_provider(tmp_path: Path, database
     async def work(storage: Storage) -> None:
         uses = LastUses(storage)
         before = datetime.now(UTC)
-        uses.observe(ended(actor_id="key_1", project_id="project_1", provider="openai"))
-        uses.observe(ended(actor_id="project_2", project_id="project_2"))
-        uses.observe(ended())
+        uses.observe([ended(actor_id="key_1", project_id="project_1", provider="openai")])
+        uses.observe([ended(actor_id="project_2", project_id="project_2")])
+        uses.observe([ended()])
         ids = ["key_1", provider_use("project_1", "openai"), "project_2", "project_1", provider_use("project_2", "openai")]
         assert await storage.database.read(lambda tx: list_last_uses(tx, ids)) == {}
         told = await uses.of(ids)
