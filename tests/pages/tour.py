@@ -81,6 +81,12 @@ def _edit(page: Page) -> None:
     page.locator(".sheet-body").evaluate("element => { element.scrollTop = 0; }")
 
 
+def _list_models(page: Page) -> None:
+    page.get_by_role("link", name="Edit Custom (OpenAI-compatible)").click()
+    page.get_by_role("button", name="Pick from its list").click()
+    expect(page.get_by_label("Search the list")).to_be_focused()
+
+
 def _pick(page: Page) -> None:
     page.get_by_role("link", name="Add provider").click()
     expect(page.get_by_role("heading", name="Add a provider")).to_be_visible()
@@ -125,6 +131,7 @@ def stops(visitor: Visitor) -> list[Stop]:
         Stop("provider-picker", visitor.providers, _pick),
         Stop("provider-edit", visitor.providers, _edit),
         Stop("provider-refused", visitor.providers, _refuse),
+        Stop("provider-models", visitor.providers, _list_models),
         Stop("history", f"{visitor.providers}/openai/history"),
         Stop("history-back", f"{visitor.providers}/openai/history", _opened("Go back to this")),
         Stop("try", f"/projects/{visitor.house.keys.project_id}/try?provider=custom", _ask),
