@@ -1,11 +1,11 @@
 """A request of the gateway made in this process, and its answer, kept whole."""
 
-from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlencode
 
 from keyhouse.cli.connection import Request
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.passing import PassedBody, pieces
 
 
 class LocalExchange:
@@ -31,10 +31,10 @@ class LocalExchange:
     def end_with_caller(self) -> None:
         """See Exchange: this one waits."""
 
-    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
         self.has_begun, self.status = True, status
-        self.answered = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
+        self.answered = body if isinstance(body, bytes) else b"".join([piece async for piece in pieces(body)])
 
 
 def lower_headers(request: Request) -> RawHeaders:

@@ -1,11 +1,12 @@
 """A call as the edge hands it to the relay, and the answer as the relay hands it back. Values; nothing is decided here."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.target import Target
 from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.passing import PassedBody
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.gateway.wire.form import Form
 from keyhouse.gateway.wire.splice import Head
@@ -41,7 +42,7 @@ class Answer:
 
     status: int
     headers: RawHeaders
-    body: bytes | AsyncIterator[bytes] = field(repr=False)
+    body: bytes | PassedBody = field(repr=False)
     usage: Callable[[], Usage | None] = lambda: None
     error_code: Callable[[], str] = lambda: ""
     close: Callable[[], None] = lambda: None

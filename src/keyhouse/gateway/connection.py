@@ -249,6 +249,7 @@ class Connection(asyncio.BufferedProtocol):
     def _received(self, body: ResponseBody) -> None:
         if self._opened is not None:
             return
+        body.wake()
         if body.size > HIGH_WATER_BYTES:
             if not self._read_paused:
                 self._read_paused = True
@@ -256,7 +257,6 @@ class Connection(asyncio.BufferedProtocol):
             self.deadline = math.inf
         elif self._sender is None:
             self._expect_by(self._timeouts.idle_s)
-        body.wake()
 
     def _finish(self, body: ResponseBody) -> None:
         self._body = None

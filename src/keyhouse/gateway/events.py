@@ -2,6 +2,7 @@
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.gateway.failures import error_event, failure_of, status_of
+from keyhouse.gateway.passing import Take
 from keyhouse.gateway.response import ResponseBody
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import UsageReader
@@ -14,12 +15,12 @@ _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class WholeEvents:
-    """An async iterator over the events of an answer's body. What follows the last whole event is held until the rest of it comes.
+    """Passes the events of an answer's body on. What follows the last whole event is held until the rest of it comes.
 
     A body that breaks off ends in an error event of the endpoint's format; a well-framed end passes as it is, an unfinished event included.
     """
 
-    __slots__ = ("_body", "_endpoint", "_held", "_held_bytes", "_over", "_usage", "error_code")
+    __slots__ = ("_body", "_endpoint", "_held", "_held_bytes", "_take", "_usage", "error_code")
 
     def __init__(self, body: ResponseBody, endpoint: EndpointName, usage: UsageReader) -> None:
         self.error_code = ""
@@ -28,32 +29,29 @@ class WholeEvents:
         self._usage = usage
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._over = False
+        self._take: Take
 
-    def __aiter__(self) -> "WholeEvents":
-        return self
+    async def pass_to(self, take: Take) -> bool:
+        """See PassedBody. Never raises UpstreamError."""
+        self._take = take
+        try:
+            is_all = await self._body.pass_to(self._pass)
+        except UpstreamError as error:
+            failure = failure_of(error)
+            self.error_code = failure.code.value
+            take(error_event(self._endpoint, ApiError(status_of(failure), failure.message, code=failure.code.value)))
+            return True
+        if is_all and self._held:
+            take(self._released())
+        return is_all
 
-    async def __anext__(self) -> bytes:
-        while not self._over:
-            try:
-                data = await self._body.__anext__()
-            except StopAsyncIteration:
-                self._over = True
-                if self._held:
-                    return self._released()
-                break
-            except UpstreamError as error:
-                self._over = True
-                failure = failure_of(error)
-                self.error_code = failure.code.value
-                return error_event(self._endpoint, ApiError(status_of(failure), failure.message, code=failure.code.value))
-            if not (self._held or not data.endswith(b"\n\n")):
-                self._usage.feed(data)
-                return data
-            whole = self._whole(data)
-            if whole:
-                return whole
-        raise StopAsyncIteration
+    def _pass(self, data: bytes) -> bool:
+        if self._held or not data.endswith(b"\n\n"):
+            data = self._whole(data)
+            if not data:
+                return True
+        self._usage.feed(data)
+        return self._take(data)
 
     def _whole(self, data: bytes) -> bytes:
         """What may go out now that `data` has come."""
@@ -70,8 +68,6 @@ class WholeEvents:
         if rest:
             self._held.append(rest)
             self._held_bytes = len(rest)
-        if whole:
-            self._usage.feed(whole)
         return whole
 
     def _released(self) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyhouse.gateway.passing import Take
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
 if TYPE_CHECKING:
@@ -14,19 +15,21 @@ HIGH_WATER_BYTES = 256 * 1024
 
 
 class ResponseBody:
-    """The body's bytes as they came: an async iterator for one reader.
+    """The body's bytes as they came, for one reader: passed on as they come, or iterated over.
 
-    Iterating raises UpstreamError when the answer breaks off; what came before the break is given first. A body is closed by its end, by an
-    error, or by `close()`. Each item is at least one byte; pieces that came together are joined. `ended` is True once the whole answer has
+    Both raise UpstreamError when the answer breaks off; what came before the break is given first. A body is closed by its end, by an
+    error, or by `close()`. Each piece is at least one byte; pieces that came together are joined. `ended` is True once the whole answer has
     come and is well: what `take()` returns then is all there is, and nobody needs to wait.
     """
 
-    __slots__ = ("_connection", "_loop", "_waiter", "chunks", "ended", "error", "size")
+    __slots__ = ("_connection", "_loop", "_passed", "_take", "_waiter", "chunks", "ended", "error", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: "Connection") -> None:
         self._loop = loop
         self._connection: Connection | None = connection
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
+        self._passed: asyncio.Future[bool] | None = None
         self.chunks: list[bytes] = []
         self.size = 0
         self.ended = False
@@ -47,6 +50,36 @@ class ResponseBody:
             finally:
                 self._waiter = None
         return self.take()
+
+    async def pass_to(self, take: Take) -> bool:
+        """See PassedBody."""
+        if self.chunks and not take(self.take()):
+            return False
+        if self.error is not None:
+            raise self.error
+        if self.ended:
+            return True
+        self._take, self._passed = take, self._loop.create_future()
+        try:
+            return await self._passed
+        finally:
+            self._take = self._passed = None
+
+    def _pass(self, take: Take, passed: "asyncio.Future[bool]") -> None:
+        """Pass on what has come."""
+        if passed.done():
+            return
+        try:
+            goes_on = not self.chunks or take(self.take())
+        except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
+            self._take = None
+            passed.set_exception(error)
+            return
+        if self.error is not None and goes_on:
+            passed.set_exception(self.error)
+        elif self.ended or not goes_on:
+            self._take = None
+            passed.set_result(goes_on)
 
     def take(self) -> bytes:
         """What has come and was not yet read, without waiting; empty if nothing. Never raises."""
@@ -80,6 +113,9 @@ class ResponseBody:
 
     def wake(self) -> None:
         """Let the reader look again."""
+        if self._take is not None and self._passed is not None:
+            self._pass(self._take, self._passed)
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.failures import failure_of, status_of
+from keyhouse.gateway.passing import Take
 from keyhouse.gateway.response import ResponseBody
 from keyhouse.gateway.sse import EventTooLargeError, SseParser
 from keyhouse.gateway.upstream_error import UpstreamError
@@ -65,22 +66,27 @@ class ChatTranslation:
 
 
 class TranslatedEvents:
-    """An async iterator over a translated stream. It ends as soon as the upstream's final event, or an error, has been passed on."""
+    """Passes a stream on, translated. It ends as soon as the upstream's final event, or an error, has been passed on."""
 
     def __init__(self, body: ResponseBody, read: EventReader, translation: StreamTranslation) -> None:
         self._body = body
         self._read = read
         self._translation = translation
+        self._take: Take
 
-    def __aiter__(self) -> "TranslatedEvents":
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._translation.has_ended:
-            rendered = await self._next()
-            if rendered:
-                return rendered
-        raise StopAsyncIteration
+    async def pass_to(self, take: Take) -> bool:
+        """See PassedBody. Never raises UpstreamError."""
+        self._take = take
+        translation = self._translation
+        try:
+            is_all = await self._body.pass_to(self._pass)
+            last = translation.end() if is_all else b""
+        except UpstreamError as error:
+            failure = failure_of(error)
+            last = translation.fail(failure.message, failure.code, status_of(failure))
+        if last:
+            take(last)
+        return translation.has_ended
 
     def usage(self) -> Usage | None:
         """What was counted so far."""
@@ -92,23 +98,17 @@ class TranslatedEvents:
         error = self._translation.error
         return "" if error is None else error.code or error.type or Code.UPSTREAM_BROKEN.value
 
-    async def _next(self) -> bytes:
-        """What the next piece of the upstream's stream amounts to."""
+    def _pass(self, piece: bytes) -> bool:
+        """Pass on what a piece of the upstream's stream amounts to. False also after the final event: no more is wanted."""
         translation = self._translation
-        try:
-            piece = await self._body.__anext__()
-        except StopAsyncIteration:
-            return translation.end()
-        except UpstreamError as error:
-            failure = failure_of(error)
-            return translation.fail(failure.message, failure.code, status_of(failure))
         rendered = bytearray()
         try:
             for name, data in self._read(piece):
                 rendered += translation.feed(name, data)
         except Error as error:
             rendered += translation.fail(error.message, error.code)
-        return bytes(rendered)
+        goes_on = not rendered or self._take(bytes(rendered))
+        return goes_on and not translation.has_ended
 
 
 def sse_reader() -> EventReader:

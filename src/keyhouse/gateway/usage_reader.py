@@ -2,10 +2,10 @@
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator
 
 import msgspec
 
+from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.wire.answer import Usage
 
 _HEAD_BYTES = 4 * 1024
@@ -102,21 +102,23 @@ class UsageReader:
 
 
 class CountedBody:
-    """An async iterator over a body that shows the reader what passes."""
+    """Passes a body on, and shows the reader what passes."""
 
-    __slots__ = ("_body", "_reader")
+    __slots__ = ("_body", "_feed", "_take")
 
-    def __init__(self, body: AsyncIterator[bytes], reader: UsageReader) -> None:
+    def __init__(self, body: PassedBody, reader: UsageReader) -> None:
         self._body = body
-        self._reader = reader
+        self._feed = reader.feed
+        self._take: Take
 
-    def __aiter__(self) -> "CountedBody":
-        return self
+    async def pass_to(self, take: Take) -> bool:
+        """See PassedBody."""
+        self._take = take
+        return await self._body.pass_to(self._pass)
 
-    async def __anext__(self) -> bytes:
-        data = await self._body.__anext__()
-        self._reader.feed(data)
-        return data
+    def _pass(self, data: bytes) -> bool:
+        self._feed(data)
+        return self._take(data)
 
 
 def _last_counts(kept: bytes) -> _Counts | None:

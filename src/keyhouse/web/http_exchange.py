@@ -1,10 +1,10 @@
 """One request and its answer over a connection: the body as it comes, the answer as few writes. Knows HTTP's framing, and no route."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.passing import PassedBody
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, RawHeaders, chunk, head
 
@@ -133,19 +133,20 @@ class HttpExchange:
 
     # The answer's way
 
-    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
         if isinstance(body, bytes):
             await self.taken()
             self.send_whole(status, headers, body)
             return
         self.begin(status, headers)
-        connection = self._connection
-        async for piece in body:
-            if connection.write_paused:
-                await connection.drained()
-            self.write(piece)
+        while not await body.pass_to(self._take):
+            await self.taken()
         self.end()
+
+    def _take(self, piece: bytes) -> bool:
+        self.write(piece)
+        return not self._connection.write_paused
 
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Head and body of an answer in one write."""

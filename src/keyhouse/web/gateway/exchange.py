@@ -1,10 +1,10 @@
 """One request of the gateway and its answer, whichever way it came: over a connection, or from the command line in this process."""
 
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.passing import PassedBody
 
 
 class CallerLeftError(Exception):
@@ -33,7 +33,7 @@ class Exchange(Protocol):
     def end_with_caller(self) -> None:
         """From now on the caller's leaving cancels the task that answers. Raises CallerLeftError where it has left."""
 
-    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """Send the answer. A body that comes in pieces and breaks off raises, and the caller sees an answer that breaks off.
 
         Raises ValueError, before anything is sent, for headers that are not legal HTTP.

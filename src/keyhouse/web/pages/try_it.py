@@ -1,7 +1,6 @@
 """Try a model: a page that sends a real call, and the call itself, which enters the gateway as every other one does."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import groupby
 
 from starlette.responses import Response
@@ -10,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders
+from keyhouse.gateway.passing import PassedBody, pieces
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.services.models import Models
@@ -113,14 +113,14 @@ class _TriedExchange:
         if self._watcher is not None:
             self._watcher.cancel()
 
-    async def answer(self, status: int, headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> None:
+    async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
         self.has_begun = True
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *_HEADERS]})
         if isinstance(body, bytes):
             await self._send({"type": "http.response.body", "body": body})
             return
-        async for piece in body:
+        async for piece in pieces(body):
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
 
