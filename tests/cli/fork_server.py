@@ -6,11 +6,18 @@ exit code of its process.
 
 import json
 import os
+import pkgutil
 import sys
+from importlib import import_module
 from io import FileIO, TextIOWrapper
 from typing import Any
 
+import keyhouse
 from keyhouse.cli.main import run
+
+_MIGRATIONS = "keyhouse.storage.migrations"
+_ALSO = ("httpx", "rich.progress", "rich.table", "alembic.command", "sqlalchemy.dialects.sqlite.pysqlite", "psycopg")
+"""Of other packages, what commands load when they need it."""
 
 
 def _run(request: Any) -> None:
@@ -37,8 +44,18 @@ def _run(request: Any) -> None:
         os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
+def _load_everything() -> None:
+    """What commands load on the way, a second of the machine's time for most."""
+    for module in pkgutil.walk_packages(keyhouse.__path__, "keyhouse."):
+        if not module.name.startswith(_MIGRATIONS) and not module.name.endswith("__main__"):
+            import_module(module.name)
+    for name in _ALSO:
+        import_module(name)
+
+
 def main() -> None:
     """Serve until standard input ends."""
+    _load_everything()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
