@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyhouse.domain.address import Origin, parse_origin
-from keyhouse.gateway.request import UpstreamRequest, host_header, rendered_head, request_head
+from keyhouse.domain.headers import header_problem
+from keyhouse.gateway.request import UpstreamRequest, host_header, rendered_head, rendered_headers, request_head
 
 ORIGIN = parse_origin("https://api.example.com")
 
@@ -137,3 +138,18 @@ def test_no_bytes_make_a_second_header_or_request(target: bytes, name: bytes, va
     assert b"\r" not in b"".join(lines)
     assert lines[0].count(b" ") == 2
     assert lines[2] == b"x-%b: %b" % (name, value)
+
+
+NAMES = sorted(
+    b"connection content-length expect host keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"
+    b" transfer-encoding upgrade x-anything accept content-type".split()
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_no_request_can_carry_cannot_be_stored_either(name: bytes) -> None:
+    """Else every call of the provider would fail, and only then."""
+    try:
+        rendered_headers([(name, b"x")])
+    except ValueError:
+        assert header_problem(name.decode().title(), "x") is not None

@@ -22,7 +22,7 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     ]
 )
-_SET_BY_GATEWAY = frozenset({"host", "content-length"})
+_SET_BY_GATEWAY = frozenset({"host", "content-length", "expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def header_problem(name: str, value: str) -> tuple[str, str] | None:
     if name.lower() in _HOP_BY_HOP:
         return "key", "must not be a hop-by-hop header: those belong to one connection"
     if name.lower() in _SET_BY_GATEWAY:
-        return "key", "must not be Host or Content-Length: the gateway sets them"
+        return "key", "must not be Host, Content-Length or Expect: the gateway sets them"
     if not _VALUE.fullmatch(value):
         return "value", "must hold no line breaks, control characters or characters beyond Latin-1"
     return None
