@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from keyhouse.services.metrics.minutes import SLOTS, LastHour
 
@@ -96,7 +97,7 @@ def quantile(counts: Sequence[float], bounds_s: Sequence[float], share: float) -
 
 def _counted(kind: str, title: str, row: Sequence[float], figure: str) -> Chart:
     top = _nice(max(row))
-    bars = tuple(_bar(place, 0, count, top, 0, f"{_number(count)} {_when(place)}") for place, count in enumerate(row) if count)
+    bars = tuple(_bar(place, 0, count, top, 0, f"{_when(place)}: {_number(count)}") for place, count in enumerate(row) if count)
     label = f"{title} a minute over the last hour: {figure} in all, at most {_number(max(row))} in one minute."
     return Chart(kind, title, figure, _number(top), label, bars=bars)
 
@@ -124,7 +125,7 @@ def _tokens(by_provider: Mapping[str, Sequence[float]]) -> Chart:
     for tone, (name, row) in enumerate(shown):
         for place, count in enumerate(row):
             if count:
-                bars.append(_bar(place, below[place], count, top, tone, f"{name}: {_number(count)} {_when(place)}"))
+                bars.append(_bar(place, below[place], count, top, tone, f"{name}, {_when(place)}: {_number(count)}"))
                 below[place] += count
     parts = tuple(Part(name, _number(sum(row)), tone) for tone, (name, row) in enumerate(shown))
     told = "; ".join(f"{part.name} {part.figure}" for part in parts) or "none"
@@ -138,16 +139,12 @@ def _bar(place: int, below: float, count: float, top: float, tone: int, title: s
 
 
 def _line(row: Sequence[float | None], top: float) -> str:
-    """A path through the minutes that have a value, broken where one has none."""
-    commands, drawing = [], False
-    for place, value in enumerate(row):
-        if value is None:
-            drawing = False
-            continue
-        point = f"{place * _STEP + _STEP / 2:g} {HEIGHT - value / top * HEIGHT:.4g}"
-        # A minute on its own is a line of no length, which its round ends show as a dot.
-        commands.append(f"L{point}" if drawing else f"M{point}h0")
-        drawing = True
+    """A path through the minutes that have a value, broken where one has none. A minute on its own is a line as wide as a bar."""
+    commands = []
+    for has_value, run in groupby(enumerate(row), key=lambda item: item[1] is not None):
+        points = [f"{place * _STEP + _STEP / 2:g} {HEIGHT - (value or 0) / top * HEIGHT:.4g}" for place, value in run]
+        if has_value:
+            commands.append(f"M{points[0]}m{_GAP / 2 - _STEP / 2:g} 0h{_STEP - _GAP}" if len(points) == 1 else f"M{'L'.join(points)}")
     return "".join(commands)
 
 
