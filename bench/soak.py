@@ -193,7 +193,7 @@ async def soaked(soak: Soak, workers: int) -> bool:
             async with aiohttp.ClientSession(connector=limit, timeout=timeout) as session:
                 traffic = Traffic(session, f"http://127.0.0.1:{port}", key, f"http://127.0.0.1:{upstream}", EVENTS, random.Random(1))
                 await run(soak, server, folder, traffic)
-        complaints = [line for line in log.read_text().splitlines() if not re.search(r" info |\"level\":\"info\"", line)]
+        complaints = [line for line in log.read_text().splitlines() if re.search(r"^\S+ (warning|error|critical) ", line)]
     findings = judged(soak, traffic)
     print(told(soak, traffic, findings))
     for line in complaints[-20:]:

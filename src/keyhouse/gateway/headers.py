@@ -38,6 +38,11 @@ def value_of(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | Non
     return None
 
 
+_MOST_CHARACTERS = 1000
+"""A caller may call a model what it likes, and clients read only so large a head."""
+
+
 def header_text(text: str) -> bytes:
-    """A text as a header's value: percent-encoded where it holds more than visible ASCII."""
+    """A text as a header's value: no more than the beginning of a long one, percent-encoded where it holds more than visible ASCII."""
+    text = text[:_MOST_CHARACTERS]
     return text.encode("ascii") if text.isascii() and text.isprintable() else quote(text, safe="/:@ ").encode("ascii")
