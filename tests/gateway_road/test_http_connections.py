@@ -191,6 +191,16 @@ def test_a_pipelined_body_larger_than_what_is_held_waits_its_turn(road):
     assert [len(request.body) for request in road.upstream.requests] == [len(BODY), len(large)]
 
 
+def test_a_pipelined_body_that_pauses_for_too_long_is_given_up(road, monkeypatch):
+    monkeypatch.setattr(http_protocol, "BODY_IDLE_TIMEOUT_S", 0.05)
+    road.store()
+    with connected(road) as connection:
+        connection.sendall(head(road) + BODY + head(road) + BODY[:10])
+        received = everything(connection)
+    assert received.count(b"HTTP/1.1 200 OK") == 1
+    assert len(road.upstream.requests) == 1
+
+
 def test_nonsense_behind_a_request_is_not_answered_before_it(road):
     road.store()
     with connected(road) as connection:

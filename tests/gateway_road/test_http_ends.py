@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from keyhouse.web import http_protocol
 from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.test_http_connections import everything
@@ -82,6 +83,31 @@ def test_a_caller_who_resets_a_stream_leaves_the_house_well(road):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     assert left.wait(20)
     assert road.http.get("/healthz").status_code == 200
+
+
+def test_half_a_request_behind_a_stream_does_not_end_it(road, monkeypatch):
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.01)
+    road.store()
+    going_on = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+        while not going_on.is_set():
+            await peer.send()
+        await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT))
+
+    road.follows(script)
+    with connected(road) as connection:
+        connection.sendall(head(road, length=len(STREAMED)) + STREAMED + b"POST /v1/chat")
+        received = connection.recv(65536)
+        # By then the time for a head is long over.
+        for _ in range(50):
+            assert road.http.get("/healthz").status_code == 200
+        going_on.set()
+        received += everything(connection)
+    assert received.count(EVENT) == 2
+    assert received.endswith(b"0\r\n\r\n")
 
 
 @contextmanager

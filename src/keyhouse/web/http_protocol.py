@@ -217,9 +217,8 @@ class HttpProtocol(asyncio.Protocol):
         if exchange.asks_first:
             exchange.asks_first = False
             self.transport.write(CONTINUE)
-        if self._read_paused:
-            self._resume_reading()
-            self._expect_by(BODY_IDLE_TIMEOUT_S)
+        self._resume_reading()
+        self._expect_by(BODY_IDLE_TIMEOUT_S)
 
     def _refuse(self, answer: bytes) -> None:
         """Read no further. What is whole and came before is answered first; only then, or where there is nothing, it is said why."""
