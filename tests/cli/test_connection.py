@@ -2,13 +2,15 @@
 
 import http.server
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import ForkServer
+from tests.cli.commands import ForkServer, environment
 from tests.cli.conftest import Furnished, StartServer
 from tests.conftest import free_port
 
@@ -102,6 +104,82 @@ def test_a_key_comes_from_a_variable_a_file_or_standard_input(furnished: Furnish
     missing = furnished.run(furnished.folder, *arguments)
     assert missing.code == 2
     assert "KEYHOUSE_API_KEY" in missing.sentence
+
+
+@pytest.mark.parametrize("key", ["planted\nkey", "planted\rkey", "planted key", "planted-\u20ac", "planted-\udcff", "planted-\u00e9"])
+def test_a_key_that_no_request_can_carry_is_told_of_without_it(
+    fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer, key: str
+) -> None:
+    arguments = ("provider", "list", "--endpoint", f"http://127.0.0.1:{odd.server_port}")
+    (tmp_path / "key").write_bytes(key.encode("utf-8", "surrogateescape"))
+    for given in ({"KEYHOUSE_API_KEY": key}, {"KEYHOUSE_API_KEY_FILE": "key"}):
+        refused = fork_server.run(tmp_path, *arguments, **given)
+        assert refused.code in (1, 2)
+        assert refused.sentence
+        assert "planted" not in refused.err
+    assert odd.asked == []  # type: ignore[attr-defined]
+
+
+def test_what_stands_around_a_key_is_no_part_of_it(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
+    """A line's end of another system, for one."""
+    odd.body = b"{}"  # type: ignore[attr-defined]
+    ran = fork_server.run(
+        tmp_path, "provider", "list", KEYHOUSE_ENDPOINT=f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=f"{KEY}\r\n"
+    )
+    assert ran.code == 0, ran.err
+    assert odd.asked == [f"Bearer {KEY}"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("provider", "show", "open\udcffai"),
+        ("provider", "explain", "gpt-\udcff"),
+        ("provider", "list", "--project", "a\nX-Other: b"),
+        ("provider", "list", "--project", "\udcff"),
+        ("project", "create", "name\udcff"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_told_of(
+    fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer, arguments: tuple[str, ...]
+) -> None:
+    odd.body = b'{"data":[],"pagination":{"total":0}}'  # type: ignore[attr-defined]
+    refused = fork_server.run(tmp_path, *arguments, KEYHOUSE_ENDPOINT=f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    assert refused.code in (1, 2)
+    assert "Traceback" not in refused.err
+    assert "mistake" not in refused.err
+    assert not any("X-Other" in asked for asked in odd.asked)  # type: ignore[attr-defined]
+
+
+def test_a_body_nested_without_end_is_no_json(fork_server: ForkServer, furnished: Furnished) -> None:
+    (furnished.folder / "body").write_text("[" * 100_000)
+    refused = furnished.run(furnished.folder, "provider", "set", "openai", "--body", "body")
+    assert refused.code == 2
+    assert "not JSON" in refused.sentence
+
+
+def test_an_answer_nested_without_end_is_none_of_keyhouse(
+    fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer
+) -> None:
+    odd.body = b"[" * 100_000  # type: ignore[attr-defined]
+    refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    assert refused.code == 3
+    assert "no Keyhouse" in refused.sentence
+
+
+def test_a_mistake_of_ours_shows_the_place_and_not_the_message() -> None:
+    """The library of the command line puts a hook of its own in the place of ours, which would print the message."""
+    program = (
+        "import sys; from keyhouse.cli.main import app, run\n"
+        "@app.command()\n"
+        "def fall(): raise ValueError('planted')\n"
+        "sys.argv = ['keyhouse', 'fall']; run()"
+    )
+    fallen = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment())
+    assert fallen.returncode == 1
+    assert "mistake of Keyhouse" in fallen.stderr
+    assert "builtins.ValueError at " in fallen.stderr
+    assert "planted" not in fallen.stderr
 
 
 def test_a_wrong_key_is_not_permitted(furnished: Furnished, serving: StartServer) -> None:

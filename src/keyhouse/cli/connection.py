@@ -58,8 +58,11 @@ class Reply:
 
 
 def segment(text: str) -> str:
-    """A text as one segment of a path."""
-    return quote(text, safe="")
+    """A text as one segment of a path. Raises CommandError for what is no text: an argument may be any bytes."""
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise CommandError("A name on the command line is no text in UTF-8.", ExitCode.USAGE) from None
 
 
 class Connection(Protocol):
@@ -105,7 +108,7 @@ class HttpConnection:
         """See Connection."""
         headers = {**request.headers(), "User-Agent": "keyhouse"}
         if (key := self._key_for(request.rights)) is not None:
-            headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = f"Bearer {_key(key)}"
         if self.project_id is not None and request.rights == "project":
             headers["X-Project-Id"] = self.project_id
         url = f"{self._base.geturl().rstrip('/')}{request.target}"
@@ -116,7 +119,7 @@ class HttpConnection:
         except urllib.error.HTTPError as answer:
             with answer:
                 return _reply(answer.code, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES))
-        except (OSError, HTTPException) as problem:
+        except (OSError, HTTPException, UnicodeError) as problem:
             raise CommandError(f"{self._shown} does not answer: {_why(problem)}.", ExitCode.UNREACHABLE) from None
 
     def close(self) -> None:
@@ -135,6 +138,14 @@ class _KeepRedirects(urllib.request.HTTPRedirectHandler):
         """None: do not follow."""
 
 
+def _key(given: str) -> str:
+    """A key as a header carries it. Raises CommandError, without it, for one that none can."""
+    key = given.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise CommandError("The API key holds line breaks, spaces or other characters that no key has.", ExitCode.USAGE)
+    return key
+
+
 def _parsed(endpoint: str) -> SplitResult:
     try:
         parts = urlsplit(endpoint.strip())
@@ -149,7 +160,7 @@ def _parsed(endpoint: str) -> SplitResult:
 def _reply(status: int, tag: str | None, body: bytes) -> Reply:
     try:
         return Reply(status, json.loads(body) if body else None, tag)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CommandError(f"What answers at this endpoint is no Keyhouse (status {status}, and no JSON).", ExitCode.UNREACHABLE) from None
 
 

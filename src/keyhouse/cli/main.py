@@ -2,7 +2,6 @@
 
 import sys
 from io import TextIOWrapper
-from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -47,7 +46,6 @@ def _root(
 
 def run() -> None:
     """Run the command line, and exit."""
-    sys.excepthook = _report_unforeseen
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A terminal of another encoding shows a question mark rather than nothing at all.
@@ -62,10 +60,13 @@ def run() -> None:
         sys.exit(exit_code_of(error))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except Exception as cause:  # noqa: BLE001 - the edge; the library's own hook would print the message
+        _report_unforeseen(cause)
+        sys.exit(ExitCode.FAILED)
 
 
-def _report_unforeseen(_kind: type[BaseException], cause: BaseException, _traceback: TracebackType | None) -> None:
-    """In the place of Python's traceback, which would print the exception's message."""
+def _report_unforeseen(cause: BaseException) -> None:
+    """In the place of Python's traceback, which would print the exception's message: that may hold a key."""
     from keyhouse.log import described
 
     told = described(cause)

@@ -147,5 +147,5 @@ def _pair(entry: str) -> tuple[str, str]:
 def _read_body(path: str) -> Any:
     try:
         return json.loads(read_secret_file("the body", path))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CommandError(f"The body is not JSON: {path}", ExitCode.USAGE) from None
