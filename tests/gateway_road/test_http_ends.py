@@ -72,9 +72,11 @@ def test_a_caller_who_resets_a_stream_leaves_the_house_well(road):
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(STREAM_HEAD)
-        while not peer.reader.at_eof():
-            await peer.send(b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
-        left.set()
+        try:
+            while not peer.reader.at_eof():
+                await peer.send(b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+        finally:
+            left.set()
 
     road.follows(script)
     with connected(road) as connection:
