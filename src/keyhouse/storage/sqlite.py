@@ -157,24 +157,24 @@ class SqliteDatabase:
         self._has_looked = False
 
     def _look(self) -> None:
-        """A connection's `data_version` changes when any other one commits: the reader's whoever writes, the writer's for other processes.
-
-        What this process writes it has heard of already.
-        """
-        version, now = _data_version(self._reader), now_us()
-        if version == self._version:
-            self._looked_at = now
+        if not self._has_news():
+            self._looked_at = now_us()
             return
-        foreign_version = self._foreign_version
-        if self._worker is None:
-            foreign_version = _data_version(self._writer)
-            if foreign_version == self._foreign_version:
-                self._version, self._looked_at = version, now
-                return
+        version = _data_version(self._reader)
+        foreign_version = _data_version(self._writer) if self._worker is None else self._foreign_version
         notices, mark = changes.after_mark(self._reading, self._mark)
-        missed = now - self._looked_at > changes.RETENTION_US // 2
+        missed = now_us() - self._looked_at > changes.RETENTION_US // 2
         self.on_changes(None if missed else list(notices.values()))
-        self._version, self._foreign_version, self._mark, self._looked_at = version, foreign_version, mark, now
+        self._version, self._foreign_version, self._mark, self._looked_at = version, foreign_version, mark, now_us()
+
+    def _has_news(self) -> bool:
+        """A connection's `data_version` changes when any other one commits: the writer's for other processes, the reader's whoever writes.
+
+        What this process writes it has heard of already, so the writer is asked, unless it waits for the disk just now.
+        """
+        if self._worker is None:
+            return _data_version(self._writer) != self._foreign_version
+        return _data_version(self._reader) != self._version
 
     async def changed(self) -> None:
         """See Database. It always waits for another turn of the event loop, in which `catch_up` looks again."""
@@ -183,7 +183,7 @@ class SqliteDatabase:
         if self._writing.left_traces and self._worker is None:
             self._worker = asyncio.create_task(self._write_waiting())
         try:
-            while time.monotonic() < deadline and _data_version(self._reader) == self._version:  # noqa: ASYNC110 - another process sets no event
+            while time.monotonic() < deadline and not self._has_news():  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(_POLL_S)
         except sqlite3.Error as failure:
             raise _named(failure) from failure

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
@@ -15,6 +14,9 @@ from keyhouse.web.pages.documents import Document, kept_file
 from keyhouse.web.pages.marks import logo_sheet, mark
 from keyhouse.web.pages.verdict_words import VERDICT_WORDS
 from keyhouse.web.pages.visit import Visit
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _HERE = Path(__file__).parent
 # Forms name their origin, which a stricter referrer policy would hide from us as well.
@@ -67,7 +69,10 @@ def moved(visit: Visit, address: str) -> Response:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    # Some 2 MB, which a worker that shows no page does without.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
