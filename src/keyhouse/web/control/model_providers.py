@@ -6,6 +6,7 @@ from keyhouse.services.model_providers import ModelProviders, Shown
 from keyhouse.web.control import schemas
 from keyhouse.web.control.answers import HistoryAnswer, ModelProviderEntry, ModelProviderMap, RollbackBody, history_page
 from keyhouse.web.control.paging import PageQuery, page_of
+from keyhouse.web.control.quick_body import quick_body
 from keyhouse.web.control.routing import Answer, Call, Operation, Route
 
 _ALL = "/api/model-providers"
@@ -96,6 +97,7 @@ def _writing(handlers: ModelProviderHandlers) -> list[Route]:
             Operation("putApiModel-providersByProvider", "Create or update a model provider", _WHOLE, tag="", conditional=True),
             permission=Permission.UPDATE,
             body=schemas.ModelProviderBody,
+            quick_body=quick_body,
             problems=schemas.problems,
         ),
         Route(

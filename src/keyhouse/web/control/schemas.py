@@ -14,7 +14,7 @@ from keyhouse.domain.model import CustomModel, Mode, MultimodalInput, SupportedP
 from keyhouse.domain.model_provider import ABSENT, Absent, ModelProvider, ModelProviderUpdate
 from keyhouse.domain.provider_spec import ProviderSpec
 
-_LARGEST_NUMBER = 2**53 - 1
+LARGEST_NUMBER = 2**53 - 1
 _DEEPEST = 32
 IDS, MODELS = "ids", "models"
 UNION_TAGS = frozenset({IDS, MODELS})
@@ -36,12 +36,12 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 def _max_tokens(value: object) -> int | float | None:
-    if value is None or (type(value) is int and 0 < value <= _LARGEST_NUMBER):
+    if value is None or (type(value) is int and 0 < value <= LARGEST_NUMBER):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("number_type", "Input should be a number or null")
-    if not 0 < value <= _LARGEST_NUMBER:
-        raise PydanticCustomError("number_range", f"must be greater than 0 and at most {_LARGEST_NUMBER}")
+    if not 0 < value <= LARGEST_NUMBER:
+        raise PydanticCustomError("number_range", f"must be greater than 0 and at most {LARGEST_NUMBER}")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
