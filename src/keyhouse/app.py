@@ -208,13 +208,14 @@ class App:
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._house: House | None = None
+        self._rooms: ASGIApp | None = None
         self._control: ASGIApp | None = None
         self._gateway: Gateway | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
-        if scope["type"] == "http" and self._control is not None:
-            await self._control(scope, receive, send)
+        if scope["type"] == "http" and self._rooms is not None and self._control is not None:
+            await (self._control if scope["path"].startswith("/api/") else self._rooms)(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
@@ -233,7 +234,8 @@ class App:
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
                 site = _pages(house, self._gateway, self._metrics)
                 rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(site, house.control))
-                self._control = _observable(RequestLog(rooms, lines), self._settings, storage, self._metrics)
+                self._rooms = _observable(RequestLog(rooms, lines), self._settings, storage, self._metrics)
+                self._control = RequestLog(house.control, lines)
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})
                 return
