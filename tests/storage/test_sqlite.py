@@ -1,20 +1,24 @@
 """What only SQLite does: many writes in one commit, and a file that is never made by accident."""
 
 import asyncio
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy import bindparam, column, select, table
 
+from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.headers import ExtraHeader
+from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.settings import Settings
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ChangeNotice, ConstraintBroken
 from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.storage.statements import Statement, Transaction
 from keyhouse.storage.tables import installation
-from tests.storage.houses import opened, settings_of, store_secrets
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, settings_of, store_secrets
 
 _PUT = Statement(installation.insert().values(name=bindparam("name"), value=bindparam("value")))
 _NAMES = Statement(select(installation.c.name))
@@ -153,5 +157,41 @@ def test_writes_that_wait_share_one_fsync(settings: Settings, callers: int, most
 
             await asyncio.gather(*(caller(number) for number in range(callers)))
             assert len(commits) <= most * callers * 20
+
+    asyncio.run(main())
+
+
+def test_a_write_of_a_known_project_reads_its_head_alone(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            caller, providers = await project_caller(storage), providers_of(storage)
+            storage.database.on_changes = providers.forget  # type: ignore[assignment]
+            await providers.upsert(caller, "openai", openai_key("sk-first"), None)
+            statements: list[str] = []
+            storage.database._writer.set_trace_callback(statements.append)  # type: ignore[attr-defined]
+            await providers.upsert(caller, "openai", openai_key("sk-second"), None)
+            assert [statement.split()[0] for statement in statements] == ["BEGIN", "PRAGMA", "SELECT", *_SIX_WRITES, "COMMIT"]
+
+    asyncio.run(main())
+
+
+# The project's revision, the notice, the sealed value, the row, its history, the audit record.
+_SIX_WRITES = ["UPDATE", "INSERT", "INSERT", "UPDATE", "INSERT", "INSERT"]
+
+
+def test_what_another_process_wrote_is_read_before_the_next_write(settings: Settings) -> None:
+    """Memory is only as good as the revision: a second process's provider is in the answer, and its header is kept."""
+
+    async def main() -> None:
+        async with opened(settings) as one, opened(settings) as other:
+            caller, here, there = await project_caller(one), providers_of(one), providers_of(other)
+            one.database.on_changes = here.forget  # type: ignore[assignment]
+            await here.upsert(caller, "openai", openai_key("sk-first"), None)
+            header = (ExtraHeader("X-Team", "theirs"),)
+            await there.upsert(caller, "openai", ModelProviderUpdate(enabled=True, extra_headers=header), None)
+            await there.upsert(caller, "anthropic", ModelProviderUpdate(enabled=True), None)
+            shown = json.loads((await here.upsert(caller, "openai", openai_key("sk-second"), None)).body)
+            assert shown["openai"]["extraHeaders"] == [{"key": "X-Team", "value": MASK}]
+            assert "id" in shown["anthropic"]
 
     asyncio.run(main())
