@@ -10,7 +10,7 @@ from tests.gateway_road.upstreams import Upstream, answered_by, json_answer, run
 from tests.pages.browsing import Visit, Visitor, serious
 from tests.pages.test_providers import edit
 
-LISTED = ["gpt-5-mini", "house-tuned", "house-embedding-1", *(f"other-{number}" for number in range(200))]
+LISTED = ["gpt-5-mini", "mine", "house-tuned", "house-embedding-1", *(f"other-{number}" for number in range(200))]
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def test_models_are_found_in_the_list_added_once_and_saved(visitor: Visitor, ups
     items = page.locator("#live-list > li:visible")
     expect(items).to_have_count(len(LISTED))
     expect(items.filter(has_text="gpt-5-mini")).to_contain_text("known")
+    expect(page.get_by_role("button", name="There: mine")).to_be_visible()
     page.get_by_label("Search the list").fill("house")
     page.get_by_label("Search the list").press("Enter")
     expect(items).to_have_count(2)

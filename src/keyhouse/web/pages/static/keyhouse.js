@@ -116,19 +116,26 @@ function addRow(name) {
 }
 
 // A model of the provider's own list becomes a row, once.
+const isDeclared = (id) => [...document.querySelectorAll("#models [data-leads], #embeddings [data-leads]")].some((input) => input.value === id);
+
+function markPicked(button, word) {
+  button.lastChild.textContent = word;
+  button.setAttribute("aria-label", `${word}: ${button.dataset.pick}`);
+  button.setAttribute("aria-disabled", "true");
+}
+
 function pick(button) {
   const { pick: id, into } = button.dataset;
-  const same = [...document.querySelectorAll("#models [data-leads], #embeddings [data-leads]")].some((input) => input.value === id);
-  if (!same) {
-    const input = addRow(into);
-    input.value = id;
-    input.dispatchEvent(new Event("input", { bubbles: true }));
+  if (isDeclared(id)) {
+    say(`${id} is there already`);
+    markPicked(button, "There");
+    return;
   }
-  const word = same ? "There" : "Added";
-  say(same ? `${id} is there already` : `${id} is added`);
-  button.lastChild.textContent = word;
-  button.setAttribute("aria-label", `${word}: ${id}`);
-  button.setAttribute("aria-disabled", "true");
+  const input = addRow(into);
+  input.value = id;
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  say(`${id} is added`);
+  markPicked(button, "Added");
 }
 
 function filter(input) {
@@ -246,6 +253,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (event.target === drawer()) open(drawer());
   const form = event.target.closest("form[data-changes]");
   if (form) placeErrors(form);
+  for (const button of event.target.querySelectorAll("[data-pick]")) if (isDeclared(button.dataset.pick)) markPicked(button, "There");
   const said = event.target.querySelector("[data-say]");
   if (said) say(said.textContent);
 });
