@@ -145,6 +145,27 @@ def test_an_anthropic_client_can_use_any_model(house, internet, provider):
     assert whole.usage.output_tokens > 0
 
 
+@pytest.mark.parametrize(("provider", "limit"), [("openai", "max_completion_tokens"), ("mistral", "max_tokens"), ("groq", "max_tokens")])
+def test_each_server_gets_the_limit_under_the_name_it_knows(house, internet, provider, limit):
+    store(house, provider)
+    body = {"model": f"{provider}/m", "max_tokens": 100, "messages": QUESTION, "stream": True}
+    house.client().post("/v1/messages", json=body)
+    sent = json.loads(internet.asked[0][1].body)
+    assert sent[limit] == 100
+    assert {"max_tokens", "max_completion_tokens"} & set(sent) == {limit}
+    assert ("stream_options" in sent) == (provider != "mistral")
+
+
+@pytest.mark.parametrize(("version", "limit"), [("", "max_tokens"), ("2024-10-21", "max_completion_tokens")])
+def test_an_azure_gateway_gets_the_limit_under_the_name_its_version_knows(house, internet, version, limit):
+    keys = {"AZURE_OPENAI_API_KEY": SECRET, "AZURE_API_GATEWAY_BASE_URL": "https://api.house.example"}
+    store(house, "azure", customKeys={**keys, **({"AZURE_API_GATEWAY_VERSION": version} if version else {})})
+    house.client().post("/v1/messages", json={"model": "azure/m", "max_tokens": 100, "messages": QUESTION, "stream": True})
+    sent = json.loads(internet.asked[0][1].body)
+    assert {"max_tokens", "max_completion_tokens"} & set(sent) == {limit}
+    assert ("stream_options" in sent) == bool(version)
+
+
 def test_a_bedrock_error_keeps_its_status_and_the_client_raises_as_for_any_other(house, internet):
     store(house, "bedrock")
     with openai_client(house.address, house.keys.project_key) as client, pytest.raises(openai.RateLimitError) as raised:

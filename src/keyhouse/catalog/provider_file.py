@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from keyhouse.domain.calling import Calling, ConnectionCheck, Endpoint, EndpointName, Route, Signing, SigningWay, Wire
+from keyhouse.domain.calling import Calling, ConnectionCheck, Endpoint, EndpointName, OutputLimitName, Route, Signing, SigningWay, Wire
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.provider_spec import Alternative, CredentialField, FieldFormat, ProviderKind, ProviderSpec
 
@@ -88,6 +88,8 @@ class EndpointEntry(_Strict):
     stream_path: _Path | None = None
     models: tuple[str, ...] = ()
     model_prefix: str = ""
+    output_limit: OutputLimitName = "max_tokens"
+    takes_stream_options: bool = True
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
 
@@ -231,6 +233,8 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         stream_path=entry.stream_path,
         models=entry.models,
         model_prefix=entry.model_prefix,
+        output_limit=entry.output_limit,
+        takes_stream_options=entry.takes_stream_options,
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

@@ -40,6 +40,7 @@ Wire = Literal[
     "elevenlabs_transcription",
 ]
 """A wire format, named after the API whose format it is."""
+OutputLimitName = Literal["max_completion_tokens", "max_tokens"]
 SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
 
 ANY = "*"
@@ -71,7 +72,8 @@ class Signing:
 class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
-    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used.
+    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last two are for
+    Chat Completions, whose servers differ: what the limit of an answer is called, and whether `stream_options` are taken.
     """
 
     path: str
@@ -80,6 +82,8 @@ class Endpoint:
     models: tuple[str, ...] = ()
     model_prefix: str = ""
     signings: tuple[Signing, ...] = ()
+    output_limit: OutputLimitName = "max_tokens"
+    takes_stream_options: bool = True
 
     def upstream_model(self, model_id: str) -> str:
         """The model as this endpoint names it: with the prefix, unless it names its publisher already."""

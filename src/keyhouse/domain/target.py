@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keyhouse.domain.calling import EndpointName, Signing, Wire
+from keyhouse.domain.calling import EndpointName, OutputLimitName, Signing, Wire
 from keyhouse.domain.model import CustomModel
 
 
@@ -14,7 +14,8 @@ class Target:
     `model_id` is the provider's own id of the model, `upstream_model` what a body says. `endpoint` is the one that is called, which is
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the fixed and the extra ones, and replace
     a caller's of the same name; `signing` adds the credentials from `values`, None where a header of the project's own replaces them or
-    none are stored. `declared` is what the project says of the model, `max_output_tokens` what is known of it.
+    none are stored. `declared` is what the project says of the model, `max_output_tokens` what is known of it;
+    the last two are as an `Endpoint` states them.
     """
 
     provider: str
@@ -30,6 +31,8 @@ class Target:
     declared: CustomModel | None = None
     temperature_range: tuple[float, float] | None = None
     max_output_tokens: int | None = None
+    output_limit: OutputLimitName = "max_tokens"
+    takes_stream_options: bool = True
 
     def __repr__(self) -> str:
         return "***"

@@ -86,7 +86,13 @@ def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
 
 
 def _upstream_model(call: Call) -> UpstreamModel:
-    return UpstreamModel(call.target.upstream_model, call.target.max_output_tokens)
+    target = call.target
+    return UpstreamModel(
+        target.upstream_model,
+        target.max_output_tokens,
+        output_limit_name=target.output_limit,
+        takes_stream_options=target.takes_stream_options,
+    )
 
 
 def _once(*names: tuple[str, ...]) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         declared=declared,
         temperature_range=provider.spec.temperature_range,
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
+        output_limit=called.output_limit,
+        takes_stream_options=called.takes_stream_options,
     )
 
 
