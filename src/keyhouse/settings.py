@@ -82,6 +82,12 @@ class Settings(BaseSettings):
         """Kubernetes and Docker links put `KEYHOUSE_PORT=tcp://address:port` beside every service called keyhouse. It is not ours."""
         return _DEFAULT_PORT if isinstance(value, str) and value.startswith("tcp://") else value
 
+    @field_validator(*SECRETS, mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        """Variables that are made from files often end in a line's end. Of nothing but white space there is nothing left."""
+        return value.strip() or None if isinstance(value, str) else value
+
     @property
     def url(self) -> str:
         """The database's URL."""

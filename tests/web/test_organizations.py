@@ -128,3 +128,11 @@ def test_each_part_of_a_new_organization_is_in_its_audit_log(shared_house: Serve
     assert [record["action"] for record in records] == ["api_key.created", "team.created", "organization.created"]
     assert [record["target"] for record in records[1:]] == [tenant.team_id, tenant.id]
     assert {record["actor"]["id"] for record in records} == {"instance"}
+
+
+def test_white_space_around_the_instance_key_is_no_part_of_it(serve: Serve) -> None:
+    """Variables that are made from files often end in a line's end."""
+    house = serve(admin_key=" an-instance-key\r\n")
+    assert house.anonymous().get("/api/organizations", headers={"authorization": "Bearer an-instance-key"}).status_code == 200
+    blank = serve(admin_key=" \n")
+    assert blank.anonymous().get("/api/organizations", headers={"authorization": "Bearer x"}).status_code == 404
