@@ -164,7 +164,7 @@ class Metrics:
     def _totals(self) -> Totals:
         totals = Totals(added=[0.0] * (len(_ADDED_S) + 1))
         tokens: dict[str, float] = {}
-        for (name, labels), row in self._section.rows():
+        for (name, labels), row in self._section.own_rows():
             if name == REQUESTS.name:
                 totals.requests += row[0]
                 totals.errors += row[0] if _is_error(labels[2]) else 0

@@ -53,7 +53,7 @@ class Minutes:
         self._seen = totals
 
     def _begin(self, slot: int, minute: int) -> None:
-        for name, labels in [series for series, _ in self._section.rows()]:
+        for name, labels in [series for series, _ in self._section.own_rows()]:
             if name in (_REQUESTS, _ERRORS, _ADDED, _TOKENS):
                 self._section.values[self._section.row((name, labels), SLOTS) + slot] = 0
         self._section.values[self._section.row((_STAMPS, ()), SLOTS) + slot] = minute
