@@ -100,4 +100,6 @@ def test_what_every_provider_is_sent_means_the_same(data: st.DataObject, provide
 
 
 def test_it_prints_nothing_of_a_body() -> None:
-    assert "sk-planted" not in repr(quick_body(b'{"enabled":true,"customKeys":{"OPENAI_API_KEY":"sk-planted"}}'))
+    headers = [{"key": "X-Team", "value": "sk-planted"}]
+    found: Any = quick_body(json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}, "extraHeaders": headers}).encode())
+    assert "sk-planted" not in repr(found) + repr(found.extraHeaders)

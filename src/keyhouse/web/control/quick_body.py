@@ -29,6 +29,9 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     key: str
     value: str
 
+    def __repr__(self) -> str:
+        return "_Header(***)"
+
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     enabled: bool
