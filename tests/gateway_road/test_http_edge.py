@@ -177,3 +177,43 @@ def test_a_caller_who_asks_first_is_refused_before_the_body(road):
     with connected(road) as connection:
         connection.sendall(head(road, b"expect: 100-continue", length=10**9))
         assert answer(connection)[0].startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /v1/chat/completions HTTP/1.1\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nhost: a\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nx-a: b\r\nHOST: b\r\n",
+        b"POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\nhost: b\r\n",
+    ],
+)
+def test_a_request_without_one_host_is_refused(road, head):
+    """RFC 9112 section 3.2: whoever stands in front may have taken another one for the request's."""
+    road.store()
+    key = b"authorization: Bearer " + road.house.keys.project_key.encode()
+    with connected(road) as connection:
+        connection.sendall(head + key + b"\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+        assert answer(connection)[0].startswith(b"HTTP/1.1 400 ")
+        assert is_closed(connection)
+    assert road.upstream.requests == []
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"chunked, chunked", b"identity", b"Chunked , gzip"])
+def test_a_body_in_another_coding_than_chunks_is_refused(road, coding):
+    """RFC 9112 section 6.1: who does not know a coding does not know where the body ends or what it says."""
+    road.store()
+    request = head(road).replace(b"content-length: %d" % len(BODY), b"transfer-encoding: " + coding)
+    with connected(road) as connection:
+        connection.sendall(request + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
+        assert answer(connection)[0].startswith(b"HTTP/1.1 400 ")
+    assert road.upstream.requests == []
+
+
+@pytest.mark.parametrize("start", [b"POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\n", b"POST /v1/chat/completions HTTP/1.0\r\n"])
+def test_an_old_client_needs_no_host(road, start):
+    road.store()
+    key = b"authorization: Bearer " + road.house.keys.project_key.encode()
+    with connected(road) as connection:
+        connection.sendall(start + key + b"\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+        assert answer(connection)[0].startswith(b"HTTP/1.1 200 ")

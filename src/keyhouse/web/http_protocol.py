@@ -93,7 +93,8 @@ class HttpProtocol(asyncio.Protocol):
         self._refusal = _NO_REQUEST
         self._in_head = False
         self._head_is_timed = False
-        self._read_bytes = self._first_bytes = self._head_bytes = 0
+        self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = 0
+        self._is_coded = False
         self._quiet_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -263,9 +264,9 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         self._in_head = True
-        self._head_is_timed = False
+        self._head_is_timed = self._is_coded = False
         # How much of this read belongs to the head is known once the head is there.
-        self._head_bytes = 0
+        self._head_bytes = self._hosts = 0
         self._first_bytes = self._read_bytes
         self._url = b""
         self._headers = []
@@ -279,8 +280,12 @@ class HttpProtocol(asyncio.Protocol):
         """A header, or a trailer, which nobody wants."""
         if self._in_head:
             name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"expect" and value.lower() == b"100-continue":
                 self._asks_first = True
+            elif name == b"transfer-encoding" and value.lower() != b"chunked":
+                self._is_coded = True
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -288,6 +293,9 @@ class HttpProtocol(asyncio.Protocol):
         parser = self._parser
         if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
             self._refusal = _HEAD_TOO_LARGE
+            raise _RefusedError
+        is_old = parser.get_http_version() != "1.1"
+        if self._is_coded or self._hosts > 1 or not (self._hosts or is_old):
             raise _RefusedError
         keep_alive = parser.should_keep_alive()
         if parser.should_upgrade():
@@ -300,8 +308,8 @@ class HttpProtocol(asyncio.Protocol):
         self._in_head = False
         self._quiet_bytes = 0
         exchange.asks_first = self._asks_first
-        exchange.is_old = parser.get_http_version() != "1.1"
-        exchange.keep_alive = keep_alive and not exchange.is_old
+        exchange.is_old = is_old
+        exchange.keep_alive = keep_alive and not is_old
         self._reading = exchange
         if self._active is None:
             self._start(exchange)
