@@ -191,10 +191,11 @@ def test_a_key_file_that_cannot_be_written_stops_a_rotation_and_not_the_house(tm
 
 
 AS_NOBODY = """
-import asyncio, os, sys
+import asyncio, concurrent.futures.thread, os, sys
 from pathlib import Path
 from keyhouse.domain.errors import Error
 from tests.storage.houses import run_on, settings_of, store_secrets
+# Imported before: nobody may be unable to read this Python.
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     run_on(settings_of(Path(sys.argv[1]), sys.argv[2]), lambda storage: store_secrets(storage, "sk-never"))
