@@ -156,8 +156,10 @@ class HttpExchange:
             # The application left the body away, and said its length itself.
             text = head(status, headers, self._own_lines(b""))
         else:
-            length = b"content-length: %d\r\n" % len(body)
-            text = head(status, [pair for pair in headers if pair[0] != b"content-length"], self._own_lines(length))
+            length = (b"content-length", b"%d" % len(body))
+            if length not in headers:
+                headers = [*(pair for pair in headers if pair[0] != b"content-length"), length]
+            text = head(status, headers, self._own_lines(b""))
             body = b"" if self.method == "HEAD" else body
         self.has_begun = self.is_answered = True
         if self.has_left:
