@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from keyhouse.web import http_protocol
-from tests.gateway.fault_upstream import Peer
+from tests.gateway.fault_upstream import Peer, Script
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.test_http_connections import everything
 from tests.gateway_road.test_http_edge import BODY, answer, connected, head
@@ -22,6 +22,19 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-e
 def metric(house, name: str) -> float:
     lines = house.anonymous().get("/metrics").text.splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0.0)
+
+
+def stream_of_two(going_on: threading.Event) -> Script:
+    """An upstream's stream: one event, and another one once it may go on."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+        while not going_on.is_set():
+            await peer.send()
+        await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT))
+
+    return script
 
 
 def test_an_upstream_is_read_no_faster_than_the_caller_reads(road):
@@ -91,15 +104,7 @@ def test_half_a_request_behind_a_stream_does_not_end_it(road, monkeypatch):
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.01)
     road.store()
     going_on = threading.Event()
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
-        while not going_on.is_set():
-            await peer.send()
-        await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT))
-
-    road.follows(script)
+    road.follows(stream_of_two(going_on))
     with connected(road) as connection:
         connection.sendall(head(road, length=len(STREAMED)) + STREAMED + b"POST /v1/chat")
         received = connection.recv(65536)
@@ -163,15 +168,7 @@ def test_a_server_that_stops_finishes_a_stream(serve, upstream):
     house = serve()
     storing_in(house, upstream)()
     going_on = threading.Event()
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
-        while not going_on.is_set():
-            await peer.send()
-        await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT))
-
-    upstream.follow(script)
+    upstream.follow(stream_of_two(going_on))
     parts = urlsplit(house.address)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as idle, calling(house, STREAMED) as connection:
         received = connection.recv(65536)
