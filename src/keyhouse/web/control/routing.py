@@ -31,28 +31,32 @@ _TAGGED = (_PLAIN[0], *_KEPT)
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a handler answers: encoded JSON, a status, further headers, and the entity tag where there is one.
 
     A body may show a key that was just made, so it is not printed.
     """
 
-    body: bytes = field(repr=False)
+    body: bytes
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
     tag: str = ""
 
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, ***)"
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a handler is given. `body` is an instance of the route's model, or None where it has none."""
+
+class Call(msgspec.Struct, frozen=True):
+    """What a handler is given. `body` is an instance of the route's model, or None where it has none. It holds secrets: not printed."""
 
     caller: Caller
     path: Mapping[str, str]
     query: Mapping[str, str]
-    headers: RawHeaders = field(repr=False)
-    body: Any = field(repr=False)
+    headers: RawHeaders
+    body: Any
+
+    def __repr__(self) -> str:
+        return "Call(***)"
 
     def header(self, name: bytes) -> str | None:
         """A header by its lower-case name, several lines of it as one list (RFC 9110 section 5.3)."""
