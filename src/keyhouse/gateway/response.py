@@ -1,8 +1,9 @@
 """The answer of an upstream as the caller sees it: a head, and a body read as it comes. Knows nothing of HTTP's framing."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from keyhouse.gateway.passing import Take
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
@@ -121,8 +122,7 @@ class ResponseBody:
             waiter.set_result(None)
 
 
-@dataclass(slots=True, eq=False)
-class UpstreamResponse:
+class UpstreamResponse(msgspec.Struct, eq=False):
     """The final answer's head and its body. Header names are in lower case, in the order they came, repeated ones repeated; values are
     bytes without line breaks or control characters. Trailers are read and dropped. Read it to its end or call `close()`."""
 

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -47,7 +45,7 @@ _decoder = msgspec.json.Decoder(_Members)
 _encode = msgspec.json.Encoder().encode
 
 
-class Member(NamedTuple):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """Where one member of the top level stands: its key, its value, and the end of its value, as offsets in the body."""
 
     key: int
@@ -55,8 +53,7 @@ class Member(NamedTuple):
     end: int
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What the gateway needs of a body; the members say where what changes stands."""
 
     model: str | None
