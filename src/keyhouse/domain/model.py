@@ -32,17 +32,6 @@ class CustomModel:
     multimodal_inputs: tuple[MultimodalInput, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRef:
-    """`openai/gpt-5-mini`: a provider's id and that provider's own model id, which may hold slashes itself."""
-
-    provider: str
-    model_id: str
-
-    def __str__(self) -> str:
-        return f"{self.provider}/{self.model_id}"
-
-
 def default_model_reference(provider: str, given: str) -> str | None:
     """How a default model is stored: `provider/model`, prefixed unless it already is; None for an empty string, which clears it."""
     if given == "":

@@ -1,4 +1,5 @@
-"""The connection test: whether what is stored for a provider works, found out without a generation. Takes no address from its caller."""
+"""The connection test: whether what is stored for a provider works, found out without a generation; and the provider's own list of
+models. Neither takes an address from its caller."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from keyhouse.storage.opening import Storage
 TESTS_A_MINUTE = 20
 LISTS_A_MINUTE = 20
 
-
 _UNCHECKED = ConnectionResult(Verdict.UNCHECKED, "This provider has no free request that would tell whether credentials are good.")
 _NO_LIST = ConnectionResult(Verdict.UNCHECKED, "This provider has no list of its models to ask for.")
 
@@ -37,13 +37,13 @@ class _Asked:
 
 
 class ConnectionTest:
-    """Tests the providers of projects, enabled or not. `limit` counts for an organization."""
+    """Tests the providers of projects, enabled or not. Both limits count for an organization."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, checker: ConnectionChecker, limit: RateLimit | None = None) -> None:
+    def __init__(self, storage: Storage, catalog: Catalog, checker: ConnectionChecker) -> None:
         self._storage = storage
         self._catalog = catalog
         self._checker = checker
-        self._limit = limit or RateLimit(TESTS_A_MINUTE, 60.0)
+        self._test_limit = RateLimit(TESTS_A_MINUTE, 60.0)
         self._list_limit = RateLimit(LISTS_A_MINUTE, 60.0)
 
     async def test(self, caller: Caller, provider: str) -> ConnectionResult:
@@ -51,7 +51,7 @@ class ConnectionTest:
 
         Raises Error `not_found` for a provider that does not exist or is not stored, `too_many_requests`, `credentials_unreadable`.
         """
-        spec, stored = await self._admitted(caller, provider, self._limit, "connection tests")
+        spec, stored = await self._admitted(caller, provider, self._test_limit, "connection tests")
         result = await self._result(_opened(spec, stored))
         await self._storage.database.write(lambda tx: put_test(tx, stored, result, caller.actor))
         return result

@@ -100,7 +100,7 @@ async function* partsOf(answer) {
       text: choice?.delta?.content ?? "",
       thinking: Boolean(choice?.delta?.reasoning_content ?? choice?.delta?.reasoning),
       reason: choice?.finish_reason,
-      usage: chunk.usage ,
+      usage: chunk.usage,
     };
   }
   if (!ended) throw new AskError("The answer broke off", { message: "The connection ended before the answer did.", headers: answer.headers });

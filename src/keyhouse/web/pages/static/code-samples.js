@@ -2,7 +2,6 @@
 "use strict";
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-const indented = (text, by) => text.replaceAll("\n", `\n${by}`);
 // Its strings are those of Python and TypeScript as well.
 const json = (value) => JSON.stringify(value, null, 2);
 

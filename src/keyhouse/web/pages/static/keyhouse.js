@@ -21,7 +21,7 @@ const stateOf = (form) => new URLSearchParams([...new FormData(form)].filter(([,
 function watchChanges(form) {
   const saves = form.querySelectorAll("[data-save]");
   const before = stateOf(form);
-  const look = () => saves.forEach((save) => { save.disabled = stateOf(form) === before && !form.hasAttribute("data-always"); });
+  const look = () => saves.forEach((save) => { save.disabled = stateOf(form) === before; });
   form.addEventListener("input", look);
   form.addEventListener("rows", look);
   form.hasChanged = () => stateOf(form) !== before;
