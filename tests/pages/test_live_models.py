@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests.conftest import ServedHouse
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.upstreams import Upstream, answered_by, json_answer, running_upstream
 from tests.pages.browsing import Visit, Visitor, serious
 from tests.pages.test_providers import edit
+from tests.pages.test_sign_in import signed_in
 
 LISTED = ["gpt-5-mini", "mine", "house-tuned", "house-embedding-1", *(f"other-{number}" for number in range(200))]
 
@@ -68,6 +70,29 @@ def test_where_there_is_no_list_there_is_no_button(visitor: Visitor) -> None:
         visitor.go(f"{visitor.providers}/{provider}")
         expect(visitor.page.get_by_role("button", name="Model", exact=True)).to_be_visible()
         assert visitor.page.get_by_role("button", name="Pick from its list").count() == 0, why
+
+
+def test_no_page_of_a_neighbouring_host_has_the_provider_asked(sqlite_house: ServedHouse, upstream: Upstream) -> None:
+    storing_in(sqlite_house, upstream)()
+    client = signed_in(sqlite_house, sqlite_house.keys.project_key)
+    address = f"/projects/{sqlite_house.keys.project_id}/providers/openai/live-models"
+    assert client.get(address, headers={"sec-fetch-site": "same-site"}).status_code == 403
+    assert upstream.requests == []
+    assert client.get(address, headers={"sec-fetch-site": "same-origin"}).status_code == 200
+
+
+def test_what_a_provider_lists_is_shown_as_text(visitor: Visitor, upstream: Upstream) -> None:
+    odd = sorted(["<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "javascript:alert(1)", "__N__' data-x='"])
+    upstream.script = answered_by(lambda request: json_answer({"data": [{"id": name} for name in odd]}))
+    opened(visitor, upstream)
+    page = visitor.page
+    expect(page.locator("#live-list code")).to_have_text(odd)
+    for name in odd:
+        page.locator("#live-list li").filter(has_text=name).get_by_role("button").click()
+    expect(page.locator("#models [data-leads]")).to_have_count(1 + len(odd))
+    assert [field.input_value() for field in page.locator("#models [data-leads]").all()] == ["mine", *odd]
+    assert page.locator("#live-list img, #live-list script, #models img, #models script").count() == 0
+    assert visitor.complaints == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -9,7 +9,7 @@ from keyhouse.web.errors import STATUS
 from keyhouse.web.pages.rendering import page
 from keyhouse.web.pages.rights import require_update
 from keyhouse.web.pages.site import Page
-from keyhouse.web.pages.visit import Visit
+from keyhouse.web.pages.visit import Visit, require_same_site
 
 _REFUSALS = frozenset({Code.TOO_MANY_REQUESTS, Code.CREDENTIALS_UNREADABLE})
 _EMBEDDING = "embed"
@@ -27,7 +27,8 @@ class LiveModelPages:
         return [Page("GET", "/projects/{project}/providers/{provider}/live-models", self.show)]
 
     async def show(self, visit: Visit) -> Response:
-        """The list, or why there is none."""
+        """The list, or why there is none. It asks the provider and counts, so no other site may have it asked for."""
+        require_same_site(visit.request)
         require_update(visit)
         provider = visit.path["provider"]
         try:
