@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from keyhouse.web import http_protocol
+from keyhouse.web import http_protocol, http_taking
 from tests.gateway.fault_upstream import Peer, Script
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.test_http_connections import everything
@@ -62,6 +62,27 @@ def test_an_upstream_is_read_no_faster_than_the_caller_reads(road):
         received = everything(connection)
         assert finished.wait(20)
     assert len(received.partition(b"\r\n\r\n")[2]) == PIECES * len(PIECE)
+
+
+def test_a_caller_who_reads_no_more_does_not_hold_the_upstream(road, monkeypatch):
+    monkeypatch.setattr(http_taking, "TAKE_TIMEOUT_S", 0.05)
+    road.store()
+    left = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n")
+        try:
+            while not peer.reader.at_eof():
+                await peer.send(b"%x\r\n%b\r\n" % (len(PIECE), PIECE))
+        finally:
+            left.set()
+
+    road.follows(script)
+    with connected(road) as connection:
+        connection.sendall(head(road) + BODY)
+        assert left.wait(20)
+        assert not everything(connection).endswith(b"0\r\n\r\n")
 
 
 def test_a_caller_who_leaves_in_the_middle_of_a_body_is_counted_and_calls_nobody(road):

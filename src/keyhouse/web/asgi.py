@@ -62,9 +62,9 @@ class _Room:
         if start is not None and not more:
             await exchange.answer(start["status"], start["headers"], body)
             return
+        await exchange.taken()
         if start is not None:
             exchange.begin(start["status"], start["headers"])
-        await exchange.taken()
         exchange.write(body)
         if not more:
             exchange.end()

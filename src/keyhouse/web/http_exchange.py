@@ -135,8 +135,8 @@ class HttpExchange:
 
     async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
+        await self.taken()
         if isinstance(body, bytes):
-            await self.taken()
             self.send_whole(status, headers, body)
             return
         self.begin(status, headers)
@@ -146,7 +146,7 @@ class HttpExchange:
 
     def _take(self, piece: bytes) -> bool:
         self.write(piece)
-        return not self._connection.write_paused
+        return not self._connection.taking.is_behind
 
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Head and body of an answer in one write."""
@@ -208,8 +208,9 @@ class HttpExchange:
 
     async def taken(self) -> None:
         """Wait until the caller has taken enough of what was sent."""
-        if self._connection.write_paused:
-            await self._connection.drained()
+        taking = self._connection.taking
+        if taking.is_behind:
+            await taking.caught_up()
 
     @property
     def is_unmarked(self) -> bool:

@@ -17,11 +17,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from keyhouse.gateway.timeouts import Deadlines
+from keyhouse.gateway.timeouts import Deadlines, Timed
 from keyhouse.web.asgi import Address, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import CONTINUE, DateLine, refusal
 from keyhouse.web.http_exchange import HttpExchange
+from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -68,12 +69,12 @@ class HttpProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         choose: Choose,
-        deadlines: "Deadlines[HttpProtocol]",
+        deadlines: Deadlines[Timed],
         date: DateLine,
     ) -> None:
         self.loop = _loop or asyncio.get_running_loop()
         self.transport: asyncio.Transport
-        self.write_paused = False
+        self.taking: Taking
         self.deadline = math.inf
         self._app = cast(ASGIApp, config.loaded_app)
         self._choose = choose
@@ -84,7 +85,6 @@ class HttpProtocol(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._server: Address = None
         self._client: Address = None
-        self._drained: asyncio.Future[None] | None = None
         self._read_paused = False
         # Nothing is parsed any more: what comes is thrown away until the connection is closed.
         self._is_deaf = False
@@ -108,6 +108,7 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A caller connected: it may wait with its first request as long as with any other."""
         self.transport = cast(asyncio.Transport, transport)
+        self.taking = Taking(self.transport, self.loop, self._deadlines)
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
         self._connections.add(self)
@@ -120,7 +121,7 @@ class HttpProtocol(asyncio.Protocol):
         self._deadlines.remove(self)
         self._is_deaf = True
         self._queue.clear()
-        self.resume_writing()
+        self.taking.end()
         if self._active is not None:
             self._active.leave()
 
@@ -128,7 +129,7 @@ class HttpProtocol(asyncio.Protocol):
         """The server stops: what has come is answered, and nothing more taken."""
         self._is_ending = True
         if self._active is None:
-            self.transport.close()
+            self.taking.close()
 
     def pause_reading(self) -> None:
         """More has come than is wanted for now."""
@@ -144,18 +145,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The caller takes more slowly than we send."""
-        self.write_paused = True
+        self.taking.fall_behind()
 
     def resume_writing(self) -> None:
         """The caller has taken enough."""
-        self.write_paused = False
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-
-    async def drained(self) -> None:
-        """Wait until the caller has taken enough, or has left."""
-        self._drained = self.loop.create_future()
-        await self._drained
+        self.taking.catch_up()
 
     def _expect_by(self, seconds: float) -> None:
         when = self.deadline = self.loop.time() + seconds
@@ -165,9 +159,9 @@ class HttpProtocol(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed: for a head, a body, or the next request."""
         self.deadline = math.inf
-        if self._active is None and not self._in_head and not self._is_deaf:
-            self.transport.close()
-        elif self._active is not None and self._active.is_whole:
+        if self._active is None:
+            self.taking.close()
+        elif self._active.is_whole:
             # The head behind it does not come to its end.
             self._hear_no_more()
         else:
@@ -247,7 +241,7 @@ class HttpProtocol(asyncio.Protocol):
         """Close; `linger` where more may be on its way, once the caller has had the time to read what was sent."""
         self._is_deaf = True
         if not linger:
-            self.transport.close()
+            self.taking.close()
             return
         self._unread = 0
         self._resume_reading()
@@ -393,7 +387,7 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.transport.abort()
         else:
-            self.transport.close()
+            self.taking.close()
 
 
 def _address(found: object) -> Address:
