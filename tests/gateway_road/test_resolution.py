@@ -146,7 +146,9 @@ def test_anthropics_clients_get_its_own_shape_page_by_page(road):
     assert [model["id"] for model in after["data"]] == ["anthropic/m2", "anthropic/m3"]
     before = road.http.get("/v1/models", params={"limit": 1, "before_id": "anthropic/m2"}, headers=headers).json()
     assert [model["id"] for model in before["data"]] == ["anthropic/m1"]
-    assert road.http.get("/v1/models", params={"limit": 0}, headers=headers).json()["error"]["type"] == "invalid_request_error"
+    for limit in ("0", "1001", "9" * 5000):
+        refused = road.http.get("/v1/models", params={"limit": limit}, headers=headers)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
     one = road.http.get("/v1/models/anthropic%2Fm3", headers=headers).json()
     assert (one["type"], one["id"], one["keyhouse"]["model_id"]) == ("model", "anthropic/m3", "m3")
 

@@ -92,11 +92,19 @@ def test_a_header_turns_retries_off_for_one_request(road):
     assert b"x-keyhouse" not in road.request.head
 
 
-def test_a_header_cannot_ask_for_more_tries_than_the_house_allows(road):
+@pytest.mark.parametrize("asked", ["50", "9" * 5000])
+def test_a_header_cannot_ask_for_more_tries_than_the_house_allows(road, asked):
     road.store()
     road.follows(answering_in_turn(failing(BUSY, b"retry-after: 0\r\n")))
-    road.chat(x_keyhouse_retries_header="50")
+    road.chat(x_keyhouse_retries_header=asked)
     assert len(road.upstream.requests) == 3
+
+
+@pytest.mark.parametrize("year", ["99999999999 00:00:00", "2024 00:00:00 +9999999999999999"])
+def test_a_date_that_is_none_asks_for_nothing(road, year):
+    road.store()
+    road.follows(answering_in_turn(failing(BUSY, f"retry-after: Mon, 01 Jan {year}\r\n".encode())))
+    assert road.chat().status_code == 429
 
 
 def test_a_connection_that_takes_the_request_and_breaks_is_not_tried_again(road):

@@ -50,7 +50,7 @@ def _limit(query: Mapping[str, str]) -> int | None:
     given = query.get("limit")
     if given is None:
         return None
-    if not given.isdecimal() or not 1 <= int(given) <= _MOST:
+    if not given.isdecimal() or len(given) > len(str(_MOST)) or not 1 <= int(given) <= _MOST:
         raise Error(Code.BAD_REQUEST, f"limit must be a number from 1 to {_MOST}.", param="limit")
     return int(given)
 

@@ -35,6 +35,9 @@ _BETA = b"beta=true"
 
 _CALLER_LEFT = "caller_left"
 
+_MOST_DIGITS = 9
+"""Of a number in a header: Python refuses to read one of thousands."""
+
 _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code.CONFIGURATION})
 """Failures of the house itself, which its operator should see."""
 
@@ -148,7 +151,9 @@ class Gateway:
 
     def _retries(self, headers: RequestHeaders) -> int:
         asked = headers.read.get(b"x-keyhouse-retries")
-        return self._limits.retries if asked is None or not asked.isdigit() else min(int(asked), self._limits.retries)
+        if asked is None or not asked.isdigit() or len(asked) > _MOST_DIGITS:
+            return self._limits.retries
+        return min(int(asked), self._limits.retries)
 
     async def _refuse(self, exchange: Exchange, observation: Observation, error: Error) -> None:
         spoken = format_of(exchange.path, exchange.headers)
