@@ -250,6 +250,32 @@ def test_http_1_0_sees_an_answer_that_breaks_off_as_broken(road):
             read_over(connection)
 
 
+def test_http_1_0_gets_no_second_answer_behind_one_that_ends_with_the_connection(road):
+    road.store()
+    streamed = json.dumps({"model": "gpt-5-mini", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    first = head(road, b"connection: keep-alive", length=len(streamed)).replace(b"HTTP/1.1", b"HTTP/1.0") + streamed
+    with connected(road) as connection:
+        connection.sendall(first + (b"GET /healthz HTTP/1.0\r\nconnection: keep-alive\r\n\r\n") * 2)
+        received = everything(connection)
+    assert received.endswith(b"data: [DONE]\n\n")
+
+
+def test_http_1_0_is_not_told_to_go_on(road):
+    road.store()
+    with connected(road) as connection:
+        connection.sendall(head(road, b"expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert road.http.get("/healthz").status_code == 200
+        connection.sendall(BODY)
+        assert everything(connection).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("line", [b"GET /healthz HTTP/2.0", b"GET /healthz HTTP/0.9", b"GET /healthz"])
+def test_another_version_of_http_is_refused(road, line):
+    with connected(road) as connection:
+        connection.sendall(line + b"\r\nhost: a\r\n\r\n")
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("path", [b"/v1/models", b"/v1/chat/completions", b"/healthz"])
 def test_head_gets_a_head_alone(road, path):
     with connected(road) as connection:
@@ -260,9 +286,10 @@ def test_head_gets_a_head_alone(road, path):
     assert rest.startswith(b"HTTP/1.1 200 OK")
 
 
-def test_an_answer_without_a_body_has_no_framing(road):
+@pytest.mark.parametrize("length", [b"", b"content-length: 5\r\n"])
+def test_an_answer_without_a_body_has_no_framing(road, length):
     road.store()
-    road.answers(b"HTTP/1.1 204 No Content\r\nx-request-id: a\r\n\r\n")
+    road.answers(b"HTTP/1.1 204 No Content\r\n" + length + b"x-request-id: a\r\n\r\n")
     with connected(road) as connection:
         connection.sendall(head(road, b"connection: close") + BODY)
         begun, _, rest = everything(connection).partition(b"\r\n\r\n")

@@ -151,14 +151,14 @@ class HttpExchange:
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Head and body of an answer in one write."""
         if status in BODILESS:
-            text, body = head(status, headers, self._own_lines(b"")), b""
+            text, body = head(status, _without_length(headers), self._own_lines(b"")), b""
         elif self.method == "HEAD" and not body:
             # The application left the body away, and said its length itself.
             text = head(status, headers, self._own_lines(b""))
         else:
             length = (b"content-length", b"%d" % len(body))
             if length not in headers:
-                headers = [*(pair for pair in headers if pair[0] != b"content-length"), length]
+                headers = [*_without_length(headers), length]
             text = head(status, headers, self._own_lines(b""))
             body = b"" if self.method == "HEAD" else body
         self.has_begun = self.is_answered = True
@@ -172,7 +172,10 @@ class HttpExchange:
     def begin(self, status: int, headers: RawHeaders) -> None:
         """The head of an answer whose body follows in pieces: counted where the headers say its length, else framed."""
         framing = b""
-        if self.method == "HEAD" or status in BODILESS:
+        if status in BODILESS:
+            self._counted = 0
+            headers = _without_length(headers)
+        elif self.method == "HEAD":
             self._counted = 0
         else:
             declared = next((value for name, value in headers if name == b"content-length"), None)
@@ -222,3 +225,7 @@ class HttpExchange:
         if self.keep_alive and not connection.may_stay(self):
             self.keep_alive = False
         return connection.standing_lines() + framing if self.keep_alive else connection.standing_lines() + framing + CLOSE
+
+
+def _without_length(headers: RawHeaders) -> RawHeaders:
+    return [pair for pair in headers if pair[0] != b"content-length"]

@@ -288,8 +288,9 @@ class HttpProtocol(asyncio.Protocol):
         if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
             self._refusal = _HEAD_TOO_LARGE
             raise _RefusedError
-        is_old = parser.get_http_version() != "1.1"
-        if self._is_coded or self._hosts > 1 or not (self._hosts or is_old):
+        version = parser.get_http_version()
+        is_old = version == "1.0"
+        if self._is_coded or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
             raise _RefusedError
         keep_alive = parser.should_keep_alive()
         if parser.should_upgrade():
@@ -301,7 +302,7 @@ class HttpProtocol(asyncio.Protocol):
         exchange = HttpExchange(self, parser.get_method().decode("ascii"), target_of(self._url), self._headers)
         self._in_head = False
         self._quiet_bytes = 0
-        exchange.asks_first = self._asks_first
+        exchange.asks_first = self._asks_first and not is_old
         exchange.is_old = is_old
         exchange.keep_alive = keep_alive and not is_old
         self._reading = exchange
@@ -364,19 +365,19 @@ class HttpProtocol(asyncio.Protocol):
             return
         if not exchange.is_answered:
             self._break_off(exchange)
+        elif not exchange.keep_alive or (self._is_ending and not self._queue):
+            self._close(linger=self._expects_more)
         elif self._queue:
             self._start(self._queue.popleft())
             if not self._queue:
                 self._resume_reading()
-        elif self._is_ending or not exchange.keep_alive:
-            self._close(linger=self._expects_more)
         else:
             self._resume_reading()
             self._expect_by(HEAD_TIMEOUT_S if self._in_head else BODY_IDLE_TIMEOUT_S if self._reading is not None else KEEP_ALIVE_S)
 
     @property
     def _expects_more(self) -> bool:
-        return self._in_head or self._reading is not None
+        return self._in_head or self._reading is not None or bool(self._queue)
 
     def _break_off(self, exchange: HttpExchange) -> None:
         if not exchange.has_begun:
