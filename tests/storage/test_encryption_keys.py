@@ -1,61 +1,32 @@
-"""Rotating and retiring keys, on both databases: every value moves, none is lost, and no race lets a key go that still seals something."""
+"""Rotating and retiring keys, on both databases: every value moves and none is lost. Their races are beside this file."""
 
 import asyncio
-import contextlib
-import sqlite3
-import threading
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import bindparam, update
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.services.encryption_keys import Progress, retire, rotate, status
+from keyhouse.services.encryption_keys import retire, rotate, status
 from keyhouse.settings import Settings
 from keyhouse.storage.encryption_keys import known_key_ids, register_keys, require_usable, retire_key, retired_key_ids
 from keyhouse.storage.key_file import read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.schema import HEAD
-from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, destroy_sealed, lock_sealed_under_other_keys, put_sealed, rewrap
-from keyhouse.storage.secret_box import SecretBox, key_id_of
-from keyhouse.storage.sqlite import SqliteTransaction, connect
-from keyhouse.storage.statements import Statement, Transaction
+from keyhouse.storage.sealed_values import SealedValue, destroy_sealed, rewrap
+from keyhouse.storage.secret_box import SecretBox
+from keyhouse.storage.statements import Statement
 from keyhouse.storage.tables import sealed_values as table
-from tests.conftest import PostgresServer
+from tests.storage.filled_houses import filled, keys_in_use, plaintexts, rotated
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, sealed_values, settings_of, store_secrets
 
-SECRETS = tuple(f"sk-planted-{number}" for number in range(12))
 _SPOIL = Statement(update(table).where(table.c.id == bindparam("value_id")).values(blob=bindparam("blob")))
 
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     return settings_of(tmp_path, database_url)
-
-
-@contextlib.asynccontextmanager
-async def filled(settings: Settings) -> AsyncIterator[Storage]:
-    async with opened(settings) as storage:
-        await store_secrets(storage, *SECRETS)
-        yield storage
-
-
-async def rotated(storage: Storage) -> Progress:
-    """Rotate to the end; the last word."""
-    return [progress async for progress in rotate(storage, settle_s=0)][-1]
-
-
-async def plaintexts(storage: Storage) -> set[bytes]:
-    return {storage.box.open(value.blob, value.context) for value in await sealed_values(storage)}
-
-
-async def keys_in_use(storage: Storage) -> set[str]:
-    values = await sealed_values(storage)
-    assert all(key_id_of(value.blob) == value.key_id for value in values)
-    return {value.key_id for value in values}
 
 
 async def spoil(storage: Storage, value: SealedValue) -> None:
@@ -166,27 +137,6 @@ def test_what_is_sealed_after_everything_seemed_done_is_caught(settings: Setting
                 before = progress
             assert (written, progress.done) == (True, 15)
             assert await keys_in_use(storage) == {progress.key_id}
-
-    asyncio.run(main())
-
-
-def test_a_value_that_another_write_holds_is_passed_over(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    async def main() -> None:
-        async with filled(settings_of(tmp_path, postgres_server.new_database())) as storage:
-            values, held = await sealed_values(storage), Held()
-            owner = values[0].context.owner_id
-
-            def destroy(tx: Transaction) -> None:
-                destroy_sealed(tx, owner)
-                held.wait(tx)
-
-            destroying = asyncio.create_task(storage.database.write(destroy))
-            await held.done.wait()
-            found = await storage.database.write(lambda tx: lock_sealed_under_other_keys(tx, "another", BEFORE_ALL, 100))
-            held.let_go()
-            await destroying
-            assert list(found) == [value for value in values if value.context.owner_id != owner]
-            assert found
 
     asyncio.run(main())
 
@@ -364,139 +314,5 @@ def test_a_retired_key_with_nothing_newer_is_no_way_to_write(settings: Settings)
                 assert refused.value.code is Code.STORAGE_UNAVAILABLE
                 assert await storage.database.read(known_key_ids) == (last.key_id,)
                 assert await storage.database.read(retired_key_ids) == {old_ring.writing_id}
-
-    asyncio.run(main())
-
-
-def sealing(storage: Storage, tx: Transaction) -> None:
-    put_sealed(tx, storage.box, ("", "a test"), "field", b"sk-racing")
-
-
-async def waits_for_a_lock(settings: Settings) -> None:
-    """Until a statement waits for another transaction on PostgreSQL."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with await psycopg.AsyncConnection.connect(settings.url, autocommit=True) as connection:
-        for _ in range(10_000):
-            found = await (await connection.execute(query)).fetchone()
-            if found and found[0]:
-                return
-    raise AssertionError("nothing waits")
-
-
-@contextlib.contextmanager
-def held_open(settings: Settings) -> Iterator[tuple[Transaction, sqlite3.Connection]]:
-    """Another process's write transaction on SQLite, until it is committed."""
-    connection = connect(Path(settings.url.removeprefix("sqlite:///")))
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield SqliteTransaction(connection), connection
-    finally:
-        connection.close()
-
-
-class Held:
-    """A write on PostgreSQL that stays open until it is let go: `work` is done, the commit is not."""
-
-    def __init__(self) -> None:
-        self.done = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._go = threading.Event()
-
-    def wait(self, tx: Transaction) -> None:
-        tx.rows(Statement(table.select().limit(1)))  # what was sent has been done
-        self._loop.call_soon_threadsafe(self.done.set)
-        assert self._go.wait(30)
-
-    def let_go(self) -> None:
-        self._go.set()
-
-
-async def two_keys(storage: Storage) -> str:
-    """Rotate, and put the old key in front again, as a server has it that did not notice yet; the old key's id."""
-    old = storage.box.ring
-    await rotated(storage)
-    storage.box.use(old)
-    return old.writing_id
-
-
-def test_a_key_is_not_retired_while_a_write_with_it_is_under_way(settings: Settings) -> None:
-    async def sqlite() -> None:
-        async with filled(settings) as storage, opened(settings) as lagging:
-            old = await two_keys(lagging)
-            with held_open(settings) as (tx, connection):
-                sealing(lagging, tx)
-                retiring = asyncio.create_task(retire(storage, old))
-                while storage.database._worker is None:  # type: ignore[attr-defined]  # it has begun to wait for the other process
-                    await asyncio.sleep(0)
-                connection.execute("COMMIT")
-                with pytest.raises(Error, match=f"The key {old} still seals 1 value"):
-                    await retiring
-
-    async def postgresql() -> None:
-        async with filled(settings) as storage, opened(settings) as lagging:
-            old, held = await two_keys(lagging), Held()
-            writing = asyncio.create_task(lagging.database.write(lambda tx: (sealing(lagging, tx), held.wait(tx))))
-            await held.done.wait()
-            retiring = asyncio.create_task(retire(storage, old))
-            await waits_for_a_lock(settings)
-            held.let_go()
-            await writing
-            with pytest.raises(Error, match=f"The key {old} still seals 1 value"):
-                await retiring
-            assert old in read_key_file(settings.key_ring_file).ids
-            assert b"sk-racing" in await plaintexts(storage)
-
-    asyncio.run(sqlite() if settings.url.startswith("sqlite") else postgresql())
-
-
-def test_a_write_that_waited_for_a_retirement_is_sealed_with_the_new_key(settings: Settings) -> None:
-    async def sqlite() -> None:
-        async with filled(settings) as storage, opened(settings) as lagging:
-            old = await two_keys(lagging)
-            with held_open(settings) as (tx, connection):
-                retire_key(tx, old)
-                writing = asyncio.create_task(lagging.database.write(lambda tx: sealing(lagging, tx)))
-                while lagging.database._worker is None:  # type: ignore[attr-defined]
-                    await asyncio.sleep(0)
-                connection.execute("COMMIT")
-                await writing
-            assert await keys_in_use(storage) == {lagging.box.ring.writing_id}
-            assert lagging.box.ring.writing_id != old
-
-    async def postgresql() -> None:
-        async with filled(settings) as storage, opened(settings) as lagging:
-            old, held = await two_keys(lagging), Held()
-            retiring = asyncio.create_task(storage.database.write(lambda tx: (retire_key(tx, old), held.wait(tx))))
-            await held.done.wait()
-            writing = asyncio.create_task(lagging.database.write(lambda tx: sealing(lagging, tx)))
-            await waits_for_a_lock(settings)
-            held.let_go()
-            await retiring
-            await writing
-            assert await keys_in_use(storage) == {lagging.box.ring.writing_id}
-            assert lagging.box.ring.writing_id != old
-            assert b"sk-racing" in await plaintexts(storage)
-
-    asyncio.run(sqlite() if settings.url.startswith("sqlite") else postgresql())
-
-
-def test_rotation_and_deletion_do_not_wait_for_each_other_in_a_circle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyhouse.services.key_rotation._BATCH", 4)
-
-    async def main() -> None:
-        async with filled(settings) as storage, opened(settings) as other:
-            caller, providers = await project_caller(other), providers_of(other)
-
-            async def store_and_delete() -> None:
-                for number in range(15):
-                    for secret in range(4):
-                        await providers.upsert(caller, "openai", openai_key(f"sk-{number}-{secret}"), None)
-                    await providers.delete(caller, "openai", None)
-
-            deleting = asyncio.create_task(store_and_delete())
-            while not deleting.done():
-                await rotated(storage)
-            await deleting
-            assert (await status(storage.database, storage.keys)).unreadable == 0
 
     asyncio.run(main())

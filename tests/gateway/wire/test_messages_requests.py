@@ -1,0 +1,180 @@
+"""Requests in the Messages format, rendered in others."""
+
+import pytest
+
+from keyhouse.domain.errors import Code
+from keyhouse.gateway.wire import anthropic_messages
+from tests.gateway.wire.rendered_requests import PNG, chat, refusal, to_chat, to_converse, to_messages
+
+
+def test_messages_request_becomes_a_chat_request():
+    body = to_chat(
+        {
+            "model": "m",
+            "max_tokens": 100,
+            "system": [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}],
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "text", "text": "Yes?"}],
+                },
+                {"role": "system", "content": "Now in French."},
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": "Go"}, {"type": "image", "source": {"type": "url", "url": "https://e/a.png"}}],
+                },
+            ],
+            "stop_sequences": ["END"],
+            "temperature": 0.3,
+            "stream": True,
+        }
+    ).body
+    assert body == {
+        "model": "gpt-5-mini",
+        "messages": [
+            {"role": "system", "content": "Be brief.\nBe kind."},
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Yes?"},
+            {"role": "system", "content": "Now in French."},
+            {"role": "user", "content": [{"type": "text", "text": "Go"}, {"type": "image_url", "image_url": {"url": "https://e/a.png"}}]},
+        ],
+        "max_completion_tokens": 100,
+        "temperature": 0.3,
+        "stop": ["END"],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_images_in_tool_results_follow_in_a_user_message():
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "t1",
+        "content": [
+            {"type": "text", "text": "seen"},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
+        ],
+    }
+    messages = [
+        {"role": "user", "content": "Look"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}}]},
+        {"role": "user", "content": [result]},
+    ]
+    rendered = to_chat({"model": "m", "messages": messages, "tools": [{"name": "f", "input_schema": {"type": "object"}}]}).body["messages"]
+    assert rendered[1]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":1}'}
+    assert rendered[2:] == [
+        {"role": "tool", "tool_call_id": "t1", "content": "seen"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
+    ]
+
+
+def test_messages_tool_choice_becomes_that_of_chat():
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    choice = {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
+    body = to_chat({"model": "m", "messages": [], "tools": tools, "tool_choice": choice}).body
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert body["parallel_tool_calls"] is False
+
+
+@pytest.mark.parametrize(
+    ("thinking", "config", "effort"),
+    [
+        ({"type": "enabled", "budget_tokens": 1024}, {}, "minimal"),
+        ({"type": "enabled", "budget_tokens": 10_000}, {}, "medium"),
+        ({"type": "enabled", "budget_tokens": 20_000}, {}, "high"),
+        ({"type": "adaptive"}, {}, "medium"),
+        ({"type": "adaptive"}, {"effort": "max"}, "max"),
+        (None, {"effort": "low"}, "low"),
+    ],
+)
+def test_thinking_becomes_an_effort(thinking, config, effort):
+    assert to_chat({"model": "m", "messages": [], "thinking": thinking, "output_config": config}).body["reasoning_effort"] == effort
+
+
+def test_upstreams_without_reasoning_effort_or_the_newer_limit():
+    body = {"model": "m", "messages": [], "thinking": {"type": "adaptive"}, "stream": True}
+    result = to_chat(body, takes_reasoning_effort=False, output_limit_name="max_tokens", takes_stream_options=False)
+    assert result.body == {"model": "gpt-5-mini", "messages": [], "max_tokens": 10, "stream": True}
+    assert result.dropped == ("thinking",)
+
+
+def test_switched_off_thinking_is_dropped_in_chat():
+    assert to_chat({"model": "m", "messages": [], "thinking": {"type": "disabled"}}).dropped == ("thinking",)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "where"),
+    [
+        ("tools", [{"type": "web_search_20250305", "name": "web_search"}], "tools.0.type"),
+        ("messages", [{"role": "user", "content": [{"type": "container_upload", "file_id": "f"}]}], "messages.0.content.0.type"),
+        ("output_config", {"task_budget": {"type": "tokens"}}, "output_config.task_budget"),
+    ],
+)
+def test_what_only_anthropic_runs_is_refused(member, value, where):
+    error = refusal(to_chat, {"model": "m", "messages": [], member: value})
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, where)
+
+
+def test_documents_of_messages_in_chat():
+    blocks = [
+        {"type": "document", "title": "T", "source": {"type": "text", "media_type": "text/plain", "data": "hello"}},
+        {"type": "document", "title": "a.pdf", "source": {"type": "base64", "media_type": "application/pdf", "data": "aGk="}},
+        {"type": "search_result", "title": "S", "source": "https://e", "content": [{"type": "text", "text": "found"}]},
+    ]
+    content = to_chat({"model": "m", "messages": [{"role": "user", "content": blocks}]}).body["messages"][0]["content"]
+    assert content == [
+        {"type": "text", "text": "T\nhello"},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}},
+        {"type": "text", "text": "S\nhttps://e"},
+        {"type": "text", "text": "found"},
+    ]
+
+
+def test_messages_request_becomes_a_converse_request():
+    body = {
+        "model": "m",
+        "max_tokens": 5000,
+        "system": "Be brief.",
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "t", "signature": "s"},
+                    {"type": "redacted_thinking", "data": "aGk="},
+                    {"type": "tool_use", "id": "t1", "name": "f", "input": {}},
+                ],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "is_error": True, "content": "no"}]},
+        ],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    }
+    rendered = to_converse(body, caller="anthropic_messages").body
+    assert rendered["messages"][1]["content"] == [
+        {"reasoningContent": {"reasoningText": {"text": "t", "signature": "s"}}},
+        {"reasoningContent": {"redactedContent": "aGk="}},
+        {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}},
+    ]
+    assert rendered["messages"][2]["content"][0]["toolResult"]["status"] == "error"
+    assert rendered["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2000}}
+    assert rendered["inferenceConfig"] == {"maxTokens": 5000}
+
+
+def test_thoughts_of_a_claude_model_are_not_shown_to_other_families():
+    blocks = [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "aGk="}]
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes", "thinking_blocks": blocks},
+        {"role": "user", "content": "Go on"},
+        {"role": "assistant", "content": "", "thinking_blocks": blocks},
+    ]
+    rendered = to_converse(chat(messages), "openai.gpt-oss-120b-1:0").body["messages"]
+    assert [message["content"] for message in rendered] == [[{"text": "Hi"}], [{"text": "Yes"}], [{"text": "Go on"}]]
+
+
+def test_vertex_has_the_model_in_the_url():
+    body = to_messages(chat()).body
+    vertex = anthropic_messages.render_vertex_request(body, anthropic_messages.VERTEX_API_VERSION)
+    assert vertex == {"anthropic_version": "vertex-2023-10-16", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]}

@@ -1,0 +1,175 @@
+"""Limits, sampling, reasoning and the form of the answer, of a request in one format, rendered in another."""
+
+import msgspec
+import pytest
+
+from keyhouse.domain.errors import Code
+from tests.gateway.wire.rendered_requests import (
+    CURRENT,
+    OLDER,
+    TOOL_LOOP,
+    call,
+    chat,
+    refusal,
+    to_converse,
+    to_messages,
+    tool,
+)
+
+
+def test_structured_output():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": schema, "strict": True}}
+    assert to_messages(chat(response_format=wanted)).body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    definition = to_converse(chat(response_format=wanted)).body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
+    assert (msgspec.json.decode(definition["schema"]), definition["name"], definition["description"]) == (schema, "n", "d")
+
+
+def test_structured_output_and_effort_share_output_config():
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    config = to_messages(chat(response_format=wanted, reasoning_effort="low")).body["output_config"]
+    assert config == {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}}
+
+
+def test_json_object_is_refused():
+    error = refusal(to_messages, chat(response_format={"type": "json_object"}))
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "response_format")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [({"max_tokens": 5}, 5), ({"max_completion_tokens": 7}, 7), ({"max_tokens": 5, "max_completion_tokens": 7}, 5), ({}, 8192)],
+)
+def test_token_limit(given, sent):
+    assert to_messages(chat(**given)).body["max_tokens"] == sent
+
+
+def test_known_maximum_stands_in_for_a_token_limit():
+    assert to_messages(chat(), max_output_tokens=64_000).body["max_tokens"] == 64_000
+    assert "inferenceConfig" not in to_converse(chat()).body
+
+
+def test_temperature_above_one_becomes_one():
+    result = to_messages(chat(temperature=1.5), OLDER)
+    assert (result.body["temperature"], result.enforced) == (1, ("temperature=1",))
+
+
+def test_models_that_take_no_sampling_lose_it():
+    result = to_messages(chat(temperature=0.5, top_p=0.9, top_k=5))
+    assert result.dropped == ("temperature", "top_p", "top_k")
+    assert not {"temperature", "top_p", "top_k"} & result.body.keys()
+
+
+def test_models_that_take_one_of_two_keep_temperature():
+    result = to_messages(chat(temperature=0.5, top_p=0.9), OLDER)
+    assert (result.body["temperature"], result.dropped) == (0.5, ("top_p",))
+
+
+def test_models_of_other_names_keep_their_sampling():
+    assert to_messages(chat(temperature=0.5, top_p=0.9), "our-own-model").body["top_p"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "expected"),
+    [
+        (CURRENT, "low", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+        (CURRENT, "minimal", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+        (CURRENT, "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}),
+        ("claude-opus-4-6", "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+        (CURRENT, "none", {"thinking": {"type": "disabled"}}),
+        (OLDER, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
+        (OLDER, "high", {"thinking": {"type": "enabled", "budget_tokens": 9999}}),
+        ("claude-opus-4-5", "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}, "output_config": {"effort": "low"}}),
+    ],
+)
+def test_reasoning_effort(model, effort, expected):
+    body = to_messages(chat(reasoning_effort=effort, max_tokens=10_000), model).body
+    assert {name: body[name] for name in ("thinking", "output_config") if name in body} == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "members"),
+    [
+        (OLDER, {"max_tokens": 1024}),
+        (OLDER, {"tools": [tool()], "tool_choice": "required"}),
+        (OLDER, {"messages": TOOL_LOOP, "tools": [tool("w")]}),
+        ("claude-3-5-haiku-20241022", {}),
+    ],
+)
+def test_reasoning_that_can_not_be_is_dropped(model, members):
+    result = to_messages({**chat(), "reasoning_effort": "low", **members}, model)
+    assert ("thinking" in result.body, result.dropped) == (False, ("reasoning_effort",))
+
+
+def test_switching_off_is_dropped_for_models_that_always_think():
+    assert to_messages(chat(reasoning_effort="none"), "claude-fable-5").dropped == ("reasoning_effort",)
+
+
+def test_forced_tools_and_adaptive_thinking_go_together():
+    assert to_messages(chat(tools=[tool()], tool_choice="required", reasoning_effort="low")).body["thinking"] == {"type": "adaptive"}
+
+
+def test_thinking_excludes_sampling():
+    result = to_messages(chat(reasoning_effort="low", temperature=0.2, max_tokens=5000), OLDER)
+    assert result.dropped == ("temperature",)
+
+
+def test_thinking_blocks_go_back_unchanged_and_first():
+    blocks = [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
+    answer = {"role": "assistant", "content": None, "tool_calls": [call()], "reasoning_content": "t", "thinking_blocks": blocks}
+    messages = [{"role": "user", "content": "Hi"}, answer, {"role": "tool", "tool_call_id": "c1", "content": "ok"}]
+    result = to_messages(chat(messages, tools=[tool()], reasoning_effort="low", max_tokens=5000), OLDER)
+    assert result.body["messages"][1]["content"][:2] == blocks
+    assert result.body["thinking"]["type"] == "enabled"
+
+
+def test_unsigned_thinking_is_not_sent():
+    answer = {"role": "assistant", "content": "Yes", "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": ""}]}
+    assert to_messages(chat([{"role": "user", "content": "Hi"}, answer])).body["messages"][1]["content"] == "Yes"
+    assert to_converse(chat([{"role": "user", "content": "Hi"}, answer])).body["messages"][1]["content"] == [{"text": "Yes"}]
+
+
+def test_white_space_alone_is_no_stop_sequence():
+    assert refusal(to_messages, chat(stop=["\n\n"])).details["param"] == "stop"
+    assert to_messages(chat(stop="END")).body["stop_sequences"] == ["END"]
+
+
+def test_cache_markers_in_both_spellings():
+    parts = [
+        {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+        {"type": "text", "text": "b", "prompt_cache_breakpoint": {"mode": "explicit"}},
+    ]
+    blocks = to_messages(chat([{"role": "user", "content": parts}])).body["messages"][0]["content"]
+    assert [block["cache_control"] for block in blocks] == [{"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral"}]
+    assert to_converse(chat([{"role": "user", "content": parts}])).body["messages"][0]["content"] == [
+        {"text": "a"},
+        {"cachePoint": {"type": "default", "ttl": "1h"}},
+        {"text": "b"},
+        {"cachePoint": {"type": "default"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("us.amazon.nova-2-lite-v1:0", {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}),
+        ("openai.gpt-oss-120b-1:0", {"reasoning_effort": "high"}),
+        ("global.anthropic.claude-opus-5-v1:0", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}),
+    ],
+)
+def test_reasoning_in_converse_has_the_form_of_the_family(model, expected):
+    assert to_converse(chat(reasoning_effort="max"), model).body["additionalModelRequestFields"] == expected
+
+
+def test_converse_drops_reasoning_for_other_families():
+    assert to_converse(chat(reasoning_effort="low"), "meta.llama4-scout").dropped == ("reasoning_effort",)
+
+
+def test_converse_sends_the_limit_that_a_budget_was_measured_by():
+    body = to_converse(chat(reasoning_effort="low")).body
+    assert body["inferenceConfig"]["maxTokens"] > body["additionalModelRequestFields"]["thinking"]["budget_tokens"]
+
+
+@pytest.mark.parametrize("members", [{"n": True}, {"logprobs": 0}, {"top_logprobs": False}])
+def test_true_is_not_one(members):
+    assert refusal(to_messages, chat(**members)).details["param"] in members
