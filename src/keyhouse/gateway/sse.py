@@ -1,16 +1,14 @@
-"""Server-sent events, both ways: an incremental parser and a renderer. Knows nothing of what the events mean.
+"""Server-sent events, parsed as they come. Knows nothing of what the events mean; ids and `retry` concern browsers, and are passed over.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (9.2.5 and 9.2.6).
 """
 
-import re
 from dataclasses import dataclass
 
 # An event with an image in it takes a few MiB; more than this is not a stream of events.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class EventTooLargeError(ValueError):
@@ -19,13 +17,10 @@ class EventTooLargeError(ValueError):
 
 @dataclass(slots=True)
 class ServerSentEvent:
-    """One event. `data`: the data lines joined by LF, as they came (UTF-8 is not checked). `event`: `message` when the stream names none.
-    `last_id`: the last id the stream has given, perhaps with an earlier event. `retry_ms`: what this event asks for."""
+    """One event. `data`: the data lines joined by LF, as they came (UTF-8 is not checked). `event`: `message` where it has none."""
 
     data: bytes
     event: str = "message"
-    last_id: str = ""
-    retry_ms: int | None = None
 
 
 class SseParser:
@@ -37,7 +32,6 @@ class SseParser:
         self._size = 0
         self._start: bytes | None = b""
         self._after_cr = False
-        self._last_id = ""
 
     @property
     def unfinished(self) -> bool:
@@ -67,7 +61,7 @@ class SseParser:
         self._pieces = [rest] if rest else []
         self._size = 0
         self._grow(len(rest))
-        return [event for block in blocks if (event := self._event(block)) is not None]
+        return [event for block in blocks if (event := _event(block)) is not None]
 
     def _grow(self, size: int) -> None:
         self._size += size
@@ -92,52 +86,17 @@ class SseParser:
             self._after_cr = True
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _event(self, block: bytes) -> ServerSentEvent | None:
-        if block.startswith(b"data: ") and b"\n" not in block:
-            return ServerSentEvent(block[6:], "message", self._last_id)
-        lines: list[bytes] = []
-        event, retry_ms = "", None
-        for line in block.split(b"\n"):
-            name, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
-            if name == b"data":
-                lines.append(value)
-            elif name == b"event":
-                event = value.decode("utf-8", "replace")
-            elif name == b"id" and b"\0" not in value:
-                self._last_id = value.decode("utf-8", "replace")
-            elif name == b"retry" and value.isdigit():
-                retry_ms = int(value)
-        return ServerSentEvent(b"\n".join(lines), event or "message", self._last_id, retry_ms) if lines else None
 
-
-def render_event(data: bytes, event: str = "", event_id: str = "", retry_ms: int | None = None) -> bytes:
-    """An event's bytes. Raises ValueError for a name or id with a line break, or an id with NUL."""
-    head = b""
-    if event or event_id or retry_ms is not None:
-        head = _rendered_fields(event, event_id, retry_ms)
-    if b"\n" in data or b"\r" in data:
-        data = b"\ndata: ".join(_LINE_END.split(data))
-    return b"%bdata: %b\n\n" % (head, data)
-
-
-def render_comment(text: str = "") -> bytes:
-    """A comment, which readers ignore: keeps a silent stream alive. Raises ValueError for a line break."""
-    return f": {_one_line(text)}\n\n".encode()
-
-
-def _rendered_fields(event: str, event_id: str, retry_ms: int | None) -> bytes:
-    lines = []
-    if event:
-        lines.append(f"event: {_one_line(event)}\n")
-    if event_id:
-        lines.append(f"id: {_one_line(event_id)}\n")
-    if retry_ms is not None:
-        lines.append(f"retry: {retry_ms:d}\n")
-    return "".join(lines).encode()
-
-
-def _one_line(text: str) -> str:
-    if "\n" in text or "\r" in text or "\0" in text:
-        raise ValueError("an event's name, id or comment must be one line")
-    return text
+def _event(block: bytes) -> ServerSentEvent | None:
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return ServerSentEvent(block[6:])
+    lines: list[bytes] = []
+    event = ""
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            lines.append(value)
+        elif name == b"event":
+            event = value.decode("utf-8", "replace")
+    return ServerSentEvent(b"\n".join(lines), event or "message") if lines else None
