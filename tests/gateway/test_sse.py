@@ -97,16 +97,6 @@ def test_a_stream_cut_anywhere_gives_the_same_events(stream: bytes, cuts: list[i
     assert parsed(*pieces) == reference(stream)
 
 
-def test_an_unfinished_event_is_known() -> None:
-    parser = SseParser()
-
-    assert not parser.unfinished
-    parser.feed(b"data: x\n")
-    assert parser.unfinished
-    parser.feed(b"\n")
-    assert not parser.unfinished
-
-
 def test_an_endless_event_is_refused() -> None:
     parser = SseParser(max_event_bytes=1000)
     parser.feed(b"data: ")

@@ -33,11 +33,6 @@ class SseParser:
         self._start: bytes | None = b""
         self._after_cr = False
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether the stream, if it ended here, would end inside an event: that one is lost."""
-        return any(piece.strip(b"\n") for piece in self._pieces)
-
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that `data` completes. Raises EventTooLargeError, after which the parser is of no further use."""
         if self._start is not None:

@@ -69,11 +69,6 @@ class EventStreamDecoder:
         self._total = 0
         self._header_bytes = 0
 
-    @property
-    def is_between_messages(self) -> bool:
-        """Whether the stream may end here."""
-        return not self._buffer
-
     def feed(self, data: bytes) -> Iterator[EventStreamMessage]:
         """The messages that are whole now. Raises Error (`upstream_invalid_answer`) for a wrong checksum, length or header."""
         self._buffer += data

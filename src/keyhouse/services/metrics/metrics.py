@@ -17,7 +17,8 @@ from keyhouse.services.metrics.minutes import LastHour, Minutes, Totals, last_ho
 from keyhouse.services.metrics.process import process_figures
 
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-_ADDED_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+ADDED_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""The upper bounds of the buckets of added latency."""
 _CALL = ("endpoint", "provider")
 
 REQUESTS = Metric(
@@ -39,7 +40,7 @@ ADDED = Metric(
     "histogram",
     "From a request's head to that of its answer, without the time that the upstream took for its own.",
     _CALL,
-    _ADDED_S,
+    ADDED_BOUNDS_S,
 )
 TOKENS = Metric(
     "keyhouse_tokens_total",
@@ -76,9 +77,6 @@ _STATUSES = frozenset(status.value for status in HTTPStatus) | {0, 529}
 _CODES = frozenset({*Code, "caller_left"})
 # More than any answer counts; beyond it a count is a mistake or a joke.
 _MOST_TOKENS = 10**8
-
-ADDED_BOUNDS_S = _ADDED_S
-"""The upper bounds of the buckets of added latency."""
 
 Connections = Callable[[], tuple[ConnectionCounts, Counters]]
 _CallPlaces = tuple[int, int, int]
@@ -122,7 +120,7 @@ class Metrics:
             requests, duration, added = self._calls.get(key) or self._call_places(key)
             self._values[requests] += len(noted)
             self._count_times(duration, _DURATIONS_S, [each.duration_s for each in noted])
-            self._count_times(added, _ADDED_S, [added_s for each in noted if (added_s := each.added_s) is not None])
+            self._count_times(added, ADDED_BOUNDS_S, [added_s for each in noted if (added_s := each.added_s) is not None])
             self._count_tokens(key[1], [each.usage for each in noted if each.usage is not None])
 
     def _count_times(self, place: int, bounds: Sequence[float], times: Sequence[float]) -> None:
@@ -147,7 +145,7 @@ class Metrics:
     def last_hour(self) -> LastHour:
         """The last sixty minutes of all workers. Those of the others are as old as their last `refresh`."""
         self.refresh()
-        return last_hour(self._memory.sections(), _minute(), len(_ADDED_S) + 1)
+        return last_hour(self._memory.sections(), _minute(), len(ADDED_BOUNDS_S) + 1)
 
     def refresh(self) -> None:
         """Note what is measured rather than counted, connections, memory, files, processor time, and what the running minute counted."""
@@ -162,7 +160,7 @@ class Metrics:
             self._note_connections(*self.connections())
 
     def _totals(self) -> Totals:
-        totals = Totals(added=[0.0] * (len(_ADDED_S) + 1))
+        totals = Totals(added=[0.0] * (len(ADDED_BOUNDS_S) + 1))
         tokens: dict[str, float] = {}
         for (name, labels), row in self._section.own_rows():
             if name == REQUESTS.name:
