@@ -41,6 +41,19 @@ def test_the_provider_itself_is_asked_with_live(keyhouse: Keyhouse, upstream: Up
     assert [model["id"] for model in told["models"]] == ["gpt-5-mini", "mine"]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_a_provider_calls_its_models_moves_no_terminals_cursor(
+    keyhouse: Keyhouse, upstream: Upstream, options: tuple[str, ...]
+) -> None:
+    odd = "a\x1b[2J\x9b2Jb\x7f\u202e\u2028\U000e0041"
+    upstream.script = answered_by(lambda request: json_answer({"data": [{"id": odd}]}))
+    _store(keyhouse, upstream.address)
+    listed = keyhouse("provider", "models", "openai", "--live", *options)
+    assert listed.code == 0
+    assert all(character.isprintable() for character in listed.out.replace("\n", ""))
+    assert not options or json.loads(listed.out)["models"][0]["id"] == odd
+
+
 def test_a_provider_that_does_not_answer_ends_with_1_and_a_sentence(keyhouse: Keyhouse) -> None:
     _store(keyhouse, "http://127.0.0.1:9")
     listed = keyhouse("provider", "models", "openai", "--live")

@@ -14,8 +14,9 @@ _WIDE = 10_000
 
 
 def print_json(value: Any) -> None:
-    """Print JSON, indented, in characters that standard output can take."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
+    """Print JSON, indented, in characters that standard output can take. Those that would move a terminal's cursor are escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
+    typer.echo("".join(character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1] for character in text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
