@@ -1,5 +1,6 @@
 """The last test of a provider as it is kept, on both databases."""
 
+import asyncio
 from pathlib import Path
 
 from keyhouse.domain.model_provider import ModelProviderUpdate
@@ -8,6 +9,8 @@ from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.storage.connection_tests import list_tests, put_test
 from keyhouse.storage.model_providers import StoredProvider, list_stored
 from keyhouse.storage.opening import Storage
+from tests.conftest import PostgresServer
+from tests.storage.held_writes import Held, waits_for_a_lock
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
 
 SOMEBODY = Actor("key_1", "Somebody")
@@ -82,3 +85,21 @@ def test_it_goes_with_its_provider_and_a_new_one_has_none(tmp_path: Path, databa
         return [gone, await last(storage)]
 
     assert run_on(settings_of(tmp_path, database_url), work) == [None, None]
+
+
+def test_a_provider_is_deleted_while_its_first_test_is_being_kept(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    settings = settings_of(tmp_path, postgres_server.new_database())
+
+    async def work(storage: Storage) -> LastTest | None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        await providers.upsert(caller, "openai", openai_key("sk-1"), None)
+        tested, held = await stored(storage), Held()
+        keeping = asyncio.create_task(storage.database.write(lambda tx: (put_test(tx, tested, REFUSED, SOMEBODY), held.wait(tx))))
+        await held.done.wait()
+        deleting = asyncio.create_task(providers.delete(caller, "openai", None))
+        await waits_for_a_lock(settings)
+        held.let_go()
+        await asyncio.gather(keeping, deleting)
+        return await last(storage)
+
+    assert run_on(settings, work) is None

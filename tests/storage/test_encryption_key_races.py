@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from keyhouse.domain.errors import Error
@@ -18,10 +16,10 @@ from keyhouse.storage.key_file import read_key_file
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_sealed, lock_sealed_under_other_keys, put_sealed
 from keyhouse.storage.sqlite import SqliteTransaction, connect
-from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import sealed_values as table
+from keyhouse.storage.statements import Transaction
 from tests.conftest import PostgresServer
 from tests.storage.filled_houses import filled, keys_in_use, plaintexts, rotated
+from tests.storage.held_writes import Held, waits_for_a_lock
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, sealed_values, settings_of
 
 
@@ -34,17 +32,6 @@ def sealing(storage: Storage, tx: Transaction) -> None:
     put_sealed(tx, storage.box, ("", "a test"), "field", b"sk-racing")
 
 
-async def waits_for_a_lock(settings: Settings) -> None:
-    """Until a statement waits for another transaction on PostgreSQL."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with await psycopg.AsyncConnection.connect(settings.url, autocommit=True) as connection:
-        for _ in range(10_000):
-            found = await (await connection.execute(query)).fetchone()
-            if found and found[0]:
-                return
-    raise AssertionError("nothing waits")
-
-
 @contextlib.contextmanager
 def held_open(settings: Settings) -> Iterator[tuple[Transaction, sqlite3.Connection]]:
     """Another process's write transaction on SQLite, until it is committed."""
@@ -54,23 +41,6 @@ def held_open(settings: Settings) -> Iterator[tuple[Transaction, sqlite3.Connect
         yield SqliteTransaction(connection), connection
     finally:
         connection.close()
-
-
-class Held:
-    """A write on PostgreSQL that stays open until it is let go: `work` is done, the commit is not."""
-
-    def __init__(self) -> None:
-        self.done = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._go = threading.Event()
-
-    def wait(self, tx: Transaction) -> None:
-        tx.rows(Statement(table.select().limit(1)))  # what was sent has been done
-        self._loop.call_soon_threadsafe(self.done.set)
-        assert self._go.wait(30)
-
-    def let_go(self) -> None:
-        self._go.set()
 
 
 async def two_keys(storage: Storage) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, select
 from keyhouse.domain.tenancy import Actor
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.storage.clock import now_us, to_datetime
-from keyhouse.storage.model_providers import StoredProvider
+from keyhouse.storage.model_providers import LOCK_ROW, StoredProvider
 from keyhouse.storage.statements import Statement, Transaction, insert_row
 from keyhouse.storage.tables import connection_tests, model_providers
 
@@ -15,7 +15,6 @@ _row = model_providers.c
 _test = connection_tests.c
 # What a test depends on. Sealed values have another id with every change, and the old one again where a change is taken back.
 _STATE = ("credentials_id", "headers_id", "custom_models", "custom_embeddings_models")
-_LOCK = Statement(select(_row.id).where(_row.id == bindparam("row_id")).with_for_update())
 _DELETE = Statement(delete(connection_tests).where(_test.model_provider_id == bindparam("row_id")))
 _INSERT = insert_row(connection_tests)
 _LIST = Statement(
@@ -38,7 +37,7 @@ _LIST = Statement(
 def put_test(tx: Transaction, tested: StoredProvider, result: ConnectionResult, actor: Actor) -> None:
     """Keep a result in place of the one before. Where the provider was deleted meanwhile there is nothing to keep it for."""
     row_id = tested.provider.id
-    if tx.row(_LOCK, row_id=row_id) is None:
+    if tx.row(LOCK_ROW, row_id=row_id) is None:
         return
     tx.run(_DELETE, row_id=row_id)
     columns = tested.columns

@@ -58,6 +58,7 @@ _UPDATE = Statement(
     .where(_row.id == bindparam("row_id"))
     .values({column.name: bindparam(column.name) for column in model_providers.columns if column.name not in _KEPT})
 )
+LOCK_ROW = Statement(select(_row.id).where(_row.id == bindparam("row_id")).with_for_update())
 _DELETE = Statement(delete(model_providers).where(_row.id == bindparam("row_id")))
 _DELETE_TEST = Statement(delete(connection_tests).where(connection_tests.c.model_provider_id == bindparam("row_id")))
 
@@ -117,6 +118,7 @@ def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new
 
 def delete_stored(tx: Transaction, stored: StoredProvider) -> None:
     """Delete a provider and destroy its secrets, those in its history as well."""
+    tx.row(LOCK_ROW, row_id=stored.provider.id)  # a test that is just being kept is there afterwards, or never
     tx.run(_DELETE_TEST, row_id=stored.provider.id)
     tx.run(_DELETE, row_id=stored.provider.id)
     destroy_sealed(tx, stored.provider.id)
