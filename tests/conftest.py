@@ -16,12 +16,11 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
 from keyhouse.app import App, open_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
-from keyhouse.web.serving import server_config
+from keyhouse.web.serving import HouseServer, server_config
 
 IN_CI = os.environ.get("CI") == "true"
 # A client reads all of the machine's certificates when it is made, 40 ms; the houses speak plain HTTP.
@@ -262,7 +261,7 @@ def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
     listening.listen(256)
     app = App(settings)
     config = server_config(app, shutdown_timeout_s=5, choose=app.choose)
-    server = uvicorn.Server(config)
+    server = HouseServer(config)
     started = threading.Event()
     original = server.startup
 

@@ -220,3 +220,23 @@ def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream):
     assert EVENT in received
     assert not received.endswith(b"0\r\n\r\n")
     assert left.wait(20)
+
+
+def test_a_server_that_stops_does_not_wait_for_ever_for_a_caller_who_reads_nothing(serve, upstream):
+    house = serve()
+    storing_in(house, upstream)()
+    begun = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: %d\r\n\r\n" % (PIECES * len(PIECE)))
+        begun.set()
+        for _ in range(PIECES):
+            await peer.send(PIECE)
+
+    upstream.follow(script)
+    with calling(house, BODY) as connection:
+        assert begun.wait(20)
+        with stopping(house):
+            pass
+        assert len(everything(connection)) < PIECES * len(PIECE)

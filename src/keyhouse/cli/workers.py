@@ -21,7 +21,7 @@ from keyhouse.log import WRITER
 from keyhouse.services.metrics.memory import MetricsMemory
 from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.settings import Settings
-from keyhouse.web.serving import server_config
+from keyhouse.web.serving import HouseServer, server_config
 
 _log = structlog.get_logger("keyhouse")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -29,7 +29,7 @@ _EARLY_S = 30.0
 _LONGEST_DELAY_S = 30.0
 
 
-class Server(uvicorn.Server):
+class Server(HouseServer):
     """Finishes open requests on a signal and then returns, instead of dying of it; a second signal closes them.
 
     `on_started` is called on the event loop as soon as requests are answered.

@@ -1,5 +1,6 @@
 """How the house is served: uvicorn opens and stops it, the connections are our own."""
 
+import socket
 from functools import partial
 from typing import Any, cast
 
@@ -24,3 +25,13 @@ def server_config(app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lam
         server_header=False,
         timeout_graceful_shutdown=shutdown_timeout_s,
     )
+
+
+class HouseServer(uvicorn.Server):
+    """Leaves nobody behind when it stops."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what ends in time, then close every connection: the event loop would wait for callers who take nothing."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            cast(HttpProtocol, connection).transport.abort()
