@@ -12,6 +12,7 @@ from tests.conftest import Serve, ServedHouse
 from tests.gateway.fault_upstream import Peer, ReceivedRequest, response
 from tests.gateway_road.upstreams import Upstream, answered_by, json_answer, running_upstream
 from tests.pages.browsing import Visit, Visitor
+from tests.pages.test_sign_in import signed_in
 
 GOOD = "sk-planted-good-1b9d"
 SAID = "The provider said sk-planted-their-words"
@@ -174,3 +175,12 @@ def test_who_may_only_view_sees_the_verdict_and_no_button(visit: Visit, upstream
     visitor.go(f"{visitor.providers}?test=openai")
     expect(verdict_of(visitor)).to_contain_text("Works.")
     expect(visitor.page.get_by_role("button", name="Test OpenAI")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("site", "tests"), [("same-origin", True), ("none", True), ("same-site", False), ("cross-site", False)])
+def test_a_link_on_another_site_starts_no_test(sqlite_house: ServedHouse, upstream: Upstream, site: str, tests: bool) -> None:
+    store(sqlite_house, upstream.address)
+    client = signed_in(sqlite_house, sqlite_house.keys.project_key)
+    address = f"/projects/{sqlite_house.keys.project_id}/providers?test=openai"
+    answer = client.get(address, headers={"sec-fetch-site": site})
+    assert (answer.status_code, 'hx-trigger="submit, load"' in answer.text) == (200, tests)

@@ -19,7 +19,7 @@ from keyhouse.web.pages.provider_views import ProviderView, change_in_words, pro
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_update, require_view
 from keyhouse.web.pages.site import Page
-from keyhouse.web.pages.visit import Visit
+from keyhouse.web.pages.visit import Visit, is_from_another_site
 
 _PER_PAGE = 20
 _ALL = "/projects/{project}/providers"
@@ -55,7 +55,8 @@ class ProviderPages:
         found = [view for view in views if _matches(view, wanted)]
         saved, testing = (_stored(entries, visit.request.query_params.get(name, "")) for name in ("saved", "test"))
         values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "done": saved}
-        values["testing"] = testing if visit.may_update else ""
+        # The page starts that test by itself, which no link on another site should.
+        values["testing"] = testing if visit.may_update and not is_from_another_site(visit.request) else ""
         return page(visit, "providers.html", names={view.id: view.spec.name for view in views}, **values)
 
     async def switch(self, visit: Visit) -> Response:

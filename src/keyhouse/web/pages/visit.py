@@ -104,14 +104,19 @@ async def read_form(request: Request) -> Form:
         raise Error(Code.BAD_REQUEST, "The form cannot be read.") from None
 
 
+def is_from_another_site(request: Request) -> bool:
+    """Whether a browser says that another site's page sent this, or led here."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    # Over plain http browsers name no site, but of a form the origin.
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
 def require_same_site(request: Request) -> None:
     """Raise Error `permission_denied` where a browser says that another site sent this."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    told = site is not None and site not in ("same-origin", "none")
-    # Over plain http browsers name no site, but the origin.
-    foreign = site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if told or foreign:
+    if is_from_another_site(request):
         raise _not_from_here()
 
 
