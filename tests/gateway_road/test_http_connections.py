@@ -8,7 +8,7 @@ import pytest
 
 from keyhouse.web import http_protocol
 from tests.gateway.fault_upstream import Peer
-from tests.gateway_road.test_http_edge import BODY, answer, connected, head, is_closed, piece_of
+from tests.gateway_road.test_http_edge import BODY, answer, chunked, connected, head, is_closed, piece_of
 
 BIG = 8 * 1024 * 1024
 
@@ -26,10 +26,6 @@ def read_over(connection: socket.socket) -> None:
 
 def body_of(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
-
-
-def chunked(road, *lines: bytes) -> bytes:
-    return head(road, *lines).replace(b"content-length: %d" % len(BODY), b"transfer-encoding: chunked")
 
 
 def bad_key(request: bytes) -> bytes:
@@ -64,6 +60,12 @@ def test_a_chunked_body_is_put_together_wherever_it_is_cut(road, cut):
         b"spaced : name",
         b"nul: a\0b",
         b": nameless",
+        b"x-a: b\r\n folded: c",
+        b"transfer-encoding:\r\n chunked",
+        b"x-a: b\nx-c: d",
+        b"x-a: b\rx-c: d",
+        b"transfer-encoding: \x0bchunked",
+        b"x-\xff: odd",
     ],
 )
 def test_a_head_that_could_be_read_in_two_ways_is_refused_and_the_connection_closed(road, line):
@@ -74,7 +76,22 @@ def test_a_head_that_could_be_read_in_two_ways_is_refused_and_the_connection_clo
     assert road.upstream.requests == []
 
 
-@pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nabcdefgh", b"5;\0\r\nabcde\r\n0\r\n\r\n", b"-1\r\n\r\n", b"fffffffffffffffff\r\n"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"zz\r\n",
+        b"5\r\nabcdefgh",
+        b"5;\0\r\nabcde\r\n0\r\n\r\n",
+        b"-1\r\n\r\n",
+        b"fffffffffffffffff\r\n",
+        b"+5\r\n",
+        b"0x5\r\n",
+        b" 5\r\n",
+        b"5 \r\n",
+        b"5\nabcde\n0\n\n",
+        b'5;a="\r\n"\r\n',
+    ],
+)
 def test_a_chunk_that_is_none_ends_the_request_and_reaches_no_upstream(road, body):
     road.store()
     with connected(road) as connection:
@@ -114,6 +131,15 @@ def test_a_target_may_be_encoded_or_whole(road):
         with connected(road) as connection:
             connection.sendall(b"GET " + target + b" HTTP/1.1\r\nhost: a\r\n\r\n")
             assert b"There is no such endpoint" in answer(connection)[1]
+
+
+@pytest.mark.parametrize(
+    "target", [b"/v1/%2e%2e/api/model-providers", b"/v1/../api/model-providers", b"//v1/models", b"/%2fv1/models", b"/api/%2e%2e/v1/models"]
+)
+def test_a_path_leads_nowhere_but_where_it_says(road, target):
+    with connected(road) as connection:
+        connection.sendall(head(road, length=0).replace(b"POST /v1/chat/completions", b"GET " + target))
+        assert answer(connection)[0].startswith(b"HTTP/1.1 404 ")
 
 
 # One request after the other

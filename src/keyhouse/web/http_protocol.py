@@ -1,6 +1,7 @@
 """The caller's side of HTTP/1.1: one connection, its requests one after the other. Knows no route; what answers is chosen by `choose`.
 
-Heads are bounded in size and time, bodies in the time they may pause, trailers in size; nobody's upgrade is taken up.
+Heads are bounded in size and time, bodies in the time they may pause, trailers in size, answers in the time that nothing of them is taken;
+nobody's upgrade is taken up.
 """
 
 import asyncio
