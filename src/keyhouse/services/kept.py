@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """At most `limit` entries; the least recently used is forgotten first."""
+    """At most `limit` entries; the least recently used is forgotten first. Threads may read while one changes it."""
 
     __slots__ = ("_entries", "_limit")
 
@@ -26,7 +26,10 @@ class Kept(Generic[K, V]):
         """The entry, or None."""
         entry = self._entries.get(key)
         if entry is not None:
-            self._entries.move_to_end(key)
+            try:  # suppress() costs more than the look-up
+                self._entries.move_to_end(key)
+            except KeyError:  # forgotten by another thread since
+                return entry
         return entry
 
     def put(self, key: K, value: V) -> None:
