@@ -187,6 +187,7 @@ ANSWERS: dict[str, tuple[bytes, Outcome]] = {
     "the same length twice": (HEAD_OF + b"content-length: 2\r\ncontent-length: 2\r\n\r\nok", Outcome(error=BAD)),
     "a list of lengths": (HEAD_OF + b"content-length: 2, 2\r\n\r\nok", Outcome(error=BAD)),
     "a negative length": (HEAD_OF + b"content-length: -2\r\n\r\nok", Outcome(error=BAD)),
+    "a length of very many zeros": (HEAD_OF + b"content-length: " + b"0" * 5000 + b"2\r\n\r\nok", Outcome(error=BAD)),
     "a signed length": (HEAD_OF + b"content-length: +2\r\n\r\nok", Outcome(error=BAD)),
     "a huge length": (HEAD_OF + b"content-length: 99999999999999999999\r\n\r\nok", Outcome(error=BAD)),
     "a length and chunks": (HEAD_OF + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", Outcome(error=BAD)),

@@ -142,6 +142,14 @@ def test_a_path_leads_nowhere_but_where_it_says(road, target):
         assert answer(connection)[0].startswith(b"HTTP/1.1 404 ")
 
 
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/api/model-providers/openai"])
+def test_a_length_of_very_many_zeros_is_refused(road, path):
+    request = head(road, length=100_000).replace(b"POST /v1/chat/completions", b"PUT " + path)
+    with connected(road) as connection:
+        connection.sendall(request.replace(b"content-length: ", b"content-length: " + b"0" * 5000))
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+
+
 # One request after the other
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Most that may come without a byte of body: heads (1xx ones together with the last), chunk extensions, trailers.
 MAX_HEAD_BYTES = 64 * 1024
+# Of a body's length: the parser passes over any number of zeros, and `int` refuses thousands.
+MAX_LENGTH_DIGITS = 20
 # Up to here a body goes out in one write with its head; a larger one in pieces, each when the last was taken.
 SMALL_BODY_BYTES = 64 * 1024
 
@@ -289,6 +291,8 @@ class Connection(asyncio.BufferedProtocol):
             self._check_coding(_LENGTH_NAME in names)
             self._framed = True
         elif _LENGTH_NAME in names:
+            if len(names[_LENGTH_NAME]) > MAX_LENGTH_DIGITS:
+                raise _RefusedError("a length of too many digits")
             self._framed = True
         self._headers = []
         if status < 200:

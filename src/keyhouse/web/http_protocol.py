@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
 from keyhouse.gateway.timeouts import Deadlines, Timed
 from keyhouse.web.asgi import Address, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
@@ -95,7 +96,7 @@ class HttpProtocol(asyncio.Protocol):
         self._in_head = False
         self._head_is_timed = False
         self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = 0
-        self._is_coded = False
+        self._is_misframed = False
         self._quiet_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -259,7 +260,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         self._in_head = True
-        self._head_is_timed = self._is_coded = False
+        self._head_is_timed = self._is_misframed = False
         # How much of this read belongs to the head is known once the head is there.
         self._head_bytes = self._hosts = 0
         self._first_bytes = self._read_bytes
@@ -279,8 +280,10 @@ class HttpProtocol(asyncio.Protocol):
                 self._hosts += 1
             elif name == b"expect" and value.lower() == b"100-continue":
                 self._asks_first = True
-            elif name == b"transfer-encoding" and value.lower() != b"chunked":
-                self._is_coded = True
+            elif name == b"transfer-encoding":
+                self._is_misframed |= value.lower() != b"chunked"
+            elif name == b"content-length":
+                self._is_misframed |= len(value) > MAX_LENGTH_DIGITS
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -291,7 +294,7 @@ class HttpProtocol(asyncio.Protocol):
             raise _RefusedError
         version = parser.get_http_version()
         is_old = version == "1.0"
-        if self._is_coded or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
+        if self._is_misframed or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
             raise _RefusedError
         keep_alive = parser.should_keep_alive()
         if parser.should_upgrade():
