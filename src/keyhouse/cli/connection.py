@@ -89,11 +89,11 @@ def all_entries(send: Callable[[Request], Reply], path: str) -> list[Any]:
 class HttpConnection:
     """A running server. `key_for` is asked for the key when the first request of its kind is sent."""
 
-    def __init__(self, endpoint: str, key_for: Callable[[Rights], str | None], project_id: str | None = None) -> None:
+    def __init__(self, endpoint: str, key_for: Callable[[Rights], str | None]) -> None:
         """Raises CommandError for an endpoint that is no address of a server."""
         self._base = _parsed(endpoint)
         self._key_for = key_for
-        self.project_id = project_id
+        self.project_id: str | None = None
         handlers: list[urllib.request.BaseHandler] = [_KeepRedirects()]
         if _is_loopback(self._base.hostname or ""):
             handlers.append(urllib.request.ProxyHandler({}))

@@ -50,9 +50,9 @@ class ContractJsonSchema(GenerateJsonSchema):
         return written
 
 
-def inlined_schema(model: type[BaseModel], mode: Any = "validation") -> JsonSchemaValue:
+def inlined_schema(model: type[BaseModel]) -> JsonSchemaValue:
     """The schema of a model with every reference replaced by what it refers to."""
-    schema = model.model_json_schema(schema_generator=ContractJsonSchema, mode=mode, ref_template="{model}")
+    schema = model.model_json_schema(schema_generator=ContractJsonSchema, ref_template="{model}")
     definitions = schema.pop("$defs", {})
     inlined = _inlined(schema, definitions)
     assert isinstance(inlined, dict)  # noqa: S101 - for the type checker

@@ -10,6 +10,8 @@ WIDTH, HEIGHT = 600, 100
 _STEP = WIDTH // SLOTS
 _GAP = 2
 _MOST_PARTS = 5
+_SPAN = 5
+"""Minutes to a row in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,16 @@ def hour_charts(hour: LastHour, bounds_s: Sequence[float], name_of: Callable[[st
     ]
 
 
-def hour_rows(hour: LastHour, bounds_s: Sequence[float], span: int = 5) -> list[Row]:
+def hour_rows(hour: LastHour, bounds_s: Sequence[float]) -> list[Row]:
     """The same in twelve rows, the newest first."""
     rows = []
-    for start in range(SLOTS - span, -1, -span):
-        places = range(start, start + span)
+    for start in range(SLOTS - _SPAN, -1, -_SPAN):
+        places = range(start, start + _SPAN)
         added = [sum(hour.added[place][bucket] for place in places) for bucket in range(len(bounds_s) + 1)]
         tokens = sum(row[place] for row in hour.tokens.values() for place in places)
         counts = (sum(hour.requests[place] for place in places), sum(hour.errors[place] for place in places))
         cells = (*map(_number, counts), *(_shown_ms(quantile(added, bounds_s, share)) for share in (0.5, 0.95)), _number(tokens))
-        rows.append(Row(f"{SLOTS - start - span} to {SLOTS - start} minutes ago", cells))
+        rows.append(Row(f"{SLOTS - start - _SPAN} to {SLOTS - start} minutes ago", cells))
     return rows
 
 

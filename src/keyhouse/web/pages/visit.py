@@ -38,9 +38,9 @@ class Form:
         """The names, in the order in which they came."""
         return list(self._values)
 
-    def text(self, name: str, default: str = "") -> str:
-        """The first value of a name."""
-        return self._values.get(name, [default])[0]
+    def text(self, name: str) -> str:
+        """The first value of a name, or an empty string."""
+        return self._values.get(name, [""])[0]
 
     def all(self, name: str) -> list[str]:
         """Every value of a name that is not empty."""
