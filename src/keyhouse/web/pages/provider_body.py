@@ -98,7 +98,7 @@ def _custom_keys(form: Form, spec: ProviderSpec, stored: Mapping[str, Any], base
 def _left(form: Form, spec: ProviderSpec, base: Mapping[str, Any]) -> list[str]:
     """The fields of the ways to reach the provider that are no longer wanted. While the choice stands, nothing is dropped."""
     chosen = form.text("alternative")
-    if chosen == base.get("alternative", ""):
+    if not chosen or chosen == base.get("alternative"):
         return []
     return [name for number, one in enumerate(spec.alternatives) if str(number) != chosen for name in one.fields]
 

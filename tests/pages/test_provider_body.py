@@ -1,0 +1,40 @@
+"""From a form to the body of a PUT: nothing is dropped that nobody chose to drop."""
+
+import msgspec
+import pytest
+
+from keyhouse.catalog.catalog import load_catalog
+from keyhouse.domain.credentials import MASK
+from keyhouse.web.pages.provider_body import body_of
+from keyhouse.web.pages.visit import Form
+
+SPEC = load_catalog().providers["azure"]
+BOTH = {
+    "AZURE_OPENAI_API_KEY": MASK,
+    "AZURE_OPENAI_ENDPOINT": "https://direct.example.com",
+    "AZURE_API_GATEWAY_BASE_URL": "https://gateway.example.com",
+}
+ENTRY = {"id": "provider_1", "enabled": True, "customKeys": BOTH, "extraHeaders": []}
+
+
+def sent(*more: tuple[str, str]) -> object:
+    shown = {"enabled": True, "public": {name: value for name, value in BOTH.items() if value != MASK}, "alternative": "1"}
+    pairs = [
+        ("base", msgspec.json.encode(shown).decode()),
+        ("enabled", "on"),
+        *((f"key.{name}", value) for name, value in shown["public"].items()),
+    ]  # type: ignore[attr-defined]
+    return body_of(Form([*pairs, *more]), SPEC, ENTRY).get("customKeys")
+
+
+def test_both_ways_stay_while_the_choice_stands() -> None:
+    assert sent(("alternative", "1")) is None
+
+
+def test_another_choice_drops_the_other_ways_addresses_and_no_secret() -> None:
+    assert sent(("alternative", "0")) == {name: value for name, value in BOTH.items() if "GATEWAY" not in name}
+
+
+@pytest.mark.parametrize("more", [(), (("alternative", ""),)])
+def test_a_form_that_says_nothing_of_a_choice_drops_nothing(more: tuple[tuple[str, str], ...]) -> None:
+    assert sent(*more) is None
