@@ -99,11 +99,6 @@ def test_unknown_providers_and_models_have_nothing() -> None:
     assert CATALOG.model("openai", "nothing") is None
 
 
-def test_providers_of_a_model_come_in_registry_order() -> None:
-    assert CATALOG.providers_of("openai/gpt-oss-120b") == ("groq", "openrouter", "together")
-    assert CATALOG.providers_of("nothing") == ()
-
-
 def test_provenance_is_inside() -> None:
     assert (CATALOG.source.name, CATALOG.source.licence) == ("genai-prices", "MIT")
     assert CATALOG.source.version

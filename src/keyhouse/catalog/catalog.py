@@ -53,10 +53,6 @@ class Catalog:
         """What is known of one model of a provider."""
         return self._models.get(provider_id, {}).get(model_id)
 
-    def providers_of(self, model_id: str) -> tuple[str, ...]:
-        """The ids of the providers that are known to have a model of this id, in registry order."""
-        return tuple(provider for provider in self.providers if model_id in self._models.get(provider, ()))
-
     def provider_of_prefix(self, model_id: str) -> ProviderSpec | None:
         """The provider whose models begin like this one."""
         return next((spec for spec in self.providers.values() if model_id.startswith(spec.model_prefixes)), None)

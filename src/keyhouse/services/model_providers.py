@@ -212,7 +212,8 @@ class ModelProviders:
         def transaction(tx: Transaction) -> Known:
             project = lock_project(tx, project_id)
             known = self._before(tx, project)
-            change = _Change(tx, self._storage, project, known.stored.get(spec.id), (spec.id, caller.actor))
+            before = known.stored.get(spec.id) or StoredProvider(ModelProvider(spec.id))
+            change = _Change(tx, self._storage, project, before, caller.actor)
             work(change)
             return self._after(known, change)
 
@@ -237,17 +238,18 @@ class ModelProviders:
 
 
 class _Change:
-    """One write to one provider, under the lock of its project: row, history, audit record and notice together."""
+    """One write to one provider, under the lock of its project: row, history, audit record and notice together.
 
-    def __init__(
-        self, tx: Transaction, storage: Storage, project: ProjectHead, stored: StoredProvider | None, by: tuple[str, Actor]
-    ) -> None:
-        self._tx, self._storage = tx, storage
-        self.provider, self._actor = by
+    `after` is what is stored once `revision` is past the project's; None where that is nothing.
+    """
+
+    def __init__(self, tx: Transaction, storage: Storage, project: ProjectHead, before: StoredProvider, actor: Actor) -> None:
+        self._tx, self._storage, self._actor = tx, storage, actor
         self.project = project
         self.revision = project.revision
-        self.before = stored or StoredProvider(ModelProvider(self.provider))
-        self.after = stored
+        self.provider = before.provider.provider
+        self.before = before
+        self.after: StoredProvider | None = before
 
     def require(self, precondition: Precondition | None) -> None:
         """Raise Error `precondition_failed`, naming the fields that changed since, unless it holds."""

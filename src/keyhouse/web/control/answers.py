@@ -5,17 +5,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, Field, RootModel
 
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.web.control.paging import PageQuery
 from keyhouse.web.control.schemas import Body, CustomModelBody, ExtraHeaderBody
-
-
-class Shape(BaseModel):
-    """A part of an answer."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 class ErrorOnly(BaseModel):
