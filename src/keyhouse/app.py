@@ -54,7 +54,7 @@ from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
 from keyhouse.web.gateway.exchange import Exchange
 from keyhouse.web.gateway.gateway import Gateway, Limits
-from keyhouse.web.log import RequestLog
+from keyhouse.web.log import RequestLines, RequestLog
 from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
 from keyhouse.web.pages.api_docs import api_documents
@@ -65,7 +65,7 @@ from keyhouse.web.pages.site import Site, with_pages
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Everything that runs: the storage, the catalogue, and the application in front of them."""
+    """Everything that runs: the storage, the catalogue, and the API in front of them."""
 
     storage: Storage
     catalog: Catalog
@@ -89,8 +89,8 @@ async def open_storage(settings: Settings) -> Storage:
     return await prepare_storage(parse_database_url(settings.url), key_source(settings), accept_unreadable=settings.accept_unreadable)
 
 
-def build_house(settings: Settings, storage: Storage) -> House:
-    """Wire the house over an open storage."""
+def build_house(settings: Settings, storage: Storage, lines: AccessLines | None = None) -> House:
+    """Wire the house over an open storage. `lines` are for requests of its API; None where nobody wants to know of them."""
     catalog = load_catalog(settings.models_file)
     encoder = EntryEncoder(catalog)
     identity = Identity(storage)
@@ -111,7 +111,8 @@ def build_house(settings: Settings, storage: Storage) -> House:
     gate = Gate(identity, storage.database, admin_key, last_uses.note_key)
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
-    control = ControlPlane([*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)], gate)
+    routes = [*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)]
+    control = ControlPlane(routes, gate, RequestLines(lines))
     return House(storage, catalog, control, identity, models, outgoing, providers, tests, last_uses, replicas)
 
 
@@ -199,7 +200,7 @@ def _tenancy_routes(storage: Storage) -> list[Route]:
 
 
 class App:
-    """The application: opens the house when the server starts, and shows each request to its room. The gateway's do not go over ASGI.
+    """The application: opens the house when the server starts, and shows each request to its room. Only the pages' go over ASGI.
 
     `metrics` are this worker's, where several share what they count.
     """
@@ -209,19 +210,20 @@ class App:
         self._metrics = metrics or Metrics()
         self._house: House | None = None
         self._rooms: ASGIApp | None = None
-        self._control: ASGIApp | None = None
         self._gateway: Gateway | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
-        if scope["type"] == "http" and self._rooms is not None and self._control is not None:
-            await (self._control if scope["path"].startswith("/api/") else self._rooms)(scope, receive, send)
+        if scope["type"] == "http" and self._rooms is not None:
+            await self._rooms(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
     def choose(self, path: str) -> Callable[[Exchange], Awaitable[None]] | None:
-        """What answers requests for a path without ASGI: the gateway, where they are its own."""
-        return self._gateway.serve if self._gateway is not None and path.startswith("/v1/") else None
+        """What answers requests for a path without ASGI: the gateway and the API, each where they are its own."""
+        if self._house is None or self._gateway is None:
+            return None
+        return self._gateway.serve if path.startswith("/v1/") else self._house.control.serve if path.startswith("/api/") else None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -229,13 +231,12 @@ class App:
             try:
                 storage = await open_storage(self._settings)
                 opened.push_async_callback(storage.database.close)
-                self._house = house = build_house(self._settings, storage)
                 lines = access_lines(self._settings.log_format, self._settings.log_level)
+                self._house = house = build_house(self._settings, storage, lines)
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
                 site = _pages(house, self._gateway, self._metrics)
-                rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(site, house.control))
-                self._rooms = _observable(RequestLog(rooms, lines), self._settings, storage, self._metrics)
-                self._control = RequestLog(house.control, lines)
+                rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(site))
+                self._rooms = _observable(RequestLog(rooms, RequestLines(lines)), self._settings, storage, self._metrics)
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})
                 return

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from keyhouse.app import build_house, open_storage
+from keyhouse.cli.connection import Request
+from keyhouse.cli.local_exchange import LocalExchange
+from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.routing import Answer, Call, ControlPlane, Operation, Route
+from keyhouse.web.log import RequestLines
 from tests.conftest import ADMIN_KEY, PostgresServer
 from tests.safety.driving import Driven, Driver
 from tests.safety.planted import forms, found_in, planted, planted_token
@@ -139,25 +143,16 @@ def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: 
         except KeyError as cause:
             raise ValueError(f"{secret} {call!r} {Answer(secret.encode())!r}") from cause
 
-    async def answered(storage: Storage) -> list[dict[str, object]]:
+    async def answered(storage: Storage) -> LocalExchange:
         gate = Gate(build_house(settings, storage).identity, storage.database, ADMIN_KEY, lambda actor_id: None)
         operation = Operation("raise", "Raises", {}, "Tests")
-        control = ControlPlane([Route("GET", "/api/raise", handler, operation, access=Access.PUBLIC)], gate)
-        sent: list[dict[str, object]] = []
+        control = ControlPlane([Route("GET", "/api/raise", handler, operation, access=Access.PUBLIC)], gate, RequestLines(None))
+        exchange = LocalExchange(Request("GET", "/api/raise", "project", body={"secret": secret}), Caller(Actor("", "anybody"), ""))
+        exchange.headers.append((b"x-auth-token", secret.encode()))
+        await control.serve(exchange)
+        return exchange
 
-        async def send(message: object) -> None:
-            assert isinstance(message, dict)
-            sent.append(message)
-
-        async def receive() -> dict[str, object]:
-            return {"type": "http.request", "body": secret.encode()}
-
-        headers = [(b"x-auth-token", secret.encode())]
-        scope = {"type": "http", "method": "GET", "path": "/api/raise", "raw_path": b"/api/raise", "query_string": b"", "headers": headers}
-        await control(scope, receive, send)  # type: ignore[arg-type]
-        return sent
-
-    async def run() -> list[dict[str, object]]:
+    async def run() -> LocalExchange:
         storage = await open_storage(settings)
         try:
             return await answered(storage)
@@ -166,8 +161,8 @@ def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: 
 
     settings = Settings(data_dir=tmp_path)
     configure_logging("text", "debug")
-    sent = asyncio.run(run())
+    exchange = asyncio.run(run())
     captured = capfd.readouterr()
-    assert sent[0]["status"] == 500
+    assert exchange.status == 500
     assert "builtins.KeyError" in captured.err
-    require_hidden({"answer": repr(sent).encode(), "output": (captured.err + captured.out).encode()}, [secret])
+    require_hidden({"answer": exchange.answered, "output": (captured.err + captured.out).encode()}, [secret])

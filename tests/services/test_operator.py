@@ -5,26 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from keyhouse.app import House, build_house
+from keyhouse.cli.connection import Request
+from keyhouse.cli.local_exchange import LocalExchange
 from keyhouse.domain.tenancy import Actor, Caller, Role, RoleBinding, ScopeType
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
-from keyhouse.web.control.access import OPERATOR
 from tests.storage.houses import project_caller, run_on, settings_of
 
 
 async def ask(house: House, caller: Caller, method: str, path: str, body: object = None) -> tuple[int, Any]:
     """Status and answer of a request that brings a caller along."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": json.dumps(body).encode()}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", OPERATOR: caller}
-    await house.control({**scope, "headers": [(b"content-type", b"application/json")]}, receive, send)
-    return sent[0]["status"], json.loads(sent[1]["body"])
+    exchange = LocalExchange(Request(method, path, "organization", body=body), caller)
+    await house.control.serve(exchange)
+    return exchange.status, json.loads(exchange.answered)
 
 
 def with_house(folder: Path, database_url: str, work: Any) -> None:

@@ -7,18 +7,16 @@ import pwd
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from keyhouse.app import build_house, local_gateway, open_storage
 from keyhouse.cli.connection import Reply, Request, all_entries, segment
 from keyhouse.cli.exit_codes import CommandError, ExitCode
-from keyhouse.cli.local_exchange import LocalExchange, lower_headers
+from keyhouse.cli.local_exchange import LocalExchange
 from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import parse_database_url
 from keyhouse.storage.schema import require_schema
-from keyhouse.web.control.access import OPERATOR
 
 
 class LocalConnection:
@@ -92,26 +90,9 @@ class LocalConnection:
         return self._runner.run(self._answer(request, caller))
 
     async def _answer(self, request: Request, caller: Caller) -> Reply:
-        if not request.path.startswith("/api/"):
-            return await self._ask_gateway(request, caller)
-        body = request.encoded_body() or b""
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self._house.control(_scope(request, caller), receive, send)
-        headers = dict(sent[0]["headers"])
-        answered = b"".join(message.get("body", b"") for message in sent[1:])
-        return Reply(sent[0]["status"], json.loads(answered) if answered else None, headers.get(b"etag", b"").decode() or None)
-
-    async def _ask_gateway(self, request: Request, caller: Caller) -> Reply:
         exchange = LocalExchange(request, caller)
-        await local_gateway(self._house).serve(exchange)
-        return Reply(exchange.status, json.loads(exchange.answered) if exchange.answered else None, None)
+        await (self._house.control if request.path.startswith("/api/") else local_gateway(self._house)).serve(exchange)
+        return Reply(exchange.status, json.loads(exchange.answered) if exchange.answered else None, exchange.tag)
 
 
 def prepare_process() -> None:
@@ -131,18 +112,6 @@ def require_data(settings: Settings) -> None:
             "or a running server with --endpoint.",
             ExitCode.UNREACHABLE,
         )
-
-
-def _scope(request: Request, caller: Caller) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "method": request.method,
-        "path": request.path,
-        "raw_path": request.path.encode(),
-        "query_string": urlencode(request.query).encode(),
-        "headers": lower_headers(request),
-        OPERATOR: caller,
-    }
 
 
 def _only(found: list[dict[str, Any]], wanted: str | None, kind: str) -> dict[str, Any]:

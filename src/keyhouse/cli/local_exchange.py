@@ -1,4 +1,4 @@
-"""A request of the gateway made in this process, and its answer, kept whole."""
+"""A request made in this process, and its answer, kept whole."""
 
 from urllib.parse import unquote, urlencode
 
@@ -9,19 +9,21 @@ from keyhouse.gateway.passing import PassedBody, pieces
 
 
 class LocalExchange:
-    """See `web.gateway.exchange.Exchange`. `status` and `answered` are the answer's."""
+    """See `web.gateway.exchange.Exchange`. `status`, `answered` and `tag` (its entity tag, if it has one) are the answer's."""
 
     def __init__(self, request: Request, caller: Caller) -> None:
         self.method = request.method
         self.path = unquote(request.path)
         self.raw_path = request.path.encode()
         self.query = urlencode(request.query).encode()
-        self.headers = lower_headers(request)
+        # As they come over a connection.
+        self.headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers().items()]
         self.caller: Caller | None = caller
         self.has_begun = False
         self.has_left = False
         self.status = 0
         self.answered = b""
+        self.tag: str | None = None
         self._body = request.encoded_body() or b""
 
     async def body(self, limit: int) -> bytes | None:
@@ -34,9 +36,5 @@ class LocalExchange:
     async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
         self.has_begun, self.status = True, status
+        self.tag = dict(headers).get(b"etag", b"").decode() or None
         self.answered = body if isinstance(body, bytes) else b"".join([piece async for piece in pieces(body)])
-
-
-def lower_headers(request: Request) -> RawHeaders:
-    """A request's headers as they come over a connection."""
-    return [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers().items()]

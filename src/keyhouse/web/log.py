@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +16,7 @@ ROUTE = "keyhouse.route"
 REQUEST_ID = "keyhouse.request_id"
 """A scope's key for what the answer bears as `x-keyhouse-request-id`."""
 
-_ID = b"x-keyhouse-request-id"
+ID_HEADER = b"x-keyhouse-request-id"
 _log = structlog.get_logger("keyhouse")
 
 
@@ -37,37 +37,45 @@ def log_failed_request(method: str, route: str, request_id: str | None, cause: B
     )
 
 
-def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    """The headers with the request's id, unless another room has named the answer."""
-    named = list(headers)
-    return named if _ID in dict(named) else [*named, (_ID, request_id.encode())]
+class RequestLines:
+    """Names requests, and notes each once it is answered. `lines` is None where nobody wants to know."""
 
-
-class RequestLog:
-    """Gives each request an id, which its answer bears, and notes it once it is answered. `lines` is None where nobody wants to know."""
-
-    def __init__(self, app: ASGIApp, lines: AccessLines | None) -> None:
-        self._app = app
+    def __init__(self, lines: AccessLines | None) -> None:
         self._lines = lines
         self._prefix = f"req_{secrets.token_hex(6)}"
         self._numbers = itertools.count(1)
 
+    def next_id(self) -> str:
+        """What the answer to the next request bears under `ID_HEADER`."""
+        return f"{self._prefix}{next(self._numbers):08x}"
+
+    def note(self, method: str, route: str, status: int, started: float, request_id: str) -> None:
+        """Note a request that `started` at that reading of `perf_counter` and is answered now."""
+        if self._lines is not None:
+            self._lines.request(method, route, status, (perf_counter() - started) * 1000, request_id)
+
+
+class RequestLog:
+    """The same for the rooms that speak ASGI."""
+
+    def __init__(self, app: ASGIApp, lines: RequestLines) -> None:
+        self._app = app
+        self._lines = lines
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         started = perf_counter()
-        request_id = scope[REQUEST_ID] = f"{self._prefix}{next(self._numbers):08x}"
+        request_id = scope[REQUEST_ID] = self._lines.next_id()
         status = 0
 
         def answer(message: Message) -> Any:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_id(message["headers"], request_id)
+                message["headers"] = [*message["headers"], (ID_HEADER, request_id.encode())]
             return send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
-            if self._lines is not None:
-                duration_ms = (perf_counter() - started) * 1000
-                self._lines.request(scope["method"], scope.get(ROUTE, "-"), status, duration_ms, request_id)
+            self._lines.note(scope["method"], scope.get(ROUTE, "-"), status, started, request_id)

@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, Caller, Permission
@@ -11,11 +10,9 @@ from keyhouse.services.identity import Identity
 from keyhouse.services.rights import require_anywhere
 from keyhouse.storage.database import Database
 from keyhouse.web import callers
+from keyhouse.web.gateway.exchange import Exchange
 
 _HOW = "Authentication required. Use Authorization: Basic base64(projectId:token), Authorization: Bearer <token>, or X-Auth-Token header."
-OPERATOR = "keyhouse.caller"
-"""A scope's key under which those in this process bring a caller of their own: the command line, which holds the data directory anyway,
-and the settings pages, whose session stands for a key. No network can set it."""
 
 
 class Access(Enum):
@@ -39,14 +36,16 @@ class Gate:
     def __repr__(self) -> str:
         return "Gate(***)"
 
-    async def admit(self, access: Access, permission: Permission | None, scope: Any) -> Caller:
-        """The caller of a request, if it may do this. Who presents no credential costs no look at the database."""
-        operator: Caller | None = scope.get(OPERATOR)
-        if operator is not None or access in (Access.PUBLIC, Access.INSTANCE):
-            caller = operator or self._caller_without_account(access, scope)
+    async def admit(self, access: Access, permission: Permission | None, exchange: Exchange) -> Caller:
+        """The caller of a request, if it may do this. Who presents no credential costs no look at the database.
+
+        The command line, which holds the data folder anyway, brings a caller of its own; no network can.
+        """
+        if exchange.caller is not None or access in (Access.PUBLIC, Access.INSTANCE):
+            caller = exchange.caller or self._caller_without_account(access, exchange.headers)
             await self._database.catch_up()
             return caller
-        presented = callers.presented(scope["headers"])
+        presented = callers.presented(exchange.headers)
         if presented is None:
             raise Error(Code.UNAUTHENTICATED, _HOW)
         await self._database.catch_up()
@@ -63,10 +62,10 @@ class Gate:
             raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
         return caller
 
-    def _caller_without_account(self, access: Access, scope: Any) -> Caller:
+    def _caller_without_account(self, access: Access, headers: callers.Headers) -> Caller:
         if access is Access.PUBLIC:
             return Caller(Actor("", "anybody"), "")
-        return self._instance_caller(callers.bearer(scope["headers"]))
+        return self._instance_caller(callers.bearer(headers))
 
     def _instance_caller(self, token: str | None) -> Caller:
         if self._admin_key is None:

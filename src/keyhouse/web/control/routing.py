@@ -1,17 +1,17 @@
 """The control plane's routes as one table, and the one way a request goes: credentials, permission, body, schema, handler, in that order.
 
-Plain ASGI. A framework that reads the body before it knows the caller would answer in another order than the contract.
+No framework: one that reads the body before it knows the caller would answer in another order than the contract.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive, Scope, Send
 
 from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.tenancy import Caller, Permission
@@ -19,7 +19,8 @@ from keyhouse.web import callers
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.schemas import UNION_TAGS
 from keyhouse.web.errors import STATUS, flat_envelope, internal_error
-from keyhouse.web.log import ROUTE, log_failure
+from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
+from keyhouse.web.log import ID_HEADER, RequestLines, log_failed_request
 
 MAX_BODY_BYTES = 1024 * 1024
 _JSON_TYPE = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
@@ -44,6 +45,9 @@ class Answer(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, ***)"
+
+
+_NOWHERE = Answer(b'{"error":"Not Found"}', status=404)
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -125,71 +129,60 @@ class Router:
 
 
 class ControlPlane:
-    """The ASGI application of everything under /api/."""
+    """Everything under /api/. Each request gets a line of `lines` once it is answered."""
 
-    def __init__(self, routes: Sequence[Route], gate: Gate) -> None:
+    def __init__(self, routes: Sequence[Route], gate: Gate, lines: RequestLines) -> None:
         self.router = Router(routes)
         self._gate = gate
+        self._lines = lines
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
+        started, request_id = perf_counter(), self._lines.next_id()
+        found = self.router.find(exchange.method, exchange.raw_path.decode("latin-1"))
+        route = "-" if found is None else found[0].path
         try:
-            answer = await self._answer(scope, receive)
+            answer = _NOWHERE if found is None else await self._answer(exchange, *found)
         except Error as error:
             if STATUS[error.code] >= 500:
-                log_failure(scope, error)
+                log_failed_request(exchange.method, route, request_id, error)
             answer = _failure(internal_error() if STATUS[error.code] == 500 else error)
         except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
-            log_failure(scope, cause)
+            log_failed_request(exchange.method, route, request_id, cause)
             answer = _failure(internal_error())
-        await send({"type": "http.response.start", "status": answer.status, "headers": _head(answer)})
-        await send({"type": "http.response.body", "body": answer.body})
+        try:
+            await exchange.answer(answer.status, _head(answer, request_id), answer.body)
+        finally:
+            self._lines.note(exchange.method, route, answer.status, started, request_id)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        found = self.router.find(scope["method"], scope["raw_path"].decode("latin-1"))
-        if found is None:
-            return Answer(b'{"error":"Not Found"}', status=404)
-        route, path = found
-        scope[ROUTE] = route.path
-        headers: RawHeaders = scope["headers"]
-        caller = await self._gate.admit(route.access, route.permission, scope)
+    async def _answer(self, exchange: Exchange, route: Route, path: Mapping[str, str]) -> Answer:
+        caller = await self._gate.admit(route.access, route.permission, exchange)
         if route.authorize is not None:
             await route.authorize(caller, path)
-        body = None if route.body is None else _body(route, route.body, headers, await read_body(headers, receive))
-        query = dict(parse_qsl(asked.decode("latin-1"), keep_blank_values=True)) if (asked := scope["query_string"]) else {}
-        return await route.handler(Call(caller, path, query, headers, body))
+        body = None if route.body is None else _body(route, route.body, exchange.headers, await _whole_body(exchange))
+        query = dict(parse_qsl(exchange.query.decode("latin-1"), keep_blank_values=True)) if exchange.query else {}
+        return await route.handler(Call(caller, path, query, exchange.headers, body))
 
 
-def _head(answer: Answer) -> list[tuple[bytes, bytes]]:
+def _head(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
+    named = (ID_HEADER, request_id.encode())
     if answer.status == 304:
-        return [*_KEPT, (b"etag", answer.tag.encode())]
-    length = (b"content-length", str(len(answer.body)).encode())
+        return [*_KEPT, (b"etag", answer.tag.encode()), named]
+    length = (b"content-length", b"%d" % len(answer.body))
     if answer.tag:
-        return [*_TAGGED, length, (b"etag", answer.tag.encode()), *answer.headers]
-    return [*_PLAIN, length, *answer.headers]
+        return [*_TAGGED, length, (b"etag", answer.tag.encode()), *answer.headers, named]
+    return [*_PLAIN, length, *answer.headers, named]
 
 
-async def read_body(headers: RawHeaders, receive: Receive) -> bytes:
-    """The whole body.
-
-    Raises Error `payload_too_large` as soon as it is known to be, `malformed_request` if the caller leaves in the middle.
-    """
-    declared = callers.header(headers, b"content-length") or ""
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Error(Code.MALFORMED_REQUEST, "The body ended before it was complete.", target="json")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
+async def _whole_body(exchange: Exchange) -> bytes:
+    """Raises Error `payload_too_large` as soon as it is known to be, `malformed_request` if the caller leaves in the middle."""
+    try:
+        body = await exchange.body(MAX_BODY_BYTES)
+    except CallerLeftError:
+        raise Error(Code.MALFORMED_REQUEST, "The body ended before it was complete.", target="json") from None
+    if body is None:
+        raise Error(Code.PAYLOAD_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")
+    return body
 
 
 def _body(route: Route, model: type[BaseModel], headers: RawHeaders, body: bytes) -> object:
@@ -241,7 +234,3 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _failure(error: Error) -> Answer:
     return Answer(flat_envelope(error), status=STATUS[error.code])
-
-
-def _too_large() -> Error:
-    return Error(Code.PAYLOAD_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")

@@ -39,11 +39,13 @@ def is_page(path: str) -> bool:
     return not (path.startswith(_BELOW_THEM) or path in _NOT_PAGES)
 
 
-def with_pages(pages: ASGIApp, rest: ASGIApp) -> ASGIApp:
-    """The application that shows requests for pages to `pages`, and everything else to the next room."""
+def with_pages(pages: ASGIApp) -> ASGIApp:
+    """The application that shows requests for pages to `pages`, and says of every other address that nothing is there."""
+    headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+    nothing = Response('{"error":"Not Found"}', 404, headers, "application/json")
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return (pages if is_page(scope["path"]) else rest)(scope, receive, send)
+        return (pages if is_page(scope["path"]) else nothing)(scope, receive, send)
 
     return serve
 

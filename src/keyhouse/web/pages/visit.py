@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.services.sessions import Session
-from keyhouse.web.control.routing import read_body
 
 COOKIE = "keyhouse_session"
 SECURE_COOKIE = "__Host-keyhouse_session"
 _MOST_FIELDS = 20_000
+_MOST_BYTES = 1024 * 1024
 
 
 class Form:
@@ -97,11 +97,24 @@ async def read_form(request: Request) -> Form:
     """The form of a request. Raises Error `payload_too_large`, `bad_request`."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise Error(Code.BAD_REQUEST, "This address takes the forms of the settings pages only.")
-    body = await read_body(request.scope["headers"], request.receive)
+    body = await _body(request)
     try:
         return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:
         raise Error(Code.BAD_REQUEST, "The form cannot be read.") from None
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, refused as soon as it is known to be too large."""
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise Error(Code.PAYLOAD_TOO_LARGE, f"The form is larger than {_MOST_BYTES // 1024} KiB.")
+    except ClientDisconnect:
+        raise Error(Code.BAD_REQUEST, "The form ended before it was complete.") from None
+    return bytes(body)
 
 
 def is_from_another_site(request: Request) -> bool:
