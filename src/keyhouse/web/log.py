@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -55,6 +55,12 @@ class RequestLines:
             self._lines.request(method, route, status, (perf_counter() - started) * 1000, request_id)
 
 
+def _with_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers with the request's id, unless another room has named the answer: a page may pass one of the gateway's on."""
+    named = list(headers)
+    return named if ID_HEADER in dict(named) else [*named, (ID_HEADER, request_id.encode())]
+
+
 class RequestLog:
     """The same for the rooms that speak ASGI."""
 
@@ -72,7 +78,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (ID_HEADER, request_id.encode())]
+                message["headers"] = _with_id(message["headers"], request_id)
             return send(message)
 
         try:
