@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from sqlalchemy import select
 
 from keyhouse.app import open_storage
 from keyhouse.services.first_start import furnish
@@ -25,7 +24,6 @@ from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.project_records import NewProject, put_project
 from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import teams
 
 OUT = Path(__file__).resolve().parent / "out"
 SERVER_CORE, LOAD_CORE = "0", "1"
@@ -150,7 +148,7 @@ async def seed(settings: Settings, projects: int, keys: int) -> list[str]:
 
 
 async def _more_projects(storage: Storage, count: int) -> list[str]:
-    everything = Statement(select(teams.c.id, teams.c.organization_id))
+    everything = Statement("SELECT id, organization_id FROM teams")
     team_id, organization_id = (await storage.database.read(lambda tx: tx.rows(everything)))[0]
     keys: list[str] = []
 

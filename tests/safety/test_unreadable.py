@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import bindparam, update
 
 from keyhouse.domain.credentials import MASK
 from keyhouse.services.encryption_keys import status
@@ -15,11 +14,10 @@ from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import SealedValue
 from keyhouse.storage.secret_box import Context
 from keyhouse.storage.statements import Statement
-from keyhouse.storage.tables import sealed_values as table
 from tests.conftest import Serve, ServedHouse
 from tests.storage.houses import run_on, sealed_values
 
-_PUT_BLOB = Statement(update(table).where(table.c.id == bindparam("value_id")).values(blob=bindparam("blob"), key_id=bindparam("key_id")))
+_PUT_BLOB = Statement("UPDATE sealed_values SET blob = :blob, key_id = :key_id WHERE id = :value_id")
 OPENAI = {"OPENAI_API_KEY": "sk-planted", "OPENAI_BASE_URL": "https://llm.example.com/v1"}
 ANTHROPIC = {"ANTHROPIC_API_KEY": "sk-other", "ANTHROPIC_BASE_URL": "https://other.example.com"}
 HEADERS = [{"key": "X-Team", "value": "planted-header"}, {"key": "X-Region", "value": "planted-region"}]

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import select
-
 from keyhouse.app import open_storage
 from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.model_provider import ModelProviderUpdate
@@ -19,11 +17,10 @@ from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, list_sealed
 from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import projects
 from keyhouse.web.control.schemas import EntryEncoder
 
 T = TypeVar("T")
-_PROJECTS = Statement(select(projects.c.id, projects.c.organization_id).order_by(projects.c.created_at))
+_PROJECTS = Statement("SELECT id, organization_id FROM projects ORDER BY created_at")
 
 
 def settings_of(folder: Path, database_url: str, **options: object) -> Settings:

@@ -3,15 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from sqlalchemy import func, select
-
 from keyhouse.services.upkeep import forget_old_notices
 from keyhouse.storage.changes import note_change, prune
 from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import changes
 from tests.storage.houses import opened, settings_of
 
-_COUNT = Statement(select(func.count(), func.max(changes.c.id)))
+_COUNT = Statement("SELECT count(*), max(id) FROM changes")
 
 
 def note_many(tx: Transaction) -> None:

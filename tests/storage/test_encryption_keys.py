@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, update
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.encryption_keys import retire, rotate, status
@@ -17,11 +16,10 @@ from keyhouse.storage.schema import HEAD
 from keyhouse.storage.sealed_values import SealedValue, destroy_sealed, rewrap
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import Statement
-from keyhouse.storage.tables import sealed_values as table
 from tests.storage.filled_houses import filled, keys_in_use, plaintexts, rotated
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, sealed_values, settings_of, store_secrets
 
-_SPOIL = Statement(update(table).where(table.c.id == bindparam("value_id")).values(blob=bindparam("blob")))
+_SPOIL = Statement("UPDATE sealed_values SET blob = :blob WHERE id = :value_id")
 
 
 @pytest.fixture

@@ -7,22 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, create_engine, func, literal_column, select, text, update
+from sqlalchemy import create_engine, text
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
 from keyhouse.storage.database import ConstraintBroken
 from keyhouse.storage.opening import parse_database_url
 from keyhouse.storage.schema import start_lock
-from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import installation
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 from tests.conftest import PostgresServer, running_postgres
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
-_CUT = Statement(select(func.pg_terminate_backend(literal_column("pg_backend_pid()"))))
-_PUT = Statement(installation.insert().values(name=bindparam("name"), value=bindparam("value")))
-_CHANGE = Statement(update(installation).where(installation.c.name == bindparam("which")).values(value=bindparam("value")))
-_GET = Statement(select(installation.c.value).where(installation.c.name == bindparam("name")))
+_CUT = Statement("SELECT pg_terminate_backend(pg_backend_pid())")
+_PUT = insert_into("installation", "name, value")
+_CHANGE = Statement("UPDATE installation SET value = :value WHERE name = :which")
+_GET = Statement("SELECT value FROM installation WHERE name = :name")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, column, select, table
 
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
@@ -16,13 +15,12 @@ from keyhouse.settings import Settings
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ChangeNotice, ConstraintBroken
 from keyhouse.storage.sqlite import SqliteDatabase
-from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import installation
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, settings_of, store_secrets
 
-_PUT = Statement(installation.insert().values(name=bindparam("name"), value=bindparam("value")))
-_NAMES = Statement(select(installation.c.name))
-_NO_TABLE = Statement(select(column("x")).select_from(table("there_is_none")))
+_PUT = insert_into("installation", "name, value")
+_NAMES = Statement("SELECT name FROM installation")
+_NO_TABLE = Statement("SELECT x FROM there_is_none")
 
 
 @pytest.fixture

@@ -4,53 +4,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, select, update
-
 from keyhouse.domain.tenancy import ApiKey, Permission, PermissionMode, Role, RoleBinding, ScopeType
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
 from keyhouse.storage.identifiers import Token, is_id, new_api_key_token, new_id
-from keyhouse.storage.scopes import is_one_of
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import api_key_bindings, api_keys, last_uses
+from keyhouse.storage.statements import Row, Statement, Transaction, assignments, insert_into, is_one_of
 
-_key = api_keys.c
-_binding = api_key_bindings.c
-_last_use = select(last_uses.c.used_at).where(last_uses.c.id == _key.id).scalar_subquery()
-_all = select(
-    _key.id,
-    _key.organization_id,
-    _key.name,
-    _key.description,
-    _key.permission_mode,
-    _key.permissions,
-    _key.created_at,
-    _key.expires_at,
-    _key.revoked_at,
-    _last_use,
-    _key.hash,
-)
-_of_organization = _all.where(_key.organization_id == bindparam("organization_id"))
-_of_id = _of_organization.where(_key.id == bindparam("id"))
-_INSERT = insert_row(api_keys)
-_INSERT_BINDING = insert_row(api_key_bindings)
-_FIND = Statement(_all.where(_key.lookup == bindparam("lookup")))
-_GET = Statement(_of_id)
-_LOCK = Statement(_of_id.with_for_update())
-_LIST = Statement(_of_organization.order_by(_key.created_at.desc(), _key.id.desc()).limit(bindparam("limit")).offset(bindparam("offset")))
-_COUNT = Statement(select(func.count()).select_from(api_keys).where(_key.organization_id == bindparam("organization_id")))
+_COLUMNS = """SELECT id, organization_id, name, description, permission_mode, permissions, created_at, expires_at, revoked_at,
+    (SELECT used_at FROM last_uses WHERE last_uses.id = api_keys.id), hash
+FROM api_keys"""
+_OF_ORGANIZATION = "WHERE organization_id = :organization_id"
+_CHANGEABLE = "name, description, permission_mode, permissions, expires_at"
+_INSERT = insert_into("api_keys", f"id, organization_id, lookup, hash, {_CHANGEABLE}, created_at, revoked_at")
+_INSERT_BINDING = insert_into("api_key_bindings", "api_key_id, position, role, scope_type, scope_id")
+_FIND = Statement(_COLUMNS, "WHERE lookup = :lookup")
+_GET = Statement(_COLUMNS, _OF_ORGANIZATION, "AND id = :id")
+_LOCK = Statement(_COLUMNS, _OF_ORGANIZATION, "AND id = :id FOR UPDATE")
+_LIST = Statement(_COLUMNS, _OF_ORGANIZATION, "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset")
+_COUNT = Statement("SELECT count(*) FROM api_keys", _OF_ORGANIZATION)
 _BINDINGS = Statement(
-    select(_binding.api_key_id, _binding.role, _binding.scope_type, _binding.scope_id)
-    .where(is_one_of(_binding.api_key_id, "ids"))
-    .order_by(_binding.api_key_id, _binding.position)
+    "SELECT api_key_id, role, scope_type, scope_id FROM api_key_bindings",
+    "WHERE",
+    is_one_of("api_key_id", "ids"),
+    "ORDER BY api_key_id, position",
 )
-_UPDATE = Statement(
-    update(api_keys)
-    .where(_key.id == bindparam("row_id"))
-    .values({name: bindparam(name) for name in ("name", "description", "permission_mode", "permissions", "expires_at")})
-)
-_REVOKE = Statement(update(api_keys).where(_key.id == bindparam("row_id")).values(revoked_at=bindparam("revoked_at")))
-_DELETE_BINDINGS = Statement(delete(api_key_bindings).where(_binding.api_key_id == bindparam("api_key_id")))
+_UPDATE = Statement("UPDATE api_keys SET", assignments(_CHANGEABLE), "WHERE id = :row_id")
+_REVOKE = Statement("UPDATE api_keys SET revoked_at = :revoked_at WHERE id = :row_id")
+_DELETE_BINDINGS = Statement("DELETE FROM api_key_bindings WHERE api_key_id = :api_key_id")
 
 
 @dataclass(frozen=True, slots=True)

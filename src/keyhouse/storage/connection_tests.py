@@ -2,35 +2,21 @@
 
 from hashlib import sha256
 
-from sqlalchemy import bindparam, delete, select
-
 from keyhouse.domain.tenancy import Actor
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.model_providers import LOCK_ROW, StoredProvider
-from keyhouse.storage.statements import Statement, Transaction, insert_row
-from keyhouse.storage.tables import connection_tests, model_providers
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 
-_row = model_providers.c
-_test = connection_tests.c
 # What a test depends on. Sealed values have another id with every change, and the old one again where a change is taken back.
 _STATE = ("credentials_id", "headers_id", "custom_models", "custom_embeddings_models")
-_DELETE = Statement(delete(connection_tests).where(_test.model_provider_id == bindparam("row_id")))
-_INSERT = insert_row(connection_tests)
+_RESULT = "tested, verdict, message, status, at, actor_id, actor_name"
+_DELETE = Statement("DELETE FROM connection_tests WHERE model_provider_id = :row_id")
+_INSERT = insert_into("connection_tests", f"model_provider_id, {_RESULT}")
 _LIST = Statement(
-    select(
-        _row.provider,
-        *(_row[name] for name in _STATE),
-        _test.tested,
-        _test.verdict,
-        _test.message,
-        _test.status,
-        _test.at,
-        _test.actor_id,
-        _test.actor_name,
-    )
-    .select_from(connection_tests.join(model_providers, _row.id == _test.model_provider_id))
-    .where(_row.project_id == bindparam("project_id"))
+    f"SELECT provider, {', '.join(_STATE)}, {_RESULT}",
+    "FROM connection_tests JOIN model_providers ON model_providers.id = model_provider_id",
+    "WHERE project_id = :project_id",
 )
 
 

@@ -6,29 +6,22 @@ A retired key is remembered by its id: a ring that was not brought up to date ca
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, insert, select
-from sqlalchemy.dialects import postgresql
-
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.fingerprints import OWNER_ID
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
-from keyhouse.storage.statements import Statement, Transaction, insert_row, parameters
-from keyhouse.storage.tables import encryption_keys, installation, sealed_values
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 
 _CANARY = b"keyhouse canary"
 _RETIRED = "retired_key/"
-_LIST = Statement(select(encryption_keys.c.id, encryption_keys.c.canary).order_by(encryption_keys.c.created_at, encryption_keys.c.id))
-_ADD_SQLITE = Statement(insert(encryption_keys).values(parameters(encryption_keys)).prefix_with("OR IGNORE"))
-_ADD_POSTGRESQL = Statement(postgresql.insert(encryption_keys).values(parameters(encryption_keys)).on_conflict_do_nothing())
-_DELETE = Statement(delete(encryption_keys).where(encryption_keys.c.id == bindparam("id")))
-_USE = Statement(select(sealed_values.c.key_id, func.count()).group_by(sealed_values.c.key_id))
-_IN_USE = Statement(
-    select(sealed_values.c.key_id).where(sealed_values.c.key_id == bindparam("id"), sealed_values.c.owner_id != OWNER_ID).limit(1)
-)
-_LIST_RETIRED = Statement(select(installation.c.name).where(installation.c.name.startswith(_RETIRED, autoescape=True)))
-_REMEMBER = insert_row(installation)
+_LIST = Statement("SELECT id, canary FROM encryption_keys ORDER BY created_at, id")
+_ADD = Statement("INSERT INTO encryption_keys (id, canary, created_at) VALUES (:id, :canary, :created_at) ON CONFLICT DO NOTHING")
+_DELETE = Statement("DELETE FROM encryption_keys WHERE id = :id")
+_USE = Statement("SELECT key_id, count(*) FROM sealed_values GROUP BY key_id")
+_IN_USE = Statement("SELECT key_id FROM sealed_values WHERE key_id = :id AND owner_id != :but_owner_id LIMIT 1")
+_LIST_RETIRED = Statement("SELECT name FROM installation WHERE name LIKE 'retired|_key/%' ESCAPE '|'")
+_REMEMBER = insert_into("installation", "name, value")
 
 
 def known_key_ids(tx: Transaction) -> tuple[str, ...]:
@@ -48,7 +41,7 @@ def values_by_key(tx: Transaction) -> Mapping[str, int]:
 
 def is_in_use(tx: Transaction, key_id: str) -> bool:
     """Whether a key wraps any value but fingerprint keys, of which there can be a new one. Reads all of them where it wraps none."""
-    return tx.row(_IN_USE, id=key_id) is not None
+    return tx.row(_IN_USE, id=key_id, but_owner_id=OWNER_ID) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +123,9 @@ def register_keys(tx: Transaction, ring: KeyRing) -> None:
 
     Raises Error `configuration` where another process made another key known by the same id just now, or retired one.
     """
-    add = _ADD_SQLITE if tx.dialect == "sqlite" else _ADD_POSTGRESQL
     for key_id in check_ring(tx, ring).new:
         canary = SecretBox(ring.only(key_id)).seal(_CANARY, _context(key_id))
-        tx.run(add, id=key_id, canary=canary, created_at=now_us())
+        tx.run(_ADD, id=key_id, canary=canary, created_at=now_us())
     checked = check_ring(tx, ring)
     refused = (*checked.wrong, *checked.retired)
     if refused:

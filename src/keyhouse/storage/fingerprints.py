@@ -5,25 +5,20 @@ import hashlib
 import hmac
 import secrets
 
-from sqlalchemy import bindparam, delete, select
-
 from keyhouse.storage import encoding
 from keyhouse.storage.database import Database
 from keyhouse.storage.sealed_values import destroy_one, open_sealed, put_sealed
 from keyhouse.storage.secret_box import SecretBox, Unreadable
-from keyhouse.storage.statements import Statement, Transaction, insert_row
-from keyhouse.storage.tables import installation, sealed_values
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 
 OWNER_ID = "installation"
 """Owns the sealed fingerprint keys."""
 _FIELD = "fingerprint_key"
-_is_key = installation.c.name.startswith(f"{_FIELD}/", autoescape=True)
-_KEYS = Statement(select(installation.c.value).where(_is_key).order_by(installation.c.name))
-_INSERT = insert_row(installation)
-_DELETE = Statement(delete(installation).where(_is_key, installation.c.value == bindparam("value_id")))
-_SEALED_WITH = Statement(
-    select(sealed_values.c.id).where(sealed_values.c.owner_id == OWNER_ID, sealed_values.c.key_id == bindparam("key_id"))
-)
+_IS_KEY = "name LIKE 'fingerprint|_key/%' ESCAPE '|'"
+_KEYS = Statement("SELECT value FROM installation WHERE", _IS_KEY, "ORDER BY name")
+_INSERT = insert_into("installation", "name, value")
+_DELETE = Statement("DELETE FROM installation WHERE", _IS_KEY, "AND value = :value_id")
+_SEALED_WITH = Statement("SELECT id FROM sealed_values WHERE owner_id = :owner_id AND key_id = :key_id")
 
 
 class Fingerprints:
@@ -52,7 +47,7 @@ async def open_fingerprints(database: Database, box: SecretBox) -> Fingerprints:
 
 def sealed_fingerprint_keys(tx: Transaction, key_id: str) -> list[str]:
     """Ids of the fingerprint keys that a key-encryption key seals."""
-    return [row[0] for row in tx.rows(_SEALED_WITH, key_id=key_id)]
+    return [row[0] for row in tx.rows(_SEALED_WITH, owner_id=OWNER_ID, key_id=key_id)]
 
 
 def destroy_fingerprint_keys(tx: Transaction, key_id: str) -> None:

@@ -1,84 +1,53 @@
 """What changed when: the history of each provider, and the audit log of the organization. Field names and fingerprints, never values."""
 
-from typing import Any
-
-from sqlalchemy import Select, and_, bindparam, func, select
-
 from keyhouse.domain.audit import AuditRecord
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
-from keyhouse.storage.model_providers import StoredProvider, open_credentials, open_headers
+from keyhouse.storage.model_providers import STATE, StoredProvider, open_credentials, open_headers
 from keyhouse.storage.secret_box import SecretBox
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import audit_log, model_provider_history, model_providers, sealed_values
-
-_row = model_provider_history.c
-_of_provider = (_row.project_id == bindparam("project_id"), _row.provider == bindparam("provider"))
-_entry = (_row.version, _row.revision, _row.at, _row.actor_id, _row.actor_name, _row.action, _row.fields)
-
-
-def _newest_first() -> Select[Any]:
-    return select(*_entry).where(*_of_provider).order_by(_row.version.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
-
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 
 INSTALLATION = ""
 """Stands for the organization where a record is about all of them."""
-_INSERT = insert_row(model_provider_history)
-_AUDIT = insert_row(audit_log, left_out=("id",))
-_audit = audit_log.c
-_in_audit = _audit.organization_id.in_((bindparam("organization_id"), bindparam("installation")))
-_LIST_AUDIT = Statement(
-    select(_audit.id, _audit.at, _audit.actor_id, _audit.actor_name, _audit.action, _audit.target)
-    .where(_in_audit)
-    .order_by(_audit.id.desc())
-    .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
+_INSERT = insert_into(
+    "model_provider_history",
+    f"project_id, provider, version, row_id, {STATE}, revision, at, actor_id, actor_name, action, fields",
 )
-_COUNT_AUDIT = Statement(select(func.count()).select_from(audit_log).where(_in_audit))
-_LIST = Statement(_newest_first())
-_current = model_providers.c
+_AUDIT = insert_into("audit_log", "organization_id, project_id, at, actor_id, actor_name, action, target")
+_IN_AUDIT = "FROM audit_log WHERE organization_id IN (:organization_id, :installation)"
+_LIST_AUDIT = Statement("SELECT id, at, actor_id, actor_name, action, target", _IN_AUDIT, "ORDER BY id DESC LIMIT :limit OFFSET :offset")
+_COUNT_AUDIT = Statement("SELECT count(*)", _IN_AUDIT)
+_ENTRY = "change.version, change.revision, change.at, change.actor_id, change.actor_name, change.action, change.fields"
+_OF_PROVIDER = "WHERE change.project_id = :project_id AND change.provider = :provider"
+_LIST = Statement(
+    "SELECT", _ENTRY, "FROM model_provider_history AS change", _OF_PROVIDER, "ORDER BY change.version DESC LIMIT :limit OFFSET :offset"
+)
 _LIST_LAST = Statement(
-    select(_row.provider, *_entry)
-    .join(
-        model_providers, and_(_current.project_id == _row.project_id, _current.provider == _row.provider, _current.version == _row.version)
-    )
-    .where(_current.project_id == bindparam("project_id"))
+    "SELECT change.provider,",
+    _ENTRY,
+    """FROM model_provider_history AS change
+    JOIN model_providers AS stored
+        ON stored.project_id = change.project_id AND stored.provider = change.provider AND stored.version = change.version
+    WHERE stored.project_id = :project_id""",
 )
-_COUNT = Statement(select(func.count(), func.coalesce(func.max(_row.version), 0)).select_from(model_provider_history).where(*_of_provider))
+_COUNT = Statement("SELECT count(*), coalesce(max(change.version), 0) FROM model_provider_history AS change", _OF_PROVIDER)
 _SINCE = Statement(
-    select(_row.provider, _row.fields)
-    .where(_row.project_id == bindparam("project_id"), _row.revision > bindparam("revision"))
-    .order_by(_row.revision)
+    "SELECT provider, fields FROM model_provider_history",
+    "WHERE project_id = :project_id AND revision > :revision",
+    "ORDER BY revision",
 )
-_credentials = sealed_values.alias("credentials")
-_headers = sealed_values.alias("headers")
-_states = (
-    select(
-        _row.version,
-        _row.row_id,
-        _row.action,
-        _row.enabled,
-        _row.credential_names,
-        _row.credentials_id,
-        _row.header_names,
-        _row.headers_id,
-        _row.custom_models,
-        _row.custom_embeddings_models,
-        _credentials.c.blob,
-        _headers.c.blob,
-    )
-    .select_from(
-        model_provider_history.outerjoin(
-            _credentials, and_(_credentials.c.owner_id == _row.row_id, _credentials.c.id == _row.credentials_id)
-        ).outerjoin(_headers, and_(_headers.c.owner_id == _row.row_id, _headers.c.id == _row.headers_id))
-    )
-    .where(*_of_provider)
+_STATES = (
+    f"SELECT change.version, change.row_id, change.action, {STATE}, credentials.blob, headers.blob",
+    """FROM model_provider_history AS change
+    LEFT JOIN sealed_values AS credentials ON credentials.owner_id = change.row_id AND credentials.id = change.credentials_id
+    LEFT JOIN sealed_values AS headers ON headers.owner_id = change.row_id AND headers.id = change.headers_id""",
+    _OF_PROVIDER,
 )
-_STATE = Statement(_states.where(_row.version == bindparam("version")))
-_LIST_STATES = Statement(_states.where(_row.version.between(bindparam("oldest"), bindparam("newest"))))
+_STATE = Statement(*_STATES, "AND change.version = :version")
+_LIST_STATES = Statement(*_STATES, "AND change.version BETWEEN :oldest AND :newest")
 
 
 def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProvider, entry: HistoryEntry) -> None:

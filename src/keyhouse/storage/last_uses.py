@@ -3,43 +3,22 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Text, bindparam, cast, column, func, select, true
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSON
-
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import to_datetime
-from keyhouse.storage.scopes import is_one_of
-from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import last_uses
+from keyhouse.storage.statements import Statement, Transaction, is_one_of
 
-_row = last_uses.c
-_pair = (column("key", Text), column("value", Text))
-_given = bindparam("uses", type_=Text)
-
-
-def _upsert(insert: "sqlite.Insert | postgresql.Insert", unpacked: object) -> Statement:
-    """One statement for all of them, in the order of their ids, so that two processes wait for each other and never for themselves."""
-    rows = unpacked.table_valued(*_pair).alias("given")  # type: ignore[attr-defined]
-    values = select(rows.c.key, cast(rows.c.value, BigInteger)).where(true()).order_by(rows.c.key)
-    filled = insert.from_select(["id", "used_at"], values)
-    return Statement(
-        filled.on_conflict_do_update(
-            index_elements=["id"], set_={"used_at": filled.excluded.used_at}, where=filled.excluded.used_at > _row.used_at
-        )
-    )
-
-
-_PUT = {
-    "sqlite": _upsert(sqlite.insert(last_uses), func.json_each(_given)),
-    "postgresql": _upsert(postgresql.insert(last_uses), func.json_each_text(cast(_given, JSON))),
-}
-_LIST = Statement(select(_row.id, _row.used_at).where(is_one_of(_row.id, "ids")))
+# All of them in the order of their ids, so that two processes wait for each other and never for themselves.
+_PUT = Statement("""
+INSERT INTO last_uses (id, used_at)
+SELECT given.key, CAST(given.value AS BIGINT) FROM json_each_text(CAST(:uses AS JSON)) AS given WHERE TRUE ORDER BY given.key
+ON CONFLICT (id) DO UPDATE SET used_at = excluded.used_at WHERE excluded.used_at > last_uses.used_at
+""")
+_LIST = Statement("SELECT id, used_at FROM last_uses WHERE", is_one_of("id", "ids"))
 
 
 def put_last_uses(tx: Transaction, uses: Mapping[str, int]) -> None:
     """Note uses, in microseconds by id. An earlier one than what is stored changes nothing."""
-    tx.run(_PUT[tx.dialect], uses=encoding.encoded(uses))
+    tx.run(_PUT, uses=encoding.encoded(uses))
 
 
 def list_last_uses(tx: Transaction, ids: Iterable[str]) -> dict[str, datetime]:

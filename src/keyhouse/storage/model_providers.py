@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from sqlalchemy import Select, and_, bindparam, delete, select, update
-from sqlalchemy.sql.elements import ColumnElement
 
 from keyhouse.domain.credentials import Credentials
 from keyhouse.domain.headers import ExtraHeader
@@ -15,52 +11,23 @@ from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.sealed_values import destroy_sealed, put_sealed
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import connection_tests, model_providers, sealed_values
+from keyhouse.storage.statements import Row, Statement, Transaction, assignments, insert_into
 
-_credentials = sealed_values.alias("credentials")
-_headers = sealed_values.alias("headers")
-_row = model_providers.c
-
-
-def _select(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return (
-        select(
-            _row.id,
-            _row.project_id,
-            _row.provider,
-            _row.enabled,
-            _row.credential_names,
-            _row.credentials_id,
-            _row.header_names,
-            _row.headers_id,
-            _row.custom_models,
-            _row.custom_embeddings_models,
-            _row.version,
-            _row.revision,
-            _credentials.c.blob,
-            _headers.c.blob,
-        )
-        .select_from(
-            model_providers.outerjoin(
-                _credentials, and_(_credentials.c.owner_id == _row.id, _credentials.c.id == _row.credentials_id)
-            ).outerjoin(_headers, and_(_headers.c.owner_id == _row.id, _headers.c.id == _row.headers_id))
-        )
-        .where(*conditions)
-    )
-
-
-_LIST = Statement(_select(_row.project_id == bindparam("project_id")))
-_INSERT = insert_row(model_providers)
-_KEPT = ("id", "project_id", "provider")
-_UPDATE = Statement(
-    update(model_providers)
-    .where(_row.id == bindparam("row_id"))
-    .values({column.name: bindparam(column.name) for column in model_providers.columns if column.name not in _KEPT})
+STATE = "enabled, credential_names, credentials_id, header_names, headers_id, custom_models, custom_embeddings_models"
+"""The columns that the row and its history share."""
+_CHANGEABLE = f"{STATE}, version, revision, updated_at"
+_LIST = Statement(
+    f"SELECT stored.id, stored.project_id, provider, {STATE}, version, revision, credentials.blob, headers.blob",
+    """FROM model_providers AS stored
+    LEFT JOIN sealed_values AS credentials ON credentials.owner_id = stored.id AND credentials.id = stored.credentials_id
+    LEFT JOIN sealed_values AS headers ON headers.owner_id = stored.id AND headers.id = stored.headers_id
+    WHERE stored.project_id = :project_id""",
 )
-LOCK_ROW = Statement(select(_row.id).where(_row.id == bindparam("row_id")).with_for_update())
-_DELETE = Statement(delete(model_providers).where(_row.id == bindparam("row_id")))
-_DELETE_TEST = Statement(delete(connection_tests).where(connection_tests.c.model_provider_id == bindparam("row_id")))
+_INSERT = insert_into("model_providers", f"id, project_id, provider, {_CHANGEABLE}")
+_UPDATE = Statement("UPDATE model_providers SET", assignments(_CHANGEABLE), "WHERE id = :row_id")
+LOCK_ROW = Statement("SELECT id FROM model_providers WHERE id = :row_id FOR UPDATE")
+_DELETE = Statement("DELETE FROM model_providers WHERE id = :row_id")
+_DELETE_TEST = Statement("DELETE FROM connection_tests WHERE model_provider_id = :row_id")
 
 
 @dataclass(frozen=True)
@@ -73,7 +40,7 @@ class StoredProvider:
 
     @cached_property
     def columns(self) -> Mapping[str, object]:
-        """The columns that the row and its history share."""
+        """The values of `STATE`."""
         provider = self.provider
         return {
             "enabled": provider.enabled,

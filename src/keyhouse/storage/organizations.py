@@ -1,19 +1,15 @@
 """Organizations as they are stored."""
 
-from sqlalchemy import bindparam, func, select
-
 from keyhouse.domain.tenancy import Organization
 from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.identifiers import is_id, new_id
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import organizations
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 
-_columns = organizations.c
-_all = select(_columns.id, _columns.name, _columns.slug, _columns.created_at)
-_INSERT = insert_row(organizations)
-_GET = Statement(_all.where(_columns.id == bindparam("id")))
-_LIST = Statement(_all.order_by(_columns.created_at.desc(), _columns.id.desc()))
-_COUNT = Statement(select(func.count()).select_from(organizations))
+_COLUMNS = "id, name, slug, created_at"
+_INSERT = insert_into("organizations", _COLUMNS)
+_GET = Statement("SELECT", _COLUMNS, "FROM organizations WHERE id = :id")
+_LIST = Statement("SELECT", _COLUMNS, "FROM organizations ORDER BY created_at DESC, id DESC")
+_COUNT = Statement("SELECT count(*) FROM organizations")
 
 
 def count_organizations(tx: Transaction) -> int:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, func, literal_column, select
+from sqlalchemy import URL
+from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes
@@ -32,7 +33,7 @@ from keyhouse.storage.database import (
     storage_unavailable,
 )
 from keyhouse.storage.side_thread import SideThread
-from keyhouse.storage.statements import DIALECTS, Row, Statement
+from keyhouse.storage.statements import Row, Statement
 
 # Beside an error that it raises, psycopg warns of what it ignored after it, and names the server and the database.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -44,7 +45,7 @@ _CONNECT_TIMEOUT_S = 5
 _ATTEMPTS = 3
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
-_NOTIFY = Statement(select(func.pg_notify(literal_column("'keyhouse_changes'"), literal_column("''"))))
+_NOTIFY = Statement("SELECT pg_notify('keyhouse_changes', '')")
 
 
 class PostgresTransaction:
@@ -59,15 +60,15 @@ class PostgresTransaction:
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
-        return self._execute(statement.postgresql, statement.named(values)).fetchall()
+        return self._execute(statement.postgresql, values).fetchall()
 
     def row(self, statement: Statement, **values: object) -> Row | None:
         """See Transaction."""
-        return self._execute(statement.postgresql, statement.named(values)).fetchone()
+        return self._execute(statement.postgresql, values).fetchone()
 
     def run(self, statement: Statement, **values: object) -> None:
         """See Transaction."""
-        self._execute(statement.postgresql, statement.named(values))
+        self._execute(statement.postgresql, values)
 
     def note(self, statement: Statement, notice: ChangeNotice, **values: object) -> None:
         """See Transaction."""
@@ -208,7 +209,7 @@ class _Connections:
     """
 
     def __init__(self, url: URL, isolation: psycopg.IsolationLevel) -> None:
-        self._arguments = DIALECTS["postgresql"].create_connect_args(url)[1]
+        self._arguments = dialect().create_connect_args(url)[1]  # type: ignore[no-untyped-call]
         self._isolation = isolation
         self._idle: list[tuple[Connection, ExitStack]] = []
 

@@ -6,58 +6,31 @@ One that was archived is kept with all its secrets, and no longer found.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import bindparam, func, or_, select, update
-
 from keyhouse.domain.tenancy import Project
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.identifiers import Token, is_id, new_id, new_project_token
-from keyhouse.storage.scopes import is_one_of
 from keyhouse.storage.sealed_values import destroy_one, open_sealed, put_sealed
 from keyhouse.storage.secret_box import SecretBox
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import projects
+from keyhouse.storage.statements import Row, Statement, Transaction, assignments, insert_into, is_one_of
 
-_columns = projects.c
-_live = select(
-    _columns.id,
-    _columns.organization_id,
-    _columns.team_id,
-    _columns.name,
-    _columns.slug,
-    _columns.language,
-    _columns.framework,
-    _columns.default_model,
-    _columns.created_at,
-    _columns.updated_at,
-    _columns.key_value_id,
-).where(_columns.organization_id == bindparam("organization_id"), _columns.archived_at.is_(None))
-_of_id = _live.where(_columns.id == bindparam("id"))
-_in_scopes = or_(*(is_one_of(column, "scopes") for column in (_columns.organization_id, _columns.team_id, _columns.id)))
-_visible = _live.where(_in_scopes)
-_in_team = _live.where(_columns.team_id == bindparam("team_id"))
-_newest_first = (_columns.created_at.desc(), _columns.id.desc())
-_INSERT = insert_row(projects)
-_GET = Statement(_of_id)
-_LOCK = Statement(_of_id.with_for_update())
-_LIST = Statement(_visible.order_by(*_newest_first).limit(bindparam("limit")).offset(bindparam("offset")))
-_COUNT = Statement(select(func.count()).select_from(_visible.subquery()))
-_LIST_OF_TEAM = Statement(_in_team.order_by(*_newest_first).limit(bindparam("limit")).offset(bindparam("offset")))
-_COUNT_OF_TEAM = Statement(select(func.count()).select_from(_in_team.subquery()))
-_SLUG = Statement(select(_columns.id).where(_columns.organization_id == bindparam("organization_id"), _columns.slug == bindparam("slug")))
-_this = _columns.id == bindparam("row_id")
-_UPDATE = Statement(
-    update(projects).where(_this).values({name: bindparam(name) for name in ("name", "team_id", "language", "framework", "updated_at")})
-)
-_ARCHIVE = Statement(update(projects).where(_this).values(archived_at=bindparam("archived_at")))
-_REPLACE_KEY = Statement(
-    update(projects).where(_this).values({name: bindparam(name) for name in ("key_hash", "key_value_id", "updated_at")})
-)
-_FIND = Statement(
-    select(_columns.id, _columns.organization_id, _columns.team_id, _columns.name, _columns.key_hash).where(
-        _columns.key_hash == bindparam("key_hash"), _columns.archived_at.is_(None)
-    )
-)
+_COLUMNS = "id, organization_id, team_id, name, slug, language, framework, default_model, created_at, updated_at, key_value_id"
+_LIVE = "FROM projects WHERE organization_id = :organization_id AND archived_at IS NULL"
+_VISIBLE = f"AND ({' OR '.join(is_one_of(column, 'scopes') for column in ('organization_id', 'team_id', 'id'))})"
+_IN_TEAM = "AND team_id = :team_id"
+_PAGE = "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset"
+_INSERT = insert_into("projects", f"{_COLUMNS}, key_hash, revision, archived_at")
+_GET = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id")
+_LOCK = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id FOR UPDATE")
+_LIST = Statement("SELECT", _COLUMNS, _LIVE, _VISIBLE, _PAGE)
+_COUNT = Statement("SELECT count(*)", _LIVE, _VISIBLE)
+_LIST_OF_TEAM = Statement("SELECT", _COLUMNS, _LIVE, _IN_TEAM, _PAGE)
+_COUNT_OF_TEAM = Statement("SELECT count(*)", _LIVE, _IN_TEAM)
+_SLUG = Statement("SELECT id FROM projects WHERE organization_id = :organization_id AND slug = :slug")
+_UPDATE = Statement("UPDATE projects SET", assignments("name, team_id, language, framework, updated_at"), "WHERE id = :row_id")
+_ARCHIVE = Statement("UPDATE projects SET archived_at = :archived_at WHERE id = :row_id")
+_REPLACE_KEY = Statement("UPDATE projects SET", assignments("key_hash, key_value_id, updated_at"), "WHERE id = :row_id")
+_FIND = Statement("SELECT id, organization_id, team_id, name, key_hash FROM projects WHERE key_hash = :key_hash AND archived_at IS NULL")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,31 +2,20 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select, update
-
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.clock import now_us
-from keyhouse.storage.statements import Statement, Transaction
-from keyhouse.storage.tables import organizations, projects
+from keyhouse.storage.statements import Statement, Transaction, assignments
 
-_columns = projects.c
-_head = select(_columns.id, _columns.organization_id, _columns.team_id, _columns.revision, _columns.default_model).where(
-    _columns.id == bindparam("id"), _columns.archived_at.is_(None)
-)
-_GET = Statement(_head)
-# SQLite has one writer at a time anyway; there the words of the lock are left out.
-_LOCK = Statement(_head.with_for_update())
-_ADVANCE = Statement(
-    update(projects)
-    .where(_columns.id == bindparam("row_id"))
-    .values(revision=bindparam("revision"), default_model=bindparam("default_model"), updated_at=bindparam("updated_at"))
-)
-_SCOPE = Statement(
-    select(_columns.id, _columns.team_id, _columns.organization_id, organizations.c.name, _columns.default_model)
-    .join(organizations, organizations.c.id == _columns.organization_id)
-    .where(_columns.id == bindparam("id"), _columns.archived_at.is_(None))
-)
+_HEAD = "SELECT id, organization_id, team_id, revision, default_model FROM projects WHERE id = :id AND archived_at IS NULL"
+_GET = Statement(_HEAD)
+_LOCK = Statement(_HEAD, "FOR UPDATE")
+_ADVANCE = Statement("UPDATE projects SET", assignments("revision, default_model, updated_at"), "WHERE id = :row_id")
+_SCOPE = Statement("""
+SELECT project.id, project.team_id, project.organization_id, organization.name, project.default_model
+FROM projects AS project JOIN organizations AS organization ON organization.id = project.organization_id
+WHERE project.id = :id AND project.archived_at IS NULL
+""")
 
 
 @dataclass(frozen=True, slots=True)

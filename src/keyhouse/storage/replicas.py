@@ -3,25 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select, update
-
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
-from keyhouse.storage.statements import Statement, Transaction, insert_row
-from keyhouse.storage.tables import replicas
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 
 FORGOTTEN_AFTER_S = 120
 """A process that said nothing for this long ended without saying so."""
 
-_row = replicas.c
-_INSERT = insert_row(replicas)
-_SEE = Statement(update(replicas).where(_row.id == bindparam("row_id")).values(seen_at=bindparam("seen_at")).returning(_row.id))
-_DELETE = Statement(delete(replicas).where(_row.id == bindparam("id")))
-_DELETE_OLD = Statement(delete(replicas).where(_row.seen_at < bindparam("before")))
-_LIST = Statement(
-    select(_row.id, _row.host, _row.process_id, _row.version, _row.started_at, _row.seen_at)
-    .where(_row.seen_at >= bindparam("since"))
-    .order_by(_row.host, _row.started_at, _row.id)
-)
+_COLUMNS = "id, host, process_id, version, started_at, seen_at"
+_INSERT = insert_into("replicas", _COLUMNS)
+_SEE = Statement("UPDATE replicas SET seen_at = :seen_at WHERE id = :row_id RETURNING id")
+_DELETE = Statement("DELETE FROM replicas WHERE id = :id")
+_DELETE_OLD = Statement("DELETE FROM replicas WHERE seen_at < :before")
+_LIST = Statement("SELECT", _COLUMNS, "FROM replicas WHERE seen_at >= :since ORDER BY host, started_at, id")
 
 
 @dataclass(frozen=True, slots=True)

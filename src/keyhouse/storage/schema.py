@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, column, create_engine, inspect, select, table, text
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from keyhouse.domain.errors import Code, Error
@@ -21,7 +21,7 @@ HEAD = "0004"
 
 _ADVISORY_LOCK = 5560_5560
 _OLDEST_POSTGRESQL = (15,)
-_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+_REVISION = Statement("SELECT version_num FROM alembic_version")
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

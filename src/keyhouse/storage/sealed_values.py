@@ -3,35 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select, tuple_, update
-
 from keyhouse.storage.database import ConstraintBroken, WritingKeyRetired
 from keyhouse.storage.identifiers import new_id
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable, key_id_of
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import sealed_values
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 
-_INSERT = insert_row(sealed_values)
-_this = (sealed_values.c.owner_id == bindparam("owner_id"), sealed_values.c.id == bindparam("id"))
-_GET = Statement(select(sealed_values.c.project_id, sealed_values.c.field, sealed_values.c.blob).where(*_this))
-_DESTROY = Statement(delete(sealed_values).where(sealed_values.c.owner_id == bindparam("owner_id")))
-_DESTROY_ONE = Statement(delete(sealed_values).where(*_this))
-_columns = sealed_values.c
-_next = (
-    select(_columns.owner_id, _columns.id, _columns.project_id, _columns.field, _columns.key_id, _columns.blob)
-    .where(tuple_(_columns.owner_id, _columns.id) > tuple_(bindparam("after_owner_id"), bindparam("after_id")))
-    .order_by(_columns.owner_id, _columns.id)
-    .limit(bindparam("limit"))
-)
-_NEXT = Statement(_next)
-_next_under_other_keys = _next.where(_columns.key_id != bindparam("but_key_id"))
-_NEXT_UNDER_OTHER_KEYS = Statement(_next_under_other_keys)
-_LOCK_NEXT_UNDER_OTHER_KEYS = Statement(_next_under_other_keys.with_for_update(skip_locked=True))
-_REWRAP = Statement(
-    update(sealed_values)
-    .where(_columns.owner_id == bindparam("of_owner_id"), _columns.id == bindparam("value_id"), _columns.blob == bindparam("old_blob"))
-    .values(key_id=bindparam("key_id"), blob=bindparam("blob"))
-)
+_COLUMNS = "owner_id, id, project_id, field, key_id, blob"
+_THIS = "WHERE owner_id = :owner_id AND id = :id"
+_AFTER = "FROM sealed_values WHERE (owner_id, id) > (:after_owner_id, :after_id)"
+_UNDER_OTHER_KEYS = "AND key_id != :but_key_id"
+_IN_ORDER = "ORDER BY owner_id, id LIMIT :limit"
+_INSERT = insert_into("sealed_values", _COLUMNS)
+_GET = Statement("SELECT project_id, field, blob FROM sealed_values", _THIS)
+_DESTROY = Statement("DELETE FROM sealed_values WHERE owner_id = :owner_id")
+_DESTROY_ONE = Statement("DELETE FROM sealed_values", _THIS)
+_NEXT = Statement("SELECT", _COLUMNS, _AFTER, _IN_ORDER)
+_NEXT_UNDER_OTHER_KEYS = Statement("SELECT", _COLUMNS, _AFTER, _UNDER_OTHER_KEYS, _IN_ORDER)
+_LOCK_NEXT_UNDER_OTHER_KEYS = Statement("SELECT", _COLUMNS, _AFTER, _UNDER_OTHER_KEYS, _IN_ORDER, "FOR UPDATE SKIP LOCKED")
+_REWRAP = Statement("UPDATE sealed_values SET key_id = :key_id, blob = :blob", _THIS, "AND blob = :old_blob")
 
 
 def put_sealed(tx: Transaction, box: SecretBox, owner: tuple[str, str], field: str, plaintext: bytes) -> str:
@@ -105,7 +94,7 @@ def rewrap(tx: Transaction, box: SecretBox, value: SealedValue) -> None:
     """Wrap a value's data key with the box's first key, if the value is still the one that was read. Raises Unreadable."""
     blob = box.rewrapped(value.blob, value.context)
     owner_id, value_id = value.place
-    tx.run(_REWRAP, of_owner_id=owner_id, value_id=value_id, old_blob=value.blob, key_id=key_id_of(blob), blob=blob)
+    tx.run(_REWRAP, owner_id=owner_id, id=value_id, old_blob=value.blob, key_id=key_id_of(blob), blob=blob)
 
 
 def _values(rows: Sequence[Row]) -> Sequence[SealedValue]:

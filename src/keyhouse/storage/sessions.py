@@ -3,29 +3,19 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlalchemy import bindparam, delete, select
-
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.identifiers import Token, new_session_token
-from keyhouse.storage.statements import Statement, Transaction, insert_row
-from keyhouse.storage.tables import sessions
+from keyhouse.storage.statements import Statement, Transaction, insert_into
 
 SessionKind = Literal["session", "sign_in"]
 
-_columns = sessions.c
-_INSERT = insert_row(sessions)
-_FIND = Statement(
-    select(_columns.organization_id, _columns.api_key_id, _columns.project_key_hash, _columns.expires_at).where(
-        _columns.hash == bindparam("hash"), _columns.kind == bindparam("kind"), _columns.expires_at > bindparam("now")
-    )
-)
-_TAKE = Statement(
-    delete(sessions)
-    .where(_columns.hash == bindparam("hash"), _columns.kind == bindparam("kind"), _columns.expires_at > bindparam("now"))
-    .returning(_columns.organization_id, _columns.api_key_id, _columns.project_key_hash, _columns.expires_at)
-)
-_DELETE = Statement(delete(sessions).where(_columns.hash == bindparam("hash")))
-_DELETE_EXPIRED = Statement(delete(sessions).where(_columns.expires_at <= bindparam("now")))
+_KEY = "organization_id, api_key_id, project_key_hash"
+_LIVE = "FROM sessions WHERE hash = :hash AND kind = :kind AND expires_at > :now"
+_INSERT = insert_into("sessions", f"hash, kind, {_KEY}, created_at, expires_at")
+_FIND = Statement("SELECT", _KEY, ", expires_at", _LIVE)
+_TAKE = Statement("DELETE", _LIVE, "RETURNING", _KEY)
+_DELETE = Statement("DELETE FROM sessions WHERE hash = :hash")
+_DELETE_EXPIRED = Statement("DELETE FROM sessions WHERE expires_at <= :now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +61,7 @@ def find_session(tx: Transaction, digest: bytes) -> StoredSession | None:
 def take_sign_in(tx: Transaction, digest: bytes) -> SessionKey | None:
     """What an address that signs in once stands for. It is used up."""
     row = tx.row(_TAKE, hash=digest, kind="sign_in", now=now_us())
-    return None if row is None else SessionKey(*row[:3])
+    return None if row is None else SessionKey(*row)
 
 
 def delete_session(tx: Transaction, digest: bytes) -> None:

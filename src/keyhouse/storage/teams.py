@@ -3,35 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import bindparam, func, or_, select, update
-
 from keyhouse.domain.tenancy import Team
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.identifiers import is_id, new_id
-from keyhouse.storage.scopes import is_one_of
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_row
-from keyhouse.storage.tables import projects, teams
+from keyhouse.storage.statements import Row, Statement, Transaction, insert_into, is_one_of
 
-_columns = teams.c
-_live = select(_columns.id, _columns.organization_id, _columns.name, _columns.slug, _columns.created_at, _columns.updated_at).where(
-    _columns.organization_id == bindparam("organization_id"), _columns.archived_at.is_(None)
-)
-_of_id = _live.where(_columns.id == bindparam("id"))
-_visible = _live.where(or_(is_one_of(_columns.organization_id, "scopes"), is_one_of(_columns.id, "scopes")))
-_INSERT = insert_row(teams)
-_GET = Statement(_of_id)
-_LOCK = Statement(_of_id.with_for_update())
-_LIST = Statement(_visible.order_by(_columns.created_at.desc(), _columns.id.desc()).limit(bindparam("limit")).offset(bindparam("offset")))
-_COUNT = Statement(select(func.count()).select_from(_visible.subquery()))
-_SLUG = Statement(select(_columns.id).where(_columns.organization_id == bindparam("organization_id"), _columns.slug == bindparam("slug")))
-_RENAME = Statement(
-    update(teams).where(_columns.id == bindparam("row_id")).values(name=bindparam("name"), updated_at=bindparam("updated_at"))
-)
-_ARCHIVE = Statement(update(teams).where(_columns.id == bindparam("row_id")).values(archived_at=bindparam("archived_at")))
-_COUNT_PROJECTS = Statement(
-    select(func.count()).select_from(projects).where(projects.c.team_id == bindparam("team_id"), projects.c.archived_at.is_(None))
-)
+_COLUMNS = "id, organization_id, name, slug, created_at, updated_at"
+_LIVE = "FROM teams WHERE organization_id = :organization_id AND archived_at IS NULL"
+_VISIBLE = f"AND ({is_one_of('organization_id', 'scopes')} OR {is_one_of('id', 'scopes')})"
+_INSERT = insert_into("teams", f"{_COLUMNS}, archived_at")
+_GET = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id")
+_LOCK = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id FOR UPDATE")
+_LIST = Statement("SELECT", _COLUMNS, _LIVE, _VISIBLE, "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset")
+_COUNT = Statement("SELECT count(*)", _LIVE, _VISIBLE)
+_SLUG = Statement("SELECT id FROM teams WHERE organization_id = :organization_id AND slug = :slug")
+_RENAME = Statement("UPDATE teams SET name = :name, updated_at = :updated_at WHERE id = :row_id")
+_ARCHIVE = Statement("UPDATE teams SET archived_at = :archived_at WHERE id = :row_id")
+_COUNT_PROJECTS = Statement("SELECT count(*) FROM projects WHERE team_id = :team_id AND archived_at IS NULL")
 
 
 def put_team(tx: Transaction, organization_id: str, name: str, slug: str) -> Team:
