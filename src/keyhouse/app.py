@@ -38,7 +38,8 @@ from keyhouse.services.teams import Teams
 from keyhouse.services.upkeep import Chore, upkeep
 from keyhouse.settings import Settings
 from keyhouse.storage.database import ChangeNotice
-from keyhouse.storage.opening import KeySource, Storage, parse_database_url, prepare_storage
+from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.opening import KeySource, Storage, prepare_storage
 from keyhouse.storage.readiness import look
 from keyhouse.web.control.access import Gate
 from keyhouse.web.control.api_keys import api_key_routes

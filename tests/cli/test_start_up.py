@@ -25,8 +25,8 @@ def test_reading_the_command_line_loads_no_house() -> None:
 def test_a_server_loads_neither_the_command_line_nor_migrations() -> None:
     serving = "from types import ModuleType\nsys.modules['rich'] = None\nimport keyhouse.cli.serving, uvicorn.protocols.http.httptools_impl"
     loaded = _loaded(serving + "\ndel sys.modules['rich']")
-    assert loaded & {"typer", "alembic", "rich", "pygments", "markdown_it", "psycopg", "mako"} == set()
-    assert {"sqlalchemy", "structlog", "uvicorn"} <= loaded
+    assert loaded & {"typer", "alembic", "sqlalchemy", "rich", "pygments", "markdown_it", "psycopg", "mako"} == set()
+    assert {"structlog", "uvicorn"} <= loaded
 
 
 def test_a_server_shows_no_option_in_the_process_list(tmp_path: Path, serving: StartServer) -> None:

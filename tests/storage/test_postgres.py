@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
 from keyhouse.storage.database import ConstraintBroken
-from keyhouse.storage.opening import parse_database_url
+from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.migration import engine_of
 from keyhouse.storage.schema import start_lock
 from keyhouse.storage.statements import Statement, Transaction, insert_into
 from tests.conftest import PostgresServer, running_postgres
@@ -120,7 +121,7 @@ def test_a_write_that_was_cut_before_its_commit_is_done_again(settings: Settings
 
 def test_a_commit_that_was_not_answered_is_not_called_undone(settings: Settings) -> None:
     run_on(settings, project_caller)
-    engine = create_engine(parse_database_url(settings.url))
+    engine = engine_of(parse_database_url(settings.url))
     cut = "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
     at_commit = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()"
     with engine.begin() as connection:
@@ -171,6 +172,6 @@ def test_an_old_server_is_refused(settings: Settings, monkeypatch: pytest.Monkey
     url = parse_database_url(settings.url)
     with start_lock(url):
         pass
-    monkeypatch.setattr("keyhouse.storage.schema._OLDEST_POSTGRESQL", (10_000,))
+    monkeypatch.setattr("keyhouse.storage.postgres_server._OLDEST", 10_000)
     with pytest.raises(Error, match="PostgreSQL 10000 or newer is needed"), start_lock(url):
         pass

@@ -5,7 +5,6 @@ import json
 import os
 import pwd
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from keyhouse.app import build_house, local_gateway, open_storage
@@ -15,7 +14,7 @@ from keyhouse.cli.local_exchange import LocalExchange
 from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
-from keyhouse.storage.opening import parse_database_url
+from keyhouse.storage.database_url import PostgresServer, parse_database_url
 from keyhouse.storage.schema import require_schema
 
 
@@ -104,9 +103,9 @@ def prepare_process() -> None:
 def require_data(settings: Settings) -> None:
     """Raise CommandError where there is no data folder: a command makes none."""
     url = parse_database_url(settings.url)
-    if url.get_backend_name() != "sqlite":
+    if isinstance(url, PostgresServer):
         require_schema(url)
-    elif not Path(str(url.database)).exists():
+    elif not url.path.exists():
         raise CommandError(
             f"There is no Keyhouse in {settings.shown_database}. Start one with `keyhouse serve`, name its folder with --data-dir, "
             "or a running server with --endpoint.",

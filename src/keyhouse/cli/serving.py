@@ -21,7 +21,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.log import configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings, read_settings, unknown_variables
-from keyhouse.storage.opening import parse_database_url
+from keyhouse.storage.database_url import parse_database_url
 
 _log = structlog.get_logger("keyhouse")
 

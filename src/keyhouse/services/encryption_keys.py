@@ -8,11 +8,12 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.key_rotation import Progress, note_in_audit, ring_held, rotate
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken, Database
+from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.encryption_keys import CheckedRing, check_ring, known_key_ids, retire_key, values_by_key
 from keyhouse.storage.fingerprints import destroy_fingerprint_keys, sealed_fingerprint_keys
 from keyhouse.storage.key_file import KeySource, write_key_file
 from keyhouse.storage.key_ring import KeyRing
-from keyhouse.storage.opening import Storage, open_database, parse_database_url
+from keyhouse.storage.opening import Storage, open_database
 from keyhouse.storage.replicas import Replica, list_replicas
 from keyhouse.storage.schema import require_schema, revision_of
 from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, list_sealed

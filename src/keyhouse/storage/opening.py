@@ -3,13 +3,10 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import ConstraintBroken, Database
+from keyhouse.storage.database_url import DatabaseUrl, SqliteFile
 from keyhouse.storage.encryption_keys import NEW_KEY_HINT, known_key_ids
 from keyhouse.storage.fingerprints import Fingerprints, open_fingerprints
 from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
@@ -18,8 +15,6 @@ from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
 from keyhouse.storage.schema import migrate, start_lock
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.sqlite import SqliteDatabase
-
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +30,10 @@ class Storage:
     """Sentences for whoever runs this."""
 
 
-def parse_database_url(text: str) -> URL:
-    """A database's URL: `sqlite:///path`, the path as it is, or `postgresql://user:password@host/name`.
-
-    Raises Error `configuration`, without the URL.
-    """
-    path = text.removeprefix(_SQLITE)
-    if text.startswith(_SQLITE) and path and not path.startswith((":memory:", "file:")):
-        return URL.create("sqlite", database=path)
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        url = None
-    if url is not None and url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        return url.set(drivername="postgresql+psycopg")
-    raise Error(Code.CONFIGURATION, "The database URL is neither sqlite:///path nor postgresql://user:password@host/name.")
-
-
-def open_database(url: URL) -> Database:
+def open_database(url: DatabaseUrl) -> Database:
     """The database of a URL, whose schema must be there. Raises Error `configuration` or `storage_unavailable`."""
-    if url.drivername == "sqlite":
-        return SqliteDatabase(Path(str(url.database)))
+    if isinstance(url, SqliteFile):
+        return SqliteDatabase(url.path)
     try:
         from keyhouse.storage.postgres import PostgresDatabase
     except ImportError:
@@ -63,7 +41,7 @@ def open_database(url: URL) -> Database:
     return PostgresDatabase(url)
 
 
-async def prepare_storage(url: URL, keys: KeySource, *, accept_unreadable: bool = False) -> Storage:
+async def prepare_storage(url: DatabaseUrl, keys: KeySource, *, accept_unreadable: bool = False) -> Storage:
     """Bring the schema up to date, make a key file for an empty database, check every key against its canary, and open.
 
     One process at a time does this. Raises Error `configuration` or `storage_unavailable`; then nothing was lost.
@@ -102,12 +80,12 @@ def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreada
     return Error(Code.CONFIGURATION, f"{looked_for} Put the key file back from your backup.")
 
 
-def _require_driver(url: URL) -> None:
-    if url.drivername != "sqlite":
+def _require_driver(url: DatabaseUrl) -> None:
+    if not isinstance(url, SqliteFile):
         try:
             import psycopg  # noqa: F401
         except ImportError:
             raise Error(Code.CONFIGURATION, "PostgreSQL needs the extra: run `uv sync --extra postgres`.") from None
 
 
-__all__ = ["ConstraintBroken", "KeySource", "Storage", "open_database", "parse_database_url", "prepare_storage"]
+__all__ = ["ConstraintBroken", "KeySource", "Storage", "open_database", "prepare_storage"]

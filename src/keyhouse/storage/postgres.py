@@ -11,12 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL
-from sqlalchemy.dialects.postgresql.psycopg import dialect
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes
@@ -32,6 +30,8 @@ from keyhouse.storage.database import (
     storage_full,
     storage_unavailable,
 )
+from keyhouse.storage.database_url import PostgresServer
+from keyhouse.storage.postgres_server import Connection, connect
 from keyhouse.storage.side_thread import SideThread
 from keyhouse.storage.statements import Row, Statement
 
@@ -39,9 +39,7 @@ from keyhouse.storage.statements import Row, Statement
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 T = TypeVar("T")
-Connection = psycopg.Connection[tuple[Any, ...]]
 _POOL = 12
-_CONNECT_TIMEOUT_S = 5
 _ATTEMPTS = 3
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
@@ -84,12 +82,12 @@ class PostgresDatabase:
 
     dialect = "postgresql"
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, server: PostgresServer) -> None:
         """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
-        self._readers = _Connections(url, psycopg.IsolationLevel.REPEATABLE_READ)
-        self._writers = _Connections(url, psycopg.IsolationLevel.READ_COMMITTED)
+        self._readers = _Connections(server, psycopg.IsolationLevel.REPEATABLE_READ)
+        self._writers = _Connections(server, psycopg.IsolationLevel.READ_COMMITTED)
         self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
         self._watch = SideThread("keyhouse-watch")
         self._watching: Connection | None = None
@@ -99,7 +97,7 @@ class PostgresDatabase:
         self._next_look: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
         self._seen: set[int] = set()
-        self._listener = _Listener(url)
+        self._listener = _Listener(server)
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
@@ -208,15 +206,15 @@ class _Connections:
     Each is a pipeline from its first transaction to its last: leaving that between two would cost a round trip.
     """
 
-    def __init__(self, url: URL, isolation: psycopg.IsolationLevel) -> None:
-        self._arguments = dialect().create_connect_args(url)[1]  # type: ignore[no-untyped-call]
+    def __init__(self, server: PostgresServer, isolation: psycopg.IsolationLevel) -> None:
+        self._server = server
         self._isolation = isolation
         self._idle: list[tuple[Connection, ExitStack]] = []
 
     def connect(self, *, autocommit: bool = False) -> Connection:
         """A new one, not in a pipeline. Raises Error `storage_unavailable`."""
         try:
-            return psycopg.connect(**self._arguments, autocommit=autocommit, connect_timeout=_CONNECT_TIMEOUT_S)
+            return connect(self._server, autocommit=autocommit)
         except psycopg.OperationalError as failure:
             raise _away() from failure
 
@@ -288,8 +286,8 @@ def _commit_unanswered() -> Error:
 class _Listener:
     """A connection that only listens for notices, in a thread of its own; it comes back by itself when the database was away."""
 
-    def __init__(self, url: URL) -> None:
-        self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
         self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -323,7 +321,7 @@ class _Listener:
                 self._closed.wait(1.0)
 
     def _listen_once(self) -> None:
-        with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+        with connect(self._server, autocommit=True) as connection:
             connection.execute("LISTEN keyhouse_changes")
             while not self._closed.is_set():
                 for _ in connection.notifies(timeout=0.5, stop_after=1):

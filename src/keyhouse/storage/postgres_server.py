@@ -1,0 +1,44 @@
+"""What a start asks of a PostgreSQL server before it opens the database on it. psycopg comes with the extra `postgres`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.storage.database import storage_unavailable
+from keyhouse.storage.database_url import PostgresServer
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+_ADVISORY_LOCK = 5560_5560
+_CONNECT_TIMEOUT_S = 5
+_OLDEST = 15
+
+
+def connect(server: PostgresServer, *, autocommit: bool = False) -> Connection:
+    """A connection. Raises psycopg.Error."""
+    return psycopg.connect(server.conninfo, autocommit=autocommit, connect_timeout=_CONNECT_TIMEOUT_S)
+
+
+@contextmanager
+def start_lock(server: PostgresServer) -> Iterator[None]:
+    """See schema.start_lock."""
+    try:
+        connection = connect(server, autocommit=True)
+        connection.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+    except psycopg.Error as failure:
+        raise storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.") from failure
+    with connection:
+        if connection.info.server_version < _OLDEST * 10_000:
+            raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST} or newer is needed. This server is older.")
+        yield
+
+
+def revision(server: PostgresServer) -> str | None:
+    """See schema.schema_revision."""
+    with connect(server) as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return None if found is None else str(found[0])
