@@ -6,6 +6,7 @@ from keyhouse.cli.connection import Request
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.passing import PassedBody, pieces
+from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 
 
 class LocalExchange:
@@ -25,6 +26,10 @@ class LocalExchange:
         self.answered = b""
         self.tag: str | None = None
         self._body = request.encoded_body() or b""
+
+    def read_headers(self) -> RequestHeaders:
+        """See Exchange."""
+        return request_headers(self.headers)
 
     async def body(self, limit: int) -> bytes | None:
         """See Exchange."""

@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import blake2s
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, ApiKey, Caller, Permission, Place, ScopeType, permissions_at
@@ -29,16 +28,16 @@ class Identity:
         self._forgotten = 0
 
     def recall(self, presented: bytes) -> Caller | None:
-        """The caller who was admitted with these very bytes before, if that is still so; None where it has to be looked up."""
-        caller = self._admitted.get(blake2s(presented).digest())
+        """The caller who was admitted with what has this digest before, if that is still so; None where it has to be looked up."""
+        caller = self._admitted.get(presented)
         return None if caller is None or _is_expired(caller) else caller
 
     async def admit(self, presented: bytes, token: str, project_id: str | None) -> Caller:
-        """The same as `caller_of_project`, for `recall` to know: `presented` are all the bytes that said token and project."""
+        """The same as `caller_of_project`, for `recall` to know: `presented` is a digest of all that said token and project."""
         forgotten = self._forgotten
         caller = await self.caller_of_project(token, project_id)
         if forgotten == self._forgotten:
-            self._admitted.put(blake2s(presented).digest(), caller)
+            self._admitted.put(presented, caller)
         return caller
 
     async def caller_of_project(self, token: str, project_id: str | None) -> Caller:

@@ -10,6 +10,11 @@ from keyhouse.web.http_exchange import HttpExchange
 Address = tuple[str, int] | None
 
 
+def address_of(found: object) -> Address:
+    """What a transport says of one of its ends; None where it is no address of the internet."""
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None
+
+
 async def answer_by(app: ASGIApp, exchange: HttpExchange, server: Address, client: Address) -> None:
     """Let an application answer. Its answer is sent in one write where it comes in one piece."""
     scope = {

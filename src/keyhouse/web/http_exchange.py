@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.passing import PassedBody
 from keyhouse.web.gateway.exchange import CallerLeftError
+from keyhouse.web.gateway.request_headers import RequestHeaders
 from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, RawHeaders, chunk, head
+from keyhouse.web.http_head import CallerHead, Headers
 
 if TYPE_CHECKING:
     from keyhouse.web.http_protocol import HttpProtocol
@@ -25,20 +27,21 @@ class HttpExchange:
     """
 
     __slots__ = (
-        *("_connection", "_counted", "_ends_with_caller", "_pieces", "_size", "_waiter"),
-        *("asks_first", "has_begun", "has_left", "headers", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
+        *("_connection", "_counted", "_ends_with_caller", "_length", "_pieces", "_size", "_waiter"),
+        *("asks_first", "has_begun", "has_left", "head", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
         *("query", "raw_path", "task"),
     )
 
     caller: Caller | None = None
 
-    def __init__(
-        self, connection: "HttpProtocol", method: str, target: tuple[str, bytes, bytes], headers: list[tuple[bytes, bytes]]
-    ) -> None:
+    def __init__(self, connection: "HttpProtocol", head: CallerHead) -> None:
         self._connection = connection
-        self.method = method
-        self.path, self.raw_path, self.query = target
-        self.headers = headers
+        self.head = head
+        self._length: int | None = None
+        self.method = head.method
+        self.path = head.path
+        self.raw_path = head.raw_path
+        self.query = head.query
         self.is_old = False
         self.keep_alive = True
         self.asks_first = False
@@ -54,6 +57,21 @@ class HttpExchange:
         self._counted: int | None = None
 
     # The request's way
+
+    @property
+    def headers(self) -> Headers:
+        """See Exchange."""
+        return self.head.headers if self._length is None else self.head.headers_for(self._length)
+
+    def read_headers(self) -> RequestHeaders:
+        """See Exchange."""
+        return self.head.read()
+
+    def take_whole(self, body: bytes) -> None:
+        """The whole body is here, of another length perhaps than the head that was learned says."""
+        self._length = self._size = len(body)
+        self._pieces.append(body)
+        self.is_whole = True
 
     def feed(self, piece: bytes) -> None:
         """Bytes of the body came."""

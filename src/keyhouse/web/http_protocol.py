@@ -7,8 +7,6 @@ nobody's upgrade is taken up.
 import asyncio
 import logging
 import math
-import socket
-import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -20,10 +18,11 @@ from uvicorn.server import ServerState
 
 from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
 from keyhouse.gateway.timeouts import Deadlines, Timed
-from keyhouse.web.asgi import Address, answer_by
+from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
-from keyhouse.web.http_answer import CONTINUE, DateLine, refusal
+from keyhouse.web.http_answer import CONTINUE, FAILED, HEAD_TOO_LARGE, NO_REQUEST, UPGRADE, DateLine
 from keyhouse.web.http_exchange import HttpExchange
+from keyhouse.web.http_head import CallerHead, KnownHead, size_of_head
 from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
 
@@ -38,12 +37,6 @@ MAX_LINGER_BYTES = 256 * 1024
 """How long, and of how much, a connection that is closed reads on: what lies unread makes the system throw away our last answer."""
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """How much of a body may come that nobody wants, its request being answered."""
-
-_HEAD_TOO_LARGE = refusal(b"431 Request Header Fields Too Large", b"The head of the request is larger than 64 KiB.\n")
-_UPGRADE = refusal(b"400 Bad Request", b"Upgrades of the protocol are not supported. Send the request without the header Upgrade.\n")
-_NO_REQUEST = refusal(b"400 Bad Request", b"This is no valid HTTP request.\n")
-_FAILED = refusal(b"500 Internal Server Error", b"Internal Server Error")
-_AT_ONCE = struct.pack("ii", 1, 0)
 _BODY_NAMES = (b"content-length", b"transfer-encoding")
 
 _log = logging.getLogger("keyhouse.http")
@@ -92,7 +85,8 @@ class HttpProtocol(asyncio.Protocol):
         self._is_deaf = False
         self._is_ending = False
         self._unread = 0
-        self._refusal = _NO_REQUEST
+        self._refusal = NO_REQUEST
+        self._known = KnownHead()
         self._in_head = False
         self._head_is_timed = False
         self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = 0
@@ -111,8 +105,8 @@ class HttpProtocol(asyncio.Protocol):
         """A caller connected: it may wait with its first request as long as with any other."""
         self.transport = cast(asyncio.Transport, transport)
         self.taking = Taking(self.transport, self.loop, self._deadlines)
-        self._server = _address(transport.get_extra_info("sockname"))
-        self._client = _address(transport.get_extra_info("peername"))
+        self._server = address_of(transport.get_extra_info("sockname"))
+        self._client = address_of(transport.get_extra_info("peername"))
         self._connections.add(self)
         self._deadlines.add(self)
         self._expect_by(KEEP_ALIVE_S)
@@ -173,6 +167,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of one or more requests, or of parts of them."""
+        if self._active is None and self._reading is None and not (self._in_head or self._is_deaf):
+            body = self._known.body_in(data)
+            if body is not None:
+                self._answer_again(body)
+                return
         if self._is_deaf:
             self._discard(len(data))
             return
@@ -191,10 +190,19 @@ class HttpProtocol(asyncio.Protocol):
                 self._expect_head()
             elif self._reading is not None:
                 self._expect_rest(self._reading, len(data))
+            elif self._active is not None and self._active.keep_alive:
+                self._known.learn(self._active.head, data)
+
+    def _answer_again(self, body: bytes) -> None:
+        """The request whose head is known, with a body of its own."""
+        self.deadline = math.inf
+        exchange = HttpExchange(self, self._known.head)
+        exchange.take_whole(body)
+        self._start(exchange)
 
     def _expect_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
+            self._refuse(HEAD_TOO_LARGE)
         elif not self._head_is_timed and not self._read_paused:
             self._head_is_timed = True
             self._expect_by(HEAD_TIMEOUT_S)
@@ -203,9 +211,9 @@ class HttpProtocol(asyncio.Protocol):
         if reading.is_answered:
             self._unread += size
         if self._quiet_bytes > MAX_HEAD_BYTES:
-            self._refuse(_HEAD_TOO_LARGE)
+            self._refuse(HEAD_TOO_LARGE)
         elif self._unread > MAX_UNREAD_BYTES:
-            self._refuse(_NO_REQUEST)
+            self._refuse(NO_REQUEST)
         elif not self._read_paused:
             self._expect_by(BODY_IDLE_TIMEOUT_S)
 
@@ -289,8 +297,8 @@ class HttpProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The end of a head."""
         parser = self._parser
-        if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
-            self._refusal = _HEAD_TOO_LARGE
+        if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and size_of_head(self._url, self._headers) > MAX_HEAD_BYTES:
+            self._refusal = HEAD_TOO_LARGE
             raise _RefusedError
         version = parser.get_http_version()
         is_old = version == "1.0"
@@ -301,9 +309,9 @@ class HttpProtocol(asyncio.Protocol):
             keep_alive = False
             if any(name in _BODY_NAMES for name, _ in self._headers):
                 # The parser takes the body for bytes of the other protocol.
-                self._refusal = _UPGRADE
+                self._refusal = UPGRADE
                 raise _RefusedError
-        exchange = HttpExchange(self, parser.get_method().decode("ascii"), target_of(self._url), self._headers)
+        exchange = HttpExchange(self, CallerHead(parser.get_method().decode("ascii"), target_of(self._url), self._headers))
         self._in_head = False
         self._quiet_bytes = 0
         exchange.asks_first = self._asks_first and not is_old
@@ -315,9 +323,6 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._queue.append(exchange)
             self.pause_reading()
-
-    def _size_of_head(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def on_body(self, body: bytes) -> None:
         """Bytes of a body."""
@@ -385,15 +390,10 @@ class HttpProtocol(asyncio.Protocol):
 
     def _break_off(self, exchange: HttpExchange) -> None:
         if not exchange.has_begun:
-            self.transport.write(_FAILED)
+            self.transport.write(FAILED)
             self._close(linger=self._expects_more)
         elif exchange.is_unmarked:
-            # A clean end would look like the answer's own: a reset.
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-            self.transport.abort()
+            # A clean end would look like the answer's own.
+            self.taking.reset()
         else:
             self.taking.close()
-
-
-def _address(found: object) -> Address:
-    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

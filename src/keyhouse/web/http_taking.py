@@ -2,11 +2,15 @@
 
 import asyncio
 import math
+import socket
+import struct
 
 from keyhouse.gateway.timeouts import Deadlines, Timed
 
 TAKE_TIMEOUT_S = 60.0
 """How long a caller may take nothing of what waits for it. Then its connection is closed, and whatever answers it ends."""
+
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Taking:
@@ -49,6 +53,11 @@ class Taking:
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._watch()
+
+    def reset(self) -> None:
+        """Close the connection in a way that no caller takes for the end of an answer."""
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._transport.abort()
 
     def end(self) -> None:
         """The connection is gone."""

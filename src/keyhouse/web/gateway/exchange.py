@@ -5,6 +5,7 @@ from typing import Protocol
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.passing import PassedBody
+from keyhouse.web.gateway.request_headers import RequestHeaders
 
 
 class CallerLeftError(Exception):
@@ -22,10 +23,16 @@ class Exchange(Protocol):
     path: str
     raw_path: bytes
     query: bytes
-    headers: list[tuple[bytes, bytes]]
     caller: Caller | None
     has_begun: bool
     has_left: bool
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers, as they came but for their names."""
+
+    def read_headers(self) -> RequestHeaders:
+        """What the gateway reads of them."""
 
     async def body(self, limit: int) -> bytes | None:
         """The whole body, None as soon as it is known to be larger than `limit` bytes. Raises CallerLeftError."""

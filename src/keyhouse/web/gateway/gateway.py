@@ -25,7 +25,7 @@ from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoi
 from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
-from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
+from keyhouse.web.gateway.request_headers import RequestHeaders
 from keyhouse.web.log import log_failed_request
 
 Observe = Callable[[Observation], None]
@@ -94,7 +94,7 @@ class Gateway:
     async def _tell_models(self, exchange: Exchange, observation: Observation) -> None:
         _require_method(exchange, "GET")
         spoken = format_of(exchange.path, exchange.headers)
-        headers = request_headers(exchange.headers)
+        headers = exchange.read_headers()
         observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
         try:
             body = await models_answer(self._models, observation.project_id, exchange, spoken)
@@ -106,7 +106,7 @@ class Gateway:
     async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint, observation: Observation) -> None:
         _require_method(exchange, "POST")
         name = observation.endpoint = endpoint.name
-        headers = request_headers(exchange.headers)
+        headers = exchange.read_headers()
         observation.traceparent = headers.read.get(b"traceparent")
         observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
         body = await exchange.body(self._limits.max_request_bytes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2s
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.headers import TO_UPSTREAM, RawHeaders
@@ -9,7 +10,7 @@ from keyhouse.web.callers import Presented, presented
 
 _KEYS = (b"x-api-key", b"api-key", b"x-auth-token")
 _PRESENTED = (b"authorization", b"x-project-id", *_KEYS)
-_READ = frozenset({*_PRESENTED, b"content-length", b"x-keyhouse-retries", b"traceparent"}) | TO_UPSTREAM
+_READ = frozenset({*_PRESENTED, b"x-keyhouse-retries", b"traceparent"}) | TO_UPSTREAM
 _HOW = "Send a project's API key as Authorization: Bearer <key>, x-api-key, api-key or X-Auth-Token."
 
 
@@ -19,11 +20,15 @@ class RequestHeaders:
 
     read: Mapping[bytes, bytes] = field(repr=False)
     forwarded: RawHeaders = field(repr=False)
+    _digest: bytes = field(default=b"", repr=False)
 
     def presented(self) -> bytes:
-        """Everything that `credentials` looks at, as one text that no other values make."""
-        value = self.read.get
-        return b"\n".join([value(name, b"") for name in _PRESENTED])
+        """A digest of everything that `credentials` looks at."""
+        if not self._digest:
+            value = self.read.get
+            # No value holds a line break.
+            self._digest = blake2s(b"\n".join([value(name, b"") for name in _PRESENTED])).digest()
+        return self._digest
 
     def credentials(self) -> Presented:
         """The caller's key, and the project it names beside it: `Authorization`, `x-api-key`, `api-key`, `X-Auth-Token`, the first one

@@ -14,6 +14,7 @@ from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.services.models import Models
 from keyhouse.web.gateway.gateway import Gateway
+from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 from keyhouse.web.pages.rendering import HEADERS, page
 from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
@@ -91,6 +92,10 @@ class _TriedExchange:
         self._receive = receive
         self._send = send
         self._watcher: asyncio.Task[None] | None = None
+
+    def read_headers(self) -> RequestHeaders:
+        """See Exchange."""
+        return request_headers(self.headers)
 
     async def body(self, limit: int) -> bytes | None:
         """See Exchange."""

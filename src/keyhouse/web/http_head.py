@@ -1,0 +1,112 @@
+"""The head of a caller's request, parsed; and the same head once more, which needs no parser.
+
+A client that keeps its connection sends nearly the same head with each request: only the length of the body differs. What the parser, and
+those who answer, have read of it once is good for the next request. It lives as long as its connection.
+"""
+
+from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
+
+Headers = list[tuple[bytes, bytes]]
+Target = tuple[str, bytes, bytes]
+"""The path, decoded and as it came, and the query."""
+
+_MOST_LESSONS = 4
+"""How many requests a connection learns from while each has a head of its own."""
+_LONGEST_BYTES = 8 * 1024
+"""Of a head that is learned."""
+_MOST_DIGITS = 12
+_LENGTH = b"content-length"
+# What makes of a request more, or less, than its head and the bytes of the length.
+_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+
+
+class CallerHead:
+    """A request's method, target and headers, names in lower case. Holds the caller's key, so it prints none."""
+
+    __slots__ = ("_read", "headers", "method", "path", "query", "raw_path")
+
+    def __init__(self, method: str, target: Target, headers: Headers) -> None:
+        self.method = method
+        self.path, self.raw_path, self.query = target
+        self.headers = headers
+        self._read: RequestHeaders | None = None
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def read(self) -> RequestHeaders:
+        """What the gateway reads of the headers, whichever the length."""
+        if self._read is None:
+            self._read = request_headers(self.headers)
+        return self._read
+
+    def headers_for(self, length: int) -> Headers:
+        """The headers of a request whose body has this length."""
+        return [(name, b"%d" % length if name == _LENGTH else value) for name, value in self.headers]
+
+
+class KnownHead:
+    """The head that a connection's requests have in common, as far as is known; its bytes stand `before` and `after` the length."""
+
+    __slots__ = ("_after", "_before", "_lessons", "head")
+
+    def __init__(self) -> None:
+        self.head: CallerHead
+        self._before = b""
+        self._after: bytes | None = None
+        self._lessons = 0
+
+    def body_in(self, data: bytes) -> bytes | None:
+        """The body, where `data` is one whole request with `head`, but for the length; else None."""
+        before, after = self._before, self._after
+        if not before or not data.startswith(before):
+            return None
+        start = len(before)
+        if after is None:
+            return b"" if len(data) == start else None
+        end = data.find(b"\r", start, start + _MOST_DIGITS)
+        digits = data[start:end]
+        if not digits.isdigit() or not data.startswith(after, end):
+            return None
+        body = data[end + len(after) :]
+        return body if len(body) == int(digits) else None
+
+    def learn(self, head: CallerHead, data: bytes) -> None:
+        """Learn from a request that was parsed, whose bytes are perhaps all of `data`."""
+        if self._lessons == _MOST_LESSONS:
+            return
+        self._lessons += 1
+        self._before = b""
+        end = data.find(b"\r\n\r\n", 0, _LONGEST_BYTES)
+        lines = data[: max(0, end)].split(b"\r\n")
+        if not _are_plainly(lines, head):
+            return
+        lengths = [(line, value) for line, (name, value) in zip(lines[1:], head.headers, strict=True) if name == _LENGTH]
+        if not lengths:
+            self._after, stop = None, end + 4
+        else:
+            line, value = lengths[0]
+            stop = sum(len(earlier) + 2 for earlier in lines[: lines.index(line)]) + len(line)
+            self._after, stop = data[stop : end + 4], stop - len(value)
+        self.head, self._before = head, data[:stop]
+
+
+def _are_plainly(lines: list[bytes], head: CallerHead) -> bool:
+    """Whether lines say what the head does to one who knows of HTTP its plainest form alone, and that a body has the length they name."""
+    target = head.raw_path + b"?" + head.query if head.query else head.raw_path
+    if lines[0] != b"%b %b HTTP/1.1" % (head.method.encode("ascii"), target) or len(lines) != len(head.headers) + 1:
+        return False
+    for line, (name, value) in zip(lines[1:], head.headers, strict=True):
+        said, colon, behind = line.partition(b":")
+        if said.lower() != name or not colon or behind.strip(b" \t") != value or name in _UNUSUAL:
+            return False
+        if name == b"connection" and value.lower() != b"keep-alive":
+            return False
+        if name == _LENGTH and not (value.isdigit() and line.endswith(value)):
+            return False
+    return [name for name, _ in head.headers].count(_LENGTH) < 2
+
+
+def size_of_head(url: bytes, headers: Headers) -> int:
+    """Bytes, blanks aside."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

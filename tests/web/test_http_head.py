@@ -1,0 +1,147 @@
+"""A head that is known is never taken for another request than the parser would have read."""
+
+from dataclasses import dataclass, field
+
+import httptools
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyhouse.web.http_head import CallerHead, KnownHead
+from keyhouse.web.http_target import target_of
+
+PLAIN = (
+    b"POST /v1/chat/completions?beta=true HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"
+    b"Connection: keep-alive\r\nAuthorization: Bearer x\r\n\r\n{}"
+)
+BODILESS = b"GET /api/model-providers HTTP/1.1\r\nhost: a\r\nx-auth-token: x\r\n\r\n"
+ODD_LINES = (
+    b"X-Odd:  two blanks\r\n",
+    b"X-Odd:none\r\n",
+    b"X-Odd: behind \r\n",
+    b"X-Odd: folded\r\n more\r\n",
+    b"Content-Length: 2\r\n",
+    b"Content-Length : 2\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n",
+    b"Upgrade: h2c\r\n",
+    b"X-Odd: content-length: 5\r\n",
+    b"X-Odd: bare\nline\r\n",
+)
+
+
+@dataclass
+class Parsed:
+    """One request as the parser reads it; `is_whole` where the bytes were all of it, and nothing more."""
+
+    url: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+    ends: int = 0
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.ends += 1
+
+
+def parsed(data: bytes) -> tuple[Parsed, bytes] | None:
+    """None for what is no request, or asks for another protocol."""
+    found = Parsed()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(data)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    return (found, parser.get_method()) if found.url else None
+
+
+def learned(data: bytes) -> KnownHead:
+    known, read = KnownHead(), parsed(data)
+    if read is not None:
+        known.learn(CallerHead(read[1].decode(), target_of(read[0].url), read[0].headers), data)
+    return known
+
+
+def without_length(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in headers if pair[0] != b"content-length"]
+
+
+def require_same(known: KnownHead, data: bytes) -> bool:
+    """Whether the head was known, and then everything is as the parser reads it."""
+    body = known.body_in(data)
+    if body is None:
+        return False
+    read = parsed(data)
+    assert read is not None
+    request, method = read
+    head = known.head
+    assert (request.ends, request.body, method.decode()) == (1, body, head.method)
+    assert target_of(request.url) == (head.path, head.raw_path, head.query)
+    assert without_length(request.headers) == without_length(head.headers)
+    if any(name == b"content-length" for name, _ in head.headers):
+        # Digits may be led by zeros.
+        assert [int(value) for name, value in request.headers if name == b"content-length"] == [len(body)]
+        assert (b"content-length", b"%d" % len(body)) in head.headers_for(len(body))
+    return True
+
+
+def test_a_body_of_another_length_is_known_by_its_head() -> None:
+    known = learned(PLAIN)
+    for body in (b"", b"{}", b"x" * 5, b"x" * 70_000):
+        data = PLAIN.replace(b": 2\r\n", b": %d\r\n" % len(body))[:-2] + body
+        assert require_same(known, data)
+
+
+def test_a_request_without_a_body_is_known() -> None:
+    known = learned(BODILESS)
+    assert require_same(known, BODILESS)
+    assert not require_same(known, BODILESS + b"GET")
+    assert not require_same(known, BODILESS[:-1])
+
+
+def test_a_part_of_a_request_or_more_than_one_is_not_known() -> None:
+    known = learned(PLAIN)
+    assert all(known.body_in(PLAIN[:end]) is None for end in range(len(PLAIN)))
+    assert known.body_in(PLAIN + PLAIN) is None
+    assert known.body_in(PLAIN + b"\r\n") is None
+
+
+def test_a_head_of_an_unusual_form_is_not_learned() -> None:
+    for line in ODD_LINES[2:]:
+        for data in (PLAIN.replace(b"Host: a\r\n", b"Host: a\r\n" + line), PLAIN.replace(b"POST", b"\r\nPOST")):
+            known = learned(data)
+            if b"X-Odd: content-length" not in data:
+                assert known.body_in(data) is None, data
+
+
+def test_a_connection_stops_learning_where_each_head_differs() -> None:
+    known = KnownHead()
+    for number in range(6):
+        data = BODILESS.replace(b": x", b": x%d" % number)
+        read = parsed(data)
+        assert read is not None
+        known.learn(CallerHead("GET", target_of(read[0].url), read[0].headers), data)
+        assert (known.body_in(data) is not None) == (number < 4)
+
+
+@given(
+    st.lists(st.sampled_from(ODD_LINES), max_size=2),
+    st.sampled_from([PLAIN, BODILESS]),
+    st.integers(0, 200),
+    st.binary(max_size=6) | st.sampled_from([b"\r\n", b"\n", b"0", b"Content-Length: 9\r\n"]),
+    st.integers(0, 3),
+)
+def test_no_other_request_is_taken_for_it(lines: list[bytes], plain: bytes, place: int, put: bytes, cut: int) -> None:
+    first = plain.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\n" + b"".join(lines))
+    known = learned(first)
+    place %= len(first)
+    require_same(known, first)
+    require_same(known, first[:place] + put + first[place + cut :])
