@@ -1,8 +1,10 @@
 """Change notices: each write leaves one, and every process reads those it has not seen. They name what to drop, never what it is."""
 
+from collections.abc import Sequence
+
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import ChangeNotice
-from keyhouse.storage.statements import Statement, Transaction
+from keyhouse.storage.statements import Row, Statement, Transaction
 
 RETENTION_US = 3600 * 1_000_000
 """How long notices are kept. A process that looked away for longer drops everything it holds."""
@@ -21,11 +23,12 @@ _NOTE = Statement(
 _XMIN = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _NEWEST = Statement("SELECT", _XMIN, sqlite="SELECT coalesce(max(id), 0) FROM changes")
 _NOTICE = "id, organization_id, project_id, revision"
-_AFTER = Statement(
+AFTER = Statement(
     f"SELECT {_XMIN}, {_NOTICE}",
     "FROM (SELECT 1) AS always LEFT JOIN changes ON transaction_id >= :mark ORDER BY id",
     sqlite=" ".join(("SELECT NULL,", _NOTICE, "FROM changes WHERE id > :mark ORDER BY id")),
 )
+"""What a look asks: the notices since `mark`. On PostgreSQL some may have been seen before, and each row names the next mark."""
 # The newest stays: SQLite numbers the next row after it.
 _OLDEST = "DELETE FROM changes WHERE id < (SELECT max(id) FROM changes) AND id IN (SELECT id FROM changes ORDER BY id LIMIT :limit)"
 _PRUNE = Statement(
@@ -44,11 +47,9 @@ def newest_mark(tx: Transaction) -> int:
     return int(tx.rows(_NEWEST)[0][0])
 
 
-def after_mark(tx: Transaction, mark: int) -> tuple[dict[int, ChangeNotice], int]:
-    """The notices since `mark` by their number, and the next mark. On PostgreSQL some may have been seen before."""
-    rows = tx.rows(_AFTER, mark=mark)
-    notices = {row[1]: ChangeNotice(*row[2:]) for row in rows if row[1] is not None}
-    return notices, max(notices, default=mark) if tx.dialect == "sqlite" else int(rows[0][0])
+def noticed(rows: Sequence[Row]) -> dict[int, ChangeNotice]:
+    """The notices by their number, of the rows that `AFTER` returned."""
+    return {row[1]: ChangeNotice(*row[2:]) for row in rows if row[1] is not None}
 
 
 def prune(tx: Transaction, retention_us: int = RETENTION_US) -> bool:

@@ -31,8 +31,8 @@ from keyhouse.storage.database import (
     storage_unavailable,
 )
 from keyhouse.storage.database_url import PostgresServer
+from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_server import Connection, connect
-from keyhouse.storage.side_thread import SideThread
 from keyhouse.storage.statements import Row, Statement
 
 # Beside an error that it raises, psycopg warns of what it ignored after it, and names the server and the database.
@@ -89,8 +89,7 @@ class PostgresDatabase:
         self._readers = _Connections(server, psycopg.IsolationLevel.REPEATABLE_READ)
         self._writers = _Connections(server, psycopg.IsolationLevel.READ_COMMITTED)
         self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
-        self._watch = SideThread("keyhouse-watch")
-        self._watching: Connection | None = None
+        self._watch = Look(functools.partial(self._readers.connect, autocommit=True))
         self._mark = self._read(changes.newest_mark)
         self._looked_at = now_us()
         self._look: asyncio.Task[None] | None = None
@@ -133,8 +132,8 @@ class PostgresDatabase:
             self._announcing.cancel()
         self._threads.shutdown()
         self._watch.close()
-        if self._watching is not None:
-            self._watching.close()
+        if looks := [look for look in (self._look, self._next_look) if look is not None]:
+            await asyncio.wait(looks)
         self._readers.close()
         self._writers.close()
 
@@ -142,18 +141,22 @@ class PostgresDatabase:
         if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])
         self._look, self._next_look = self._next_look, None
-        notices, mark = await self._watch.run(lambda: self._repeated(self._look_once))
+        notices, mark = await self._look_once()
         missed = now_us() - self._looked_at > changes.RETENTION_US // 2
         new = [notice for number, notice in notices.items() if number not in self._seen]
         self._mark, self._looked_at, self._seen = mark, now_us(), set(notices)
         if new or missed:
             self.on_changes(None if missed else new)
 
-    def _look_once(self) -> tuple[dict[int, ChangeNotice], int]:
-        """One statement, so one snapshot and one round trip, on a connection that does nothing else."""
-        if self._watching is None or self._watching.closed:
-            self._watching = self._readers.connect(autocommit=True)
-        return changes.after_mark(PostgresTransaction(self._watching), self._mark)
+    async def _look_once(self) -> tuple[dict[int, ChangeNotice], int]:
+        """Again where the connection was lost: a restarted server closed it."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._watch.after(self._mark)
+            except psycopg.Error as failure:
+                if not _worth_repeating(failure):
+                    raise _named(failure) from failure
+        raise _away()
 
     async def _announce(self) -> None:
         """Wake the other processes. Not a part of the write: PostgreSQL commits transactions that notify one after the other."""

@@ -162,10 +162,11 @@ class SqliteDatabase:
             return
         version = _data_version(self._reader)
         foreign_version = _data_version(self._writer) if self._worker is None else self._foreign_version
-        notices, mark = changes.after_mark(self._reading, self._mark)
+        notices = changes.noticed(self._reading.rows(changes.AFTER, mark=self._mark))
         missed = now_us() - self._looked_at > changes.RETENTION_US // 2
         self.on_changes(None if missed else list(notices.values()))
-        self._version, self._foreign_version, self._mark, self._looked_at = version, foreign_version, mark, now_us()
+        self._mark = max(notices, default=self._mark)
+        self._version, self._foreign_version, self._looked_at = version, foreign_version, now_us()
 
     def _has_news(self) -> bool:
         """A connection's `data_version` changes when any other one commits: the writer's for other processes, the reader's whoever writes.

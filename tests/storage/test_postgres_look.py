@@ -1,0 +1,174 @@
+"""The look for change notices on PostgreSQL, which waits for its answer on the event loop: cut, restarted, slow, ended, talked into."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.settings import Settings
+from keyhouse.storage.changes import note_change
+from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.statements import Statement
+from tests.conftest import PostgresServer, running_postgres
+from tests.storage.held_writes import waits_for_a_lock
+from tests.storage.houses import opened, settings_of
+
+_CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND query LIKE '%AS always LEFT JOIN%'"
+)
+_ONE = Statement("SELECT 1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgres_server: PostgresServer) -> Settings:
+    return settings_of(tmp_path, postgres_server.new_database())
+
+
+@contextlib.asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[tuple[Storage, list[ChangeNotice]]]:
+    """A storage that has looked once, and what it hears of from then on."""
+    async with opened(settings) as storage:
+        await storage.database.catch_up()
+        heard: list[ChangeNotice] = []
+        storage.database.on_changes = lambda notices: heard.extend(notices or ())
+        yield storage, heard
+
+
+@contextlib.contextmanager
+def no_answer(settings: Settings) -> Iterator[None]:
+    """Looks wait meanwhile."""
+    with psycopg.connect(settings.url) as connection:
+        connection.execute("LOCK TABLE changes IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def asked(settings: Settings, query: str) -> list[tuple[object, ...]]:
+    """What a superuser's connection is told, one that nothing else uses."""
+    with psycopg.connect(settings.url, autocommit=True) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+async def note_elsewhere(settings: Settings, project_id: str) -> None:
+    """A notice of another process."""
+    async with opened(settings) as other:
+        await other.database.write(lambda tx: note_change(tx, None, project_id, 1))
+
+
+def test_a_look_whose_connection_was_cut_is_made_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with listening(settings) as (storage, heard):
+            await note_elsewhere(settings, "project_1")
+            assert asked(settings, _CUT) == [(True,)]
+            await storage.database.catch_up()
+            assert heard == [ChangeNotice(None, "project_1", 1)]
+
+    asyncio.run(main())
+
+
+def test_a_look_that_is_cut_before_its_answer_is_made_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with listening(settings) as (storage, heard):
+            await note_elsewhere(settings, "project_1")
+            with no_answer(settings):
+                look = asyncio.create_task(storage.database.catch_up())
+                await waits_for_a_lock(settings)
+                assert asked(settings, _CUT) == [(True,)]
+                await waits_for_a_lock(settings)
+                assert not look.done()
+            await look
+            assert heard == [ChangeNotice(None, "project_1", 1)]
+
+    asyncio.run(main())
+
+
+def test_a_slow_answer_holds_up_nothing_else_and_is_shared(settings: Settings) -> None:
+    async def main() -> None:
+        async with listening(settings) as (storage, heard):
+            await note_elsewhere(settings, "project_1")
+            with no_answer(settings):
+                looks = [asyncio.create_task(storage.database.catch_up())]
+                await waits_for_a_lock(settings)
+                looks += [asyncio.create_task(storage.database.catch_up()) for _ in range(20)]
+                assert await storage.database.read(lambda tx: tx.rows(_ONE)[0][0]) == 1
+                assert not any(look.done() for look in looks)
+            await asyncio.gather(*looks)
+            assert heard == [ChangeNotice(None, "project_1", 1)]
+
+    asyncio.run(main())
+
+
+def test_a_database_that_closes_waits_for_no_answer(settings: Settings) -> None:
+    async def main() -> None:
+        async with listening(settings) as (storage, _):
+            with no_answer(settings):
+                looks = [asyncio.create_task(storage.database.catch_up()) for _ in range(2)]
+                await waits_for_a_lock(settings)
+                looks.append(asyncio.create_task(storage.database.catch_up()))
+                await storage.database.close()
+                ends = await asyncio.gather(*looks, return_exceptions=True)
+            assert [end.code for end in ends if isinstance(end, Error)] == [Code.STORAGE_UNAVAILABLE] * 3
+            with pytest.raises(Error, match="cannot be used now"):
+                await storage.database.catch_up()
+
+    asyncio.run(main())
+
+
+def test_a_database_that_closes_while_the_look_connects_leaves_no_connection(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            look = asyncio.create_task(storage.database.catch_up())
+            await asyncio.sleep(0)
+            await storage.database.close()
+            with pytest.raises(Error, match="cannot be used now"):
+                await look
+
+    asyncio.run(main())
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for _ in range(1000):
+        if asked(settings, others) == [(0,)]:
+            return
+    raise AssertionError("a connection was left open")
+
+
+def test_what_the_server_says_unasked_is_no_answer(settings: Settings) -> None:
+    """At this level PostgreSQL sends a notice or several before and after each answer, and a changed setting with one."""
+    with psycopg.connect(settings.url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET client_min_messages = debug5".encode())
+
+    async def main() -> None:
+        async with listening(settings) as (storage, heard):
+            for number in range(3):
+                await storage.database.catch_up()
+                await note_elsewhere(settings, f"project_{number}")
+                await storage.database.catch_up()
+            assert [notice.project_id for notice in heard] == ["project_0", "project_1", "project_2"]
+
+    asyncio.run(main())
+
+
+def test_looks_go_on_after_the_server_was_away(tmp_path: Path) -> None:
+    with running_postgres() as server:
+        settings = settings_of(tmp_path, server.new_database())
+
+        async def main() -> None:
+            async with listening(settings) as (storage, heard):
+                server.stop()
+                with pytest.raises(Error, match="PostgreSQL does not answer") as refused:
+                    await storage.database.catch_up()
+                assert refused.value.code is Code.STORAGE_UNAVAILABLE
+                server.start()
+                await note_elsewhere(settings, "project_1")
+                await storage.database.catch_up()
+                server.stop()
+                server.start()
+                await note_elsewhere(settings, "project_2")
+                await asyncio.gather(*(storage.database.catch_up() for _ in range(20)))
+                assert [notice.project_id for notice in heard] == ["project_1", "project_2"]
+
+        asyncio.run(main())
