@@ -245,20 +245,18 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(body)
         elif self._quiet_bytes > MAX_HEAD_BYTES:
             self.fail(self._error(UpstreamFailure.BAD_RESPONSE, "The upstream's answer has a head or trailer of more than 64 KiB."))
-        else:
-            self._received(body)
+        elif self._opened is None:
+            body.wake()
+            if body.size > HIGH_WATER_BYTES:
+                self._pause_reading()
+            elif self._sender is None:
+                self._expect_by(self._timeouts.idle_s)
 
-    def _received(self, body: ResponseBody) -> None:
-        if self._opened is not None:
-            return
-        body.wake()
-        if body.size > HIGH_WATER_BYTES:
-            if not self._read_paused:
-                self._read_paused = True
-                self._transport.pause_reading()
-            self.deadline = math.inf
-        elif self._sender is None:
-            self._expect_by(self._timeouts.idle_s)
+    def _pause_reading(self) -> None:
+        self.deadline = math.inf
+        if not self._read_paused:
+            self._read_paused = True
+            self._transport.pause_reading()
 
     def _finish(self, body: ResponseBody) -> None:
         self._body = None

@@ -66,22 +66,6 @@ class ResponseBody:
         finally:
             self._take = self._passed = None
 
-    def _pass(self, take: Take, passed: "asyncio.Future[bool]") -> None:
-        """Pass on what has come."""
-        if passed.done():
-            return
-        try:
-            goes_on = not self.chunks or take(self.take())
-        except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
-            self._take = None
-            passed.set_exception(error)
-            return
-        if self.error is not None and goes_on:
-            passed.set_exception(self.error)
-        elif self.ended or not goes_on:
-            self._take = None
-            passed.set_result(goes_on)
-
     def take(self) -> bytes:
         """What has come and was not yet read, without waiting; empty if nothing. Never raises."""
         chunks = self.chunks
@@ -113,13 +97,24 @@ class ResponseBody:
         self.wake()
 
     def wake(self) -> None:
-        """Let the reader look again."""
-        if self._take is not None and self._passed is not None:
-            self._pass(self._take, self._passed)
-            return
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Pass on what has come, or let the reader look again."""
+        take, passed = self._take, self._passed
+        if take is None or passed is None:
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        elif not passed.done():
+            try:
+                goes_on = not self.chunks or take(self.take())
+            except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
+                self._take = None
+                passed.set_exception(error)
+                return
+            if not goes_on or self.ended:
+                self._take = None
+                passed.set_result(goes_on)
+            elif self.error is not None:
+                passed.set_exception(self.error)
 
 
 class UpstreamResponse(msgspec.Struct, eq=False):

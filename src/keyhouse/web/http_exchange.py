@@ -158,13 +158,20 @@ class HttpExchange:
             self.send_whole(status, headers, body)
             return
         self.begin(status, headers)
-        while not await body.pass_to(self._take):
+        take = self._take_framed if self._counted is None and not self.is_old else self._take
+        while not await body.pass_to(take):
             await self.taken()
         self.end()
 
     def _take(self, piece: bytes) -> bool:
         self.write(piece)
         return not self._connection.taking.is_behind
+
+    def _take_framed(self, piece: bytes) -> bool:
+        connection = self._connection
+        if not self.has_left:
+            connection.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return not connection.taking.is_behind
 
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Head and body of an answer in one write."""
