@@ -153,7 +153,8 @@ class HttpExchange:
 
     async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
-        await self.taken()
+        if self._connection.taking.is_behind:
+            await self.taken()
         if isinstance(body, bytes):
             self.send_whole(status, headers, body)
             return
@@ -185,7 +186,8 @@ class HttpExchange:
             if length not in headers:
                 headers = [*_without_length(headers), length]
             text = head(status, headers, self._own_lines(b""))
-            body = b"" if self.method == "HEAD" else body
+            if self.method == "HEAD":
+                body = b""
         self.has_begun = self.is_answered = True
         if self.has_left:
             return
