@@ -25,28 +25,27 @@ STATEMENTS = {
     if isinstance(value, Statement)
 }
 NUMBERED_BY_THE_DATABASE = {"changes", "audit_log"}
-NAMES = re.compile(r"%\((\w+)\)s")
 INSERT = re.compile(r"\s*INSERT INTO (\w+) \(([\w, ]+)\)")
-UNPACKED = "json_array_elements_text(CAST(%(l)s AS JSON))"
+UNPACKED = "json_array_elements_text(CAST($1 AS JSON))"
 
 
 @pytest.mark.parametrize(
     ("text", "sqlite", "postgresql", "names"),
     [
         ("SELECT 1", "SELECT 1", "SELECT 1", ""),
-        ("a = :a AND b = :b2_c", "a = ? AND b = ?", "a = %(a)s AND b = %(b2_c)s", "a b2_c"),
-        ("VALUES(:a,:b),(:b,:a)", "VALUES(?,?),(?,?)", "VALUES(%(a)s,%(b)s),(%(b)s,%(a)s)", "a b b a"),
-        ("a = ':a' AND b = :b", "a = ':a' AND b = ?", "a = ':a' AND b = %(b)s", "b"),
-        ("a = 'it''s :a' AND b = :b", "a = 'it''s :a' AND b = ?", "a = 'it''s :a' AND b = %(b)s", "b"),
-        ("'' || :a || ''':b'", "'' || ? || ''':b'", "'' || %(a)s || ''':b'", "a"),
-        ('SELECT ":a", :a', 'SELECT ":a", ?', 'SELECT ":a", %(a)s', "a"),
-        ("SELECT :a::text::bigint", "SELECT ?::text::bigint", "SELECT %(a)s::text::bigint", "a"),
-        ("a LIKE 'x%:a' AND b % :b = 0", "a LIKE 'x%:a' AND b % ? = 0", "a LIKE 'x%%:a' AND b %% %(b)s = 0", "b"),
-        ("SELECT x WHERE y = :y FOR UPDATE", "SELECT x WHERE y = ?", "SELECT x WHERE y = %(y)s FOR UPDATE", "y"),
+        ("a = :a AND b = :b2_c", "a = ? AND b = ?", "a = $1 AND b = $2", "a b2_c"),
+        ("VALUES(:a,:b),(:b,:a)", "VALUES(?,?),(?,?)", "VALUES($1,$2),($2,$1)", "a b b a"),
+        ("a = ':a' AND b = :b", "a = ':a' AND b = ?", "a = ':a' AND b = $1", "b"),
+        ("a = 'it''s :a' AND b = :b", "a = 'it''s :a' AND b = ?", "a = 'it''s :a' AND b = $1", "b"),
+        ("'' || :a || ''':b'", "'' || ? || ''':b'", "'' || $1 || ''':b'", "a"),
+        ('SELECT ":a", :a', 'SELECT ":a", ?', 'SELECT ":a", $1', "a"),
+        ("SELECT :a::text::bigint", "SELECT ?::text::bigint", "SELECT $1::text::bigint", "a"),
+        ("a LIKE 'x%:a' AND b % :b = 0", "a LIKE 'x%:a' AND b % ? = 0", "a LIKE 'x%:a' AND b % $1 = 0", "b"),
+        ("SELECT x WHERE y = :y FOR UPDATE", "SELECT x WHERE y = ?", "SELECT x WHERE y = $1 FOR UPDATE", "y"),
         ("SELECT x FOR UPDATE SKIP LOCKED", "SELECT x", "SELECT x FOR UPDATE SKIP LOCKED", ""),
         (is_one_of("a", "l"), "a IN (SELECT value FROM json_each(?))", f"a IN (SELECT value FROM {UNPACKED})", "l"),
-        ("json_each_text(CAST(:m AS JSON)) g", "json_each(?) g", "json_each_text(CAST(%(m)s AS JSON)) g", "m"),
-        (f"SET {assignments('a, b')}", "SET a = ?, b = ?", "SET a = %(a)s, b = %(b)s", "a b"),
+        ("json_each_text(CAST(:m AS JSON)) g", "json_each(?) g", "json_each_text(CAST($1 AS JSON)) g", "m"),
+        (f"SET {assignments('a, b')}", "SET a = ?, b = ?", "SET a = $1, b = $2", "a b"),
     ],
 )
 def test_a_text_becomes_what_each_driver_takes(text: str, sqlite: str, postgresql: str, names: str) -> None:
@@ -58,7 +57,7 @@ def test_a_text_becomes_what_each_driver_takes(text: str, sqlite: str, postgresq
 
 def test_pieces_make_one_text_and_each_database_may_have_its_own() -> None:
     statement = Statement("SELECT now()", "- :since", sqlite="SELECT :now - :since")
-    assert (statement.postgresql, statement.sqlite) == ("SELECT now() - %(since)s", "SELECT ? - ?")
+    assert (statement.postgresql, statement.sqlite) == ("SELECT now() - $1", "SELECT ? - ?")
     assert list(statement.placed({"since": 1, "now": 2})) == [2, 1]
 
 
@@ -84,8 +83,8 @@ def test_each_database_takes_every_statement(tmp_path: Path, database_url: str) 
 def explain(statement: Statement, tx: Transaction) -> None:
     explained = Statement()
     explained.sqlite, explained.postgresql = f"EXPLAIN {statement.sqlite}", f"EXPLAIN {statement.postgresql}"
-    explained.placed = statement.placed
-    tx.rows(explained, **dict.fromkeys([*NAMES.findall(statement.postgresql), "at", "before"]))
+    explained.placed, explained.names = statement.placed, statement.names
+    tx.rows(explained, **dict.fromkeys([*statement.names, "at", "before"]))
 
 
 def test_statements_are_written_where_they_are_found() -> None:

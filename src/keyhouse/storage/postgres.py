@@ -10,11 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes
@@ -32,6 +31,7 @@ from keyhouse.storage.database import (
 )
 from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_look import Look
+from keyhouse.storage.postgres_pipeline import Pipeline
 from keyhouse.storage.postgres_server import Connection, connect
 from keyhouse.storage.statements import Row, Statement
 
@@ -44,29 +44,32 @@ _ATTEMPTS = 3
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
 _NOTIFY = Statement("SELECT pg_notify('keyhouse_changes', '')")
+_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+_BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
 class PostgresTransaction:
-    """One connection's open transaction. In a pipeline, what `run` sends is checked no later than at the next read or at the commit."""
+    """One connection's open transaction. What `run` sends is checked no later than at the next read or at the commit."""
 
     dialect = "postgresql"
-    __slots__ = ("_execute", "noted")
+    __slots__ = ("_pipeline", "noted")
 
-    def __init__(self, connection: Connection) -> None:
-        self._execute = connection.execute
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self.noted: list[ChangeNotice] = []
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
-        return self._execute(statement.postgresql, values).fetchall()
+        return self._pipeline.rows(statement, values)
 
     def row(self, statement: Statement, **values: object) -> Row | None:
         """See Transaction."""
-        return self._execute(statement.postgresql, values).fetchone()
+        found = self._pipeline.rows(statement, values)
+        return found[0] if found else None
 
     def run(self, statement: Statement, **values: object) -> None:
         """See Transaction."""
-        self._execute(statement.postgresql, values)
+        self._pipeline.run(statement, values)
 
     def note(self, statement: Statement, notice: ChangeNotice, **values: object) -> None:
         """See Transaction."""
@@ -86,8 +89,8 @@ class PostgresDatabase:
         """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
-        self._readers = _Connections(server, psycopg.IsolationLevel.REPEATABLE_READ)
-        self._writers = _Connections(server, psycopg.IsolationLevel.READ_COMMITTED)
+        self._readers = _Connections(server, _BEGIN_READING)
+        self._writers = _Connections(server, _BEGIN_WRITING)
         self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
         self._watch = Look(functools.partial(self._readers.connect, autocommit=True))
         self._mark = self._read(changes.newest_mark)
@@ -170,19 +173,19 @@ class PostgresDatabase:
 
     def _read(self, work: Work[T]) -> T:
         def once() -> T:
-            with self._readers.one() as connection:
-                result = work(PostgresTransaction(connection))
-                connection.commit()
+            with self._readers.one() as pipeline:
+                result = work(PostgresTransaction(pipeline))
+                pipeline.commit()
                 return result
 
         return self._repeated(once)
 
     def _write(self, work: Work[T]) -> tuple[T, list[ChangeNotice]]:
         def once() -> tuple[T, list[ChangeNotice]]:
-            with self._writers.one() as connection:
-                tx = PostgresTransaction(connection)
+            with self._writers.one() as pipeline:
+                tx = PostgresTransaction(pipeline)
                 result = work(tx)
-                _commit(connection)
+                _commit(pipeline)
                 return result, tx.noted
 
         return self._repeated(once)
@@ -204,59 +207,43 @@ class PostgresDatabase:
 
 
 class _Connections:
-    """Connections for transactions of one kind, as many as there are threads that ask for one. The last one used is taken first.
+    """Connections for transactions of one kind, as many as there are threads that ask for one. The last one used is taken first."""
 
-    Each is a pipeline from its first transaction to its last: leaving that between two would cost a round trip.
-    """
-
-    def __init__(self, server: PostgresServer, isolation: psycopg.IsolationLevel) -> None:
+    def __init__(self, server: PostgresServer, begin: str) -> None:
         self._server = server
-        self._isolation = isolation
-        self._idle: list[tuple[Connection, ExitStack]] = []
+        self._begin = begin
+        self._idle: list[Pipeline] = []
 
     def connect(self, *, autocommit: bool = False) -> Connection:
-        """A new one, not in a pipeline. Raises Error `storage_unavailable`."""
+        """A new one, for other uses too. Raises Error `storage_unavailable`."""
         try:
             return connect(self._server, autocommit=autocommit)
         except psycopg.OperationalError as failure:
             raise _away() from failure
 
     @contextmanager
-    def one(self) -> Iterator[Connection]:
+    def one(self) -> Iterator[Pipeline]:
         """One for a transaction, which must end by a commit or is rolled back. Raises Error `storage_unavailable`."""
         try:
-            connection, opened = self._idle.pop()
+            pipeline = self._idle.pop()
         except IndexError:
-            connection, opened = self._piped()
+            pipeline = Pipeline(self.connect(), self._begin)
         try:
-            yield connection
+            yield pipeline
         except BaseException:
             with contextlib.suppress(psycopg.Error):
-                connection.rollback()
+                pipeline.roll_back()
             raise
         finally:
-            if connection.closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
-                _close(connection, opened)
+            if pipeline.idle:
+                self._idle.append(pipeline)
             else:
-                self._idle.append((connection, opened))
+                pipeline.close()
 
     def close(self) -> None:
         """Close those that nobody uses."""
         while self._idle:
-            _close(*self._idle.pop())
-
-    def _piped(self) -> tuple[Connection, ExitStack]:
-        connection, opened = self.connect(), ExitStack()
-        connection.isolation_level = self._isolation
-        opened.enter_context(connection.pipeline())
-        return connection, opened
-
-
-def _close(connection: Connection, pipeline: ExitStack) -> None:
-    with contextlib.suppress(psycopg.Error):
-        connection.close()
-    with contextlib.suppress(psycopg.Error):
-        pipeline.close()
+            self._idle.pop().close()
 
 
 _LOST_A_RACE = ("40P01", "40001")
@@ -269,12 +256,12 @@ def _worth_repeating(failure: Exception) -> bool:
     return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST)
 
 
-def _commit(connection: Connection) -> None:
+def _commit(pipeline: Pipeline) -> None:
     try:
-        connection.commit()
+        pipeline.commit()
     except psycopg.OperationalError as failure:
         # The server may say that it ends the connection before the connection is seen to end.
-        if connection.closed or failure.sqlstate in _CONNECTION_LOST:
+        if pipeline.lost or failure.sqlstate in _CONNECTION_LOST:
             raise _commit_unanswered() from failure
         raise
 

@@ -59,7 +59,7 @@ class Look:
     def _prepared(self) -> Connection:
         connection = self._connect()
         try:
-            _require(connection.pgconn.prepare(_NAME, changes.AFTER.postgresql.replace("%(mark)s", "$1").encode()))
+            _require(connection.pgconn.prepare(_NAME, changes.AFTER.postgresql.encode()))
         except BaseException:
             connection.close()
             raise

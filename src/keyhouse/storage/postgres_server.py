@@ -18,7 +18,7 @@ _OLDEST = 15
 
 def connect(server: PostgresServer, *, autocommit: bool = False) -> Connection:
     """A connection. Raises psycopg.Error."""
-    return psycopg.connect(server.conninfo, autocommit=autocommit, connect_timeout=_CONNECT_TIMEOUT_S)
+    return psycopg.connect(server.conninfo, autocommit=autocommit, connect_timeout=_CONNECT_TIMEOUT_S, client_encoding="UTF8")
 
 
 @contextmanager

@@ -23,13 +23,15 @@ class Statement:
     SQLite's driver takes values by their places three times as fast as by name.
     """
 
-    __slots__ = ("placed", "postgresql", "sqlite")
+    __slots__ = ("names", "placed", "postgresql", "sqlite")
 
     def __init__(self, *text: str, sqlite: str | None = None) -> None:
         """Pieces of one text, as PostgreSQL reads it; `sqlite` where SQLite's is another one, and not just said differently."""
         written = " ".join(text)
         for_sqlite = _in_sqlite(written) if sqlite is None else sqlite
-        self.postgresql = with_places(written.replace("%", "%%"), "%({})s".format)
+        self.names = tuple(dict.fromkeys(found[1] for found in _NAMED.finditer(written) if found[1]))
+        """The named values of PostgreSQL's text, in the order of their numbers there."""
+        self.postgresql = with_places(written, lambda name: f"${self.names.index(name) + 1}")
         """The text for PostgreSQL's driver."""
         self.sqlite = with_places(for_sqlite, lambda name: "?")
         """The text for SQLite's driver."""

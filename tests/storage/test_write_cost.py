@@ -1,0 +1,54 @@
+"""What a PUT may cost a database, counted and not timed: statements, round trips."""
+
+import asyncio
+from pathlib import Path
+
+from keyhouse.storage.postgres import PostgresDatabase
+from keyhouse.storage.sqlite import SqliteDatabase
+from tests.conftest import PostgresServer
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, settings_of, store_secrets
+
+PUTS = 20
+
+
+def test_a_put_is_two_round_trips_and_prepares_nothing(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    traced = tmp_path / "libpq.trace"
+
+    async def main() -> None:
+        async with opened(settings_of(tmp_path, postgres_server.new_database())) as storage:
+            await store_secrets(storage, "sk-0", "sk-1")
+            caller, providers, database = await project_caller(storage), providers_of(storage), storage.database
+            await providers.list(caller.project_id or "")
+            assert isinstance(database, PostgresDatabase)
+            with traced.open("w") as file:
+                (pipeline,) = database._writers._idle
+                pipeline._pgconn.trace(file.fileno())
+                for number in range(PUTS):
+                    await providers.upsert(caller, "openai", openai_key(f"sk-again-{number}"), None)
+                pipeline._pgconn.untrace()
+
+    asyncio.run(main())
+    sent = [fields[3] for line in traced.read_text().splitlines() if (fields := line.split("\t"))[1] == "F"]
+    # Wakes of the other processes go over the same connection, a few of them.
+    wakes = sent.count("Flush") + sent.count("Sync") - 2 * PUTS
+    assert 0 <= wakes < PUTS
+    assert sent.count("Flush") == PUTS
+    assert sent.count("Execute") <= 9 * PUTS + 3 * wakes
+    assert sent.count("Parse") <= 1
+
+
+def test_a_put_is_nine_statements(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}")) as storage:
+            await store_secrets(storage, "sk-0", "sk-1")
+            caller, providers, database = await project_caller(storage), providers_of(storage), storage.database
+            await providers.list(caller.project_id or "")
+            assert isinstance(database, SqliteDatabase)
+            ran: list[str] = []
+            database._writer.set_trace_callback(ran.append)
+            for number in range(PUTS):
+                await providers.upsert(caller, "openai", openai_key(f"sk-again-{number}"), None)
+            database._writer.set_trace_callback(None)
+            assert len([text for text in ran if not text.startswith("PRAGMA data_version")]) <= 9 * PUTS
+
+    asyncio.run(main())
