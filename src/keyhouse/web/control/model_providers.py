@@ -1,5 +1,6 @@
 """The routes of the Model Providers API."""
 
+from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.precondition import Precondition, matches_none, parse_if_match
 from keyhouse.domain.tenancy import Permission
 from keyhouse.services.model_providers import ModelProviders, Shown
@@ -31,7 +32,7 @@ class ModelProviderHandlers:
 
     async def put(self, call: Call) -> Answer:
         """Create or update."""
-        update = schemas.to_update(call.body)
+        update = call.body if isinstance(call.body, ModelProviderUpdate) else schemas.to_update(call.body)
         return _tagged(await self._service.upsert(call.caller, call.path["provider"], update, _precondition(call)))
 
     async def delete(self, call: Call) -> Answer:

@@ -100,7 +100,7 @@ class Route:
     """Asks further rights of the caller, given the named parts of the path, before the body is read."""
     body: type[BaseModel] | None = None
     quick_body: Callable[[bytes], object | None] = field(default=lambda body: None)
-    """Decodes JSON that the body's schema holds for, faster; None where the schema is to say."""
+    """Reads JSON in which schema and problems find nothing, faster, as the handler takes it too; None where they are to say."""
     problems: Callable[[Any], list[tuple[str, str, str]]] = field(default=lambda body: [])
     """What the body's schema cannot say, asked after it held."""
 
@@ -190,11 +190,7 @@ def _body(route: Route, model: type[BaseModel], headers: RawHeaders, body: bytes
     if not _JSON_TYPE.fullmatch((callers.header(headers, b"content-type") or "").strip()):
         return validated(model, route.problems, {})
     quick = route.quick_body(body)
-    if quick is None:
-        return validated(model, route.problems, _decoded(body))
-    if problems := route.problems(quick):
-        raise schema_failure(problems)
-    return quick
+    return validated(model, route.problems, _decoded(body)) if quick is None else quick
 
 
 def _decoded(body: bytes) -> object:

@@ -1,7 +1,7 @@
 """The JSON of the Model Providers API, in and out. Shapes and strictness only; what a PUT means is the domain's."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import MISSING, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
@@ -135,13 +135,21 @@ def _is_deeper(value: object, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
+Models = tuple[CustomModel, ...] | Literal[Absent.ABSENT]
+
+
 def to_update(body: ModelProviderBody) -> ModelProviderUpdate:
     """What the body says, in the domain's words."""
+    return update_of(body, to_models(body.customModels, "chat"), to_models(body.customEmbeddingsModels, "embedding"))
+
+
+def update_of(body: Any, models: Models, embeddings_models: Models) -> ModelProviderUpdate:
+    """The same, of anything with the fields of a body, whose models were read already."""
     return ModelProviderUpdate(
         enabled=body.enabled,
         custom_keys=ABSENT if body.customKeys is MISSING else body.customKeys,
-        custom_models=_to_models(body.customModels, "chat"),
-        custom_embeddings_models=_to_models(body.customEmbeddingsModels, "embedding"),
+        custom_models=models,
+        custom_embeddings_models=embeddings_models,
         extra_headers=(
             ABSENT if body.extraHeaders is MISSING else tuple(ExtraHeader(header.key, header.value) for header in body.extraHeaders)
         ),
@@ -149,7 +157,8 @@ def to_update(body: ModelProviderBody) -> ModelProviderUpdate:
     )
 
 
-def _to_models(given: Any, mode: Mode) -> tuple[CustomModel, ...] | Absent:
+def to_models(given: Any, mode: Mode) -> Models:
+    """A list of ids, or of models as a body has them."""
     if given is MISSING:
         return ABSENT
     return tuple(CustomModel(model, model, mode) if isinstance(model, str) else _to_model(model) for model in given)
@@ -181,11 +190,16 @@ def _encoded_models(catalog: Catalog, provider: str, mode: Mode) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(catalog.models(provider, mode)))
 
 
+_SHOWN_KEPT = 256
+_LONGEST_SHOWN = 8192
+
+
 class EntryEncoder:
     """Encodes providers as callers see them: masked. What a provider is that nobody stored is encoded once, ahead."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._shown: dict[int, tuple[object, msgspec.Raw]] = {}
         self._models = {
             spec.id: [_encoded_models(catalog, spec.id, mode) for mode in ("chat", "embedding")] for spec in catalog.providers.values()
         }
@@ -219,7 +233,21 @@ class EntryEncoder:
             "embeddingsModels": embeddings,
         }
         if provider.is_stored:
-            entry["customModels"] = [_model_json(model) for model in provider.custom_models] or None
-            entry["customEmbeddingsModels"] = [_model_json(model) for model in provider.custom_embeddings_models] or None
+            entry["customModels"] = self._shown_models(provider.custom_models)
+            entry["customEmbeddingsModels"] = self._shown_models(provider.custom_embeddings_models)
         entry["extraHeaders"] = [{"key": header.name, "value": MASK} for header in provider.extra_headers]
         return entry
+
+    def _shown_models(self, models: tuple[CustomModel, ...]) -> msgspec.Raw | None:
+        """A list that is the same as before, not just equal, is not encoded again."""
+        if not models:
+            return None
+        kept = self._shown.get(id(models))
+        if kept is not None and kept[0] is models:
+            return kept[1]
+        shown = msgspec.Raw(msgspec.json.encode([_model_json(model) for model in models]))
+        if len(shown) <= _LONGEST_SHOWN:
+            if len(self._shown) >= _SHOWN_KEPT:
+                self._shown.clear()
+            self._shown[id(models)] = models, shown
+        return shown
