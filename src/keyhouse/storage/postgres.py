@@ -9,7 +9,6 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -33,6 +32,7 @@ from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
 from keyhouse.storage.postgres_server import Connection, connect
+from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
 
 # Beside an error that it raises, psycopg warns of what it ignored after it, and names the server and the database.
@@ -91,7 +91,7 @@ class PostgresDatabase:
         self.on_retired_key: OnRetiredKey = no_newer_key
         self._readers = _Connections(server, _BEGIN_READING)
         self._writers = _Connections(server, _BEGIN_WRITING)
-        self._threads = ThreadPoolExecutor(_POOL, thread_name_prefix="keyhouse-postgresql")
+        self._threads = SideThreads("keyhouse-postgresql", _POOL)
         self._watch = Look(functools.partial(self._readers.connect, autocommit=True))
         self._mark = self._read(changes.newest_mark)
         self._looked_at = now_us()
@@ -103,15 +103,15 @@ class PostgresDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
-        return await self._in_thread(functools.partial(self._read, work))
+        return await self._threads.run(functools.partial(self._read, work))
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
         try:
-            result, noted = await self._in_thread(functools.partial(self._write, work))
+            result, noted = await self._threads.run(functools.partial(self._write, work))
         except WritingKeyRetired:
             await self.on_retired_key()
-            result, noted = await self._in_thread(functools.partial(self._write, work))
+            result, noted = await self._threads.run(functools.partial(self._write, work))
         if noted:
             self.on_changes(noted)
             if self._announcing is None:
@@ -133,7 +133,7 @@ class PostgresDatabase:
         self._listener.close()
         if self._announcing is not None:
             self._announcing.cancel()
-        self._threads.shutdown()
+        self._threads.close()
         self._watch.close()
         if looks := [look for look in (self._look, self._next_look) if look is not None]:
             await asyncio.wait(looks)
@@ -166,10 +166,7 @@ class PostgresDatabase:
         await asyncio.sleep(_ANNOUNCE_EVERY_S)
         self._announcing = None
         with contextlib.suppress(Error):
-            await self._in_thread(functools.partial(self._write, lambda tx: tx.run(_NOTIFY)))
-
-    async def _in_thread(self, action: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+            await self._threads.run(functools.partial(self._write, lambda tx: tx.run(_NOTIFY)))
 
     def _read(self, work: Work[T]) -> T:
         def once() -> T:

@@ -24,7 +24,7 @@ from keyhouse.storage.database import (
     storage_full,
     storage_unavailable,
 )
-from keyhouse.storage.side_thread import SideThread
+from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class SqliteDatabase:
             raise _named(failure) from failure
         self._looked_at = now_us()
         self._has_looked = False
-        self._committer = SideThread("keyhouse-commit")
+        self._committer = SideThreads("keyhouse-commit")
         self._waiting: list[_Job] = []
         self._worker: asyncio.Task[None] | None = None
 
