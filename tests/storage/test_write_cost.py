@@ -1,8 +1,10 @@
-"""What a PUT may cost a database, counted and not timed: statements, round trips."""
+"""What a PUT may cost a database, counted and not timed: statements, round trips, pages."""
 
 import asyncio
 from pathlib import Path
 
+from keyhouse.domain.model import CustomModel
+from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.storage.postgres import PostgresDatabase
 from keyhouse.storage.sqlite import SqliteDatabase
 from tests.conftest import PostgresServer
@@ -50,5 +52,25 @@ def test_a_put_is_nine_statements(tmp_path: Path) -> None:
                 await providers.upsert(caller, "openai", openai_key(f"sk-again-{number}"), None)
             database._writer.set_trace_callback(None)
             assert len([text for text in ran if not text.startswith("PRAGMA data_version")]) <= 9 * PUTS
+
+    asyncio.run(main())
+
+
+def test_a_put_alone_writes_ten_pages_at_most(tmp_path: Path) -> None:
+    """Of the tables and indexes that it changes; each page goes to the log with a header of 24 bytes."""
+    log = tmp_path / "keyhouse.db-wal"
+
+    async def main() -> None:
+        async with opened(settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}")) as storage:
+            caller, providers = await project_caller(storage), providers_of(storage)
+            models = tuple(CustomModel(f"model-{number}", f"Model {number}", "chat", max_tokens=4096) for number in range(12))
+            before = 0
+            for number in range(PUTS + 1):
+                if number == 1:
+                    before = log.stat().st_size
+                key = {"OPENAI_API_KEY": f"sk-{number}"}
+                await providers.upsert(caller, "openai", ModelProviderUpdate(enabled=True, custom_keys=key, custom_models=models), None)
+            pages = (log.stat().st_size - before) / (4096 + 24) / PUTS
+            assert pages <= 10
 
     asyncio.run(main())
