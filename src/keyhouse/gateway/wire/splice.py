@@ -87,7 +87,7 @@ def with_model(body: bytes, head: Head, model: str) -> bytes:
     """
     name, switch = head.model_member, head.drop_member
     if name is not None and switch is None:
-        return body if head.model == model else b"".join((body[: name.value], _encode(model), body[name.end :]))
+        return body if head.model == model else _cut(body, ((name.value, name.end, _encode(model)),))
     cuts: list[tuple[int, int, bytes]] = []
     if name is not None and head.model != model:
         cuts.append((name.value, name.end, _encode(model)))
