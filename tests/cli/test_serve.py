@@ -223,6 +223,7 @@ def test_a_signal_lets_open_requests_finish(tmp_path: Path, serving: StartServer
 
 def test_a_second_signal_does_not_wait(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path)
+    assert _list(server).status_code == 200
     with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
         head = f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
         connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n".encode())
@@ -233,6 +234,10 @@ def test_a_second_signal_does_not_wait(tmp_path: Path, serving: StartServer) -> 
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.process.wait(0.2)
     assert server.process.returncode == 0
+    assert [line for line in server.lines if re.search(r"\b(error|warning)\b", line)] == []
+    # The house was closed as always: what was noted in memory is stored.
+    with contextlib.closing(sqlite3.connect(tmp_path / "keyhouse-data" / "keyhouse.db")) as database:
+        assert database.execute("SELECT count(*) FROM last_uses").fetchone()[0] > 0
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path, serving: StartServer) -> None:

@@ -35,3 +35,6 @@ class HouseServer(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             cast(HttpProtocol, connection).transport.abort()
+        if self.force_exit:
+            # uvicorn leaves open what it hurries past: the house, with what it still has to store.
+            await self.lifespan.shutdown()
