@@ -153,8 +153,7 @@ class HttpExchange:
 
     async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
         """See Exchange."""
-        if self._connection.taking.is_behind:
-            await self.taken()
+        await self.taken()
         if isinstance(body, bytes):
             self.send_whole(status, headers, body)
             return
@@ -171,7 +170,7 @@ class HttpExchange:
     def _take_framed(self, piece: bytes) -> bool:
         connection = self._connection
         if not self.has_left:
-            connection.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            connection.transport.write(chunk(piece))
         return not connection.taking.is_behind
 
     def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:

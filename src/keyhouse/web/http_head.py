@@ -11,7 +11,7 @@ Target = tuple[str, bytes, bytes]
 """The path, decoded and as it came, and the query."""
 
 _MOST_LESSONS = 4
-"""How many requests a connection learns from while each has a head of its own."""
+"""How many heads a connection learns. Where more come, the next one is hardly the last one again."""
 _LONGEST_BYTES = 8 * 1024
 """Of a head that is learned."""
 _MOST_DIGITS = 12
