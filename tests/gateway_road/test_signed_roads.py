@@ -242,6 +242,17 @@ def test_calls_of_bedrock_are_signed_over_what_is_sent(world: World, session_tok
         assert request.header(b"x-amz-security-token") == ([session_token.encode()] if session_token else [])
 
 
+def test_a_call_of_bedrock_may_have_headers_in_any_letters(world: World) -> None:
+    world.internet.answering = lambda host, request: converse_api.answer(request)
+    world.put("bedrock", AWS)
+    sent = {"x-title": "Café".encode("latin-1"), "idempotency-key": b"k-1"}
+    answer = world.house.client().post("/v1/chat/completions", json={"model": "bedrock/m", "messages": QUESTION}, headers=sent)
+    assert answer.status_code == 200
+    [request] = world.asked("bedrock-runtime.eu-central-1.amazonaws.com")
+    assert signed_scope(request, AWS["AWS_SECRET_ACCESS_KEY"]) == ("AKIDEXAMPLE", "eu-central-1", "bedrock")
+    assert [request.header(name.encode()) for name in sent] == [[value] for value in sent.values()]
+
+
 def test_calls_of_bedrock_are_signed_while_others_are(world: World) -> None:
     world.internet.answering = lambda host, request: converse_api.answer(request)
     world.put("bedrock", AWS)

@@ -31,7 +31,9 @@ async def aws_signature(key: AwsKey, service: str, request: UnsignedRequest, at:
     auth = await load("awscrt.auth", "awscrt", "Signing requests for AWS")
     http = await load("awscrt.http", "awscrt", "Signing requests for AWS")
     exceptions = await load("awscrt.exceptions", "awscrt", "Signing requests for AWS")
-    given = [("host", request.host.decode("ascii")), *((name.decode("ascii"), value.decode("utf-8")) for name, value in request.headers)]
+    # Host and what AWS reads must be signed, and other headers may be: the signer takes text, and no bytes of an unknown encoding.
+    legible = ((name.decode("ascii"), value.decode("ascii")) for name, value in request.headers if value.isascii())
+    given = [("host", request.host.decode("ascii")), *legible]
     unsigned = http.HttpRequest(
         request.method.decode("ascii"),
         request.target.decode("ascii"),
