@@ -203,6 +203,17 @@ def test_reasoning_of_a_completion_becomes_thinking(message, name):
     assert (read.content[0].thinking, read.content[0].signature, read.content[1].text) == ("Hm.", "", "Yes")
 
 
+def test_content_in_blocks_is_read_in_order(message):
+    said = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "H"}, {"type": "text", "text": "m."}]},
+        {"type": "text", "text": "Yes"},
+        {"type": "reference", "reference_ids": [1]},
+    ]
+    answer = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+    thinking, text = message("openai_chat", {**COMPLETION, "choices": [answer]}).content
+    assert (thinking.thinking, text.text) == ("Hm.", "Yes")
+
+
 def test_calls_without_an_id_get_one(message):
     calls = [{"type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
     answer = {"index": 0, "message": {"role": "assistant", "tool_calls": calls, "reasoning": {"odd": 1}}, "finish_reason": "stop"}
@@ -295,7 +306,17 @@ def test_error_without_words_is_still_an_error(upstream, body):
         assert error["message"] == "The upstream answered with status 502 and no message."
 
 
-@pytest.mark.parametrize(("body", "message"), [(b'{"error":"slow down"}', "slow down"), (b'{"message":"slow down"}', "slow down")])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":"slow down"}', "slow down"),
+        (b'{"message":"slow down"}', "slow down"),
+        (b'[{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED"}}]', "slow down"),
+        (b'{"detail":"slow down"}', "slow down"),
+        (b'{"detail":[{"loc":["body","n"],"msg":"slow down"}]}', '[{"loc":["body","n"],"msg":"slow down"}]'),
+        (b'{"object":"error","message":{"detail":["slow down"]}}', '{"detail":["slow down"]}'),
+    ],
+)
 def test_plain_errors_of_openai_shaped_upstreams(body, message):
     assert render_caller_error(429, body, "anthropic_messages", "openai_chat") == {
         "type": "error",

@@ -311,6 +311,32 @@ def test_calls_without_id_or_index_get_one(replayed):
     assert [(block.id, block.name) for block in message.content] == [("call_0", "f"), ("call_1", "g")]
 
 
+def replied(replayed, *deltas):
+    """The message that these deltas become, and the end of a stream after them."""
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    stream = [(None, msgspec.json.encode(chunk)) for chunk in (*chunks, last)]
+    return accumulated_message(replayed("anthropic_messages", "openai_chat", [*stream, (None, b"[DONE]")]))
+
+
+def test_content_in_blocks_is_streamed_in_order(replayed):
+    thoughts = [{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]} for text in ("Hm.", " Ah.")]
+    message = replied(replayed, {"content": ""}, *thoughts, {"content": [{"type": "text", "text": "Fo"}]}, {"content": "ur"})
+    assert [(block.type, getattr(block, block.type)) for block in message.content] == [("thinking", "Hm. Ah."), ("text", "Four")]
+
+
+def test_parallel_calls_under_one_index_stay_apart(replayed):
+    called = [{"index": 0, "id": name, "function": {"name": "f", "arguments": f'{{"at":"{name}"}}'}} for name in ("a", "b")]
+    message = replied(replayed, *({"tool_calls": [call]} for call in called))
+    assert [(block.id, block.input) for block in message.content] == [("a", {"at": "a"}), ("b", {"at": "b"})]
+
+
+def test_a_call_whose_pieces_repeat_its_id_stays_one(replayed):
+    pieces = [{"index": 0, "id": "a", "function": {"name": "f", "arguments": part}} for part in ('{"at":', '"a"}')]
+    [call] = replied(replayed, *({"tool_calls": [piece]} for piece in pieces)).content
+    assert (call.id, call.input) == ("a", {"at": "a"})
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b'{"type":"\xb5"}', b"[]"])
 def test_event_that_is_no_json_object_is_an_error(recorded, replayed, events, data):
     stream = replayed("openai_chat", "anthropic_messages", [*recorded("messages_text.sse")[:3], (None, data)])

@@ -7,6 +7,8 @@ import msgspec
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.fields import Fields, JsonObject
 
+_LONGEST_WORDS = 4000
+
 
 def decoded(data: bytes) -> Any:
     """The JSON value of a whole answer. Raises Error (`upstream_invalid_answer`)."""
@@ -22,12 +24,21 @@ def decoded_event(data: bytes) -> Fields:
 
 
 def decoded_object(body: bytes) -> JsonObject:
-    """The JSON object in the body of an error; empty where it holds none."""
+    """The JSON object in the body of an error, which Google's APIs put into an array; empty where it holds none."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
+    if isinstance(value, list) and value:
+        value = value[0]
     return value if isinstance(value, dict) else {}
+
+
+def stated_words(value: object) -> str:
+    """An error's words: a text as it is, a list or an object in its place as JSON, else empty."""
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()[:_LONGEST_WORDS] if value and isinstance(value, dict | list) else ""
 
 
 def no_message(status: int) -> str:

@@ -4,7 +4,7 @@ https://docs.voyageai.com/docs/error-codes, https://elevenlabs.io/docs/api-refer
 """
 
 from keyhouse.gateway.wire.answer import ApiError
-from keyhouse.gateway.wire.decoding import decoded_object, no_message
+from keyhouse.gateway.wire.decoding import decoded_object, no_message, stated_words
 
 
 def parse_error(status: int, body: bytes) -> ApiError:
@@ -13,6 +13,6 @@ def parse_error(status: int, body: bytes) -> ApiError:
     message, code = (detail.get("message"), detail.get("status")) if isinstance(detail, dict) else (detail, None)
     return ApiError(
         status=status,
-        message=message if isinstance(message, str) and message else no_message(status),
+        message=stated_words(message) or no_message(status),
         code=code if isinstance(code, str) else None,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from keyhouse.gateway.wire.answer import ApiError
-from keyhouse.gateway.wire.decoding import decoded_object, no_message
+from keyhouse.gateway.wire.decoding import decoded_object, no_message, stated_words
 from keyhouse.gateway.wire.fields import JsonObject
 
 _TYPES = {
@@ -34,16 +34,17 @@ def parse_error(status: int, body: bytes) -> ApiError:
 
 
 def parse_error_member(body: Mapping[str, object], status: int | None = None) -> ApiError:
-    """The error in `{"error": {...}}` or `{"error": "..."}`; without a status it is told by the error's type or code."""
+    """The error in `{"error": {...}}`, `{"error": "..."}`, or at the top as `message` or `detail`, in which servers that check each member
+    list what is wrong with it; without a status it is told by the error's type or code."""
     error = body.get("error")
     if not isinstance(error, dict):
-        error = {"message": error if isinstance(error, str) else body.get("message")}
+        error = {"message": error if isinstance(error, str) else body.get("message") or body.get("detail")}
     kind, code, message, param = (error.get(name) for name in ("type", "code", "message", "param"))
     told = status or _STATUSES.get(kind if isinstance(kind, str) else "") or _STATUSES.get(code if isinstance(code, str) else "")
     status = told or (code if isinstance(code, int) and 400 <= code <= 599 else 500)
     return ApiError(
         status=status,
-        message=message if isinstance(message, str) and message else no_message(status),
+        message=stated_words(message) or no_message(status),
         type=kind if isinstance(kind, str) else None,
         code=code if isinstance(code, str) else None,
         param=param if isinstance(param, str) else None,

@@ -44,6 +44,26 @@ def parse_thought(said: Fields) -> str:
     return next((thought for name in REASONING_NAMES if isinstance(thought := said.raw.get(name), str) and thought), "")
 
 
+def parse_said(said: Fields) -> Iterator[ThinkingPart | TextPart]:
+    """What was thought and said in a message or a delta, in order.
+
+    Mistral states both in one array, as blocks of type `thinking` and `text`: https://docs.mistral.ai/inference/conversations/reasoning,
+    29 November 2026.
+    """
+    thought = parse_thought(said)
+    if thought:
+        yield ThinkingPart(thought)
+    if not isinstance(said.raw.get("content"), list):
+        yield TextPart(said.text_or_none("content") or "")
+        return
+    for block in said.objects("content"):
+        match block.text("type"):
+            case "text":
+                yield TextPart(block.text("text"))
+            case "thinking":
+                yield ThinkingPart("".join(inner.text_or_none("text") or "" for inner in block.objects_or_none("thinking")))
+
+
 def parse_response(body: object) -> Answer:
     """A decoded chat completion; its first choice. Raises Error (`upstream_invalid_answer`) when it is none."""
     fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
@@ -66,12 +86,7 @@ def parse_response(body: object) -> Answer:
 
 
 def _said(message: Fields, refusal: str | None) -> Iterator[AnswerPart]:
-    thought = parse_thought(message)
-    if thought:
-        yield ThinkingPart(thought)
-    content = message.text_or_none("content")
-    if content:
-        yield TextPart(content)
+    yield from (part for part in parse_said(message) if part.text)
     if refusal:
         yield TextPart(refusal)
 

@@ -19,10 +19,11 @@ from keyhouse.gateway.wire.answer import (
     ToolCallStarted,
     UsageCounted,
 )
+from keyhouse.gateway.wire.conversation import ThinkingPart
 from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
-from keyhouse.gateway.wire.openai_chat.response import parse_stop, parse_thought
+from keyhouse.gateway.wire.openai_chat.response import parse_said, parse_stop
 from keyhouse.gateway.wire.usage import parse_openai_usage
 
 DONE = b"[DONE]"
@@ -34,7 +35,7 @@ class ChunkParser:
     def __init__(self) -> None:
         self._started = False
         self._open: Literal["text", "thinking"] | int | None = None
-        self._calls: set[int] = set()
+        self._calls: dict[int, str] = {}
         self._refusal: list[str] = []
         self._finish_reason: str | None = None
 
@@ -64,17 +65,18 @@ class ChunkParser:
         self._finish_reason = choice.text_or_none("finish_reason") or self._finish_reason
 
     def _delta(self, delta: Fields) -> Iterator[StreamEvent]:
-        thought = parse_thought(delta)
-        if thought:
-            yield from self._opened("thinking")
-            yield ThinkingDelta(thought)
+        for part in parse_said(delta):
+            if part.text and isinstance(part, ThinkingPart):
+                yield from self._opened("thinking")
+                yield ThinkingDelta(part.text)
+            elif part.text:
+                yield from self._opened("text")
+                yield TextDelta(part.text)
         refusal = delta.text_or_none("refusal") or ""
         if refusal:
             self._refusal.append(refusal)
-        said = (delta.text_or_none("content") or "") + refusal
-        if said:
             yield from self._opened("text")
-            yield TextDelta(said)
+            yield TextDelta(refusal)
         for call in delta.objects_or_none("tool_calls"):
             yield from self._call(call)
 
@@ -93,18 +95,24 @@ class ChunkParser:
         # Some upstreams send each call whole and leave the index out.
         index = call.integer("index") if call.has("index") else len(self._calls)
         function = call.object_or_none("function")
-        if index not in self._calls:
+        if index not in self._calls or self._is_another(call, function, index):
             if function is None:
                 raise call.wrong("function", "an object where the call begins")
             yield from self._closed()
-            yield ToolCallStarted(call.text_or_none("id") or f"call_{index}", function.text("name"))
-            self._calls.add(index)
+            self._calls[index] = call.text_or_none("id") or f"call_{index}"
+            yield ToolCallStarted(self._calls[index], function.text("name"))
             self._open = index
         elif self._open != index:
             raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went back to a tool call that it had left.")
         arguments = function.text_or_none("arguments") if function is not None else None
         if arguments:
             yield ArgumentsDelta(arguments)
+
+    def _is_another(self, call: Fields, function: Fields | None, index: int) -> bool:
+        """Whether a call begins under the index of the one before it: Gemini's OpenAI endpoint counts all as 0, each with an id of its own:
+        https://github.com/NousResearch/hermes-agent/issues/62940 (2026-07-12)."""
+        call_id = call.text_or_none("id") or self._calls[index]
+        return call_id != self._calls[index] and function is not None and bool(function.text_or_none("name"))
 
     def _end(self) -> Iterator[StreamEvent]:
         yield from self._closed()
