@@ -156,6 +156,24 @@ def test_each_server_gets_the_limit_under_the_name_it_knows(house, internet, pro
     assert ("stream_options" in sent) == (provider != "mistral")
 
 
+@pytest.mark.parametrize(("provider", "user"), [("openai", "u-1"), ("mistral", None)])
+def test_each_server_is_told_of_the_user_if_it_takes_one(house, internet, provider, user):
+    store(house, provider)
+    body = {"model": f"{provider}/m", "max_tokens": 100, "messages": QUESTION, "metadata": {"user_id": "u-1"}}
+    answer = house.client().post("/v1/messages", json=body)
+    assert json.loads(internet.asked[0][1].body).get("user") == user
+    assert answer.headers.get("x-keyhouse-params-dropped") == (None if user else "metadata")
+
+
+@pytest.mark.parametrize(("model", "effort"), [("gpt-4o", None), ("o3-mini", "high"), ("unheard-of", "high")])
+def test_thinking_is_asked_of_models_that_may_reason(house, internet, model, effort):
+    store(house, "openai")
+    body = {"model": f"openai/{model}", "max_tokens": 30000, "messages": QUESTION, "thinking": {"type": "enabled", "budget_tokens": 20000}}
+    answer = house.client().post("/v1/messages", json=body)
+    assert json.loads(internet.asked[0][1].body).get("reasoning_effort") == effort
+    assert answer.headers.get("x-keyhouse-params-dropped") == (None if effort else "thinking")
+
+
 @pytest.mark.parametrize(("version", "limit"), [("", "max_tokens"), ("2024-10-21", "max_completion_tokens")])
 def test_an_azure_gateway_gets_the_limit_under_the_name_its_version_knows(house, internet, version, limit):
     keys = {"AZURE_OPENAI_API_KEY": SECRET, "AZURE_API_GATEWAY_BASE_URL": "https://api.house.example"}

@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from keyhouse.domain.calling import Calling, ConnectionCheck, Endpoint, EndpointName, OutputLimitName, Route, Signing, SigningWay, Wire
+from keyhouse.domain.calling import (
+    Calling,
+    ConnectionCheck,
+    Endpoint,
+    EndpointName,
+    OutputLimitName,
+    Refusable,
+    Route,
+    Signing,
+    SigningWay,
+    Wire,
+)
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.provider_spec import Alternative, CredentialField, FieldFormat, ProviderKind, ProviderSpec
 
@@ -89,7 +100,7 @@ class EndpointEntry(_Strict):
     models: tuple[str, ...] = ()
     model_prefix: str = ""
     output_limit: OutputLimitName = "max_tokens"
-    takes_stream_options: bool = True
+    refuses: tuple[Refusable, ...] = ()
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
 
@@ -234,7 +245,7 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         models=entry.models,
         model_prefix=entry.model_prefix,
         output_limit=entry.output_limit,
-        takes_stream_options=entry.takes_stream_options,
+        refuses=entry.refuses,
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

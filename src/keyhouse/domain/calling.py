@@ -41,6 +41,8 @@ Wire = Literal[
 ]
 """A wire format, named after the API whose format it is."""
 OutputLimitName = Literal["max_completion_tokens", "max_tokens"]
+Refusable = Literal["reasoning_effort", "stream_options", "user"]
+"""A parameter of Chat Completions that some servers of its shape refuse, and that an answer can do without."""
 SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
 
 ANY = "*"
@@ -73,7 +75,7 @@ class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
     `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last two are for
-    Chat Completions, whose servers differ: what the limit of an answer is called, and whether `stream_options` are taken.
+    Chat Completions, whose servers differ: what the limit of an answer is called, and which parameters are refused.
     """
 
     path: str
@@ -83,7 +85,7 @@ class Endpoint:
     model_prefix: str = ""
     signings: tuple[Signing, ...] = ()
     output_limit: OutputLimitName = "max_tokens"
-    takes_stream_options: bool = True
+    refuses: tuple[Refusable, ...] = ()
 
     def upstream_model(self, model_id: str) -> str:
         """The model as this endpoint names it: with the prefix, unless it names its publisher already."""

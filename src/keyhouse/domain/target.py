@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keyhouse.domain.calling import EndpointName, OutputLimitName, Signing, Wire
+from keyhouse.domain.calling import EndpointName, OutputLimitName, Refusable, Signing, Wire
 from keyhouse.domain.model import CustomModel
 
 
@@ -15,7 +15,7 @@ class Target:
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the fixed and the extra ones, and replace
     a caller's of the same name; `signing` adds the credentials from `values`, None where a header of the project's own replaces them or
     none are stored. `declared` is what the project says of the model, `max_output_tokens` what is known of it;
-    the last two are as an `Endpoint` states them.
+    the last two are as an `Endpoint` states them, `refuses` with what the model itself is known not to take.
     """
 
     provider: str
@@ -32,7 +32,7 @@ class Target:
     temperature_range: tuple[float, float] | None = None
     max_output_tokens: int | None = None
     output_limit: OutputLimitName = "max_tokens"
-    takes_stream_options: bool = True
+    refuses: tuple[Refusable, ...] = ()
 
     def __repr__(self) -> str:
         return "***"

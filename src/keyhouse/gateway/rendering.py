@@ -91,7 +91,7 @@ def _upstream_model(call: Call) -> UpstreamModel:
         target.upstream_model,
         target.max_output_tokens,
         output_limit_name=target.output_limit,
-        takes_stream_options=target.takes_stream_options,
+        refuses=target.refuses,
     )
 
 

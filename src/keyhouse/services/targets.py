@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from keyhouse.catalog.catalog import Catalog
-from keyhouse.domain.calling import EndpointName, Route, Signing
+from keyhouse.catalog.models_file import CatalogModel
+from keyhouse.domain.calling import EndpointName, Refusable, Route, Signing
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel
 from keyhouse.domain.provider_spec import ProviderSpec
@@ -58,7 +59,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         temperature_range=provider.spec.temperature_range,
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
         output_limit=called.output_limit,
-        takes_stream_options=called.takes_stream_options,
+        refuses=(*called.refuses, *_refused_by(known)),
     )
 
 
@@ -99,6 +100,12 @@ def _declared(provider: OpenedProvider, model_id: str, endpoint: EndpointName) -
 
 def _limit(declared: CustomModel | None) -> int | None:
     return int(declared.max_tokens) if declared is not None and declared.max_tokens else None
+
+
+def _refused_by(known: CatalogModel | None) -> tuple[Refusable, ...]:
+    """What a model of the catalogue is known not to take."""
+    parameters = known.supported_parameters if known is not None else None
+    return () if parameters is None or "reasoning" in parameters else ("reasoning_effort",)
 
 
 def _unsupported(project: OpenedProject, endpoint: EndpointName, choice: Choice) -> Error:

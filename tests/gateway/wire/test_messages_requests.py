@@ -94,7 +94,7 @@ def test_thinking_becomes_an_effort(thinking, config, effort):
 
 def test_upstreams_without_reasoning_effort_or_the_newer_limit():
     body = {"model": "m", "messages": [], "thinking": {"type": "adaptive"}, "stream": True}
-    result = to_chat(body, takes_reasoning_effort=False, output_limit_name="max_tokens", takes_stream_options=False)
+    result = to_chat(body, refuses=("reasoning_effort", "stream_options"), output_limit_name="max_tokens")
     assert result.body == {"model": "gpt-5-mini", "messages": [], "max_tokens": 10, "stream": True}
     assert result.dropped == ("thinking",)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from keyhouse.domain.calling import OutputLimitName, Refusable
 from keyhouse.gateway.wire.fields import JsonObject
 
 Role = Literal["system", "user", "assistant"]
@@ -199,15 +200,13 @@ class UpstreamModel:
     """What is known of the model that a request is rendered for.
 
     `id` is the model as the upstream names it. `max_output_tokens` stands in where a format wants a limit and the caller gave none.
-    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, whether `reasoning_effort` and
-    `stream_options` are taken.
+    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, and which parameters are refused.
     """
 
     id: str
     max_output_tokens: int | None = None
-    output_limit_name: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    takes_reasoning_effort: bool = True
-    takes_stream_options: bool = True
+    output_limit_name: OutputLimitName = "max_completion_tokens"
+    refuses: tuple[Refusable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

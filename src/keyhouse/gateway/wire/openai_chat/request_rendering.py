@@ -22,6 +22,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     if request.top_k is not None:
         losses.drop("top_k", "Chat Completions has nothing like it.")
     streams = True if request.stream else None
+    counts = streams and request.include_usage and "stream_options" not in model.refuses
     body = without_nones(
         {
             "model": model.id,
@@ -35,9 +36,9 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
             "response_format": _response_format(request.output_schema),
             "reasoning_effort": _reasoning_effort(request.reasoning, model, losses),
-            "user": request.user_id,
+            "user": _user(request, model, losses),
             "stream": streams,
-            "stream_options": {"include_usage": True} if streams and request.include_usage and model.takes_stream_options else None,
+            "stream_options": {"include_usage": True} if counts else None,
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
@@ -70,7 +71,14 @@ def _reasoning_effort(wanted: Reasoning | None, model: UpstreamModel, losses: Lo
     if wanted.mode == "off":
         losses.drop(wanted.parameter, "Few models of this format can be told not to reason.")
         return None
-    if not model.takes_reasoning_effort:
+    if "reasoning_effort" in model.refuses:
         losses.drop(wanted.parameter, "The model takes no reasoning_effort.")
         return None
     return effort(wanted)
+
+
+def _user(request: Request, model: UpstreamModel, losses: Losses) -> str | None:
+    if request.user_id is not None and "user" in model.refuses:
+        losses.drop("metadata", "The provider takes no user.")
+        return None
+    return request.user_id
