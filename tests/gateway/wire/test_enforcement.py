@@ -49,6 +49,9 @@ def test_other_endpoints_want_no_mode(endpoint):
         ),
         ({"max_tokens": 4096}, {"max_tokens": 4096}, ()),
         ({"max_tokens": None}, {"max_tokens": None}, ()),
+        ({"max_tokens": 0}, {"max_tokens": 0}, ()),
+        ({"max_tokens": -1}, {"max_tokens": 4096}, ("max_tokens=4096",)),
+        ({"n_predict": 5000}, {"n_predict": 4096}, ("n_predict=4096",)),
         ({"max_tokens": 9e9}, {"max_tokens": 4096}, ("max_tokens=4096",)),
         (
             {"max_tokens": 5000, "max_completion_tokens": 6000},
@@ -61,6 +64,13 @@ def test_other_endpoints_want_no_mode(endpoint):
 def test_limit_is_clamped_in_every_spelling(body, clamped, noted):
     result = enforced("chat", body, declared(max_tokens=4096))
     assert (result.body, result.enforced, result.dropped) == (clamped, noted, ())
+
+
+@pytest.mark.parametrize("body", [{"max_tokens": "5000"}, {"max_tokens": True}, {"max_output_tokens": [1]}, {"MAX_tokens": 5000}])
+def test_a_limit_that_a_lenient_server_could_read_is_refused(body):
+    error = refused("chat", body, declared(max_tokens=4096))
+    assert (error.code, error.details["param"]) == (Code.BAD_REQUEST, next(iter(body)).lower())
+    assert enforced("chat", body, declared()).body == body
 
 
 def test_thinking_budget_stays_below_a_clamped_limit():
@@ -123,6 +133,9 @@ INPUTS = [
     ("image", user({"image": {"format": "png", "source": {"bytes": "aGk="}}})),
     ("file", user({"document": {"format": "pdf", "source": {"bytes": "aGk="}}})),
     ("audio", user({"audio": {"format": "wav", "source": {"bytes": "aGk="}}})),
+    ("image", user({"image_url": {"url": "u"}})),
+    ("audio", user({"type": "audio_url", "audio_url": {"url": "u"}})),
+    ("file", user({"type": "video_url", "video_url": {"url": "u"}})),
     ("image", user({"toolResult": {"toolUseId": "t", "content": [{"image": {"format": "png"}}]}})),
 ]
 

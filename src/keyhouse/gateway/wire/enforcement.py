@@ -26,7 +26,7 @@ MODES: Mapping[EndpointMode, Mode] = {
 
 SPELLINGS: Mapping[SupportedParameter, tuple[str, ...]] = {
     "temperature": ("temperature", "inferenceConfig.temperature"),
-    "max_tokens": (*TOKEN_LIMITS, "inferenceConfig.maxTokens"),
+    "max_tokens": (*TOKEN_LIMITS, "n_predict", "inferenceConfig.maxTokens"),
     "top_p": ("top_p", "inferenceConfig.topP"),
     "frequency_penalty": ("frequency_penalty",),
     "presence_penalty": ("presence_penalty",),
@@ -46,7 +46,8 @@ SPELLINGS: Mapping[SupportedParameter, tuple[str, ...]] = {
     ),
     "verbosity": ("verbosity", "text.verbosity"),
 }
-"""What a declared parameter is called in the bodies of all endpoints; a dot leads into an object."""
+"""What a declared parameter is called in the bodies of all endpoints; a dot leads into an object. `n_predict` is llama.cpp's own word,
+which its OpenAI endpoint takes too: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md (2026-11-29)."""
 
 _REQUIRED = {"messages": ("max_tokens",)}
 """What an endpoint can not do without, so that leaving it out would only lead to an error of the upstream."""
@@ -55,15 +56,21 @@ _INPUT_TYPES: Mapping[str, MultimodalInput] = {
     "image_url": "image",
     "input_image": "image",
     "image": "image",
+    "image_embeds": "image",
     "file": "file",
     "input_file": "file",
     "document": "file",
+    "document_url": "file",
+    "video_url": "file",
+    "video": "file",
     "input_audio": "audio",
+    "audio_url": "audio",
     "audio": "audio",
 }
-"""By the `type` of a content part in Chat Completions, Responses and Messages, and by the key of a block in Converse."""
+"""By the `type` of a content part in Chat Completions, Responses and Messages, and by the key of a part without one: Converse has none,
+and vLLM needs none (https://docs.vllm.ai/en/latest/features/multimodal_inputs, 2026-11-29). A video, of which no declaration speaks, is a
+file."""
 
-_CONVERSE_BLOCKS = ("image", "document", "audio")
 _CONTENT_MEMBERS = ("content", "output", "toolResult", "source")
 
 
@@ -136,9 +143,9 @@ def _kinds(item: Mapping[str, Any]) -> Iterator[MultimodalInput]:
         if kind in _INPUT_TYPES:
             yield _INPUT_TYPES[kind]
         return
-    for name in _CONVERSE_BLOCKS:
-        if isinstance(item.get(name), dict):
-            yield _INPUT_TYPES[name]
+    for name, told in _INPUT_TYPES.items():
+        if item.get(name) is not None:
+            yield told
 
 
 def _with_supported(endpoint: str, body: JsonObject, declared: CustomModel, losses: Losses) -> JsonObject:
@@ -158,12 +165,28 @@ def _with_limit(body: JsonObject, declared: CustomModel, losses: Losses) -> Json
     if declared.max_tokens is None:
         return body
     limit = max(1, int(declared.max_tokens))
+    _refuse_odd_keys(body)
     for spelling in SPELLINGS["max_tokens"]:
-        given = _number(body, spelling)
-        if given is not None and given > declared.max_tokens:
+        given = _limit_at(body, spelling)
+        # Some servers take a negative one for no limit at all.
+        if given is not None and not 0 <= given <= declared.max_tokens:
             losses.change(spelling, limit)
             body = _with(body, spelling, limit)
     return _with_budget(body, limit, losses)
+
+
+def _limit_at(body: JsonObject, spelling: str) -> int | float | None:
+    """A token limit; None where there is none. Raises Error `bad_request` for no number: lenient servers read one out of a text."""
+    if _at(body, spelling) is not None and _number(body, spelling) is None:
+        raise Error(Code.BAD_REQUEST, f"{spelling} must be a number.", param=spelling)
+    return _number(body, spelling)
+
+
+def _refuse_odd_keys(body: JsonObject) -> None:
+    """Raises Error `bad_request` for a limit in other letters: servers written in Go read `MAX_TOKENS` as `max_tokens`."""
+    for name in body:
+        if name not in TOKEN_LIMITS and name.lower() in TOKEN_LIMITS:
+            raise Error(Code.BAD_REQUEST, f"{name.lower()} must be spelt in small letters.", param=name.lower())
 
 
 def _with_budget(body: JsonObject, limit: int, losses: Losses) -> JsonObject:
