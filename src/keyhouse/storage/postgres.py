@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -15,7 +16,7 @@ from typing import TypeVar
 import psycopg
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.storage import changes
+from keyhouse.storage import changes, postgres_server
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
     ChangeNotice,
@@ -31,7 +32,7 @@ from keyhouse.storage.database import (
 from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
-from keyhouse.storage.postgres_server import Connection, connect
+from keyhouse.storage.postgres_server import Connection, NoAnswer, connect
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
 
@@ -103,15 +104,15 @@ class PostgresDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
-        return await self._threads.run(functools.partial(self._read, work))
+        return await self._in_line(functools.partial(self._read, work))
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
         try:
-            result, noted = await self._threads.run(functools.partial(self._write, work))
+            result, noted = await self._in_line(functools.partial(self._write, work))
         except WritingKeyRetired:
             await self.on_retired_key()
-            result, noted = await self._threads.run(functools.partial(self._write, work))
+            result, noted = await self._in_line(functools.partial(self._write, work))
         if noted:
             self.on_changes(noted)
             if self._announcing is None:
@@ -140,6 +141,17 @@ class PostgresDatabase:
         self._readers.close()
         self._writers.close()
 
+    async def _in_line(self, action: Callable[[], T]) -> T:
+        """Run it in a thread. Where that begins too late, because all threads wait for an answer, it is not begun at all."""
+        latest = time.monotonic() + postgres_server.PATIENCE_S
+
+        def begun() -> T:
+            if time.monotonic() > latest:
+                raise _away()
+            return action()
+
+        return await self._threads.run(begun)
+
     async def _look_after(self, under_way: asyncio.Task[None] | None) -> None:
         if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])
@@ -166,7 +178,7 @@ class PostgresDatabase:
         await asyncio.sleep(_ANNOUNCE_EVERY_S)
         self._announcing = None
         with contextlib.suppress(Error):
-            await self._threads.run(functools.partial(self._write, lambda tx: tx.run(_NOTIFY)))
+            await self._in_line(functools.partial(self._write, lambda tx: tx.run(_NOTIFY)))
 
     def _read(self, work: Work[T]) -> T:
         def once() -> T:
@@ -250,6 +262,8 @@ _CONNECTION_LOST = (None, "57P01", "57P02")
 
 
 def _worth_repeating(failure: Exception) -> bool:
+    if isinstance(failure, NoAnswer):
+        return False
     return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST)
 
 
@@ -327,11 +341,24 @@ def _named(failure: Exception) -> BaseException:
         return ConstraintBroken()
     if isinstance(failure, psycopg.errors.DiskFull):
         return storage_full()
-    if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
-        return storage_unavailable("it is read-only, perhaps a standby.")
+    for kind, sentence in _SENTENCES.items():
+        if isinstance(failure, kind):
+            return storage_unavailable(sentence)
     if isinstance(failure, psycopg.OperationalError):
         return _away()
     return failure
+
+
+_POOLED = (
+    "the pooler in front of PostgreSQL gives each transaction another session. Let it give each connection its own, as PgBouncer does "
+    "with pool_mode=session."
+)
+_SENTENCES: dict[type[psycopg.Error], str] = {
+    psycopg.errors.DuplicatePreparedStatement: _POOLED,
+    psycopg.errors.InvalidSqlStatementName: _POOLED,
+    psycopg.errors.LockNotAvailable: "another transaction has held a lock for too long.",
+    psycopg.errors.ReadOnlySqlTransaction: "it is read-only, perhaps a standby.",
+}
 
 
 def _away() -> Error:

@@ -11,9 +11,9 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
-from keyhouse.storage import changes
+from keyhouse.storage import changes, postgres_server
 from keyhouse.storage.database import ChangeNotice
-from keyhouse.storage.postgres_server import Connection
+from keyhouse.storage.postgres_server import BOUND_LOCKS, Connection, NoAnswer
 
 _NAME = b"changes"
 
@@ -51,19 +51,15 @@ class Look:
     async def _opened(self) -> "_Line":
         if self._closed:
             raise _ended()
-        self._line = line = _Line(await asyncio.to_thread(self._prepared))
+        self._line = line = _Line(await asyncio.to_thread(self._connect))
         if self._closed:
             line.close()
-        return line
-
-    def _prepared(self) -> Connection:
-        connection = self._connect()
         try:
-            _require(connection.pgconn.prepare(_NAME, changes.AFTER.postgresql.encode()))
+            await line.prepare()
         except BaseException:
-            connection.close()
+            line.close()
             raise
-        return connection
+        return line
 
 
 class _Line:
@@ -80,13 +76,28 @@ class _Line:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._take)
 
+    async def prepare(self) -> None:
+        """Make it ready for questions. Raises psycopg.Error."""
+        _require(await self._told(lambda: self._connection.pgconn.send_query(BOUND_LOCKS.encode())))
+        _require(await self._told(lambda: self._connection.pgconn.send_prepare(_NAME, changes.AFTER.postgresql.encode())))
+
     async def answer(self, mark: bytes) -> PGresult:
         """What the server says to the prepared question. Raises psycopg.Error."""
+        return await self._told(lambda: self._connection.pgconn.send_query_prepared(_NAME, [mark]))
+
+    async def _told(self, send: Callable[[], None]) -> PGresult:
         if self.lost is not None:
             raise self.lost
         self._answer = self._loop.create_future()
-        self._connection.pgconn.send_query_prepared(_NAME, [mark])
-        return await self._answer
+        send()
+        end = self._loop.call_later(postgres_server.PATIENCE_S, self._give_up)
+        try:
+            return await self._answer
+        finally:
+            end.cancel()
+
+    def _give_up(self) -> None:
+        self.close(NoAnswer("The look at the changes was not answered."))
 
     def close(self, why: psycopg.Error | None = None) -> None:
         """Close the connection, once; what was asked is answered with `why`."""

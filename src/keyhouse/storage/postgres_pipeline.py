@@ -13,7 +13,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from keyhouse.storage.postgres_server import Connection
+from keyhouse.storage import postgres_server
+from keyhouse.storage.postgres_server import BOUND_LOCKS, Connection, NoAnswer
 from keyhouse.storage.statements import Row, Statement
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
@@ -41,6 +42,9 @@ class Pipeline:
         """What was sent, in order: a text that is being prepared, None for one that runs."""
         self._in_transaction = False
         self._ends = False
+        self._send(BOUND_LOCKS, ())
+        self._end()
+        self._synchronize()
 
     @property
     def lost(self) -> bool:
@@ -138,8 +142,7 @@ class Pipeline:
 
     def _next(self) -> PGresult | None:
         while self._pgconn.is_busy():
-            self._events.poll()
-            self._pgconn.consume_input()
+            self._wait()
         return self._pgconn.get_result()
 
     def _flush(self) -> None:
@@ -148,10 +151,16 @@ class Pipeline:
             self._events.modify(self._socket, select.POLLIN | select.POLLOUT)
             try:
                 while self._pgconn.flush():
-                    self._events.poll()
-                    self._pgconn.consume_input()
+                    self._wait()
             finally:
                 self._events.modify(self._socket, select.POLLIN)
+
+    def _wait(self) -> None:
+        """For the server, which is not asked twice: whatever was sent, it must not be done after the caller was told that it is not."""
+        if not self._events.poll(postgres_server.PATIENCE_S * 1000):
+            self.close()
+            raise NoAnswer("The server does not answer.")
+        self._pgconn.consume_input()
 
 
 def _parameters(values: Sequence[object]) -> tuple[list[bytes | None], list[Format]]:

@@ -14,6 +14,14 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _ADVISORY_LOCK = 5560_5560
 _CONNECT_TIMEOUT_S = 5
 _OLDEST = 15
+PATIENCE_S = 10.0
+"""How long a server may say nothing to a question, or a question wait in line. One that is frozen keeps its connections open."""
+BOUND_LOCKS = "SET lock_timeout = '8s'"
+"""Run first on a connection: who waits for a lock is told so in time, and no wait goes on behind a connection that was given up."""
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server was asked, and said nothing for `PATIENCE_S`. The connection is of no use any more."""
 
 
 def connect(server: PostgresServer, *, autocommit: bool = False) -> Connection:
@@ -23,10 +31,11 @@ def connect(server: PostgresServer, *, autocommit: bool = False) -> Connection:
 
 @contextmanager
 def start_lock(server: PostgresServer) -> Iterator[None]:
-    """See schema.start_lock."""
+    """See schema.start_lock. A transaction holds it, not a session: one of those may be a pooler's, and outlive ours with all its locks."""
     try:
-        connection = connect(server, autocommit=True)
-        connection.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+        connection = connect(server)
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
     except psycopg.Error as failure:
         raise storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.") from failure
     with connection:
