@@ -207,10 +207,20 @@ def test_anthropics_client_sees_no_difference(anthropic_road, call):
 def test_anthropics_body_passes_byte_for_byte(anthropic_road):
     road = anthropic_road
     body = b'{ "model":"claude-opus-4-8", "max_tokens":5,"messages":[{"role":"user","content":"\\u00e9"}] , "x":1.0}'
-    road.post("/v1/messages", body, anthropic_version="2023-06-01", anthropic_beta="b-1")
+    road.post("/v1/messages", body, anthropic_version="2026-10-21", anthropic_beta="b-1")
     assert road.request.body == body
-    assert road.request.header(b"anthropic-version") == [b"2023-06-01"]
+    assert road.request.header(b"anthropic-version") == [b"2026-10-21"]
     assert road.request.header(b"anthropic-beta") == [b"b-1"]
+
+
+def test_a_caller_that_states_no_version_gets_the_oldest_and_one_of_the_project_replaces_any(anthropic_road):
+    road = anthropic_road
+    body = {"model": "claude-opus-4-8", "max_tokens": 5, "messages": QUESTION}
+    road.post("/v1/messages", body)
+    road.post("/v1/chat/completions", body, anthropic_version="2026-10-21")
+    road.http.put("/api/model-providers/anthropic", json={"enabled": True, "extraHeaders": [{"key": "Anthropic-Version", "value": "v-1"}]})
+    road.post("/v1/messages", body, anthropic_version="2026-10-21")
+    assert [request.header(b"anthropic-version") for request in road.upstream.requests] == [[b"2023-06-01"], [b"2023-06-01"], [b"v-1"]]
 
 
 def test_of_a_query_only_anthropics_beta_goes_on(anthropic_road):

@@ -12,10 +12,10 @@ class Target:
     """A model at a provider, and how its endpoint is called. Two targets are never equal; one prints as `***`.
 
     `model_id` is the provider's own id of the model, `upstream_model` what a body says. `endpoint` is the one that is called, which is
-    `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the fixed and the extra ones, and replace
-    a caller's of the same name; `signing` adds the credentials from `values`, None where a header of the project's own replaces them or
-    none are stored. `declared` is what the project says of the model, `max_output_tokens` what is known of it;
-    the last two are as an `Endpoint` states them, `refuses` with what the model itself is known not to take.
+    `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the project's own, and replace a caller's
+    of the same name; `fixed_headers` are sent where neither has one of the name. `signing` adds the credentials from `values`, None where a
+    header of the project's own replaces them or none are stored. `declared` is what the project says of the model, `max_output_tokens` what
+    is known of it; the last two are as an `Endpoint` states them, `refuses` with what the model itself is known not to take.
     """
 
     provider: str
@@ -26,6 +26,7 @@ class Target:
     url: str
     stream_url: str
     headers: tuple[tuple[str, str], ...] = ()
+    fixed_headers: tuple[tuple[str, str], ...] = ()
     signing: Signing | None = None
     values: Mapping[str, str] | None = None
     declared: CustomModel | None = None
@@ -41,4 +42,4 @@ class Target:
         """Every stored value that goes into a call and may not come back: of the headers, and what the signing is made of."""
         parts = self.signing.parts.values() if self.signing is not None else ()
         signed = tuple((self.values or {}).get(name, "") for name in parts)
-        return tuple(value for value in (*signed, *(value for _, value in self.headers)) if value)
+        return tuple(value for value in (*signed, *(value for _, value in (*self.headers, *self.fixed_headers))) if value)

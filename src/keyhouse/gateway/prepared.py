@@ -1,5 +1,6 @@
 """What is equal in every call of one target, made once: the rendered head of its requests, and how its bodies are looked at."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from weakref import ref
 
@@ -25,8 +26,9 @@ _OURS = ((b"accept-encoding", b"identity"), (b"user-agent", USER_AGENT))
 class Prepared:
     """The head of whole and of streamed requests; `signing` where each request is signed on its own.
 
-    `replaced` are the caller's headers that do not go on, `answer_headers` what every answer says of the target. `declares`: the project
-    limits the model, so that each body is looked into; `has_range`: only those that name a temperature.
+    `replaced` are the caller's headers that do not go on, `defaults` those that go out where the caller states none of the name,
+    `answer_headers` what every answer says of the target. `declares`: the project limits the model, so that each body is looked into;
+    `has_range`: only those that name a temperature.
     """
 
     head: RequestHead
@@ -34,12 +36,20 @@ class Prepared:
     headers: RawHeaders
     signing: Signing | None
     replaced: frozenset[bytes]
+    defaults: RawHeaders
     answer_headers: tuple[tuple[bytes, bytes], ...]
     declares: bool
     has_range: bool
 
     def __repr__(self) -> str:
         return "***"
+
+    def with_defaults(self, headers: RawHeaders) -> RawHeaders:
+        """The headers that follow the head, with those that the provider wants and nobody stated."""
+        if not self.defaults:
+            return headers
+        stated = {name for name, _ in headers}
+        return [*headers, *(pair for pair in self.defaults if pair[0] not in stated)]
 
     def head_for(self, streams: bool, query: bytes) -> RequestHead:
         """The head of a request, with more of a query where it has one of its own."""
@@ -75,6 +85,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         enforced(endpoint, {}, declared)
     try:
         headers, signing = _headers(target, of_json=endpoint not in FORM_ENDPOINTS)
+        defaults = _encoded(target.fixed_headers)
         head = _head(b"POST", target.url, headers)
         stream_head = head if target.stream_url == target.url else _head(b"POST", target.stream_url, headers)
     except ValueError as wrong:
@@ -84,6 +95,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         stream_head=stream_head,
         headers=headers,
         signing=signing,
+        defaults=defaults,
         replaced=frozenset(name.lower() for name, _ in headers) | ({credential_header(target.signing)} if target.signing else set()),
         answer_headers=((b"x-keyhouse-provider", header_text(target.provider)), (b"x-keyhouse-model", header_text(target.model_id))),
         declares=declared is not None
@@ -98,13 +110,13 @@ def asking_head(target: Target) -> tuple[RequestHead, Signing | None]:
     Raises ValueError for stored values that no request can carry, in a sentence without them.
     """
     headers, signing = _headers(target, of_json=False)
-    return _head(b"GET", target.url, headers), signing
+    return _head(b"GET", target.url, [*headers, *_encoded(target.fixed_headers)]), signing
 
 
 def _headers(target: Target, *, of_json: bool) -> tuple[RawHeaders, Signing | None]:
     """The headers of every request, and the way to sign where that is done for each. The type of a form is the caller's to say."""
+    own = [(name, value) for name, value in _encoded(target.headers) if name.lower() != b"content-type"]
     try:
-        own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in target.headers if name.lower() != "content-type"]
         signing: Signing | None = None
         fixed: Headers | None = ()
         if target.signing is not None:
@@ -115,6 +127,13 @@ def _headers(target: Target, *, of_json: bool) -> tuple[RawHeaders, Signing | No
     names = {name.lower() for name, _ in own}
     ours = (*_OURS, _JSON) if of_json else _OURS
     return [*(pair for pair in ours if pair[0] not in names), *own, *(fixed or ())], signing
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> RawHeaders:
+    try:
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    except UnicodeEncodeError:
+        raise ValueError("a stored header holds characters that no header can carry") from None
 
 
 def _head(method: bytes, url: str, headers: RawHeaders) -> RequestHead:

@@ -43,7 +43,8 @@ class Relay:
         prepared = self._prepared.get(call.target, call.endpoint)
         outgoing = rendered(call, prepared)
         head = prepared.head_for(outgoing.streams, outgoing.query)
-        headers = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
+        stated = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
+        headers = prepared.with_defaults(stated)
         request = UpstreamRequest(head, outgoing.body, headers)
         signed: Headers = ()
         try:

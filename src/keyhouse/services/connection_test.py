@@ -128,7 +128,7 @@ def _asked(opened: OpenedProvider) -> _Asked | ConnectionResult:
 def _target(opened: OpenedProvider, route: Route, check: ConnectionCheck, values: dict[str, str]) -> Target:
     """What a check asks, and with what. Raises ValueError where an address or a part of it is not stored."""
     url = route.url(check.path, values, address_of(opened.spec, values))
-    headers, signing = headers_and_signing(opened, route, values, check.signings)
+    headers, fixed, signing = headers_and_signing(opened, route, values, check.signings)
     return Target(
         provider=opened.spec.id,
         model_id="",
@@ -138,6 +138,7 @@ def _target(opened: OpenedProvider, route: Route, check: ConnectionCheck, values
         url=url,
         stream_url=url,
         headers=headers,
+        fixed_headers=fixed,
         signing=signing,
         values=values,
     )

@@ -14,6 +14,8 @@ from keyhouse.gateway.wire.enforcement import MODES
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
 from keyhouse.services.resolution import Choice, endpoint_of, has_endpoint, route_of
 
+Headers = tuple[tuple[str, str], ...]
+
 
 def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint: EndpointName, voice: str = "") -> Target:
     """The target of a choice for a caller's endpoint; `voice` is what the request names, for endpoints that have it in their path.
@@ -32,7 +34,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
     if route is None or found is None:
         raise _unsupported(project, endpoint, choice)
     name, called = found
-    headers, signing = headers_and_signing(provider, route, values, called.signings)
+    headers, fixed, signing = headers_and_signing(provider, route, values, called.signings)
     if "{voice}" in called.path and not voice:
         raise Error(Code.BAD_REQUEST, "voice must name one of the provider's voices by its id.", param="voice")
     declared = _declared(provider, model_id, endpoint)
@@ -53,6 +55,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         url=url,
         stream_url=stream_url,
         headers=headers,
+        fixed_headers=fixed,
         signing=signing,
         values=values,
         declared=declared,
@@ -70,17 +73,19 @@ def address_of(spec: ProviderSpec, values: Mapping[str, str]) -> str | None:
 
 def headers_and_signing(
     provider: OpenedProvider, route: Route, values: Mapping[str, str], signings: Sequence[Signing]
-) -> tuple[tuple[tuple[str, str], ...], Signing | None]:
-    """What `Target` says of every request: its headers, and how it is signed unless one of the project's own headers replaces that."""
+) -> tuple[Headers, Headers, Signing | None]:
+    """What `Target` says of every request: the project's own headers, the fixed ones, and how it is signed unless one of the project's own
+    replaces that."""
     signing = possible_signing(signings, values)
-    fixed = route.rendered_headers(values)
     credential = None if signing is None else credential_header(signing).decode("ascii")
-    headers = _headers(fixed, provider, credential)
-    return headers, None if credential in {header.lower() for header, _ in headers} else signing
+    own = _own_headers(provider, credential)
+    names = {name.lower() for name, _ in own}
+    fixed = tuple(pair for pair in route.rendered_headers(values).items() if pair[0].lower() not in names)
+    return own, fixed, None if credential in names else signing
 
 
-def _headers(fixed: dict[str, str], provider: OpenedProvider, credential: str | None) -> tuple[tuple[str, str], ...]:
-    """The fixed headers and the project's own, which replace fixed ones. Of the credentials' header only the first is sent."""
+def _own_headers(provider: OpenedProvider, credential: str | None) -> Headers:
+    """The project's own headers. Of the credentials' header only the first is sent."""
     own: list[tuple[str, str]] = []
     names: set[str] = set()
     for header in provider.stored.extra_headers:
@@ -88,7 +93,7 @@ def _headers(fixed: dict[str, str], provider: OpenedProvider, credential: str | 
         if not (name == credential and name in names):
             own.append((header.name, header.value or ""))
         names.add(name)
-    return (*((name, value) for name, value in fixed.items() if name.lower() not in names), *own)
+    return tuple(own)
 
 
 def _declared(provider: OpenedProvider, model_id: str, endpoint: EndpointName) -> CustomModel | None:
