@@ -158,10 +158,10 @@ class Server:
                     self.changed.notify_all()
 
 
-def start(folder: Path, *arguments: str, **variables: str) -> Server:
-    """Start `keyhouse serve` in a folder, on any free port, and wait until it has said everything."""
+def start(folder: Path, *arguments: str, through: Sequence[str] = (), **variables: str) -> Server:
+    """Start `keyhouse serve` in a folder, on any free port, `through` another command, and wait until it has said everything."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", *arguments],
+        [*through, *COMMAND, "serve", "--port", "0", *arguments],
         cwd=folder,
         env=environment(**variables),
         stdin=subprocess.DEVNULL,

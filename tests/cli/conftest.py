@@ -1,7 +1,7 @@
 """What the tests of the command line share: servers of their own, stopped when a test ends."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,8 +20,8 @@ def serving() -> Iterator[StartServer]:
     """Starts servers: `serving(folder, *arguments, **variables)`."""
     servers: list[Server] = []
 
-    def started(folder: Path, *arguments: str, **variables: str) -> Server:
-        server = start(folder, *arguments, **variables)
+    def started(folder: Path, *arguments: str, through: Sequence[str] = (), **variables: str) -> Server:
+        server = start(folder, *arguments, through=through, **variables)
         servers.append(server)
         return server
 

@@ -1,9 +1,11 @@
 """Serving from beginning to end: what is checked, made and said before the first request. Nothing is made before the port is ours."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 from dataclasses import asdict
@@ -31,6 +33,7 @@ def serve() -> ExitCode:
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
     os.umask(0o077)
+    _allow_open_files()
     parse_database_url(settings.url)
     listening = listen(settings.host, settings.port)
     address = shown_address(listening)
@@ -44,6 +47,13 @@ def serve() -> ExitCode:
     gc.collect()
     gc.freeze()
     return serve_alone(settings, listening) if settings.workers == 1 else supervise(settings, listening)
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us: each connection is one, and what a shell allows is meant for programs that open few."""
+    with contextlib.suppress(OSError, ValueError):
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def prepare_in_child(settings: Settings) -> FirstKeys | None:

@@ -17,10 +17,10 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
-from keyhouse.gateway.timeouts import Deadlines, Timed
 from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
-from keyhouse.web.http_answer import CONTINUE, FAILED, HEAD_TOO_LARGE, NO_REQUEST, UPGRADE, DateLine
+from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, UPGRADE, DateLine
+from keyhouse.web.http_crowd import Crowd
 from keyhouse.web.http_exchange import HttpExchange
 from keyhouse.web.http_head import CallerHead, KnownHead, size_of_head
 from keyhouse.web.http_taking import Taking
@@ -51,10 +51,7 @@ class _RefusedError(Exception):
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection of a caller.
-
-    `_active` is the request that is being answered, `_reading` the one whose body comes; those between them wait in `_queue`.
-    """
+    """One connection of a caller. `_active` is being answered, `_reading` is the request whose body comes; between them is `_queue`."""
 
     def __init__(
         self,
@@ -64,7 +61,7 @@ class HttpProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         choose: Choose,
-        deadlines: Deadlines[Timed],
+        crowd: Crowd,
         date: DateLine,
     ) -> None:
         self.loop = _loop or asyncio.get_running_loop()
@@ -73,24 +70,21 @@ class HttpProtocol(asyncio.Protocol):
         self.deadline = math.inf
         self._app = cast(ASGIApp, config.loaded_app)
         self._choose = choose
-        self._deadlines = deadlines
+        self._crowd = crowd
+        self._deadlines = crowd.deadlines
         self._connections = cast("set[object]", server_state.connections)
         self._tasks = server_state.tasks
         self.standing_lines = date.text
         self._parser = httptools.HttpRequestParser(self)
         self._server: Address = None
         self._client: Address = None
-        self._read_paused = False
-        # Nothing is parsed any more: what comes is thrown away until the connection is closed.
-        self._is_deaf = False
-        self._is_ending = False
+        # Deaf: nothing is parsed any more, what comes is thrown away until the connection is closed.
+        self._read_paused = self._is_deaf = self._is_ending = False
         self._unread = 0
         self._refusal = NO_REQUEST
         self._known = KnownHead()
-        self._in_head = False
-        self._head_is_timed = False
+        self._in_head = self._head_is_timed = self._is_misframed = False
         self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = 0
-        self._is_misframed = False
         self._quiet_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -108,13 +102,15 @@ class HttpProtocol(asyncio.Protocol):
         self._server = address_of(transport.get_extra_info("sockname"))
         self._client = address_of(transport.get_extra_info("peername"))
         self._connections.add(self)
-        self._deadlines.add(self)
-        self._expect_by(KEEP_ALIVE_S)
+        if self._crowd.enter(self):
+            self._expect_by(KEEP_ALIVE_S)
+        else:
+            self._refuse(CROWDED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
         self._connections.discard(self)
-        self._deadlines.remove(self)
+        self._crowd.leave(self)
         self._is_deaf = True
         self._queue.clear()
         self.taking.end()
@@ -162,6 +158,11 @@ class HttpProtocol(asyncio.Protocol):
             self._hear_no_more()
         else:
             self.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self._active is None
 
     # What comes
 

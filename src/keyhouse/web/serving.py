@@ -7,8 +7,8 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from keyhouse.gateway.timeouts import Deadlines
 from keyhouse.web.http_answer import DateLine
+from keyhouse.web.http_crowd import Crowd, most_connections
 from keyhouse.web.http_protocol import Choose, HttpProtocol
 
 
@@ -17,7 +17,7 @@ def server_config(app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lam
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=cast(Any, partial(HttpProtocol, choose=choose, deadlines=Deadlines(), date=DateLine())),
+        http=cast(Any, partial(HttpProtocol, choose=choose, crowd=Crowd(most_connections()), date=DateLine())),
         ws="none",
         lifespan="on",
         log_config=None,
