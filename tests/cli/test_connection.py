@@ -196,6 +196,13 @@ def test_a_folder_named_on_the_command_line_comes_before_an_endpoint_in_the_envi
     assert ran.code == 0, ran.err
 
 
+@pytest.mark.parametrize("folder", [("--data-dir", "keyhouse-data"), ("--database-url", "sqlite:///keyhouse-data/keyhouse.db")])
+def test_a_folder_and_a_server_at_once_are_refused(furnished: Furnished, folder: tuple[str, str]) -> None:
+    refused = furnished.run(furnished.folder, "provider", "list", *folder, "--endpoint", "http://127.0.0.1:1", KEYHOUSE_API_KEY=KEY)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--endpoint, or --data-dir" in refused.sentence
+
+
 def test_a_folder_without_a_house_is_told_of_and_stays_empty(fork_server: ForkServer, tmp_path: Path) -> None:
     for arguments in (["provider", "list"], ["organization", "list"], ["status"], ["keys", "status"], ["keys", "rotate"]):
         refused = fork_server.run(tmp_path, *arguments)

@@ -46,6 +46,8 @@ def test_help_of_every_command_lists_its_options(furnished: Furnished) -> None:
         assert helped.code == 0
         options = re.findall(r"`(--[a-z-]+)", section)
         assert [option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", helped.out)] == [], command
+        defaults = re.findall(r"[Dd]efault:? ([\w.-]+)", section)
+        assert [default for default in defaults if default not in helped.out] == [], command
 
 
 def test_exit_codes_are_documented() -> None:

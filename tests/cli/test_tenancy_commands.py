@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.commands import Ran
 from tests.cli.conftest import INSTANCE_KEY, Furnished, Keyhouse, StartServer, on_folder, on_server
 
 _VARYING = {"id", "token", "adminApiKey", "createdAt", "updatedAt", "archivedAt", "expiresAt", "at", "actor", "fingerprint", "target"}
@@ -100,6 +101,7 @@ def test_a_key_for_the_whole_organization_can_be_less_than_admin(keyhouse: Keyho
         (["project", "delete", "my-project"], "--yes"),
         (["project", "regenerate-api-key"], "--yes"),
         (["team", "delete", "my-team"], "--yes"),
+        (["project", "update", "my-project"], "--name, --language"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -122,6 +124,14 @@ def test_a_project_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     assert "second" in keyhouse("provider", "list", "-p", "third").sentence
 
 
+def test_of_several_teams_one_is_chosen_by_its_option(furnished: Furnished) -> None:
+    keyhouse = on_folder(furnished)
+    _told(keyhouse, "team", "create", "Second")
+    undecided = keyhouse("project", "create", "Chat bot")
+    assert undecided.code == 2
+    assert "There are several: second, my-team. Choose one with --team" in undecided.sentence
+
+
 def test_an_organization_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     keyhouse = on_folder(furnished)
     _told(keyhouse, "organization", "create", "Second")
@@ -135,6 +145,21 @@ def test_a_server_finds_a_project_by_its_slug(furnished: Furnished, serving: Sta
     _told(keyhouse, "provider", "set", "ollama", "--public", "OLLAMA_BASE_URL=http://127.0.0.1:11434", "-p", "second")
     assert "ollama" in keyhouse("provider", "list", "-p", "second").out
     assert "ollama" not in keyhouse("provider", "list").out
+
+
+def test_an_organizations_key_finds_the_only_project_of_a_server(furnished: Furnished, serving: StartServer) -> None:
+    server = serving(furnished.folder)
+
+    def keyhouse(*arguments: str, stdin: str | None = None, key: str = furnished.admin_key) -> Ran:
+        return furnished.run(furnished.folder, *arguments, stdin=stdin, KEYHOUSE_ENDPOINT=server.address, KEYHOUSE_API_KEY=key)
+
+    assert keyhouse("provider", "list").code == 0
+    assert _told(keyhouse, "project", "create", "Second")["slug"] == "second"
+    undecided = keyhouse("provider", "list")
+    assert (undecided.code, undecided.sentence) == (2, "There are several: second, my-project. Choose one with --project.")
+    unknown = keyhouse("project", "list", key=furnished.project_key)
+    assert unknown.code == 4
+    assert "--project" not in unknown.sentence
 
 
 def test_the_audit_log_names_who_did_what(keyhouse: Keyhouse) -> None:

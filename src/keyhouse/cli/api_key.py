@@ -28,7 +28,7 @@ class KeyFields:
     """What can be said of a key."""
 
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None
-    role: Annotated[Literal["ADMIN", "MEMBER", "VIEWER"] | None, typer.Option(help="What it may do, where it may. [default: ADMIN]")] = None
+    role: Annotated[Literal["ADMIN", "MEMBER", "VIEWER"] | None, typer.Option(help="What it may do, where it may. Default: ADMIN.")] = None
     project: Annotated[
         list[str] | None, typer.Option("--project", "-p", help="A project that it opens, its id or slug. Default: the whole organization.")
     ] = None

@@ -9,7 +9,7 @@ _HOUSE = "http://127.0.0.1:5560"
 
 
 def demo_upstream(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one. [default: 5570]", show_default=False)] = 5570,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one. Default: 5570.", show_default=False)] = 5570,
 ) -> None:
     """Serve a small upstream to try Keyhouse against: OpenAI-shaped chat, streams and embeddings, and Anthropic's Messages.
 

@@ -15,8 +15,10 @@ from keyhouse.settings import Settings, read_settings
 _HINTS = {
     "endpoint_changed": "Stored secrets stay with their address: for another one send them again, with --secret NAME or --header NAME.",
     "precondition_failed": "Somebody else changed it meanwhile. Run the command again.",
-    "Invalid provider": "`keyhouse catalog providers` lists those there are.",
+    "Invalid provider": "`keyhouse catalog providers` lists those there are, `keyhouse provider list` what is stored.",
 }
+
+_PROJECTS = "/api/projects"
 
 
 class House:
@@ -28,6 +30,8 @@ class House:
     def ask(self, request: Request) -> Reply:
         """Send a request. Raises CommandError with what is refused and what to do about it."""
         reply = self._connection.send(request)
+        if reply.status == 401 and request.rights == "project" and self._takes_only_project():
+            reply = self._connection.send(request)
         if reply.status >= 300:
             raise _refusal(reply, request)
         return reply
@@ -47,8 +51,19 @@ class House:
         """One page of a list."""
         return self.ask(Request("GET", path, rights, query={"page": str(page), "limit": str(limit)})).json
 
-    def find(self, path: str, kind: str, wanted: str | None) -> str:
-        """The id of one of a list of the organization, wanted by id or slug; without a wish, the only one's."""
+    def _takes_only_project(self) -> bool:
+        """Whether the key of a server opens an organization, of whose projects none was named: the only one is taken then."""
+        connection = self._connection
+        if not isinstance(connection, HttpConnection) or connection.project_id is not None:
+            return False
+        if connection.send(Request("GET", _PROJECTS, "organization", query={"page": "1", "limit": "1"})).status != 200:
+            return False
+        connection.project_id = self.find(_PROJECTS, "project", None, "Choose one with --project.")
+        return True
+
+    def find(self, path: str, kind: str, wanted: str | None, choice: str = "Name one.") -> str:
+        """The id of one of a list of the organization, wanted by id or slug; without a wish, the only one's. Raises CommandError; `choice`
+        says how one of several is named."""
         if wanted is not None and wanted.startswith(f"{kind}_"):
             return wanted
         entries = all_entries(self.ask, path)
@@ -57,7 +72,7 @@ class House:
             return str(matching[0]["id"])
         names = ", ".join(entry["slug"] for entry in entries[:10]) or "none"
         if wanted is None and matching:
-            raise CommandError(f"There are several: {names}. Name one.", ExitCode.USAGE)
+            raise CommandError(f"There are several: {names}. {choice}", ExitCode.USAGE)
         raise CommandError(f"There is no {kind} with this id or slug. There are: {names}.")
 
 
@@ -75,6 +90,10 @@ def opened(place: Place, project: str | None = None, organization: str | None = 
 
 def settings_for(place: Place) -> Settings:
     """The settings with a command's options. Without an endpoint they mean the data folder."""
+    if place.endpoint is not None and (place.data_dir is not None or place.database_url is not None):
+        raise CommandError(
+            "A command works on a server or on a data folder: say --endpoint, or --data-dir or --database-url.", ExitCode.USAGE
+        )
     settings = read_settings(data_dir=place.data_dir, database_url=place.database_url, endpoint=place.endpoint)
     if place.api_key is not None:
         settings.api_key = SecretStr(read_stdin("the API key") if place.api_key == "-" else place.api_key)
@@ -106,7 +125,7 @@ def _remote(settings: Settings, project: str | None) -> Connection:
     if connection.is_in_clear:
         report("warning: this endpoint has no TLS, so the key and what you send cross the network in clear.")
     if project is not None:
-        connection.project_id = House(connection).find("/api/projects", "project", project)
+        connection.project_id = House(connection).find(_PROJECTS, "project", project)
     return connection
 
 
@@ -136,7 +155,7 @@ def _hint_of_status(status: int, label: str, request: Request) -> str | None:
     if status == 404 and request.path.startswith("/api/model-providers/") and label == "not_found":
         return _HINTS["Invalid provider"]
     if status == 401:
-        return "Check the key and, where it opens several projects, name one with --project."
+        return "Check the key and the project." if request.rights == "project" else "Check the key."
     if status == 404 and request.rights == "instance" and label == "Not Found":
         return "A server answers this once it has an instance key: KEYHOUSE_ADMIN_KEY."
     if 300 <= status < 400:

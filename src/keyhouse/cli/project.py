@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
 from keyhouse.cli.output import confirm, print_fields, print_json, print_table
 
@@ -23,9 +24,9 @@ _ALL = "/api/projects"
 class ProjectFields:
     """What can be said of a project."""
 
-    language: Annotated[str | None, typer.Option(help="Programming language of the application. [default: other]")] = None
-    framework: Annotated[str | None, typer.Option(help="Framework of the application. [default: other]")] = None
-    team: Annotated[str | None, typer.Option(help="The team it belongs to, its id or slug. Default: the only one.")] = None
+    language: Annotated[str | None, typer.Option(help="Programming language of the application.")] = None
+    framework: Annotated[str | None, typer.Option(help="Framework of the application.")] = None
+    team: Annotated[str | None, typer.Option(help="The team it belongs to, its id or slug.")] = None
 
 
 @flattened
@@ -50,7 +51,10 @@ def create_project(
     new_team: Annotated[str | None, typer.Option(help="Name of a new team to put it into, instead of --team.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a project and a key that is ADMIN on it alone, which is shown this once."""
+    """Create a project and a key that is ADMIN on it alone, which is shown this once.
+
+    Without --team it belongs to the only team; without --language or --framework that is `other`.
+    """
     from keyhouse.cli.connection import Request
     from keyhouse.cli.house import opened
 
@@ -59,7 +63,7 @@ def create_project(
         if new_team is not None:
             body["newTeamName"] = new_team
         else:
-            body["teamId"] = house.find("/api/teams", "team", project.team)
+            body["teamId"] = house.find("/api/teams", "team", project.team, "Choose one with --team, or make one with --new-team.")
         made = house.ask(Request("POST", _ALL, "organization", body)).json
     if as_json:
         print_json(made)
@@ -87,6 +91,8 @@ def update_project(
     from keyhouse.cli.house import opened
 
     body = {"name": name, "language": fields.language, "framework": fields.framework}
+    if not any((*body.values(), fields.team)):
+        raise CommandError("Say what to change: --name, --language, --framework or --team.", ExitCode.USAGE)
     with opened(place, organization=place.organization) as house:
         if fields.team is not None:
             body["teamId"] = house.find("/api/teams", "team", fields.team)

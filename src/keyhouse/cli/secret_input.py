@@ -39,7 +39,7 @@ def interrupted() -> CommandError:
 def asked_secret(what: str, instead: str) -> str:
     """A secret that a person types, hidden. Raises CommandError, naming what to do instead, where nobody can be asked."""
     if not is_terminal():
-        raise CommandError(f"The {what} is missing, and there is no terminal to ask on. Use {instead}.", ExitCode.USAGE)
+        raise CommandError(f"No {what} was given, and there is no terminal to ask on. Use {instead}.", ExitCode.USAGE)
     value = asked(what, hidden=True)
     if not value.strip():
         raise CommandError(f"The {what} is empty. Nothing was changed.", ExitCode.USAGE)

@@ -50,7 +50,7 @@ def _missing(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
             yield field.name, "is required"
     if spec.at_least_one and not any(merged.text(name) for name in spec.at_least_one):
         for name in spec.at_least_one:
-            yield name, f"or another of {', '.join(spec.at_least_one)} is required"
+            yield name, f"or {' or '.join(other for other in spec.at_least_one if other != name)} is required"
     for group in spec.together:
         present = [name for name in group if merged.text(name)]
         if present and len(present) < len(group):
