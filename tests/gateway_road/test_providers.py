@@ -208,6 +208,23 @@ def test_parameters_without_an_equivalent_are_dropped_and_named_or_refused(house
     assert len(internet.asked) == 1
 
 
+def test_an_anthropic_client_gives_gemini_its_signatures_back(house, internet):
+    store(house, "gemini")
+    extra = {"google": {"thought_signature": "c2ln"}}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": extra}
+    answer = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    internet.answering = lambda host, request: json_answer({"id": "x", "model": "g", "choices": [answer]})
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    transport = httpx2.Client(trust_env=False, verify=NO_CERTIFICATES)
+    with anthropic.Anthropic(base_url=house.address, api_key=house.keys.project_key, max_retries=0, http_client=transport) as client:
+        first = client.messages.create(model="gemini/gemini-3-pro", max_tokens=9, messages=QUESTION, tools=tools)
+        said = {"role": "assistant", "content": first.content}
+        result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "ok"}]}
+        client.messages.create(model="gemini/gemini-3-pro", max_tokens=9, messages=[*QUESTION, said, result], tools=tools)
+    internet.answering = answered
+    assert json.loads(internet.asked[1][1].body)["messages"][1] == {"role": "assistant", "tool_calls": [call]}
+
+
 def test_embeddings_of_voyage_come_in_openais_shape(house, internet):
     store(house, "voyage")
     with openai_client(house.address, house.keys.project_key) as client:

@@ -101,6 +101,7 @@ class EndpointEntry(_Strict):
     model_prefix: str = ""
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
+    signs_calls: bool = False
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
 
@@ -246,6 +247,7 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         model_prefix=entry.model_prefix,
         output_limit=entry.output_limit,
         refuses=entry.refuses,
+        signs_calls=entry.signs_calls,
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

@@ -74,8 +74,9 @@ class Signing:
 class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
-    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last two are for
-    Chat Completions, whose servers differ: what the limit of an answer is called, and which parameters are refused.
+    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last three are
+    for Chat Completions, whose servers differ: what the limit of an answer is called, which parameters are refused, and whether tool calls
+    bear signatures that must come back with them.
     """
 
     path: str
@@ -86,6 +87,7 @@ class Endpoint:
     signings: tuple[Signing, ...] = ()
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
+    signs_calls: bool = False
 
     def upstream_model(self, model_id: str) -> str:
         """The model as this endpoint names it: with the prefix, unless it names its publisher already."""

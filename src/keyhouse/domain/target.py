@@ -15,7 +15,7 @@ class Target:
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the project's own, and replace a caller's
     of the same name; `fixed_headers` are sent where neither has one of the name. `signing` adds the credentials from `values`, None where a
     header of the project's own replaces them or none are stored. `declared` is what the project says of the model, `max_output_tokens` what
-    is known of it; the last two are as an `Endpoint` states them, `refuses` with what the model itself is known not to take.
+    is known of it; the last three are as an `Endpoint` states them, `refuses` with what the model itself is known not to take.
     """
 
     provider: str
@@ -34,6 +34,7 @@ class Target:
     max_output_tokens: int | None = None
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
+    signs_calls: bool = False
 
     def __repr__(self) -> str:
         return "***"

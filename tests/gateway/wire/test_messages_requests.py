@@ -99,6 +99,36 @@ def test_upstreams_without_reasoning_effort_or_the_newer_limit():
     assert result.dropped == ("thinking",)
 
 
+def called(*blocks):
+    """A conversation in which the assistant said these blocks and called a tool after them."""
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c", "content": "ok"}
+    return {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [*blocks, call]},
+            {"role": "user", "content": [result]},
+        ],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    }
+
+
+def test_signature_of_a_call_goes_back_to_the_upstream_that_signs():
+    body = called({"type": "redacted_thinking", "data": "google:c2ln"})
+    [call] = to_chat(body, signs_calls=True).body["messages"][1]["tool_calls"]
+    assert call["extra_content"] == {"google": {"thought_signature": "c2ln"}}
+    assert "c2ln" not in str(to_chat(body).body)
+    assert "c2ln" not in str(to_converse(body, caller="anthropic_messages").body)
+
+
+@pytest.mark.parametrize(
+    "block", [{"type": "redacted_thinking", "data": "of-claude"}, {"type": "thinking", "thinking": "t", "signature": "google:x"}]
+)
+def test_thoughts_of_another_model_sign_no_call(block):
+    assert "extra_content" not in to_chat(called(block), signs_calls=True).body["messages"][1]["tool_calls"][0]
+
+
 def test_switched_off_thinking_is_dropped_in_chat():
     assert to_chat({"model": "m", "messages": [], "thinking": {"type": "disabled"}}).dropped == ("thinking",)
 

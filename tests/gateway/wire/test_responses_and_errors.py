@@ -220,6 +220,15 @@ def test_calls_without_an_id_get_one(message):
     assert [block.id for block in message("openai_chat", {**COMPLETION, "choices": [answer]}).content] == ["call_0", "call_1"]
 
 
+@pytest.mark.parametrize("extra", [{"google": {"thought_signature": "c2ln"}}, {"google": {"thought_signature": ""}}, {"google": []}, 5])
+def test_signature_of_a_call_is_kept_before_it(message, extra):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": extra}
+    answer = {"index": 0, "message": {"role": "assistant", "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    *before, last = message("openai_chat", {**COMPLETION, "choices": [answer]}).content
+    assert (last.type, last.id) == ("tool_use", "c")
+    assert [block.data for block in before] == (["google:c2ln"] if "c2ln" in str(extra) else [])
+
+
 def test_unusual_blocks_are_left_out(completion):
     odd = [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}, {"type": "text", "text": "Yes"}]
     assert completion("anthropic_messages", {**MESSAGE, "content": odd}).choices[0].message.content == "Yes"

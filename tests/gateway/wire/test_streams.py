@@ -331,6 +331,14 @@ def test_parallel_calls_under_one_index_stay_apart(replayed):
     assert [(block.id, block.input) for block in message.content] == [("a", {"at": "a"}), ("b", {"at": "b"})]
 
 
+def test_signature_of_a_call_is_kept_before_it(replayed):
+    function = {"name": "f", "arguments": "{}"}
+    signed = {"index": 0, "id": "a", "extra_content": {"google": {"thought_signature": "c2ln"}}, "function": function}
+    message = replied(replayed, {"content": "Hm"}, {"tool_calls": [signed, {"index": 1, "id": "b", "function": function}]})
+    assert [block.type for block in message.content] == ["text", "redacted_thinking", "tool_use", "tool_use"]
+    assert message.content[1].data == "google:c2ln"
+
+
 def test_a_call_whose_pieces_repeat_its_id_stays_one(replayed):
     pieces = [{"index": 0, "id": "a", "function": {"name": "f", "arguments": part}} for part in ('{"at":', '"a"}')]
     [call] = replied(replayed, *({"tool_calls": [piece]} for piece in pieces)).content

@@ -200,13 +200,15 @@ class UpstreamModel:
     """What is known of the model that a request is rendered for.
 
     `id` is the model as the upstream names it. `max_output_tokens` stands in where a format wants a limit and the caller gave none.
-    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, and which parameters are refused.
+    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, which parameters are refused, and whether tool calls
+    bear signatures.
     """
 
     id: str
     max_output_tokens: int | None = None
     output_limit_name: OutputLimitName = "max_completion_tokens"
     refuses: tuple[Refusable, ...] = ()
+    signs_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from keyhouse.gateway.wire.call_signatures import render_call_signature
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -22,18 +23,19 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 
 
-def render_messages(messages: Iterable[Message], losses: Losses) -> list[JsonObject]:
-    """The member `messages`. One message of another format may become several: results of tools have a message each."""
-    return [rendered for message in messages for rendered in _rendered(message, losses)]
+def render_messages(messages: Iterable[Message], losses: Losses, *, signs_calls: bool = False) -> list[JsonObject]:
+    """The member `messages`. One message of another format may become several: results of tools have a message each. `signs_calls`: the
+    upstream wants the signatures of its calls back."""
+    return [rendered for message in messages for rendered in _rendered(message, losses, signs_calls=signs_calls)]
 
 
-def _rendered(message: Message, losses: Losses) -> Iterator[JsonObject]:
+def _rendered(message: Message, losses: Losses, *, signs_calls: bool) -> Iterator[JsonObject]:
     if any(getattr(part, "cache", None) is not None for part in message.parts):
         losses.drop("messages[].content[].cache_control", "Chat Completions has no such marker.")
     if message.role == "system":
         yield {"role": "system", "content": "\n".join(_texts(message.parts))}
     elif message.role == "assistant":
-        yield from _assistant(message)
+        yield from _assistant(message, signs_calls=signs_calls)
     else:
         yield from _user(message, losses)
 
@@ -42,17 +44,19 @@ def _texts(parts: Iterable[Part]) -> list[str]:
     return [part.text for part in parts if isinstance(part, TextPart)]
 
 
-def _assistant(message: Message) -> Iterator[JsonObject]:
+def _assistant(message: Message, *, signs_calls: bool) -> Iterator[JsonObject]:
     """Text and calls. Thoughts are left out: no such field exists, and a signature is worth nothing to another model."""
-    calls = [_tool_call(part) for part in message.parts if isinstance(part, ToolCallPart)]
+    before = (None, *message.parts) if signs_calls else (None,) * len(message.parts)
+    calls = [_tool_call(part, signature) for signature, part in zip(before, message.parts, strict=False) if isinstance(part, ToolCallPart)]
     text = "".join(_texts(message.parts))
     if calls or text:
         yield without_nones({"role": "assistant", "content": text or None, "tool_calls": calls or None})
 
 
-def _tool_call(part: ToolCallPart) -> JsonObject:
+def _tool_call(part: ToolCallPart, signature: Part | None) -> JsonObject:
     arguments = msgspec.json.encode(part.arguments).decode()
-    return {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": arguments}}
+    call = {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": arguments}}
+    return without_nones({**call, "extra_content": render_call_signature(signature)})
 
 
 def _user(message: Message, losses: Losses) -> Iterator[JsonObject]:

@@ -6,6 +6,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason
+from keyhouse.gateway.wire.call_signatures import parse_call_signature
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 from keyhouse.gateway.wire.markers import render_thinking_block
@@ -71,7 +72,7 @@ def parse_response(body: object) -> Answer:
     if choice is None:
         raise fields.wrong("choices", "an array with one choice at least")
     message = choice.object("message")
-    calls = tuple(_tool_call(call, number) for number, call in enumerate(message.objects_or_none("tool_calls")))
+    calls = tuple(part for number, call in enumerate(message.objects_or_none("tool_calls")) for part in _tool_call(call, number))
     refusal = message.text_or_none("refusal") or None
     usage = fields.object_or_none("usage")
     return Answer(
@@ -91,7 +92,7 @@ def _said(message: Fields, refusal: str | None) -> Iterator[AnswerPart]:
         yield TextPart(refusal)
 
 
-def _tool_call(call: Fields, number: int) -> ToolCallPart:
+def _tool_call(call: Fields, number: int) -> Iterator[RedactedThinkingPart | ToolCallPart]:
     function = call.object("function")
     text = function.text_or_none("arguments") or ""
     try:
@@ -100,7 +101,10 @@ def _tool_call(call: Fields, number: int) -> ToolCallPart:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
     # Some upstreams give their calls no id, and callers of other formats need one.
     name, call_id = function.text("name"), call.text_or_none("id") or f"call_{number}"
-    return ToolCallPart(call_id, name, Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
+    signature = parse_call_signature(call)
+    if signature is not None:
+        yield signature
+    yield ToolCallPart(call_id, name, Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
 
 
 def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:

@@ -9,6 +9,7 @@ from keyhouse.gateway.wire.answer import (
     Failed,
     Finished,
     PartEnded,
+    RedactedThinking,
     Started,
     Stopped,
     StreamEvent,
@@ -19,6 +20,7 @@ from keyhouse.gateway.wire.answer import (
     ToolCallStarted,
     UsageCounted,
 )
+from keyhouse.gateway.wire.call_signatures import parse_call_signature
 from keyhouse.gateway.wire.conversation import ThinkingPart
 from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields
@@ -99,6 +101,9 @@ class ChunkParser:
             if function is None:
                 raise call.wrong("function", "an object where the call begins")
             yield from self._closed()
+            signature = parse_call_signature(call)
+            if signature is not None:
+                yield RedactedThinking(signature.data)
             self._calls[index] = call.text_or_none("id") or f"call_{index}"
             yield ToolCallStarted(self._calls[index], function.text("name"))
             self._open = index

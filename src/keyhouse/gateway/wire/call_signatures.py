@@ -1,0 +1,31 @@
+"""The signature that Gemini puts on a tool call and wants back with it, on its way through a caller's own history. Reads nothing else.
+
+Gemini 3 refuses calls that come back without: https://ai.google.dev/gemini-api/docs/thought-signatures. On its OpenAI endpoint it stands in
+`extra_content`: https://github.com/openai/openai-agents-python/issues/2137 (2026-11-29). Callers of the Messages API keep redacted thinking
+and return it as it came, so it travels in a block of that kind, marked so that it reaches no other provider.
+"""
+
+from keyhouse.gateway.wire.conversation import Part, RedactedThinkingPart
+from keyhouse.gateway.wire.fields import Fields, JsonObject
+
+_MARK = "google:"
+
+
+def parse_call_signature(call: Fields) -> RedactedThinkingPart | None:
+    """The part that stands before a signed call; None for a call without a signature."""
+    value: object = call.raw
+    for name in ("extra_content", "google", "thought_signature"):
+        value = value.get(name) if isinstance(value, dict) else None
+    return RedactedThinkingPart(_MARK + value) if isinstance(value, str) and value else None
+
+
+def is_call_signature(part: Part | None) -> bool:
+    """Whether a part is such a signature, and no thinking of a Claude model."""
+    return isinstance(part, RedactedThinkingPart) and part.data.startswith(_MARK)
+
+
+def render_call_signature(part: Part | None) -> JsonObject | None:
+    """The member `extra_content` of the call behind a part; None where the part signs none."""
+    if isinstance(part, RedactedThinkingPart) and is_call_signature(part):
+        return {"google": {"thought_signature": part.data.removeprefix(_MARK)}}
+    return None
