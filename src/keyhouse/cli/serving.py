@@ -22,6 +22,7 @@ from keyhouse.cli.workers import STOP_SIGNALS, serve_alone, supervise
 from keyhouse.domain.errors import Code, Error
 from keyhouse.log import configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
+from keyhouse.services.tracing import require_tracing
 from keyhouse.settings import Settings, read_settings, unknown_variables
 from keyhouse.storage.database_url import parse_database_url
 
@@ -90,6 +91,8 @@ def _prepared(settings: Settings) -> dict[str, object]:
 
 
 async def _prepare(settings: Settings) -> FirstKeys | None:
+    if settings.tracing:
+        require_tracing()
     storage = await open_storage(settings)
     try:
         # For what may be wrong with it: no key is made that could then not be shown.

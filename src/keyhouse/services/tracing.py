@@ -15,6 +15,7 @@ from keyhouse.gateway.wire.answer import Usage
 
 _OPERATIONS = {"messages": "chat", "responses": "chat", "completions": "text_completion"}
 """Endpoints whose operation has another name in the conventions."""
+_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
 class Tracing:
@@ -73,17 +74,22 @@ class Tracing:
         return attributes if observation.usage is None else {**attributes, **_counts(observation.usage)}
 
 
+def require_tracing() -> None:
+    """Load what sends spans. Raises Error `configuration` where the extra is not installed."""
+    try:
+        import_module("opentelemetry.sdk.trace.export")
+        import_module(_EXPORTER)
+    except ImportError:
+        raise Error(Code.CONFIGURATION, "KEYHOUSE_TRACING needs an extra: run `uv sync --extra tracing`.") from None
+
+
 def open_tracing(names: Mapping[str, str]) -> Tracing:
     """Tracing to where the OTEL_* variables say. Raises Error `configuration` where the extra is not installed."""
-    try:
-        resource = import_module("opentelemetry.sdk.resources").Resource
-        sdk = import_module("opentelemetry.sdk.trace")
-        batch = import_module("opentelemetry.sdk.trace.export").BatchSpanProcessor
-        exporter = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter").OTLPSpanExporter
-    except ImportError:
-        raise Error(Code.CONFIGURATION, "KEYHOUSE_TRACING needs the extra `tracing`: install keyhouse[tracing].") from None
-    provider = sdk.TracerProvider(resource=_named_resource(resource))
-    provider.add_span_processor(batch(exporter()))
+    require_tracing()
+    sdk = import_module("opentelemetry.sdk.trace")
+    batch = import_module("opentelemetry.sdk.trace.export").BatchSpanProcessor
+    provider = sdk.TracerProvider(resource=_named_resource(import_module("opentelemetry.sdk.resources").Resource))
+    provider.add_span_processor(batch(import_module(_EXPORTER).OTLPSpanExporter()))
     return Tracing(provider, names)
 
 

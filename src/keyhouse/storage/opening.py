@@ -12,7 +12,7 @@ from keyhouse.storage.fingerprints import Fingerprints, open_fingerprints
 from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
 from keyhouse.storage.key_ring import KeyRing, new_key
 from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
-from keyhouse.storage.schema import migrate, start_lock
+from keyhouse.storage.schema import migrate, require_driver, start_lock
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.sqlite import SqliteDatabase
 
@@ -34,10 +34,9 @@ def open_database(url: DatabaseUrl) -> Database:
     """The database of a URL, whose schema must be there. Raises Error `configuration` or `storage_unavailable`."""
     if isinstance(url, SqliteFile):
         return SqliteDatabase(url.path)
-    try:
-        from keyhouse.storage.postgres import PostgresDatabase
-    except ImportError:
-        raise Error(Code.CONFIGURATION, "PostgreSQL needs the extra: run `uv sync --extra postgres`.") from None
+    require_driver(url)
+    from keyhouse.storage.postgres import PostgresDatabase
+
     return PostgresDatabase(url)
 
 
@@ -46,7 +45,7 @@ async def prepare_storage(url: DatabaseUrl, keys: KeySource, *, accept_unreadabl
 
     One process at a time does this. Raises Error `configuration` or `storage_unavailable`; then nothing was lost.
     """
-    _require_driver(url)
+    require_driver(url)
     with contextlib.ExitStack() as held:
         await asyncio.to_thread(held.enter_context, start_lock(url))
         await asyncio.to_thread(migrate, url)
@@ -78,14 +77,6 @@ def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreada
     if accept_unreadable:
         return Error(Code.CONFIGURATION, f"{looked_for} To go on without what it sealed, make a key file, mode 600, with {NEW_KEY_HINT}")
     return Error(Code.CONFIGURATION, f"{looked_for} Put the key file back from your backup.")
-
-
-def _require_driver(url: DatabaseUrl) -> None:
-    if not isinstance(url, SqliteFile):
-        try:
-            import psycopg  # noqa: F401
-        except ImportError:
-            raise Error(Code.CONFIGURATION, "PostgreSQL needs the extra: run `uv sync --extra postgres`.") from None
 
 
 __all__ = ["ConstraintBroken", "KeySource", "Storage", "open_database", "prepare_storage"]

@@ -18,6 +18,15 @@ HEAD = "0004"
 _REVISION = Statement("SELECT version_num FROM alembic_version")
 
 
+def require_driver(url: DatabaseUrl) -> None:
+    """Raise Error `configuration` where what opens such a database is not installed."""
+    if not isinstance(url, SqliteFile):
+        try:
+            import psycopg  # noqa: F401
+        except ImportError:
+            raise Error(Code.CONFIGURATION, "PostgreSQL needs an extra: run `uv sync --extra postgres`.") from None
+
+
 def start_lock(url: DatabaseUrl) -> AbstractContextManager[None]:
     """Held while a process prepares the database: one at a time, on one machine (SQLite) or of all machines (PostgreSQL).
 
@@ -48,6 +57,7 @@ def migrate(url: DatabaseUrl) -> str | None:
 
 def require_schema(url: DatabaseUrl) -> None:
     """Raise Error `configuration` unless there is a database with the schema of this release. Changes nothing."""
+    require_driver(url)
     if isinstance(url, SqliteFile) and not url.path.is_file():
         raise Error(Code.CONFIGURATION, f"There is no database {url.shown}. Choose another folder with --data-dir.")
     with _explained(url):
