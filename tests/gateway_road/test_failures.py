@@ -44,6 +44,14 @@ def test_an_upstream_that_is_not_there_is_502(road):
     assert (answer.headers["x-keyhouse-provider"], answer.headers["x-keyhouse-model"]) == ("custom", "m")
 
 
+@pytest.mark.parametrize("answer", [{"choices": []}, {"choices": [{"message": {}, "finish_reason": "error"}]}])
+def test_an_answer_that_cannot_be_translated_is_not_asked_for_again(road, answer):
+    road.store()
+    road.answers(json_answer(answer))
+    refused = road.post("/v1/messages", {"model": "openai/m", "max_tokens": 9, "messages": []})
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (502, "false")
+
+
 def test_a_first_byte_that_does_not_come_is_504(serve):
     with running_upstream(silent) as upstream:
         house = serve(upstream_first_byte_timeout_s=0.05)

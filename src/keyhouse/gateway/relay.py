@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from time import perf_counter
 
+from keyhouse.domain.errors import Error
 from keyhouse.gateway.call import Answer, Call
 from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
@@ -127,7 +128,11 @@ async def _translated(call: Call, response: UpstreamResponse, translation: Answe
         raise failure_of(error) from error
     finally:
         response.close()
-    content_type, rendered_body = translation.whole(body)
+    try:
+        content_type, rendered_body = translation.whole(body)
+    except Error as error:
+        # The provider has answered, and bills: whoever asked must not ask again by itself.
+        raise Error(error.code, error.message, **{**error.details, "retry": False}) from error
     headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
     return Answer(response.status, headers, rendered_body, partial(usage_of, body))
 

@@ -155,6 +155,12 @@ def test_document_names_of_converse_are_legal_and_differ():
     assert [block["document"]["name"] for block in blocks] == ["my report v2 pdf", "my report v2 pdf (2)"]
 
 
+@pytest.mark.parametrize("render", [to_messages, to_converse])
+def test_a_jpeg_may_be_called_jpg(render):
+    part = {"type": "image_url", "image_url": {"url": "data:image/JPG;base64,aGk="}}
+    assert "jpeg" in str(render(chat([{"role": "user", "content": [part]}])).body["messages"][0]["content"][0])
+
+
 def test_bare_base64_of_a_file_counts_as_pdf():
     part = {"type": "file", "file": {"file_data": "aGk="}}
     assert (

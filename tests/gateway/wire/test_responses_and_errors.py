@@ -184,6 +184,29 @@ def test_finish_reasons_become_stop_reasons(message, finish_reason, stop_reason)
     assert message("openai_chat", answer).stop_reason == stop_reason
 
 
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
+def test_a_completion_that_broke_off_is_an_error(message, reason):
+    broken = {"index": 0, "message": {"role": "assistant", "content": "Ye"}, "finish_reason": reason}
+    with pytest.raises(Error) as raised:
+        message("openai_chat", {**COMPLETION, "choices": [broken]})
+    assert raised.value.code is Code.UPSTREAM_INVALID_ANSWER
+
+
+@pytest.mark.parametrize(("reason", "stop_reason"), [("length", "max_tokens"), ("model_length", "model_context_window_exceeded")])
+def test_a_call_that_was_cut_off_is_left_out(message, reason, stop_reason):
+    calls = [{"id": f"c{text}", "type": "function", "function": {"name": "f", "arguments": text}} for text in ("{}", '{"a":')]
+    cut = {"index": 0, "message": {"role": "assistant", "content": "Yes", "tool_calls": calls}, "finish_reason": reason}
+    read = message("openai_chat", {**COMPLETION, "choices": [cut]})
+    assert ([block.type for block in read.content], read.stop_reason) == (["text", "tool_use"], stop_reason)
+
+
+def test_arguments_may_be_an_object_and_counts_may_have_a_fraction_of_nothing(message):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": [1]}}}
+    answer = {"index": 0, "message": {"role": "assistant", "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    read = message("openai_chat", {**COMPLETION, "choices": [answer], "usage": {"prompt_tokens": 3.0, "completion_tokens": 2}})
+    assert (read.content[0].input, read.usage.input_tokens) == ({"a": [1]}, 3)
+
+
 def test_refusal_of_a_completion(message):
     refused = {"index": 0, "message": {"role": "assistant", "content": None, "refusal": "I can not."}, "finish_reason": "stop"}
     read = message("openai_chat", {**COMPLETION, "choices": [refused]})

@@ -339,6 +339,17 @@ def test_signature_of_a_call_is_kept_before_it(replayed):
     assert message.content[1].data == "google:c2ln"
 
 
+def test_arguments_may_be_an_object(replayed):
+    [call] = replied(replayed, {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"at": 1}}}]}).content
+    assert call.input == {"at": 1}
+
+
+def test_a_stream_that_breaks_off_with_a_reason_is_an_error(replayed, events):
+    chunks = [{"choices": [{"index": 0, "delta": {"content": "Ye"}, "finish_reason": reason}]} for reason in (None, "error")]
+    stream = replayed("anthropic_messages", "openai_chat", [*((None, msgspec.json.encode(chunk)) for chunk in chunks), (None, b"[DONE]")])
+    assert events(stream)[-1][0] == "error"
+
+
 def test_a_call_whose_pieces_repeat_its_id_stays_one(replayed):
     pieces = [{"index": 0, "id": "a", "function": {"name": "f", "arguments": part}} for part in ('{"at":', '"a"}')]
     [call] = replied(replayed, *({"tool_calls": [piece]} for piece in pieces)).content

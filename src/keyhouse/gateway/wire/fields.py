@@ -44,8 +44,10 @@ class Fields:
         return self.text(name) if self.has(name) else None
 
     def integer(self, name: str) -> int:
-        """A whole number."""
+        """A whole number, `1.0` too: in JSON it is the same."""
         value = self.raw.get(name)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise self._wrong(self.at(name), "an integer")
         return value

@@ -9,6 +9,9 @@ IMAGE_FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "
 """The images that the Messages API and Converse take: https://platform.claude.com/docs/en/build-with-claude/vision and
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ImageBlock.html, 23 November 2026."""
 
+_OTHER_NAMES = {"image/jpg": "image/jpeg"}
+"""What callers write, and what it is called."""
+
 DOCUMENT_FORMATS = {
     "application/pdf": "pdf",
     "text/csv": "csv",
@@ -30,7 +33,13 @@ def parse_data_url(url: str, path: str) -> Base64Source:
     head = _DATA_URL.match(url)
     if head is None or not head[2].lower().endswith(";base64"):
         raise unsupported(path, "A data URL must be of the form data:<media type>;base64,<data>.")
-    return Base64Source(media_type=head[1].lower(), data=url[head.end() :])
+    return base64_source(head[1], url[head.end() :])
+
+
+def base64_source(media_type: str, data: str) -> Base64Source:
+    """Data of a media type, however it is spelt."""
+    name = media_type.lower()
+    return Base64Source(media_type=_OTHER_NAMES.get(name, name), data=data)
 
 
 def is_data_url(url: str) -> bool:

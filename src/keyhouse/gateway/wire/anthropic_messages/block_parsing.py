@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from keyhouse.gateway.wire.conversation import (
-    Base64Source,
     DocumentPart,
     FileSource,
     ImagePart,
@@ -17,6 +16,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import Fields, unsupported
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking_block
+from keyhouse.gateway.wire.media import base64_source
 
 
 def parse_system_texts(fields: Fields, name: str) -> tuple[TextPart, ...]:
@@ -106,7 +106,7 @@ def _refuse_citations(block: Fields) -> None:
 def _source(source: Fields) -> Source:
     kind = source.choice("type", ("base64", "url", "file", "text"))
     if kind == "base64":
-        return Base64Source(source.text("media_type").lower(), source.text("data"))
+        return base64_source(source.text("media_type"), source.text("data"))
     if kind == "url":
         return UrlSource(source.text("url"))
     return FileSource(source.text("file_id")) if kind == "file" else TextSource(source.text("data"))

@@ -26,14 +26,24 @@ _STOP_REASONS: dict[str, StopReason] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "refusal",
+    # Mistral's, where the context is full: https://docs.mistral.ai/api (2026-11-29).
+    "model_length": "context_window",
 }
+_BROKEN_OFF = frozenset({"error", "insufficient_system_resource"})
+"""Mistral's and DeepSeek's words for a failure of their own (https://api-docs.deepseek.com/api/create-chat-completion, 2026-11-29)."""
+_CUT_OFF: tuple[StopReason, ...] = ("max_tokens", "context_window")
 REASONING_NAMES = ("reasoning_content", "reasoning")
 """Where OpenAI-shaped upstreams put what the model thought: https://api-docs.deepseek.com/guides/reasoning_model and
 https://openrouter.ai/docs/use-cases/reasoning-tokens, 23 November 2026. The reference itself has no such member."""
 
 
 def parse_stop(finish_reason: str | None, *, has_calls: bool, has_refusal: bool) -> StopReason:
-    """Why the model stopped. Some upstreams say `stop` beside tool calls; what they sent counts."""
+    """Why the model stopped. Some upstreams say `stop` beside tool calls; what they sent counts.
+
+    Raises Error (`upstream_invalid_answer`) where the upstream broke off.
+    """
+    if finish_reason in _BROKEN_OFF:
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream broke its answer off because of an error of its own.")
     stop = _STOP_REASONS.get(finish_reason or "stop", "end")
     if stop == "end" and has_calls:
         return "tool_calls"
@@ -72,12 +82,14 @@ def parse_response(body: object) -> Answer:
     if choice is None:
         raise fields.wrong("choices", "an array with one choice at least")
     message = choice.object("message")
-    calls = tuple(part for number, call in enumerate(message.objects_or_none("tool_calls")) for part in _tool_call(call, number))
+    given = tuple(message.objects_or_none("tool_calls"))
     refusal = message.text_or_none("refusal") or None
+    stop = parse_stop(choice.text_or_none("finish_reason"), has_calls=bool(given), has_refusal=refusal is not None)
+    calls = tuple(part for number, call in enumerate(given) for part in _tool_call(call, number, is_cut=stop in _CUT_OFF))
     usage = fields.object_or_none("usage")
     return Answer(
         parts=(*_said(message, refusal), *calls),
-        stop=parse_stop(choice.text_or_none("finish_reason"), has_calls=bool(calls), has_refusal=refusal is not None),
+        stop=stop,
         id=fields.text_or_none("id"),
         model=fields.text_or_none("model"),
         created=fields.integer_or_none("created"),
@@ -92,12 +104,22 @@ def _said(message: Fields, refusal: str | None) -> Iterator[AnswerPart]:
         yield TextPart(refusal)
 
 
-def _tool_call(call: Fields, number: int) -> Iterator[RedactedThinkingPart | ToolCallPart]:
+def parse_arguments(function: Fields) -> str:
+    """The arguments of a call, or a piece of them, as JSON. Mistral may state an object: https://docs.mistral.ai/api (2026-11-29)."""
+    if isinstance(function.raw.get("arguments"), dict):
+        return msgspec.json.encode(function.raw["arguments"]).decode()
+    return function.text_or_none("arguments") or ""
+
+
+def _tool_call(call: Fields, number: int, *, is_cut: bool) -> Iterator[RedactedThinkingPart | ToolCallPart]:
+    """A call, and its signature before it. `is_cut`: the answer was cut off, and with it maybe this call, which then is none."""
     function = call.object("function")
-    text = function.text_or_none("arguments") or ""
+    text = parse_arguments(function)
     try:
         arguments = msgspec.json.decode(text) if text.strip() else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if is_cut:
+            return
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
     # Some upstreams give their calls no id, and callers of other formats need one.
     name, call_id = function.text("name"), call.text_or_none("id") or f"call_{number}"

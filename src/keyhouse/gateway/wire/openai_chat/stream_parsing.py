@@ -25,7 +25,7 @@ from keyhouse.gateway.wire.conversation import ThinkingPart
 from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
-from keyhouse.gateway.wire.openai_chat.response import parse_said, parse_stop
+from keyhouse.gateway.wire.openai_chat.response import parse_arguments, parse_said, parse_stop
 from keyhouse.gateway.wire.usage import parse_openai_usage
 
 DONE = b"[DONE]"
@@ -109,7 +109,7 @@ class ChunkParser:
             self._open = index
         elif self._open != index:
             raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went back to a tool call that it had left.")
-        arguments = function.text_or_none("arguments") if function is not None else None
+        arguments = parse_arguments(function) if function is not None else ""
         if arguments:
             yield ArgumentsDelta(arguments)
 
