@@ -7,21 +7,24 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import uvloop
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.database_url import PostgresServer as ServerUrl
+from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.postgres_look import Look
+from keyhouse.storage.postgres_server import NoAnswer, connect
 from keyhouse.storage.statements import Statement
 from tests.conftest import PostgresServer, running_postgres
 from tests.storage.held_writes import waits_for_a_lock
 from tests.storage.houses import opened, settings_of
 
-_CUT = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND query LIKE '%AS always LEFT JOIN%'"
-)
+_LOOKS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%AS always LEFT JOIN%'"
+_CUT = f"SELECT pg_terminate_backend(pid) {_LOOKS}"
 _ONE = Statement("SELECT 1")
 
 
@@ -85,6 +88,27 @@ def test_a_look_that_is_cut_before_its_answer_is_made_again(settings: Settings) 
             assert heard == [ChangeNotice(None, "project_1", 1)]
 
     asyncio.run(main())
+
+
+def test_a_question_to_a_connection_that_has_just_been_cut_is_answered_at_once(settings: Settings) -> None:
+    """The server's last words and the reset come in one event, and uvloop tells of a connection with an error only once."""
+
+    async def main() -> None:
+        async with opened(settings):
+            url = parse_database_url(settings.url)
+            assert isinstance(url, ServerUrl)
+            look = Look(lambda: connect(url, autocommit=True))
+            await look.after(0)
+            assert asked(settings, _CUT) == [(True,)]
+            while asked(settings, f"SELECT count(*) {_LOOKS}") != [(0,)]:
+                pass
+            with pytest.raises(psycopg.OperationalError) as lost:
+                await look.after(0)
+            assert not isinstance(lost.value, NoAnswer)
+            await look.after(0)
+            look.close()
+
+    uvloop.run(main())
 
 
 def test_a_slow_answer_holds_up_nothing_else_and_is_shared(settings: Settings) -> None:

@@ -4,6 +4,7 @@ round trip, no thread. psycopg's connections wait in one; its `pq` is the driver
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,8 @@ class _Line:
         self._answer: asyncio.Future[PGresult] | None = None
         # libpq closes its socket as soon as the connection is lost, and the number may be another's before the loop hears of it.
         self._socket = os.dup(connection.fileno())
+        self._events = select.poll()
+        self._events.register(self._socket, select.POLLIN)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._take)
 
@@ -111,15 +114,21 @@ class _Line:
             self._answer.set_exception(self.lost)
 
     def _take(self) -> None:
-        """Bytes came: a part of an answer, something nobody asked for, or the end of the connection."""
+        """Bytes came: a part of an answer, something nobody asked for, or the end of the connection.
+
+        All that is there is taken: uvloop tells of a connection with an error once, and the server's last words may come before the error.
+        """
         try:
             pgconn = self._connection.pgconn
-            pgconn.consume_input()
-            while not pgconn.is_busy():
-                if (result := pgconn.get_result()) is None:
-                    self._settle()
-                    return
-                self._result = result
+            more = True
+            while more:
+                pgconn.consume_input()
+                while not pgconn.is_busy():
+                    if (result := pgconn.get_result()) is None:
+                        self._settle()
+                        return
+                    self._result = result
+                more = bool(self._events.poll(0))
         except psycopg.Error as lost:
             self.close(lost)
 
