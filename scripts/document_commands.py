@@ -27,7 +27,7 @@ def settings() -> str:
     for name, field in Settings.model_fields.items():
         variable = _variable(name, field)
         file = f" or `{variable}_FILE`" if name in SECRETS else ""
-        default = "" if field.default is None else f"`{_plain(field.default)}`"
+        default = "" if field.default in (None, "") else f"`{_plain(field.default)}`"
         rows.append(f"| `{variable}`{file} | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 

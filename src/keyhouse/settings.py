@@ -40,9 +40,11 @@ class Settings(BaseSettings):
     keys: SecretStr | None = Field(None, description="The key ring itself, `id=base64` separated by commas, instead of the key file.")
     key_file: Path | None = Field(None, description="The key ring's file, made by the first start. Default: `keyring` in the data folder.")
     admin_key: SecretStr | None = Field(None, description="The instance key. Set, it switches on /api/organizations.")
-    workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
-    log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Which log lines are written.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes serve, at most 64.")
+    log_format: Literal["text", "json"] = Field("text", description="How log lines are written: `text` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Which log lines are written: from `debug`, `info`, `warning` or `error` on."
+    )
     accept_unreadable: bool = Field(False, description="Start although some stored values cannot be opened.")
     keep_secrets_on_endpoint_change: bool = Field(
         False, description="Let stored credentials go along to a changed address. Whoever holds a project key could then read them."
@@ -56,7 +58,7 @@ class Settings(BaseSettings):
     )
     upstream_first_byte_timeout_s: float = Field(600, gt=0, description="How long a provider may take to begin its answer, in seconds.")
     upstream_idle_timeout_s: float = Field(300, gt=0, description="How long a provider may pause inside an answer, in seconds.")
-    upstream_retries: int = Field(2, ge=0, le=2, description="How often a call of a provider is tried again where that is safe.")
+    upstream_retries: int = Field(2, ge=0, le=2, description="How often a call of a provider is tried again where that is safe, at most 2.")
     allow_private_addresses: bool = Field(True, description="Let providers have private and loopback addresses.")
     allowed_addresses: str = Field(
         "", description="Hosts and networks (`10.0.0.0/8`) that providers may have although private addresses are not allowed, by commas."
@@ -69,7 +71,7 @@ class Settings(BaseSettings):
     ssl_cert_file: str | None = _outgoing("ssl_cert_file", "Certificates to trust instead of the system's.")
     metrics_public: bool = Field(False, description="Let anybody read /metrics, from other machines too and without the instance key.")
     tracing: bool = Field(
-        False, description="Send OpenTelemetry spans of calls to where the OTEL_* variables say. Needs the extra `tracing`."
+        False, description="Send OpenTelemetry spans of calls to where the OTEL_* variables say. Needs `uv sync --extra tracing`."
     )
     endpoint: str | None = Field(None, description="For commands: the address of a running server to work against.")
     api_key: SecretStr | None = Field(None, description="For commands: the API key to send to that server.")
