@@ -159,6 +159,25 @@ def test_writes_that_wait_share_one_fsync(settings: Settings, callers: int, most
     asyncio.run(main())
 
 
+def test_writes_that_come_turn_by_turn_share_one_commit_once_there_is_company(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            commits: list[str] = []
+            storage.database._writer.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)  # type: ignore[attr-defined]
+
+            async def after(turns: int, name: str) -> None:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await storage.database.write(put(name))
+
+            await asyncio.gather(after(0, "one"), after(0, "other"))
+            assert len(commits) == 1
+            await asyncio.gather(*(after(turns, f"later-{turns}") for turns in range(8)))
+            assert len(commits) == 2
+
+    asyncio.run(main())
+
+
 def test_a_write_of_a_known_project_reads_its_head_alone(settings: Settings) -> None:
     async def main() -> None:
         async with opened(settings) as storage:

@@ -114,6 +114,8 @@ class SqliteDatabase:
         self._has_looked = False
         self._committer = SideThreads("keyhouse-commit")
         self._waiting: list[_Job] = []
+        # Whether the last batch was of several: who writes alone is not kept waiting for others.
+        self._has_company = False
         self._worker: asyncio.Task[None] | None = None
 
     async def read(self, work: Work[T]) -> T:
@@ -202,10 +204,20 @@ class SqliteDatabase:
             if self._writing.left_traces:
                 await self._committer.run(self._empty_log)
             while self._waiting:
+                if self._has_company:
+                    await self._gathered()
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                self._has_company = len(batch) > 1
                 await self._write_together(batch)
         finally:
             self._worker = None
+
+    async def _gathered(self) -> None:
+        """Wait while each turn of the event loop brings a further job, up to a batch: a commit costs the same for one as for many."""
+        before = 0
+        while before < len(self._waiting) < _BATCH:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _write_together(self, batch: "list[_Job]") -> None:
         try:
