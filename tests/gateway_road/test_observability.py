@@ -11,7 +11,7 @@ from keyhouse.services.metrics.metrics import METRICS
 from tests.conftest import ADMIN_KEY, PostgresServer, Serve, ServedHouse
 from tests.gateway.fault_upstream import response
 from tests.gateway_road.conftest import Store, openai_client
-from tests.gateway_road.upstreams import Upstream, answered_by
+from tests.gateway_road.upstreams import Upstream, answered_by, data_event, stream_answer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
 QUESTION = [{"role": "user", "content": "What is new?"}]
@@ -126,3 +126,18 @@ def test_nothing_is_noted_of_these_routes(sqlite_house: ServedHouse, capfd: pyte
     assert "route=-" not in capfd.readouterr().err
     with pytest.raises(httpx.TransportError):
         sqlite_house.anonymous().get("/healthz")
+
+
+def test_an_upstreams_words_do_not_reach_the_log(
+    sqlite_house: ServedHouse, store: Store, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store()
+    error = {"message": "Oops", "type": "t", "code": 'mine"\nforged line'}
+    upstream.script = answered_by(lambda request: stream_answer(data_event({"id": "x", "choices": []}), data_event({"error": error})))
+    body = {"model": "openai/m", "max_tokens": 9, "messages": [], "stream": True}
+    assert "Oops" in sqlite_house.client().post("/v1/messages", json=body).text
+    assert sample(sqlite_house, 'keyhouse_errors_total{code="upstream_broken"}') == 1
+    sqlite_house.stop()
+    log = capfd.readouterr().err
+    assert "route=/v1/messages" in log
+    assert "forged" not in log

@@ -19,6 +19,8 @@ from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_e
 JSON_TYPE = b"application/json"
 EVENTS_TYPE = b"text/event-stream; charset=utf-8"
 
+_CODES = frozenset(Code)
+
 EventReader = Callable[[bytes], Iterator[tuple[str | None, bytes]]]
 """From a piece of an upstream's stream to the names and data of the events that it completes. Raises Error."""
 
@@ -94,9 +96,12 @@ class TranslatedEvents:
 
     @property
     def error_code(self) -> str:
-        """The code of the error that the stream ended in; empty where it ended well, or goes on."""
+        """The code of the error that the stream ended in; empty where it ended well, or goes on. An upstream's own words are no code:
+        this one goes into the log."""
         error = self._translation.error
-        return "" if error is None else error.code or error.type or Code.UPSTREAM_BROKEN.value
+        if error is None:
+            return ""
+        return error.code if error.code in _CODES else Code.UPSTREAM_BROKEN.value
 
     def _pass(self, piece: bytes) -> bool:
         """Pass on what a piece of the upstream's stream amounts to. False also after the final event: no more is wanted."""
