@@ -261,3 +261,11 @@ def test_catalogue_lists_only_models_that_the_provider_has_an_endpoint_for(spec:
         for model in CATALOG.models(spec.id, mode):  # type: ignore[arg-type]
             assert spec.calling is not None
             assert any(route.endpoint(name, model) for route in spec.calling.routes), model
+
+
+def test_an_address_may_have_a_query() -> None:
+    stored = {"AZURE_OPENAI_ENDPOINT": "https://r.example/base/?tenant=a#x", "AZURE_OPENAI_API_VERSION": " 2024-10-21\n"}
+    assert url("azure", "chat", "d", **stored) == (
+        "https://r.example/base/openai/deployments/d/chat/completions?tenant=a&api-version=2024-10-21"
+    )
+    assert url("custom", "chat", "m", CUSTOM_BASE_URL="https://r.example/v1?k=1") == "https://r.example/v1/chat/completions?k=1"

@@ -52,6 +52,21 @@ def test_a_large_error_is_told_in_the_other_format_too(road):
     assert (answer.status_code, answer.json()["type"], answer.headers["retry-after"]) == (503, "error", "30")
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_secret_is_hidden_although_it_is_sent_otherwise_than_it_was_stored(road, path):
+    road.put("openai", {"OPENAI_API_KEY": f" {openai_api.KEY}\n", "OPENAI_BASE_URL": f"{road.upstream.address}/v1"})
+    told = json_answer({"error": {"message": f"{openai_api.KEY} is wrong"}}, b"401 No")
+    road.answers(told)
+    assert openai_api.KEY not in road.post(path, {"model": "openai/m", "max_tokens": 9, "messages": []}).text
+    assert road.request.header(b"authorization") == [f"Bearer {openai_api.KEY}".encode()]
+
+
+def test_of_a_header_that_holds_a_token_the_token_is_hidden(road):
+    road.store(extraHeaders=[{"key": "Authorization", "value": "Bearer token-of-a-gateway"}])
+    road.answers(json_answer({"error": {"message": "token-of-a-gateway is wrong, bearer"}}, b"401 No"))
+    assert road.chat().json()["error"]["message"] == "*** is wrong, bearer"
+
+
 @pytest.mark.parametrize("place", [MIB - len(openai_api.KEY) - 1, MIB - len(openai_api.KEY) // 2, MIB - 1])
 def test_a_secret_that_lies_across_the_cut_is_hidden_all_the_same(road, place):
     road.store()

@@ -144,11 +144,13 @@ class Route:
 
         Raises ValueError where a value is missing or could move the request to another host.
         """
+        query = self.rendered_query(values)
         if path.startswith("https://"):
             whole = _rendered_url(path, {**values, "model": model_id})
         else:
-            whole = self._base(values, address) + _rendered_path(path, {**values, "model": model_id})
-        query = self.rendered_query(values)
+            base, _, given = self._base(values, address).partition("?")
+            whole = base.rstrip("/") + _rendered_path(path, {**values, "model": model_id})
+            query = "&".join(filter(None, (given, query)))
         return f"{whole}?{query}" if query else whole
 
     def _base(self, values: Mapping[str, str], address: str | None) -> str:
@@ -156,7 +158,7 @@ class Route:
         base = _rendered_url(self.base_url, values) if self.base_url else address
         if not base:
             raise ValueError("no address is stored")
-        return base.rstrip("/")
+        return base.partition("#")[0]
 
     def rendered_query(self, values: Mapping[str, str]) -> str:
         """The query, percent-encoded, without what has no value."""
@@ -177,8 +179,9 @@ class Calling:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, stored: Mapping[str, str]) -> dict[str, str]:
-        """What the templates are filled with: the stored values that are not blank, over the defaults."""
-        return {**self.defaults, **{name: value for name, value in stored.items() if value.strip()}}
+        """What the templates are filled with: the stored values that are not blank, over the defaults, without white space around them,
+        which comes from pasting."""
+        return {**self.defaults, **{name: value.strip() for name, value in stored.items() if value.strip()}}
 
     def route(self, values: Mapping[str, str]) -> Route | None:
         """The first route for these values."""

@@ -54,8 +54,11 @@ async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: 
 
 
 def spelt_secrets(target: Target, signed: Headers) -> list[bytes]:
-    """Every stored value that went into a call, as it is and as JSON spells it, and what was signed for it alone; longest first."""
-    texts = [secret for secret in target.secrets() if len(secret) >= _SHORTEST_SECRET]
+    """Every stored value that went into a call, as it is and as JSON spells it, and what was signed for it alone; longest first. Where a
+    header of the project's own holds a scheme and a token, the token too."""
+    stored = [secret.strip() for secret in target.secrets()]
+    tokens = [words[1] for secret in stored if len(words := secret.split()) == 2]
+    texts = [secret for secret in (*stored, *tokens) if len(secret) >= _SHORTEST_SECRET]
     spelt = {secret.encode("utf-8", "surrogatepass") for secret in texts} | {msgspec.json.encode(secret)[1:-1] for secret in texts}
     # Of `Bearer` and a token it is the token.
     return sorted(spelt | {value.rpartition(b" ")[2] for name, value in signed if name == b"authorization"}, key=len, reverse=True)
