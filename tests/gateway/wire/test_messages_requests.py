@@ -1,5 +1,7 @@
 """Requests in the Messages format, rendered in others."""
 
+import hashlib
+
 import pytest
 
 from keyhouse.domain.errors import Code
@@ -97,6 +99,13 @@ def test_upstreams_without_reasoning_effort_or_the_newer_limit():
     result = to_chat(body, refuses=("reasoning_effort", "stream_options"), output_limit_name="max_tokens")
     assert result.body == {"model": "gpt-5-mini", "messages": [], "max_tokens": 10, "stream": True}
     assert result.dropped == ("thinking",)
+
+
+@pytest.mark.parametrize(("user", "sent"), [("u" * 64, "u" * 64), ("u" * 65, hashlib.sha256(b"u" * 65).hexdigest())])
+def test_a_long_user_is_told_by_a_digest(user, sent):
+    result = to_chat({"model": "m", "messages": [], "metadata": {"user_id": user}})
+    assert result.body["user"] == sent
+    assert result.enforced == (() if sent == user else ("metadata.user_id=sha256",))
 
 
 def called(*blocks):

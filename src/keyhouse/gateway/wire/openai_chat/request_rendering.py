@@ -1,5 +1,7 @@
 """Renders a chat completions request. Sends nothing."""
 
+import hashlib
+
 from keyhouse.gateway.wire.conversation import (
     OutputSchema,
     Reasoning,
@@ -13,6 +15,10 @@ from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import effort
 from keyhouse.gateway.wire.openai_chat.message_rendering import render_messages
+
+LONGEST_USER = 64
+"""OpenAI takes no longer `user`, and Claude Code sends some 150 characters: https://github.com/maximhq/bifrost/pull/1000 (2025-12-08),
+https://github.com/looplj/axonhub/issues/1669 (2026-05-15). A SHA-256 in hexadecimal is as long, and tells users apart as well."""
 
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
@@ -81,4 +87,7 @@ def _user(request: Request, model: UpstreamModel, losses: Losses) -> str | None:
     if request.user_id is not None and "user" in model.refuses:
         losses.drop("metadata", "The provider takes no user.")
         return None
-    return request.user_id
+    if request.user_id is None or len(request.user_id) <= LONGEST_USER:
+        return request.user_id
+    losses.change("metadata.user_id", "sha256")
+    return hashlib.sha256(request.user_id.encode("utf-8", "surrogatepass")).hexdigest()
