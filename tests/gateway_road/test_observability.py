@@ -1,5 +1,6 @@
 """What operators see of a server: alive, ready, and its metrics, for whom they are meant."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from keyhouse.services.metrics.metrics import METRICS
 from tests.conftest import ADMIN_KEY, PostgresServer, Serve, ServedHouse
-from tests.gateway.fault_upstream import response
+from tests.gateway.fault_upstream import Peer, Script, response
+from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import Store, openai_client
 from tests.gateway_road.upstreams import Upstream, answered_by, data_event, stream_answer
 
@@ -61,6 +63,35 @@ def test_the_tokens_of_a_large_answer_are_counted(
     upstream.script = answered_by(lambda request: response(body, headers=b"content-type: application/json\r\n"))
     client.chat.completions.create(model="gpt-5-mini", messages=QUESTION)  # type: ignore[arg-type]
     assert sample(sqlite_house, 'keyhouse_tokens_total{provider="openai",kind="output"}') == 7
+
+
+SLOW_S = 0.3
+
+
+async def _asks_to_come_back(peer: Peer) -> None:
+    for answer in (b"HTTP/1.1 503 Away\r\nretry-after: %.1f\r\ncontent-length: 0\r\n\r\n" % SLOW_S, openai_api.answer):
+        request = await peer.request()
+        await peer.send(answer(request) if callable(answer) else answer)
+
+
+async def _has_a_late_body(peer: Peer) -> None:
+    head, _, body = openai_api.answer(await peer.request()).partition(b"\r\n\r\n")
+    await peer.send(head + b"\r\n\r\n")
+    await asyncio.sleep(SLOW_S)
+    await peer.send(body)
+
+
+@pytest.mark.parametrize("script", [_asks_to_come_back, _has_a_late_body])
+def test_what_an_upstream_makes_a_caller_wait_is_no_added_latency(
+    sqlite_house: ServedHouse, store: Store, upstream: Upstream, script: Script
+) -> None:
+    store()
+    upstream.script = script
+    client = sqlite_house.client()
+    question = {"model": "gpt-5-mini", "max_tokens": 10, "messages": [{"role": "user", "content": "What is new?"}]}
+    assert client.post("/v1/messages", json=question).status_code == 200
+    whole = sample(sqlite_house, 'keyhouse_request_duration_seconds_sum{endpoint="messages",provider="openai",stream="no"}')
+    assert whole - sample(sqlite_house, 'keyhouse_added_latency_seconds_sum{endpoint="messages",provider="openai"}') >= SLOW_S / 2
 
 
 def test_the_metrics_are_for_this_machine_or_the_instance_key(sqlite_house: ServedHouse) -> None:

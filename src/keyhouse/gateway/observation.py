@@ -14,8 +14,8 @@ class Observation:
     `route` is the template of the path, `endpoint` its name (`chat`), empty for an unknown path. `actor_id` names the caller's key: an API
     key's id, or the project's for its own. `provider` is a provider's id and `model` its own id of the model, both empty where none was
     chosen. `status` is what the caller got, 0 where it left before; `code` is the error's, empty where there was none, `caller_left` where
-    the caller went first. Moments are of `perf_counter`; None: it did not happen. `upstream_s` is the time spent waiting for the heads of
-    the upstream's answers, all tries together. `traceparent` is a caller's header.
+    the caller went first. Moments are of `perf_counter`; None: it did not happen. `upstream_s` is the time spent waiting for the
+    upstream's answers: their heads, all tries and the pauses between them, and bodies that are read whole to be translated. `traceparent` is a caller's header.
     """
 
     request_id: str
@@ -45,7 +45,7 @@ class Observation:
 
     @property
     def added_s(self) -> float | None:
-        """Until the answer's head, less the time that the upstream took for its own: what the gateway itself cost."""
+        """Until the answer's head, less what the upstream made it wait: what the gateway itself cost."""
         return None if self.answered_at is None else self.answered_at - self.started_at - self.upstream_s
 
     def admitted(self, caller: Caller) -> None:

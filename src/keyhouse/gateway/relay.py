@@ -60,7 +60,7 @@ class Relay:
             said = (*said, *_notes(outgoing))
         if 200 <= response.status < 300:
             if outgoing.translation is not None and not outgoing.translation.keeps_answers:
-                return await _translated(call, response, outgoing.translation, said)
+                return await _translated(call, response, outgoing.translation, said, observation)
             return _passed(call, response, said)
         if response.status == 401 and prepared.signing is not None:
             self._signatures.refused(prepared.signing, call.target.values or {})
@@ -68,26 +68,27 @@ class Relay:
 
     async def _opened(self, request: UpstreamRequest, limit: int, observation: Observation) -> UpstreamResponse:
         retries: Retries | None = None
-        while True:
-            began = perf_counter()
-            try:
-                response = await self._upstream.open(request)
-                if response.status not in RETRIED_STATUSES:
-                    return response
-                retries = retries or Retries(limit)
-                wait = retries.wait_after_answer(response.status, response.headers)
-                if wait is None:
-                    return response
-                response.close()
-            except UpstreamError as error:
-                retries = retries or Retries(limit)
-                wait = retries.wait_after_error(error)
-                if wait is None:
-                    raise
-            finally:
-                observation.upstream_s += perf_counter() - began
-            observation.retries = retries.count
-            await asyncio.sleep(wait)
+        began = perf_counter()
+        try:
+            while True:
+                try:
+                    response = await self._upstream.open(request)
+                    if response.status not in RETRIED_STATUSES:
+                        return response
+                    retries = retries or Retries(limit)
+                    wait = retries.wait_after_answer(response.status, response.headers)
+                    if wait is None:
+                        return response
+                    response.close()
+                except UpstreamError as error:
+                    retries = retries or Retries(limit)
+                    wait = retries.wait_after_error(error)
+                    if wait is None:
+                        raise
+                observation.retries = retries.count
+                await asyncio.sleep(wait)
+        finally:
+            observation.upstream_s += perf_counter() - began
 
     async def _signed(self, call: Call, prepared: Prepared, request: UpstreamRequest) -> Headers:
         body = request.body if isinstance(request.body, bytes) else b""
@@ -115,18 +116,22 @@ def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:
     return Answer(response.status, headers, CountedBody(body, usage), usage.usage, close=response.close)
 
 
-async def _translated(call: Call, response: UpstreamResponse, translation: AnswerTranslation, said: Headers) -> Answer:
+async def _translated(
+    call: Call, response: UpstreamResponse, translation: AnswerTranslation, said: Headers, observation: Observation
+) -> Answer:
     """A good answer in the caller's format."""
     headers = [*(pair for pair in to_caller(response.headers) if pair[0] not in REPLACED_BY_TRANSLATION), *said]
     events = translation.stream(response.body) if call.head.stream else None
     if events is not None:
         headers.append((b"content-type", EVENTS_TYPE))
         return Answer(response.status, headers, events, events.usage, lambda: events.error_code, response.close)
+    began = perf_counter()
     try:
         body = await read_at_most(response.body, MAX_TRANSLATED_BYTES)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
+        observation.upstream_s += perf_counter() - began
         response.close()
     try:
         content_type, rendered_body = translation.whole(body)

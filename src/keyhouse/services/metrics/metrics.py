@@ -38,7 +38,7 @@ DURATION = Metric(
 ADDED = Metric(
     "keyhouse_added_latency_seconds",
     "histogram",
-    "From a request's head to that of its answer, without the time that the upstream took for its own.",
+    "From a request's head to that of its answer, without the time that the upstream made it wait.",
     _CALL,
     ADDED_BOUNDS_S,
 )
