@@ -15,7 +15,8 @@ class Observation:
     key's id, or the project's for its own. `provider` is a provider's id and `model` its own id of the model, both empty where none was
     chosen. `status` is what the caller got, 0 where it left before; `code` is the error's, empty where there was none, `caller_left` where
     the caller went first. Moments are of `perf_counter`; None: it did not happen. `upstream_s` is the time spent waiting for the
-    upstream's answers: their heads, all tries and the pauses between them, and bodies that are read whole to be translated. `traceparent` is a caller's header.
+    upstream's answers: their heads, all tries and the pauses between them, and bodies that are read whole to be translated.
+    `traceparent` is a caller's header.
     """
 
     request_id: str
