@@ -77,6 +77,37 @@ def test_a_write_that_fails_takes_nobody_along(settings: Settings) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("name", ["keyhouse.db", "keyhouse.db-wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_to_a_file_that_nobody_can_find(settings: Settings, tmp_path: Path, name: str, replaced: bool) -> None:
+    file, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            database = storage.database
+            await database.write(put("before"))
+            file.rename(elsewhere)
+            if replaced:
+                file.write_bytes(elsewhere.read_bytes())
+            for ask in (
+                lambda: database.write(put("lost")),
+                database.changed,
+                lambda: database.read(lambda tx: tx.rows(_NAMES)),
+                database.catch_up,
+            ):
+                with pytest.raises(Error, match="moved, removed or replaced while it was open") as refused:
+                    await ask()
+                assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            elsewhere.rename(file)
+            await database.write(put("after"))
+            await database.catch_up()
+            names = {row[0] for row in await database.read(lambda tx: tx.rows(_NAMES))}
+            assert names >= {"before", "after"}
+            assert "lost" not in names
+
+    asyncio.run(main())
+
+
 def test_opening_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(Error, match="its file is missing"):
         SqliteDatabase(tmp_path / "keyhouse.db")

@@ -25,6 +25,7 @@ from keyhouse.storage.database import (
     storage_unavailable,
 )
 from keyhouse.storage.side_threads import SideThreads
+from keyhouse.storage.sqlite_files import OpenFiles
 from keyhouse.storage.statements import Row, Statement
 
 T = TypeVar("T")
@@ -108,6 +109,7 @@ class SqliteDatabase:
             self._reading, self._writing = SqliteTransaction(self._reader), SqliteTransaction(self._writer)
             self._mark = changes.newest_mark(self._reading)
             self._version, self._foreign_version = _data_version(self._reader), _data_version(self._writer)
+            self._files = OpenFiles(path)
         except sqlite3.Error as failure:
             raise _named(failure) from failure
         self._looked_at = now_us()
@@ -121,6 +123,7 @@ class SqliteDatabase:
     async def read(self, work: Work[T]) -> T:
         """See Database."""
         try:
+            self._files.require_unmoved()
             self._reader.execute("BEGIN")
             try:
                 return work(self._reading)
@@ -149,6 +152,7 @@ class SqliteDatabase:
         if self._has_looked:
             return
         try:
+            self._files.require_unmoved()
             self._look()
         except sqlite3.Error as failure:
             raise _named(failure) from failure
@@ -186,6 +190,7 @@ class SqliteDatabase:
         if self._writing.left_traces and self._worker is None:
             self._worker = asyncio.create_task(self._write_waiting())
         try:
+            self._files.look()
             while time.monotonic() < deadline and not self._has_news():  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(_POLL_S)
         except sqlite3.Error as failure:
@@ -221,6 +226,7 @@ class SqliteDatabase:
 
     async def _write_together(self, batch: "list[_Job]") -> None:
         try:
+            self._files.look()
             await self._begin()
             is_alone = _data_version(self._writer) == self._foreign_version
             if not self._attempt(batch):
@@ -357,11 +363,14 @@ def _named(failure: sqlite3.Error) -> Exception:
     code = _code(failure)
     if code in _OF_ONE_STATEMENT:
         return failure
+    if getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+        return storage_unavailable(_MOVED)
     if is_full(failure):
         return storage_full()
     return storage_unavailable(_SENTENCES.get(code) or f"{getattr(failure, 'sqlite_errorname', 'SQLITE_ERROR')}.")
 
 
+_MOVED = "its file was moved, removed or replaced while it was open. Put it back, or restart Keyhouse to use what is there now."
 _SENTENCES = {
     sqlite3.SQLITE_CORRUPT: "the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.",
     sqlite3.SQLITE_NOTADB: "the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.",
