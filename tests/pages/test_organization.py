@@ -44,6 +44,7 @@ def test_a_key_is_made_shown_once_used_and_revoked(admin: Visitor) -> None:
     row.get_by_role("button", name="Revoke… Nightly job").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("every application and script that uses “Nightly job” (member of project My project)")
+    expect(dialog).to_have_css("text-align", "left")
     dialog.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("row", name="Nightly job")).to_contain_text("revoked")
     assert client.get("/api/model-providers").status_code == 401

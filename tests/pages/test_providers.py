@@ -241,6 +241,15 @@ def test_the_drawer_gives_the_focus_back_and_asks_before_it_forgets(visitor: Vis
     assert asked == ["Leave without saving what you changed?"]
 
 
+def test_the_focus_stays_in_the_drawer_when_a_provider_is_chosen_by_keyboard(visitor: Visitor) -> None:
+    visitor.sign_in()
+    page = visitor.page
+    page.get_by_role("link", name="Add the first provider").press("Enter")
+    page.get_by_role("link", name="Mistral AI").press("Enter")
+    expect(page.get_by_label("API key", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Close")).to_be_focused()
+
+
 def test_search_finds_by_name_and_by_model(visitor: Visitor) -> None:
     client = visitor.house.client()
     for provider, model in (("openai", "alpha"), ("anthropic", "beta"), ("groq", "gamma"), ("mistral", "delta")):

@@ -162,8 +162,9 @@ function followId(input) {
 
 // Dialogs.
 function open(dialog) {
-  if (dialog.open) return;
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
+  // What had the focus is gone where other content took its place.
+  else if (!dialog.contains(document.activeElement)) dialog.querySelector("[data-close]").focus();
 }
 
 function mayClose(dialog) {
