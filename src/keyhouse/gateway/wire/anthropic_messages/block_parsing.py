@@ -55,13 +55,20 @@ def _readable(block: Fields, kind: str) -> Iterator[TextPart | ImagePart | Docum
         case "text":
             yield _text(block)
         case "image":
-            yield ImagePart(_source(block.object("source")), parse_cache_control(block))
+            yield _image(block)
         case "document":
             yield from _document(block)
         case "search_result":
             yield from _search_result(block)
         case _:
             raise unsupported(block.at("type"), "Blocks of this type have no equivalent for this model.")
+
+
+def _image(block: Fields) -> ImagePart:
+    transformations = block.object_or_none("transformations")
+    if transformations is not None and transformations.text_or_none("oversized_image") not in (None, "downsize"):
+        raise unsupported(block.at("transformations"), "Nobody can tell what this model does with a large image.")
+    return ImagePart(_source(block.object("source")), parse_cache_control(block))
 
 
 def _text(block: Fields) -> TextPart:

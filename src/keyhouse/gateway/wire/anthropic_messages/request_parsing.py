@@ -10,6 +10,8 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
 from keyhouse.gateway.wire.model_traits import EFFORTS
 
+_DROPPED_OF_TOOLS = ("input_examples", "defer_loading", "eager_input_streaming")
+
 
 def parse_request(body: JsonObject, losses: Losses) -> Request:
     """A decoded request, `{"model", "max_tokens", "messages", ...}`, without what the table of parameters refuses or drops.
@@ -72,8 +74,11 @@ def _output_schema(fields: Fields) -> OutputSchema | None:
 def _tool(tool: Fields, losses: Losses) -> Tool:
     if tool.has("type") and tool.text("type") != "custom":
         raise unsupported(tool.at("type"), "Tools that Anthropic defines or runs have no equivalent for this model.")
-    if tool.has("input_examples"):
-        losses.drop("tools[].input_examples", "Tools of other formats have no examples.")
+    if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
+        raise unsupported(tool.at("allowed_callers"), "Tools of other formats are called by the model itself, and by nothing else.")
+    for name in _DROPPED_OF_TOOLS:
+        if tool.has(name):
+            losses.drop(f"tools[].{name}", "Tools of other formats have nothing like it.")
     return Tool(
         name=tool.text("name"),
         description=tool.text_or_none("description"),
