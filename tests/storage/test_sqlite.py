@@ -1,6 +1,7 @@
 """What only SQLite does: many writes in one commit, and a file that is never made by accident."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -73,6 +74,25 @@ def test_a_write_that_fails_takes_nobody_along(settings: Settings) -> None:
             names = {row[0] for row in await storage.database.read(lambda tx: tx.rows(_NAMES))}
             assert names >= {"first", "second", "third"}
             assert names.isdisjoint({"no table", "refused", "broken", "unbound", "odd type", "huge"})
+
+    asyncio.run(main())
+
+
+def test_behind_another_writer_nobody_waits_for_more_than_one_turn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            monkeypatch.setattr("keyhouse.storage.sqlite._PATIENCE_MS", 100)
+            with contextlib.closing(sqlite3.connect(settings.data_dir / "keyhouse.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                writes = [asyncio.create_task(storage.database.write(put(f"late {number}"))) for number in range(300)]
+                await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)
+                assert all(write.done() for write in writes)
+                outcomes = await asyncio.gather(*writes, return_exceptions=True)
+                assert {str(outcome) for outcome in outcomes} == {
+                    "The database cannot be used now: another process has been writing for too long. Nothing was changed; try again."
+                }
+            await storage.database.write(put("after"))
 
     asyncio.run(main())
 

@@ -241,6 +241,9 @@ class SqliteDatabase:
         except sqlite3.Error as failure:
             self._roll_back()
             named = _named(failure)
+            if _code(failure) == sqlite3.SQLITE_BUSY:
+                # Those behind them would wait as long once more, and so on.
+                batch, self._waiting = batch + self._waiting, []
             for job in batch:
                 job.failure = named
         for job in batch:
