@@ -33,6 +33,7 @@ from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
 from keyhouse.storage.postgres_server import Connection, NoAnswer, connect
+from keyhouse.storage.sharing import Shared
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
 
@@ -41,6 +42,7 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 T = TypeVar("T")
 _POOL = 12
+_ASKERS = 64
 _ATTEMPTS = 3
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
@@ -96,8 +98,7 @@ class PostgresDatabase:
         self._watch = Look(functools.partial(self._readers.connect, autocommit=True))
         self._mark = self._read(changes.newest_mark)
         self._looked_at = now_us()
-        self._look: asyncio.Task[None] | None = None
-        self._next_look: asyncio.Task[None] | None = None
+        self._look = Shared(self._look_at_changes, _ASKERS)
         self._announcing: asyncio.Task[None] | None = None
         self._seen: set[int] = set()
         self._listener = _Listener(server)
@@ -121,9 +122,7 @@ class PostgresDatabase:
 
     async def catch_up(self) -> None:
         """See Database. Whoever asks while a look is under way waits for the next one, and all of them share it."""
-        if self._next_look is None:
-            self._next_look = asyncio.create_task(self._look_after(self._look))
-        await asyncio.shield(self._next_look)
+        await self._look.done()
 
     async def changed(self) -> None:
         """See Database."""
@@ -136,8 +135,7 @@ class PostgresDatabase:
             self._announcing.cancel()
         self._threads.close()
         self._watch.close()
-        if looks := [look for look in (self._look, self._next_look) if look is not None]:
-            await asyncio.wait(looks)
+        await self._look.idle()
         self._readers.close()
         self._writers.close()
 
@@ -152,10 +150,7 @@ class PostgresDatabase:
 
         return await self._threads.run(begun)
 
-    async def _look_after(self, under_way: asyncio.Task[None] | None) -> None:
-        if under_way is not None and not under_way.done():
-            await asyncio.wait([under_way])
-        self._look, self._next_look = self._next_look, None
+    async def _look_at_changes(self) -> None:
         notices, mark = await self._look_once()
         missed = now_us() - self._looked_at > changes.RETENTION_US // 2
         new = [notice for number, notice in notices.items() if number not in self._seen]

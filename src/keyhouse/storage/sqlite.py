@@ -24,6 +24,7 @@ from keyhouse.storage.database import (
     storage_full,
     storage_unavailable,
 )
+from keyhouse.storage.sharing import gathered
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.sqlite_files import OpenFiles
 from keyhouse.storage.statements import Row, Statement
@@ -210,19 +211,12 @@ class SqliteDatabase:
                 await self._committer.run(self._empty_log)
             while self._waiting:
                 if self._has_company:
-                    await self._gathered()
+                    await gathered(self._waiting, _BATCH)
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 self._has_company = len(batch) > 1
                 await self._write_together(batch)
         finally:
             self._worker = None
-
-    async def _gathered(self) -> None:
-        """Wait while each turn of the event loop brings a further job, up to a batch: a commit costs the same for one as for many."""
-        before = 0
-        while before < len(self._waiting) < _BATCH:
-            before = len(self._waiting)
-            await asyncio.sleep(0)
 
     async def _write_together(self, batch: "list[_Job]") -> None:
         try:
