@@ -134,6 +134,32 @@ def test_white_space_alone_is_no_stop_sequence():
     assert to_messages(chat(stop="END")).body["stop_sequences"] == ["END"]
 
 
+@pytest.mark.parametrize(
+    ("model", "points", "dropped", "enforced"),
+    [
+        ("us.anthropic.claude-opus-4-8", ["system", "messages", "tools"], (), ()),
+        ("anthropic.claude-3-5-haiku-20241022-v1:0", ["system", "messages", "tools"], (), ()),
+        ("arn:aws:bedrock:eu-central-1:1:application-inference-profile/abc", ["system", "messages", "tools"], (), ()),
+        ("amazon.nova-pro-v1:0", ["system", "messages"], ("tools[].cache_control",), ("cache_control.ttl=5m",)),
+        ("anthropic.claude-3-haiku-20240307-v1:0", [], ("messages[].content[].cache_control", "tools[].cache_control"), ()),
+        ("meta.llama4-scout-17b", [], ("messages[].content[].cache_control", "tools[].cache_control"), ()),
+    ],
+)
+def test_converse_is_asked_to_cache_only_what_the_model_can(model, points, dropped, enforced):
+    mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "system": [{"type": "text", "text": "a", **mark}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "b", **mark}]}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, **mark}],
+    }
+    result = to_converse(body, model, caller="anthropic_messages")
+    places = {"system": result.body["system"], "messages": result.body["messages"], "tools": result.body["toolConfig"]}
+    assert [name for name, place in places.items() if "cachePoint" in str(place)] == points
+    assert (result.dropped, result.enforced) == (dropped, enforced)
+
+
 def test_cache_markers_in_both_spellings():
     parts = [
         {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}},

@@ -27,6 +27,7 @@ class ModelTraits:
     sampling: Literal["both", "one", "none"]
     top_k: str
     strict: bool
+    caches: Literal["all", "prompt", "none"]
 
 
 _data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))

@@ -37,7 +37,9 @@ from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns
 DEFAULT_MAX_TOKENS = 8192
 """Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
 
-_UNKNOWN_MODEL = ModelTraits(thinking="adaptive", can_be_off=True, efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True)
+_UNKNOWN_MODEL = ModelTraits(
+    thinking="adaptive", can_be_off=True, efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True, caches="all"
+)
 
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:

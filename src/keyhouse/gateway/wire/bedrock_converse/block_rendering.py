@@ -20,7 +20,9 @@ from keyhouse.gateway.wire.conversation import (
     ToolResultPart,
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.media import DOCUMENT_FORMATS, IMAGE_FORMATS
+from keyhouse.gateway.wire.model_traits import ModelTraits
 from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank
 
 _REFUSED_IN_NAMES = re.compile(r"[^a-zA-Z0-9\-()\[\] ]+")
@@ -44,12 +46,34 @@ class DocumentNames:
         return name
 
 
-def render_cache_point(marker: CacheMarker | None) -> list[JsonObject]:
-    """The block that follows what shall be cached; none without a marker."""
-    return [] if marker is None else [{"cachePoint": without_nones({"type": "default", "ttl": marker.lifetime})}]
+class CachePoints:
+    """The blocks that follow what shall be cached, where the model can do that: it refuses requests that ask for more."""
+
+    def __init__(self, model: ModelTraits, losses: Losses) -> None:
+        self._model = model
+        self._losses = losses
+
+    def after_block(self, marker: CacheMarker | None) -> list[JsonObject]:
+        """What follows a block of a message or of the system prompt; nothing without a marker."""
+        return self._after(marker, "messages[].content[].cache_control", can=self._model.caches != "none")
+
+    def after_tool(self, marker: CacheMarker | None) -> list[JsonObject]:
+        """What follows a tool; nothing without a marker."""
+        return self._after(marker, "tools[].cache_control", can=self._model.caches == "all")
+
+    def _after(self, marker: CacheMarker | None, name: str, *, can: bool) -> list[JsonObject]:
+        if marker is None:
+            return []
+        if not can:
+            self._losses.drop(name, "The model has no cache for it.")
+            return []
+        lifetime = marker.lifetime if self._model.caches == "all" else None
+        if lifetime != marker.lifetime:
+            self._losses.change("cache_control.ttl", "5m")
+        return [{"cachePoint": without_nones({"type": "default", "ttl": lifetime})}]
 
 
-def render_blocks(parts: Iterable[Part], names: DocumentNames) -> list[JsonObject]:
+def render_blocks(parts: Iterable[Part], names: DocumentNames, points: CachePoints) -> list[JsonObject]:
     """The blocks of one message. Raises Error (`unsupported_parameter`) for what Converse can not hold."""
     blocks: list[JsonObject] = []
     for part in parts:
@@ -57,7 +81,7 @@ def render_blocks(parts: Iterable[Part], names: DocumentNames) -> list[JsonObjec
         if (isinstance(part, ThinkingPart) and not part.signature) or is_call_signature(part):
             continue
         blocks.append(_block(part, names))
-        blocks += render_cache_point(getattr(part, "cache", None))
+        blocks += points.after_block(getattr(part, "cache", None))
     return blocks
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
-from keyhouse.gateway.wire.bedrock_converse.block_rendering import DocumentNames, render_blocks, render_cache_point
+from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.conversation import (
     Message,
     OutputSchema,
@@ -25,14 +25,16 @@ from keyhouse.gateway.wire.model_traits import ModelTraits, effort, nearest_effo
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling
 from keyhouse.gateway.wire.turns import turns, uses_tools
 
-_UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True)
+_UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True, caches="none")
+_BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all")
+"""An inference profile of the caller's own does not tell of which model it is."""
 _THOUGHTS = (ThinkingPart, RedactedThinkingPart)
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
-    known = traits(model.id, _UNKNOWN_MODEL)
+    known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
     claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and known.thinking in ("budget", "adaptive")
@@ -40,14 +42,14 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     # A budget must stay below the limit, so the limit it was measured by has to be sent with it.
     sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
     arranged = turns(request.messages)
-    names = DocumentNames()
+    names, points = DocumentNames(), CachePoints(known, losses)
     messages = arranged.messages if known.thinking in ("budget", "adaptive") else _thoughtless(arranged.messages)
     body = without_nones(
         {
-            "messages": [{"role": message.role, "content": render_blocks(message.parts, names)} for message in messages],
-            "system": render_blocks(arranged.system, names) or None,
+            "messages": [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in messages],
+            "system": render_blocks(arranged.system, names, points) or None,
             "inferenceConfig": _inference(request, sampled, sent_limit) or None,
-            "toolConfig": _tools(request, arranged.messages, known, losses),
+            "toolConfig": _tools(request, arranged.messages, known, losses, points),
             "additionalModelRequestFields": _additional(wanted, sampled, known, limit, losses) or None,
             "outputConfig": _output(request.output_schema),
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
@@ -73,7 +75,7 @@ def _inference(request: Request, sampled: Sampling, max_tokens: int | None) -> J
     )
 
 
-def _tools(request: Request, messages: tuple[Message, ...], model: ModelTraits, losses: Losses) -> JsonObject | None:
+def _tools(request: Request, messages: tuple[Message, ...], model: ModelTraits, losses: Losses, points: CachePoints) -> JsonObject | None:
     """The tools and the choice among them. Converse has no `none`, and wants tools declared while the conversation holds calls."""
     forbidden = request.tool_choice is not None and request.tool_choice.mode == "none"
     if uses_tools(messages):
@@ -85,11 +87,11 @@ def _tools(request: Request, messages: tuple[Message, ...], model: ModelTraits, 
         return None
     if request.parallel_tool_calls is False:
         raise unsupported("parallel_tool_calls", "The Converse API can not forbid calls at once.")
-    tools = [rendered for tool in request.tools for rendered in _tool(tool, model, losses)]
+    tools = [rendered for tool in request.tools for rendered in _tool(tool, model, losses, points)]
     return without_nones({"tools": tools, "toolChoice": _tool_choice(request.tool_choice)})
 
 
-def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> list[JsonObject]:
+def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -> list[JsonObject]:
     if tool.strict and not model.strict:
         losses.drop("tools[].strict", "The model has no strict tools.")
     specification = {
@@ -98,7 +100,7 @@ def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> list[JsonObject]:
         "inputSchema": {"json": {"type": "object", **(tool.schema or {"properties": {}})}},
         "strict": True if tool.strict and model.strict else None,
     }
-    return [{"toolSpec": without_nones(specification)}, *render_cache_point(tool.cache)]
+    return [{"toolSpec": without_nones(specification)}, *points.after_tool(tool.cache)]
 
 
 def _tool_choice(choice: ToolChoice | None) -> JsonObject | None:
