@@ -254,12 +254,14 @@ _LOST_A_RACE = ("40P01", "40001")
 """Deadlock, serialization failure: https://www.postgresql.org/docs/15/errcodes-appendix.html"""
 _CONNECTION_LOST = (None, "57P01", "57P02")
 """No answer at all, or the server says that it shuts down."""
+_ENDED_IDLE = "57P05"
+"""The server had ended a session that asked nothing for too long: what was sent to it since, it never read."""
 
 
 def _worth_repeating(failure: Exception) -> bool:
     if isinstance(failure, NoAnswer):
         return False
-    return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST)
+    return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST, _ENDED_IDLE)
 
 
 def _commit(pipeline: Pipeline) -> None:
@@ -267,7 +269,7 @@ def _commit(pipeline: Pipeline) -> None:
         pipeline.commit()
     except psycopg.OperationalError as failure:
         # The server may say that it ends the connection before the connection is seen to end.
-        if pipeline.lost or failure.sqlstate in _CONNECTION_LOST:
+        if failure.sqlstate != _ENDED_IDLE and (pipeline.lost or failure.sqlstate in _CONNECTION_LOST):
             raise _commit_unanswered() from failure
         raise
 
