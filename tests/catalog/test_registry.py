@@ -178,7 +178,7 @@ def test_credentials_go_to_the_address_that_these_fields_hold() -> None:
     }
 
 
-@pytest.mark.parametrize("spec", CATALOG.providers.values(), ids=IDS)
+@pytest.mark.parametrize("spec", CATALOG.providers.values(), ids=lambda spec: spec.id)
 def test_every_field_that_holds_an_address_is_an_address_field(spec: ProviderSpec) -> None:
     assert {field.name for field in spec.fields if field.format == "url"} == set(spec.address_fields)
 

@@ -120,9 +120,9 @@ def _no_database(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (_wrong_key, "--accept-unreadable"),
+        (_wrong_key, "for other commands KEYHOUSE_ACCEPT_UNREADABLE=true"),
         (_missing_key, "backup"),
-        (_other_key, "--accept-unreadable"),
+        (_other_key, "for other commands KEYHOUSE_ACCEPT_UNREADABLE=true"),
         (_damaged_key, "base64"),
         (_newer_schema, "Upgrade Keyhouse"),
         (_no_database, "keyhouse.db"),

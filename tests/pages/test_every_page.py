@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.conftest import Serve, ServedHouse, _serving
 from tests.pages.browsing import Visitor, new_visitor, serious
@@ -101,6 +101,17 @@ def test_pages_bring_no_script_or_style_of_their_own(browser: Browser, furnished
         inline = "document.querySelectorAll('script:not([src]), style, [style]').length + "
         inline += "[...document.querySelectorAll('*')].filter(e => [...e.attributes].some(a => a.name.startsWith('on'))).length"
         assert visitor.page.evaluate(inline) == 0
+    visitor.context.close()
+
+
+@pytest.mark.parametrize(("theme", "dark"), [("light", False), ("dark", True)])
+def test_the_api_document_is_as_light_or_dark_as_the_pages(browser: Browser, furnished: ServedHouse, theme: str, dark: bool) -> None:
+    visitor = new_visitor(browser, furnished, color_scheme=theme)
+    visitor.go("/docs")
+    expect(visitor.page.get_by_role("heading", name="Model providers")).to_be_visible()
+    seen = visitor.page.evaluate("[document.body, document.documentElement].map(e => getComputedStyle(e).backgroundColor)")
+    assert seen == ["rgba(0, 0, 0, 0)", "rgb(28, 32, 34)" if dark else "rgba(0, 0, 0, 0)"]
+    assert visitor.complaints == []
     visitor.context.close()
 
 

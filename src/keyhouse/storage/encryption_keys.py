@@ -99,7 +99,8 @@ def _require_right(ring: KeyRing, checked: CheckedRing) -> None:
         raise Error(
             Code.CONFIGURATION,
             f"The key {checked.wrong[0]} in {ring.where} is not the one that this database was written with. "
-            "Put back the right key ring, or start with --accept-unreadable to go on without what it sealed.",
+            "Put back the right key ring, or go on without what it sealed: `keyhouse serve --accept-unreadable`, for other commands "
+            "KEYHOUSE_ACCEPT_UNREADABLE=true.",
         )
     if ring.writing_id in checked.retired:
         raise Error(
@@ -114,7 +115,8 @@ def _require_complete(tx: Transaction, ring: KeyRing, checked: CheckedRing) -> N
         raise Error(
             Code.CONFIGURATION,
             f"The database holds values sealed with the key {', '.join(needed)}, which is not in {ring.where} "
-            f"(it holds {', '.join(ring.ids)}). Put the key back, or start with --accept-unreadable to go on without those values.",
+            f"(it holds {', '.join(ring.ids)}). Put the key back, or go on without those values: `keyhouse serve --accept-unreadable`, "
+            "for other commands KEYHOUSE_ACCEPT_UNREADABLE=true.",
         )
 
 

@@ -32,6 +32,12 @@ function failed(problem) {
   document.getElementById("api").textContent = `The API document could not be loaded (${problem.message}). Reload the page to try again.`;
 }
 
+// Swagger UI's dark colours hang on a class.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const dress = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", dress);
+dress();
+
 fetch("openapi.json")
   .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`status ${response.status}`))))
   .then(shown)
