@@ -91,7 +91,33 @@ def test_messages_tool_choice_becomes_that_of_chat():
     ],
 )
 def test_thinking_becomes_an_effort(thinking, config, effort):
-    assert to_chat({"model": "m", "messages": [], "thinking": thinking, "output_config": config}).body["reasoning_effort"] == effort
+    body = {"model": "m", "messages": [], "thinking": thinking, "output_config": config}
+    assert to_chat(body, id="of-our-own").body["reasoning_effort"] == effort
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "sent"),
+    [
+        ("gpt-5.1", "max", "high"),
+        ("gpt-5.2-codex", "max", "xhigh"),
+        ("gpt-5.1-codex-max", "max", "xhigh"),
+        ("gpt-5-pro", "low", "high"),
+        ("o3-mini", "xhigh", "high"),
+        ("openai/gpt-oss-120b", "max", "high"),
+        ("grok-4.5", "max", "high"),
+        ("grok-3-mini", "medium", "low"),
+        ("grok-4", "medium", None),
+        ("grok-4-fast-reasoning", "medium", None),
+        ("mistral-medium-latest", "low", "high"),
+        ("magistral-medium", "low", None),
+        ("of-our-own", "max", "max"),
+    ],
+)
+def test_effort_is_one_that_the_model_takes(model, asked, sent):
+    result = to_chat({"model": "m", "messages": [], "output_config": {"effort": asked}}, id=model)
+    assert result.body.get("reasoning_effort") == sent
+    assert result.dropped == (() if sent else ("output_config.effort",))
+    assert result.enforced == (() if sent in (asked, None) else (f"output_config.effort={sent}",))
 
 
 def test_upstreams_without_reasoning_effort_or_the_newer_limit():

@@ -40,6 +40,7 @@ _families = [
     )
     for family in _data["family"]
 ]
+_efforts = [(re.compile(entry["pattern"]), tuple(entry["levels"])) for entry in _data["efforts"]]
 _budgets: dict[Effort, int] = _data["budgets"]
 
 
@@ -47,6 +48,12 @@ _budgets: dict[Effort, int] = _data["budgets"]
 def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
     """The traits of a model's family; `unknown` where no family is known."""
     return next((known for pattern, known in _families if pattern.search(model_id)), unknown)
+
+
+@lru_cache(maxsize=1024)
+def chat_efforts(model_id: str) -> tuple[Effort, ...] | None:
+    """The levels of `reasoning_effort` that a model takes in Chat Completions; None where nothing is known of it."""
+    return next((levels for pattern, levels in _efforts if pattern.search(model_id)), None)
 
 
 def nearest_effort(wanted: Effort, accepted: tuple[Effort, ...]) -> Effort:

@@ -13,7 +13,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.model_traits import effort
+from keyhouse.gateway.wire.model_traits import chat_efforts, effort, nearest_effort
 from keyhouse.gateway.wire.openai_chat.message_rendering import render_messages
 
 LONGEST_USER = 64
@@ -77,10 +77,15 @@ def _reasoning_effort(wanted: Reasoning | None, model: UpstreamModel, losses: Lo
     if wanted.mode == "off":
         losses.drop(wanted.parameter, "Few models of this format can be told not to reason.")
         return None
-    if "reasoning_effort" in model.refuses:
+    levels = chat_efforts(model.id)
+    if "reasoning_effort" in model.refuses or levels == ():
         losses.drop(wanted.parameter, "The model takes no reasoning_effort.")
         return None
-    return effort(wanted)
+    asked = effort(wanted)
+    level = nearest_effort(asked, levels) if levels else asked
+    if wanted.effort is not None and level != asked:
+        losses.change(wanted.parameter, level)
+    return level
 
 
 def _user(request: Request, model: UpstreamModel, losses: Losses) -> str | None:
