@@ -5,12 +5,13 @@ import contextlib
 import json
 import logging
 import re
+import select
 import sys
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
@@ -64,10 +65,24 @@ class LineWriter:
         with contextlib.suppress(IndexError):  # emptied, by this thread or by another one
             while True:
                 lines.append(self._pending.popleft())
-        if lines:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write("\n".join(lines) + "\n")
+        with contextlib.suppress(OSError, ValueError):
+            for piece in _pieces(lines):
+                sys.stderr.write(piece)
                 sys.stderr.flush()
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Whole lines, together no more than a pipe takes at once: of more, other workers' lines may come between, in the middle of one."""
+    piece, piece_bytes = "", 0
+    for line in lines:
+        line_bytes = (len(line) if line.isascii() else len(line.encode(errors="replace"))) + 1
+        if piece and piece_bytes + line_bytes > select.PIPE_BUF:
+            yield piece
+            piece, piece_bytes = "", 0
+        piece += f"{line}\n"
+        piece_bytes += line_bytes
+    if piece:
+        yield piece
 
 
 WRITER = LineWriter()

@@ -174,3 +174,30 @@ def test_the_level_leaves_requests_out(tmp_path: Path, serving: StartServer) -> 
     assert answer.headers["x-keyhouse-request-id"].startswith("req_")
     assert server.stop() == 0
     assert server.lines == []
+
+
+CROWD = """
+import os, sys
+from keyhouse.log import LineWriter
+child = os.fork()
+line = ("a" if child else "b") * 300
+for _ in range(60):
+    LineWriter().write_together([line] * 256)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_lines_of_several_workers_stay_whole_though_their_reader_is_slow() -> None:
+    """What a pipe has no room for at once is taken up in pieces, and those of other processes come between, unless each piece is small."""
+    process = subprocess.Popen([sys.executable, "-c", CROWD], env=environment(), stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    taken = bytearray()
+    # An odd number, so that room is made in the middle of lines.
+    while piece := os.read(process.stderr.fileno(), 777):
+        taken += piece
+    process.stderr.close()
+    assert process.wait() == 0
+    lines = taken.decode().splitlines()
+    assert len(lines) == 2 * 60 * 256
+    assert set(lines) == {"a" * 300, "b" * 300}
