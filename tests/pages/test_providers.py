@@ -250,6 +250,37 @@ def test_the_focus_stays_in_the_drawer_when_a_provider_is_chosen_by_keyboard(vis
     expect(page.get_by_role("dialog").get_by_role("button", name="Close")).to_be_focused()
 
 
+def test_what_is_wrong_with_a_row_is_said_in_plain_words_and_seen(visitor: Visitor) -> None:
+    visitor.sign_in()
+    page = visitor.page
+    page.set_viewport_size({"width": 1280, "height": 620})
+    page.get_by_role("link", name="Add the first provider").click()
+    page.get_by_role("link", name="Azure OpenAI").click()
+    page.get_by_role("button", name="Model", exact=True).click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    error = page.locator("#models .field-error").first
+    expect(error).to_have_text("Must not be empty.")
+    expect(error).to_be_in_viewport(ratio=1)
+    foot = page.get_by_role("button", name="Save", exact=True).bounding_box()
+    told = error.bounding_box()
+    assert foot is not None
+    assert told is not None
+    assert told["y"] + told["height"] <= foot["y"]
+
+
+def test_a_long_name_stays_inside_the_question_on_a_phone(visitor: Visitor) -> None:
+    address = {"CUSTOM_BASE_URL": "http://127.0.0.1:1/v1"}
+    visitor.house.client().put("/api/model-providers/custom", json={"enabled": True, "customKeys": address})
+    visitor.sign_in()
+    page = visitor.page
+    page.set_viewport_size({"width": 360, "height": 760})
+    page.get_by_role("link", name="Edit Custom").click()
+    page.get_by_role("button", name="Delete…").click()
+    button = page.get_by_role("button", name="Delete Custom (OpenAI-compatible)")
+    expect(button).to_be_visible()
+    assert button.evaluate("e => e.getBoundingClientRect().left >= e.closest('dialog').getBoundingClientRect().left")
+
+
 def test_search_finds_by_name_and_by_model(visitor: Visitor) -> None:
     client = visitor.house.client()
     for provider, model in (("openai", "alpha"), ("anthropic", "beta"), ("groq", "gamma"), ("mistral", "delta")):

@@ -98,6 +98,7 @@ function placeErrors(form) {
   }
   refusal.scrollIntoView({ block: "nearest" });
   (first ?? refusal).focus();
+  first?.closest(".field").scrollIntoView({ block: "nearest" });
 }
 
 // Rows of models and headers.
