@@ -73,6 +73,13 @@ def test_a_limit_that_a_lenient_server_could_read_is_refused(body):
     assert enforced("chat", body, declared()).body == body
 
 
+@pytest.mark.parametrize("key", ["MAX_TOKENS", "Temperature", "Reasoning_effort", "Messages", "Model", "inferenceconfig"])
+@pytest.mark.parametrize("rule", [{"max_tokens": 4096}, {"supported_parameters": ("seed",)}, {"multimodal_inputs": ()}])
+def test_a_key_in_other_letters_is_refused_whatever_is_declared(key, rule):
+    error = refused("chat", {key: "any"}, declared(**rule))
+    assert (error.code, error.details["param"]) == (Code.BAD_REQUEST, {"inferenceconfig": "inferenceConfig"}.get(key, key.lower()))
+
+
 def test_thinking_budget_stays_below_a_clamped_limit():
     body = {"max_tokens": 20_000, "thinking": {"type": "enabled", "budget_tokens": 10_000}}
     result = enforced("messages", body, declared(max_tokens=4096))

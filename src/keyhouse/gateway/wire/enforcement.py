@@ -49,6 +49,11 @@ SPELLINGS: Mapping[SupportedParameter, tuple[str, ...]] = {
 """What a declared parameter is called in the bodies of all endpoints; a dot leads into an object. `n_predict` is llama.cpp's own word,
 which its OpenAI endpoint takes too: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md (2026-11-29)."""
 
+_PLAIN_KEYS = {key.lower(): key for spellings in SPELLINGS.values() for key in [place.partition(".")[0] for place in spellings]} | {
+    key: key for key in ("model", "messages", "input", "system")
+}
+"""The keys of the top level that are looked at, by their small letters."""
+
 _REQUIRED = {"messages": ("max_tokens",)}
 """What an endpoint can not do without, so that leaving it out would only lead to an error of the upstream."""
 
@@ -96,6 +101,7 @@ def enforced(
     losses = Losses(drops_allowed=drops_allowed(body))
     if declared is not None:
         _check_mode(endpoint, declared)
+        _check_keys(body, declared)
         _check_inputs(body, declared)
         body = _with_supported(endpoint, body, declared, losses)
         body = _with_limit(body, declared, losses)
@@ -112,6 +118,16 @@ def _check_mode(endpoint: str, declared: CustomModel) -> None:
             f"{declared.model_id} is declared as a model of mode {declared.mode}; this endpoint needs one of mode {wanted}.",
             param="model",
         )
+
+
+def _check_keys(body: JsonObject, declared: CustomModel) -> None:
+    """Raises Error `bad_request` for a key in other letters: servers written in Go read `MAX_TOKENS` as `max_tokens`."""
+    if all(rule is None for rule in (declared.max_tokens, declared.supported_parameters, declared.multimodal_inputs)):
+        return
+    for name in body:
+        plain = _PLAIN_KEYS.get(name.lower(), name)
+        if plain != name:
+            raise Error(Code.BAD_REQUEST, f"{plain} must be spelt like this, not in other letters.", param=plain)
 
 
 def _check_inputs(body: JsonObject, declared: CustomModel) -> None:
@@ -165,7 +181,6 @@ def _with_limit(body: JsonObject, declared: CustomModel, losses: Losses) -> Json
     if declared.max_tokens is None:
         return body
     limit = max(1, int(declared.max_tokens))
-    _refuse_odd_keys(body)
     for spelling in SPELLINGS["max_tokens"]:
         given = _limit_at(body, spelling)
         # Some servers take a negative one for no limit at all.
@@ -180,13 +195,6 @@ def _limit_at(body: JsonObject, spelling: str) -> int | float | None:
     if _at(body, spelling) is not None and _number(body, spelling) is None:
         raise Error(Code.BAD_REQUEST, f"{spelling} must be a number.", param=spelling)
     return _number(body, spelling)
-
-
-def _refuse_odd_keys(body: JsonObject) -> None:
-    """Raises Error `bad_request` for a limit in other letters: servers written in Go read `MAX_TOKENS` as `max_tokens`."""
-    for name in body:
-        if name not in TOKEN_LIMITS and name.lower() in TOKEN_LIMITS:
-            raise Error(Code.BAD_REQUEST, f"{name.lower()} must be spelt in small letters.", param=name.lower())
 
 
 def _with_budget(body: JsonObject, limit: int, losses: Losses) -> JsonObject:
