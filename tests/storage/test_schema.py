@@ -1,9 +1,12 @@
 """The schema: what the migrations build is what the tables say, and a start on anything else stops with a sentence."""
 
+import logging
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.command import upgrade
@@ -159,6 +162,48 @@ def test_one_process_at_a_time_prepares_a_server(postgres_server: PostgresServer
     with engine.connect() as other:
         assert other.execute(probe).scalar() is True
     engine.dispose()
+
+
+class Listener(logging.Handler):
+    """Hears what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = ""
+        self.heard = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.line = record.getMessage()
+        self.heard.set()
+
+
+def test_who_waits_for_another_start_is_told(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhouse.storage.lock_waiting.SAID_AFTER_S", 0.0)
+    url = parse_database_url(database_url)
+    listener, entered = Listener(), threading.Event()
+    logging.getLogger("keyhouse.storage").addHandler(listener)
+
+    def start() -> None:
+        with start_lock(url):
+            entered.set()
+
+    second = threading.Thread(target=start)
+    with start_lock(url):
+        second.start()
+        assert listener.heard.wait(30)
+        assert "Waiting for another process" in listener.line
+        assert not entered.is_set()
+    second.join(30)
+    logging.getLogger("keyhouse.storage").removeHandler(listener)
+    assert entered.is_set()
+
+
+def test_a_database_that_has_no_place_for_every_text_is_refused(postgres_server: PostgresServer) -> None:
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    with pytest.raises(Error, match="ENCODING 'UTF8'") as refused, start_lock(parse_database_url(postgres_server.url("latin"))):
+        pass
+    assert refused.value.code is Code.CONFIGURATION
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:

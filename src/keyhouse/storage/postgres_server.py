@@ -9,11 +9,14 @@ import psycopg
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import storage_unavailable
 from keyhouse.storage.database_url import PostgresServer
+from keyhouse.storage.lock_waiting import take_lock
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _ADVISORY_LOCK = 5560_5560
 _CONNECT_TIMEOUT_S = 5
 _OLDEST = 15
+_ENCODINGS = ("UTF8", "SQL_ASCII")
+"""Those that keep the bytes of every UTF-8 text."""
 PATIENCE_S = 10.0
 """How long a server may say nothing to a question, or a question wait in line. One that is frozen keeps its connections open."""
 BOUND_LOCKS = "SET lock_timeout = '8s'"
@@ -35,12 +38,22 @@ def start_lock(server: PostgresServer) -> Iterator[None]:
     try:
         connection = connect(server)
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+        take_lock(
+            lambda: connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ADVISORY_LOCK]).fetchone() == (True,),
+            lambda: connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK]),
+            "prepares this database",
+        )
     except psycopg.Error as failure:
         raise storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.") from failure
     with connection:
         if connection.info.server_version < _OLDEST * 10_000:
             raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST} or newer is needed. This server is older.")
+        if (encoding := connection.info.parameter_status("server_encoding")) not in _ENCODINGS:
+            raise Error(
+                Code.CONFIGURATION,
+                f"The database's encoding is {encoding}, which has no place for every text. Make another one: "
+                "CREATE DATABASE keyhouse ENCODING 'UTF8' TEMPLATE template0.",
+            )
         yield
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keyhouse.storage.lock_waiting import take_lock
+
 PRIVATE = 0o600
 
 
@@ -17,10 +19,18 @@ def lock_beside(path: Path) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):
             keep_owner(path, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take_lock(lambda: _is_locked(descriptor), lambda: fcntl.flock(descriptor, fcntl.LOCK_EX), f"holds the lock {path}.lock")
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def keep_owner(path: Path, descriptor: int) -> None:
