@@ -14,6 +14,7 @@ from keyhouse.domain.calling import (
     Endpoint,
     EndpointName,
     OutputLimitName,
+    Quirk,
     Refusable,
     Route,
     Signing,
@@ -101,7 +102,7 @@ class EndpointEntry(_Strict):
     model_prefix: str = ""
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
-    signs_calls: bool = False
+    quirks: tuple[Quirk, ...] = ()
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
 
@@ -247,7 +248,7 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         model_prefix=entry.model_prefix,
         output_limit=entry.output_limit,
         refuses=entry.refuses,
-        signs_calls=entry.signs_calls,
+        quirks=entry.quirks,
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keyhouse.domain.calling import EndpointName, OutputLimitName, Refusable, Signing, Wire
+from keyhouse.domain.calling import EndpointName, OutputLimitName, Quirk, Refusable, Signing, Wire
 from keyhouse.domain.model import CustomModel
 
 
@@ -34,7 +34,7 @@ class Target:
     max_output_tokens: int | None = None
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
-    signs_calls: bool = False
+    quirks: tuple[Quirk, ...] = ()
 
     def __repr__(self) -> str:
         return "***"

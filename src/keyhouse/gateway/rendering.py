@@ -92,7 +92,7 @@ def _upstream_model(call: Call) -> UpstreamModel:
         target.max_output_tokens,
         output_limit_name=target.output_limit,
         refuses=target.refuses,
-        signs_calls=target.signs_calls,
+        quirks=target.quirks,
     )
 
 

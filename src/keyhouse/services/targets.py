@@ -63,7 +63,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
         output_limit=called.output_limit,
         refuses=(*called.refuses, *_refused_by(known)),
-        signs_calls=called.signs_calls,
+        quirks=called.quirks,
     )
 
 

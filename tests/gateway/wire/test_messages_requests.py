@@ -149,9 +149,39 @@ def called(*blocks):
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "known", "length"),
+    [
+        ("c" * 41, {}, 40),
+        ("toolu_01", {"quirks": ("short_call_ids",)}, 9),
+        ("c" * 40, {}, 0),
+        ("aB3dE6gH9", {"quirks": ("short_call_ids",)}, 0),
+    ],
+)
+def test_ids_of_calls_are_what_the_upstream_takes(given, known, length):
+    body = called()
+    body["messages"][1]["content"][0]["id"] = body["messages"][2]["content"][0]["tool_use_id"] = given
+    _, said, result = to_chat(body, **known).body["messages"]
+    sent = said["tool_calls"][0]["id"]
+    assert result["tool_call_id"] == sent
+    assert (sent == given) if not length else (len(sent) == length and sent.isalnum())
+
+
+@pytest.mark.parametrize("quirks", [(), ("assistant_after_tools",)])
+def test_the_assistant_speaks_between_tools_and_user_where_that_is_wanted(quirks):
+    body = called()
+    roles = ["user", "assistant", "tool"]
+    assert [message["role"] for message in to_chat(body, quirks=quirks).body["messages"]] == roles
+    body["messages"][2]["content"].append({"type": "text", "text": "Go on"})
+    sent = to_chat(body, quirks=quirks).body["messages"]
+    assert [message["role"] for message in sent] == [*roles, *(["assistant"] if quirks else []), "user"]
+    body["messages"][2:] = [{"role": "user", "content": [part]} for part in body["messages"][2]["content"]]
+    assert to_chat(body, quirks=quirks).body["messages"] == sent
+
+
 def test_signature_of_a_call_goes_back_to_the_upstream_that_signs():
     body = called({"type": "redacted_thinking", "data": "google:c2ln"})
-    [call] = to_chat(body, signs_calls=True).body["messages"][1]["tool_calls"]
+    [call] = to_chat(body, quirks=("signed_calls",)).body["messages"][1]["tool_calls"]
     assert call["extra_content"] == {"google": {"thought_signature": "c2ln"}}
     assert "c2ln" not in str(to_chat(body).body)
     assert "c2ln" not in str(to_converse({**body, "max_tokens": 9}, caller="anthropic_messages").body)
@@ -161,7 +191,7 @@ def test_signature_of_a_call_goes_back_to_the_upstream_that_signs():
     "block", [{"type": "redacted_thinking", "data": "of-claude"}, {"type": "thinking", "thinking": "t", "signature": "google:x"}]
 )
 def test_thoughts_of_another_model_sign_no_call(block):
-    assert "extra_content" not in to_chat(called(block), signs_calls=True).body["messages"][1]["tool_calls"][0]
+    assert "extra_content" not in to_chat(called(block), quirks=("signed_calls",)).body["messages"][1]["tool_calls"][0]
 
 
 def test_switched_off_thinking_is_dropped_in_chat():

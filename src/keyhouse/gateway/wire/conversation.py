@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from keyhouse.domain.calling import OutputLimitName, Refusable
+from keyhouse.domain.calling import OutputLimitName, Quirk, Refusable
 from keyhouse.gateway.wire.fields import JsonObject
 
 Role = Literal["system", "user", "assistant"]
@@ -200,15 +200,14 @@ class UpstreamModel:
     """What is known of the model that a request is rendered for.
 
     `id` is the model as the upstream names it. `max_output_tokens` stands in where a format wants a limit and the caller gave none.
-    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, which parameters are refused, and whether tool calls
-    bear signatures.
+    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, which parameters are refused, and what else they want.
     """
 
     id: str
     max_output_tokens: int | None = None
     output_limit_name: OutputLimitName = "max_completion_tokens"
     refuses: tuple[Refusable, ...] = ()
-    signs_calls: bool = False
+    quirks: tuple[Quirk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Renders the messages of a chat completions request."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -17,56 +18,84 @@ from keyhouse.gateway.wire.conversation import (
     TextSource,
     ToolCallPart,
     ToolResultPart,
+    UpstreamModel,
     UrlSource,
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 
+LONGEST_CALL_ID = 40
+"""Of OpenAI's: https://github.com/vercel/ai/issues/5171 (2025-06-26)."""
+_SHORT_CALL_ID = 9
+BRIDGE = "I have the results."
+"""What the assistant is taken to have said where the upstream wants a message of it between the results of tools and the user's words."""
 
-def render_messages(messages: Iterable[Message], losses: Losses, *, signs_calls: bool = False) -> list[JsonObject]:
-    """The member `messages`. One message of another format may become several: results of tools have a message each. `signs_calls`: the
-    upstream wants the signatures of its calls back."""
-    return [rendered for message in messages for rendered in _rendered(message, losses, signs_calls=signs_calls)]
+
+def render_messages(messages: Iterable[Message], model: UpstreamModel, losses: Losses) -> list[JsonObject]:
+    """The member `messages`. One message of another format may become several: results of tools have a message each."""
+    rendered = [each for message in messages for each in _rendered(message, model, losses)]
+    return list(_bridged(rendered)) if "assistant_after_tools" in model.quirks else rendered
 
 
-def _rendered(message: Message, losses: Losses, *, signs_calls: bool) -> Iterator[JsonObject]:
+def _bridged(messages: list[JsonObject]) -> Iterator[JsonObject]:
+    """The messages, with a word of the assistant between results of tools and what the user says next."""
+    before = ""
+    for message in messages:
+        if (before, message["role"]) == ("tool", "user"):
+            yield {"role": "assistant", "content": BRIDGE}
+        before = message["role"]
+        yield message
+
+
+def _rendered(message: Message, model: UpstreamModel, losses: Losses) -> Iterator[JsonObject]:
     if any(getattr(part, "cache", None) is not None for part in message.parts):
         losses.drop("messages[].content[].cache_control", "Chat Completions has no such marker.")
     if message.role == "system":
         yield {"role": "system", "content": "\n".join(_texts(message.parts))}
     elif message.role == "assistant":
-        yield from _assistant(message, signs_calls=signs_calls)
+        yield from _assistant(message, model)
     else:
-        yield from _user(message, losses)
+        yield from _user(message, model, losses)
 
 
 def _texts(parts: Iterable[Part]) -> list[str]:
     return [part.text for part in parts if isinstance(part, TextPart)]
 
 
-def _assistant(message: Message, *, signs_calls: bool) -> Iterator[JsonObject]:
+def _assistant(message: Message, model: UpstreamModel) -> Iterator[JsonObject]:
     """Text and calls. Thoughts are left out: no such field exists, and a signature is worth nothing to another model."""
-    before = (None, *message.parts) if signs_calls else (None,) * len(message.parts)
-    calls = [_tool_call(part, signature) for signature, part in zip(before, message.parts, strict=False) if isinstance(part, ToolCallPart)]
+    before = (None, *message.parts)
+    calls = [_tool_call(part, sign, model) for sign, part in zip(before, message.parts, strict=False) if isinstance(part, ToolCallPart)]
     text = "".join(_texts(message.parts))
     if calls or text:
         yield without_nones({"role": "assistant", "content": text or None, "tool_calls": calls or None})
 
 
-def _tool_call(part: ToolCallPart, signature: Part | None) -> JsonObject:
-    arguments = msgspec.json.encode(part.arguments).decode()
-    call = {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": arguments}}
-    return without_nones({**call, "extra_content": render_call_signature(signature)})
+def _tool_call(part: ToolCallPart, signature: Part | None, model: UpstreamModel) -> JsonObject:
+    function = {"name": part.name, "arguments": msgspec.json.encode(part.arguments).decode()}
+    extra = render_call_signature(signature) if "signed_calls" in model.quirks else None
+    return without_nones({"id": _call_id(part.id, model), "type": "function", "function": function, "extra_content": extra})
 
 
-def _user(message: Message, losses: Losses) -> Iterator[JsonObject]:
+def _call_id(given: str, model: UpstreamModel) -> str:
+    """An id that the upstream takes: the given one where it is, else one derived from it, the same in a call and in its result."""
+    is_short = "short_call_ids" in model.quirks
+    if is_short:
+        fits = len(given) == _SHORT_CALL_ID and given.isascii() and given.isalnum()
+    else:
+        fits = len(given) <= LONGEST_CALL_ID
+    digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
+    return given if fits else digest[: _SHORT_CALL_ID if is_short else LONGEST_CALL_ID]
+
+
+def _user(message: Message, model: UpstreamModel, losses: Losses) -> Iterator[JsonObject]:
     """A message for each tool result, then one with all the rest. Images and files of results move into the rest."""
     rest: list[Part] = []
     for part in message.parts:
         if isinstance(part, ToolResultPart):
             if part.is_error:
                 losses.drop("messages[].content[].is_error", "Results of tools have no such mark in Chat Completions.")
-            yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": "\n".join(_result_texts(part))}
+            yield {"role": "tool", "tool_call_id": _call_id(part.tool_call_id, model), "content": "\n".join(_result_texts(part))}
             rest += [inner for inner in part.content if not _is_text(inner)]
     rest += [part for part in message.parts if not isinstance(part, ToolResultPart)]
     if rest:

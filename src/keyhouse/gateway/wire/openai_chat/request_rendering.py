@@ -32,7 +32,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     body = without_nones(
         {
             "model": model.id,
-            "messages": render_messages(request.messages, losses, signs_calls=model.signs_calls),
+            "messages": render_messages(request.messages, model, losses),
             model.output_limit_name: request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
