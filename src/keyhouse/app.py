@@ -147,9 +147,12 @@ def _observable(rooms: ASGIApp, settings: Settings, storage: Storage, metrics: M
 def _upstream_settings(settings: Settings) -> UpstreamSettings:
     try:
         policy = address_policy(settings.allow_private_addresses, settings.allowed_addresses)
+    except ValueError as wrong:
+        raise Error(Code.CONFIGURATION, f"A setting is wrong: KEYHOUSE_ALLOWED_ADDRESSES: {wrong}.") from None
+    try:
         outgoing = proxies(_text(settings.https_proxy), _text(settings.http_proxy), settings.no_proxy or "")
     except ValueError as wrong:
-        raise Error(Code.CONFIGURATION, f"A setting for calls of providers is wrong: {wrong}.") from None
+        raise Error(Code.CONFIGURATION, f"A setting is wrong: {wrong}.") from None
     return UpstreamSettings(
         timeouts=Timeouts(
             connect_s=settings.upstream_connect_timeout_s,

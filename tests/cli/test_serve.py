@@ -58,6 +58,9 @@ def test_taken_port_costs_nothing(tmp_path: Path) -> None:
         ([], {"KEYHOUSE_ADMIN_KEY_FILE": "/nonexistent/admin-key"}, "KEYHOUSE_ADMIN_KEY_FILE"),
         ([], {"KEYHOUSE_KEYS": "not-a-key-but-planted"}, "KEYHOUSE_KEYS"),
         ([], {"KEYHOUSE_MODELS_FILE": "/nonexistent/models.json"}, "/nonexistent/models.json"),
+        ([], {"KEYHOUSE_CA_FILE": "/nonexistent/ca.pem"}, "KEYHOUSE_CA_FILE cannot be read: /nonexistent/ca.pem"),
+        ([], {"KEYHOUSE_ALLOWED_ADDRESSES": "10.0.0.0/99"}, "KEYHOUSE_ALLOWED_ADDRESSES: '10.0.0.0/99' is neither"),
+        ([], {"KEYHOUSE_HTTPS_PROXY": "socks5://me:planted@proxy"}, "HTTPS_PROXY must be"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else next(iter(value), "") if isinstance(value, dict) else "",
 )

@@ -134,7 +134,14 @@ def test_of_several_teams_one_is_chosen_by_its_option(furnished: Furnished) -> N
 
 def test_an_organization_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     keyhouse = on_folder(furnished)
-    _told(keyhouse, "organization", "create", "Second")
+    made = _told(keyhouse, "organization", "create", "Second")["organization"]
+    for wanted in (made["id"], "second"):
+        assert _told(keyhouse, "organization", "show", wanted)["organization"]["id"] == made["id"]
+    unknown = keyhouse("organization", "show", "third")
+    assert (unknown.code, unknown.sentence) == (
+        1,
+        "There is no organization with this id or slug. There are: second, my-organization.",
+    )
     assert keyhouse("team", "list").code == 2
     assert [each["name"] for each in _told(keyhouse, "team", "list", "--organization", "second")["data"]] == ["Second"]
 

@@ -52,7 +52,7 @@ def test_a_file_without_certificates_is_named(tmp_path: Path, content: bytes | N
     path = tmp_path / "missing.pem"
     if content is not None:
         path.write_bytes(content)
-    for arguments, name in (({"cert_file": str(path)}, "SSL_CERT_FILE"), ({"ca_file": str(path)}, "CA file")):
+    for arguments, name in (({"cert_file": str(path)}, "SSL_CERT_FILE"), ({"ca_file": str(path)}, "KEYHOUSE_CA_FILE")):
         with pytest.raises(Error, match=name) as caught:
             tls_context(**arguments)
         assert caught.value.code is Code.CONFIGURATION

@@ -1,11 +1,15 @@
 """`keyhouse organization`: what whoever runs the installation does; against a server with its instance key."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keyhouse.cli.exit_codes import CommandError
 from keyhouse.cli.options import AsJson, Place, flattened
 from keyhouse.cli.output import print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from keyhouse.cli.house import House
 
 app = typer.Typer(name="organization", help="Organizations. Against a server: with its instance key.", no_args_is_help=True)
 
@@ -60,18 +64,26 @@ def create_organization(
 
 @flattened
 def show_organization(
-    organization: Annotated[str, typer.Argument(help="Its id.", show_default=False)], place: Place, as_json: AsJson = False
+    organization: Annotated[str, typer.Argument(help="Its id or slug.", show_default=False)], place: Place, as_json: AsJson = False
 ) -> None:
     """Show one organization."""
     from keyhouse.cli.connection import segment
     from keyhouse.cli.house import opened
 
     with opened(place) as house:
-        answer = house.get(f"{_ALL}/{segment(organization)}", "instance")
+        wanted = organization if organization.startswith("organization_") else _id_of(organization, house)
+        answer = house.get(f"{_ALL}/{segment(wanted)}", "instance")
     if as_json:
         print_json(answer)
     else:
         print_fields(answer["organization"].items())
+
+
+def _id_of(slug: str, house: "House") -> str:
+    ids = {str(each["slug"]): str(each["id"]) for each in house.get(_ALL, "instance")["organizations"]}
+    if slug not in ids:
+        raise CommandError(f"There is no organization with this id or slug. There are: {', '.join(list(ids)[:10])}.")
+    return ids[slug]
 
 
 for _name, _command in (("list", list_organizations), ("create", create_organization), ("show", show_organization)):

@@ -95,8 +95,8 @@ async def _prepare(settings: Settings) -> FirstKeys | None:
         require_tracing()
     storage = await open_storage(settings)
     try:
-        # For what may be wrong with it: no key is made that could then not be shown.
-        build_house(settings, storage)
+        # For what may be wrong with them: no key is made that could then not be shown.
+        await build_house(settings, storage).outgoing.upstream.close()
         return await furnish(storage)
     finally:
         await storage.database.close()

@@ -21,7 +21,7 @@ def tls_context(cert_file: str = "", ca_file: str = "") -> ssl.SSLContext:
     else:
         context.load_default_certs()
     if ca_file:
-        _trust(context, "The CA file", ca_file)
+        _trust(context, "KEYHOUSE_CA_FILE", ca_file)
     return context
 
 
