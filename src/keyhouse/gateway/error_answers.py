@@ -21,6 +21,7 @@ MAX_ERROR_BYTES = 1024 * 1024
 _HIDDEN = b"***"
 # Shorter values are no secrets, and would be found inside words.
 _SHORTEST_SECRET = 6
+_SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "api-key", "key"})
 _ZLIB_ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 _ANY_ZLIB_HEADER = 32 + zlib.MAX_WBITS
 _FRAMING = frozenset({b"content-length", b"content-encoding"})
@@ -57,7 +58,7 @@ def spelt_secrets(target: Target, signed: Headers) -> list[bytes]:
     """Every stored value that went into a call, as it is and as JSON spells it, and what was signed for it alone; longest first. Where a
     header of the project's own holds a scheme and a token, the token too."""
     stored = [secret.strip() for secret in target.secrets()]
-    tokens = [words[1] for secret in stored if len(words := secret.split()) == 2]
+    tokens = [words[1] for secret in stored if len(words := secret.split()) == 2 and words[0].lower() in _SCHEMES]
     texts = [secret for secret in (*stored, *tokens) if len(secret) >= _SHORTEST_SECRET]
     spelt = {secret.encode("utf-8", "surrogatepass") for secret in texts} | {msgspec.json.encode(secret)[1:-1] for secret in texts}
     # Of `Bearer` and a token it is the token.
