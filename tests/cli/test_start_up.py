@@ -68,3 +68,16 @@ def test_completion_knows_commands_options_and_providers(furnished: Furnished) -
 
 def test_the_version_is_printed(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").out == "keyhouse 0.1.0\n"
+
+
+def test_ctrl_c_while_a_server_loads_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'keyhouse.cli.serving':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+    )
+    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert (ended.code, ended.out, ended.err) == (130, "", "")

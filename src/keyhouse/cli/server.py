@@ -12,9 +12,9 @@ def main() -> None:
     """Serve with the settings of the environment, and exit."""
     # structlog loads rich where it is installed, for tracebacks that are never printed here: 4 MB in every worker.
     sys.modules.setdefault("rich", cast(ModuleType, None))
-    from keyhouse.cli.serving import serve
-
     try:
+        from keyhouse.cli.serving import serve
+
         sys.exit(serve())
     except Error as error:
         report(error.message)
