@@ -187,6 +187,14 @@ def test_reasoning_in_converse_has_the_form_of_the_family(model, expected):
     assert to_converse(chat(reasoning_effort="max"), model).body["additionalModelRequestFields"] == expected
 
 
+@pytest.mark.parametrize("members", [{"max_tokens": 100}, {"temperature": 0.5}, {"top_p": 0.5}])
+def test_the_highest_effort_of_nova_gives_way_to_what_it_excludes(members):
+    result = to_converse(chat(reasoning_effort="high", **members), "us.amazon.nova-2-lite-v1:0")
+    assert result.body["additionalModelRequestFields"]["reasoningConfig"]["maxReasoningEffort"] == "medium"
+    assert len(result.body["inferenceConfig"]) == 1
+    assert result.enforced == ("reasoning_effort=medium",)
+
+
 def test_converse_drops_reasoning_for_other_families():
     assert to_converse(chat(reasoning_effort="low"), "meta.llama4-scout").dropped == ("reasoning_effort",)
 

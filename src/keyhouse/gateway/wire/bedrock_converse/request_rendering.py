@@ -41,6 +41,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     sampled = sampling(request, known, losses, thinks=claude_thinks)
     # A budget must stay below the limit, so the limit it was measured by has to be sent with it.
     sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
+    inference = _inference(request, sampled, sent_limit)
     arranged = turns(request.messages)
     names, points = DocumentNames(), CachePoints(known, losses)
     messages = arranged.messages if known.thinking in ("budget", "adaptive") else _thoughtless(arranged.messages)
@@ -48,9 +49,9 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         {
             "messages": [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in messages],
             "system": render_blocks(arranged.system, names, points) or None,
-            "inferenceConfig": _inference(request, sampled, sent_limit) or None,
+            "inferenceConfig": inference or None,
             "toolConfig": _tools(request, arranged.messages, known, losses, points),
-            "additionalModelRequestFields": _additional(wanted, sampled, known, limit, losses) or None,
+            "additionalModelRequestFields": _additional(wanted, sampled, _held_back(known, inference), limit, losses) or None,
             "outputConfig": _output(request.output_schema),
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
         }
@@ -62,6 +63,14 @@ def _thoughtless(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Other families refuse the thoughts of a Claude model, signature and all."""
     kept = (replace(message, parts=tuple(part for part in message.parts if not isinstance(part, _THOUGHTS))) for message in messages)
     return tuple(message for message in kept if message.parts)
+
+
+def _held_back(model: ModelTraits, inference: JsonObject) -> ModelTraits:
+    """Nova 2 takes its highest effort beside no token limit, temperature or topP: https://github.com/UKGovernmentBEIS/inspect_ai/issues/3767
+    (2026-04-24). What the caller set stays, and the effort gives way."""
+    if model.thinking == "nova" and inference.keys() & {"maxTokens", "temperature", "topP"}:
+        return replace(model, efforts=model.efforts[:-1])
+    return model
 
 
 def _inference(request: Request, sampled: Sampling, max_tokens: int | None) -> JsonObject:
