@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import stat
 import subprocess
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from keyhouse.cli.welcome import welcome
 from keyhouse.domain.credentials import MASK
+from keyhouse.settings import Settings
 from tests.cli.commands import Server, bash
-from tests.cli.conftest import StartServer
+from tests.cli.conftest import Furnished, StartServer
 
 
 def _examples(server: Server, word: str) -> str:
@@ -86,6 +89,19 @@ def test_a_folder_of_somebody_else_keeps_its_files_and_its_gitignore(tmp_path: P
     (tmp_path / ".gitignore").write_text("# mine\n")
     serving(tmp_path, "--data-dir", ".")
     assert (tmp_path / ".gitignore").read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("folder", ["keyhouse-data", "our data"])
+def test_commands_that_a_later_start_prints_find_the_data(furnished: Furnished, folder: str) -> None:
+    data = furnished.folder / folder
+    (furnished.folder / "keyhouse-data").rename(data)
+    given = Path(folder) if folder == "keyhouse-data" else data
+    said = welcome(Settings(data_dir=given), "http://127.0.0.1:5560", None)
+    regenerate, create = re.findall(r"^uv run keyhouse (.*)$", said, re.MULTILINE)
+    for command in (f"{regenerate} --yes", create):
+        made = furnished.run(furnished.folder if folder == "keyhouse-data" else Path("/"), *shlex.split(command))
+        assert made.code == 0, made.err
+        assert "sk-lw-" in made.out
 
 
 def test_second_start_tells_where_things_are_and_no_secret(tmp_path: Path, serving: StartServer) -> None:

@@ -1,5 +1,7 @@
 """What `keyhouse serve` says on standard output: everything on the first start, without a secret on every later one."""
 
+import shlex
+
 from keyhouse.services.first_start import FirstKeys
 from keyhouse.settings import Settings
 
@@ -10,7 +12,7 @@ _PYTHON_BODY = '{"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-your-key"
 def welcome(settings: Settings, address: str, first: FirstKeys | None) -> str:
     """The text, ending in a line break. `first` holds the keys that this start made; they are shown this once."""
     if first is None:
-        return f"Keyhouse serves {address}\n\n{_places(settings, address)}\n{_LATER}"
+        return f"Keyhouse serves {address}\n\n{_places(settings, address)}\n{_later(settings)}"
     parts = (_keys(first), _sign_in(address, first), _examples(address, first.project_key), _places(settings, address))
     return "\n".join([f"Keyhouse serves {address}\n", *parts]) + "\n"
 
@@ -23,8 +25,14 @@ def farewell_to_keys() -> str:
     )
 
 
-_LATER = """\
-Keys are shown when they are made. To make new ones: uv run keyhouse project regenerate-api-key, uv run keyhouse api-key create NAME
+def _later(settings: Settings) -> str:
+    elsewhere = settings.database_url is None and settings.data_dir != Settings.model_fields["data_dir"].default
+    where = f" --data-dir {shlex.quote(str(settings.data_dir.absolute()))}" if elsewhere else ""
+    return f"""\
+Keys are shown when they are made. To make new ones:
+
+uv run keyhouse project regenerate-api-key{where}
+uv run keyhouse api-key create NAME{where}
 """
 
 
