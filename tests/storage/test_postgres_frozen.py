@@ -142,7 +142,8 @@ def test_who_waits_in_line_behind_others_is_told_too(
             await asyncio.gather(*(database.read(one) for _ in range(50)))
             impatient()
             with frozen(lonely_server):
-                await asyncio.gather(*(refusal(database.read(one)) for _ in range(500)))
+                said = await asyncio.gather(*(refusal(database.read(one)) for _ in range(500)))
+                assert any("too many requests wait for PostgreSQL" in message for message in said)
             await heals(lambda: database.read(one))
 
     asyncio.run(main())

@@ -52,9 +52,12 @@ def serve() -> ExitCode:
 
 def _allow_open_files() -> None:
     """As many as the system lets us: each connection is one, and what a shell allows is meant for programs that open few."""
-    with contextlib.suppress(OSError, ValueError):
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # macOS says "unlimited" and refuses it; this many it allows.
+    for most in (hard, 10_240):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            return
 
 
 def prepare_in_child(settings: Settings) -> FirstKeys | None:

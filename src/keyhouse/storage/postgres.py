@@ -145,7 +145,7 @@ class PostgresDatabase:
 
         def begun() -> T:
             if time.monotonic() > latest:
-                raise _away()
+                raise storage_unavailable("too many requests wait for PostgreSQL.")
             return action()
 
         return await self._threads.run(begun)
