@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.cli.commands import run
 from tests.conftest import ServedHouse
 from tests.pages.browsing import Visit, Visitor
 from tests.pages.test_sign_in import csrf, signed_in
@@ -143,6 +144,14 @@ def test_the_status_names_version_database_and_keys(admin: Visitor) -> None:
     expect(page.get_by_text("SQLite, schema 0004")).to_be_visible()
     expect(page.get_by_text("seals new values")).to_be_visible()
     assert re.search(r"key-\d{8}-[0-9a-f]{8}", page.content())
+
+
+def test_a_key_that_seals_nothing_any_more_is_said_to_be_so(admin: Visitor) -> None:
+    folder = admin.house.settings.data_dir
+    assert run(folder.parent, "keys", "rotate", "--data-dir", str(folder)).code == 0
+    admin.go("/organization/status")
+    expect(admin.page.locator("tr", has_text="seals new values")).to_have_count(1)
+    expect(admin.page.locator("tr", has_text="can be retired")).to_contain_text("0")
 
 
 @pytest.mark.parametrize("address", ["/organization/keys", "/organization/audit", "/organization/status", "/organization/projects"])
