@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keyhouse.cli.options import AsJson, Folder, Yes, flattened
-from keyhouse.cli.output import confirm, print_json, print_table, shown
+from keyhouse.cli.output import confirm, print_json, print_table, progress_bar, shown
 
 if TYPE_CHECKING:
     from keyhouse.services.encryption_keys import KeysStatus
@@ -34,14 +34,8 @@ def show_status(folder: Folder, as_json: AsJson = False) -> None:
 @flattened
 def rotate_keys(folder: Folder, as_json: AsJson = False) -> None:
     """Seal everything with a new key, while servers serve. It may be stopped at any moment and run again."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Rotating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        last = _rotated(settings_of(folder), lambda progress: bar.update(task, completed=progress.done, total=progress.total or None))
+    with progress_bar("Rotating") as show:
+        last = _rotated(settings_of(folder), lambda progress: show(progress.done, progress.total))
     if as_json:
         print_json({"keyId": last.key_id, "resumed": last.resumed, "values": last.done, "unreadable": list(last.unreadable)})
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from keyhouse.cli import api_key, catalog, keys, organization, project, provider, team
+from keyhouse.cli import api_key, catalog, database, keys, organization, project, provider, team
 from keyhouse.cli.audit import audit
 from keyhouse.cli.demo_upstream import demo_upstream
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of, report
@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 app.command()(flattened(serve))
 app.command()(flattened(status))
-for _group in (organization, team, project, api_key, provider, keys, catalog):
+for _group in (organization, team, project, api_key, provider, keys, database, catalog):
     app.add_typer(_group.app)
 app.command()(flattened(audit))
 app.command()(demo_upstream)

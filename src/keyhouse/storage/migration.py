@@ -1,4 +1,4 @@
-"""Runs the migrations. The only way to SQLAlchemy and Alembic: import this when a migration must run.
+"""Runs the migrations. The only way to Alembic: import this when a migration must run.
 
 A server that starts on a schema of its own release never does.
 """
@@ -30,7 +30,7 @@ def upgrade(url: DatabaseUrl) -> None:
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
-            _begin(connection)
+            begin(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -49,9 +49,9 @@ def engine_of(url: DatabaseUrl) -> Engine:
     return create_engine("postgresql+psycopg://", creator=lambda: connect(url), poolclass=NullPool)
 
 
-def _begin(connection: Connection) -> None:
-    """One transaction around all of it: a migration that is killed leaves nothing."""
+def begin(connection: Connection, sqlite: str = "BEGIN IMMEDIATE") -> None:
+    """One transaction around all that follows: what is killed leaves nothing. PostgreSQL's driver begins one by itself."""
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection
         driver.isolation_level = None
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(sqlite)

@@ -45,7 +45,7 @@ def migrate(url: DatabaseUrl) -> str | None:
 
     Raises Error `configuration` where the schema is newer than this release, or the file is not a database.
     """
-    with _explained(url):
+    with explained(url):
         current = schema_revision(url)
         if current != HEAD:
             from keyhouse.storage import migration
@@ -60,7 +60,7 @@ def require_schema(url: DatabaseUrl) -> None:
     require_driver(url)
     if isinstance(url, SqliteFile) and not url.path.is_file():
         raise Error(Code.CONFIGURATION, f"There is no database {url.shown}. Choose another folder with --data-dir.")
-    with _explained(url):
+    with explained(url):
         current = schema_revision(url)
     if current != HEAD:
         _require_known(current)
@@ -118,7 +118,7 @@ def _lock_file(held: ExitStack, path: Path) -> None:
 
 
 @contextmanager
-def _explained(url: DatabaseUrl) -> Iterator[None]:
+def explained(url: DatabaseUrl) -> Iterator[None]:
     """What the driver raises, as an error that a person can do something about."""
     try:
         yield

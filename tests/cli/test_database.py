@@ -1,0 +1,61 @@
+"""`keyhouse database`: a house moves from SQLite to PostgreSQL by two commands, and is backed up while it serves."""
+
+import json
+from pathlib import Path
+
+import httpx
+
+from tests.cli.conftest import DATA, Furnished, StartServer, on_folder
+from tests.cli.terminal import Terminal
+from tests.conftest import PostgresServer
+
+
+def _store(address: str, key: str) -> None:
+    with httpx.Client(base_url=address, headers={"X-Auth-Token": key}, trust_env=False) as client:
+        body = {"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted", "OPENAI_BASE_URL": "https://llm.example.com/v1"}}
+        client.put("/api/model-providers/openai", json=body).raise_for_status()
+
+
+def _stored(address: str, key: str) -> object:
+    answer = httpx.get(f"{address}/api/model-providers/openai", headers={"X-Auth-Token": key}, trust_env=False)
+    return answer.raise_for_status().json()["customKeys"]["OPENAI_BASE_URL"]
+
+
+def test_a_house_moves_to_postgresql(furnished: Furnished, serving: StartServer, postgres_server: PostgresServer) -> None:
+    server = serving(furnished.folder)
+    _store(server.address, furnished.project_key)
+    url, keyhouse = postgres_server.new_database(), on_folder(furnished)
+    refused = keyhouse("database", "copy", url)
+    assert refused.code == 1
+    assert "1 process serves on this database" in refused.sentence
+    assert server.stop() == 0
+    copied = keyhouse("database", "copy", "-", stdin=f"{url}\n")
+    assert (copied.code, copied.err) == (0, "")
+    assert "rows were copied and read back the same.\n" in copied.out
+    assert "sealed values, 0 of them unreadable. The ring: the key file" in copied.out
+    moved = serving(furnished.folder, KEYHOUSE_DATABASE_URL=url)
+    assert _stored(moved.address, furnished.project_key) == "https://llm.example.com/v1"
+    _store(moved.address, furnished.project_key)
+    again = keyhouse("database", "copy", url)
+    assert "is not empty. Copy into a new one" in again.sentence
+
+
+def test_a_backup_is_made_while_a_server_serves_and_is_a_house_with_its_key_ring(furnished: Furnished, serving: StartServer) -> None:
+    server = serving(furnished.folder)
+    _store(server.address, furnished.project_key)
+    backup = furnished.folder / "backup"
+    backup.mkdir()
+    copied = on_folder(furnished)("database", "copy", f"sqlite:///{backup}/keyhouse.db", "--while-serving", "--json")
+    assert json.loads(copied.out)["unreadable"] == 0
+    assert (backup / "keyhouse.db").stat().st_mode & 0o777 == 0o600
+    (backup / "keyring").write_bytes((furnished.folder / DATA / "keyring").read_bytes())
+    (backup / "keyring").chmod(0o600)
+    restored = serving(furnished.folder, "--data-dir", str(backup))
+    assert _stored(restored.address, furnished.project_key) == "https://llm.example.com/v1"
+
+
+def test_copying_shows_a_bar_to_people(furnished: Furnished, tmp_path: Path) -> None:
+    terminal = Terminal(furnished.folder, "database", "copy", f"sqlite:///{tmp_path}/copy.db", TERM="xterm")
+    assert terminal.ended() == 0
+    terminal.see("Copying")
+    terminal.see("read back the same")

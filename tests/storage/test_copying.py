@@ -1,0 +1,178 @@
+"""A database copied into another one, of either kind: all of it or nothing, and what it holds works there."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import LargeBinary, Table, insert, select
+from sqlalchemy.types import Boolean, Text
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.services.databases import copy_database
+from keyhouse.services.replicas import Replicas
+from keyhouse.settings import Settings
+from keyhouse.storage.copying import TABLES, copy
+from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.migration import engine_of
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.schema import schema_revision
+from keyhouse.storage.tables import metadata
+from tests.conftest import PostgresServer
+from tests.storage.filled_houses import SECRETS, plaintexts
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
+from tests.storage.test_schema import migrated_to
+
+ODD = "Zoë's \U0001f511 'key' \\ \" %s :name \n\t\x7f"
+MANY = 1203
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """A house with secrets in it."""
+    found = settings_of(tmp_path, database_url)
+    run_on(found, lambda storage: store_secrets(storage, *SECRETS))
+    return found
+
+
+@pytest.fixture(params=["to sqlite", "to postgresql"])
+def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "to sqlite":
+        return f"sqlite:///{tmp_path / 'copy.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
+
+
+def add_to_every_table(database_url: str) -> None:
+    """Something odd, and in one table more than is copied at once."""
+    engine = engine_of(parse_database_url(database_url))
+    with engine.begin() as connection:
+        for table in TABLES:
+            known = connection.execute(select(table).limit(1)).mappings().first()
+            rows = MANY if table.name == "audit_log" else 2
+            connection.execute(insert(table), [odd_row(table, number, known) for number in range(rows)])
+    engine.dispose()
+
+
+def odd_row(table: Table, number: int, known: Any) -> dict[str, Any]:
+    """A row that differs from every other one; what refers to another table refers to the row that is there."""
+    row: dict[str, Any] = {}
+    for column in table.columns:
+        if column.foreign_keys and known is not None:
+            row[column.name] = known[column.name]
+        elif column.foreign_keys:
+            row[column.name] = f"{ODD} {number}"
+        elif column is table.autoincrement_column:
+            continue
+        elif column.nullable and number % 2:
+            row[column.name] = None
+        elif isinstance(column.type, Boolean):
+            row[column.name] = number % 2 == 0
+        elif isinstance(column.type, LargeBinary):
+            row[column.name] = bytes(range(256)) + bytes([number])
+        else:
+            row[column.name] = f"{ODD} {number}" if isinstance(column.type, Text) else 2**40 + number if is_big(column) else number + 2
+    return row
+
+
+def is_big(column: Any) -> bool:
+    return str(column.type) == "BIGINT"
+
+
+def rows_of(database_url: str) -> dict[str, list[str]]:
+    engine = engine_of(parse_database_url(database_url))
+    with engine.connect() as connection:
+        found = {table.name: sorted(repr(tuple(row)) for row in connection.execute(select(table))) for table in metadata.sorted_tables}
+    engine.dispose()
+    return found
+
+
+def copied(settings: Settings, target_url: str, **options: bool) -> list[int]:
+    return [progress.done for progress in copy_database(settings.url, target_url, **options)]
+
+
+def test_every_row_of_every_table_is_copied(settings: Settings, target_url: str) -> None:
+    add_to_every_table(settings.url)
+    before = rows_of(settings.url)
+    done = copied(settings, target_url)
+    assert done == sorted(done)
+    after = rows_of(target_url)
+    assert all(after[table.name] for table in TABLES)
+    assert after == before | {"changes": [], "replicas": []}
+    assert rows_of(settings.url) == before
+    assert done[-1] == 2 * sum(len(after[table.name]) for table in TABLES)
+
+
+def test_a_copy_serves_with_the_same_key_ring(settings: Settings, target_url: str) -> None:
+    """Its secrets open, in the history too, and what is numbered by the database goes on after what was copied."""
+    copied(settings, target_url)
+
+    async def use(storage: Storage) -> None:
+        assert {f'{{"OPENAI_API_KEY":"{secret}"}}'.encode() for secret in SECRETS} <= await plaintexts(storage)
+        caller, providers = await project_caller(storage), providers_of(storage)
+        for number in range(3):
+            await providers.upsert(caller, "openai", openai_key(f"sk-after-{number}"), None)
+
+    run_on(settings_of(settings.data_dir, target_url), use)
+    assert len(rows_of(target_url)["audit_log"]) == len(rows_of(settings.url)["audit_log"]) + 3
+
+
+def test_what_is_not_empty_is_left_as_it_is(settings: Settings, target_url: str) -> None:
+    copied(settings, target_url)
+    before = rows_of(target_url)
+    for url in (target_url, settings.url):
+        with pytest.raises(Error, match=r"is not empty\. Copy into a new one; nothing was changed\.") as refused:
+            copied(settings, url)
+        assert refused.value.code is Code.CONFIGURATION
+    assert rows_of(target_url) == before
+
+
+def test_a_target_of_an_older_release_is_not_upgraded(settings: Settings, target_url: str) -> None:
+    migrated_to(target_url, "0001")
+    with pytest.raises(Error, match="is not empty"):
+        copied(settings, target_url)
+    assert schema_revision(parse_database_url(target_url)) == "0001"
+
+
+@pytest.mark.parametrize("steps", [0, 5, 15])
+def test_a_copy_that_was_broken_off_leaves_nothing_and_can_be_made_again(settings: Settings, target_url: str, steps: int) -> None:
+    copying = copy(parse_database_url(settings.url), parse_database_url(target_url))
+    for _ in range(steps + 1):
+        next(copying)
+    copying.close()
+    assert not any(rows_of(target_url).values())
+    copied(settings, target_url)
+    assert rows_of(target_url)["sealed_values"] == rows_of(settings.url)["sealed_values"]
+
+
+def test_what_is_written_meanwhile_is_not_half_copied(settings: Settings, target_url: str) -> None:
+    before = rows_of(settings.url)
+
+    async def write() -> None:
+        async with opened(settings) as storage:
+            copying = copy_database(settings.url, target_url)
+            next(copying)
+            await store_secrets(storage, "sk-meanwhile")
+            for _ in copying:
+                pass
+
+    asyncio.run(write())
+    assert rows_of(target_url) == before | {"changes": [], "replicas": []}
+
+
+def test_a_database_that_servers_run_on_is_copied_on_demand_only(settings: Settings, target_url: str) -> None:
+    async def serve(storage: Storage) -> None:
+        await Replicas(storage, "0").note()
+        with pytest.raises(Error, match=r"1 process serves on this database.*--while-serving") as refused:
+            copied(settings, target_url)
+        assert refused.value.code is Code.CONFLICT
+        copied(settings, target_url, while_serving=True)
+
+    run_on(settings, serve)
+    assert rows_of(target_url)["replicas"] == []
+
+
+def test_a_target_that_cannot_be_used_is_named(settings: Settings, tmp_path: Path) -> None:
+    for url, told in ((f"sqlite:///{tmp_path}/nowhere/copy.db", "nowhere"), ("postgresql://keyhouse@127.0.0.1:1/x", r"127\.0\.0\.1:1")):
+        with pytest.raises(Error, match=told):
+            copied(settings, url)
