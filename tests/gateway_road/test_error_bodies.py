@@ -61,6 +61,21 @@ def test_a_secret_is_hidden_although_it_is_sent_otherwise_than_it_was_stored(roa
     assert road.request.header(b"authorization") == [f"Bearer {openai_api.KEY}".encode()]
 
 
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "a/b+c<d>&é-12345",
+        "a\\/b+c<d>&\\u00e9-12345",
+        "a/b+c\\u003cd\\u003e\\u0026\\u00e9-12345",
+        "a/b\\u002Bc\\u003Cd\\u003E\\u0026\\u00E9-12345",
+    ],
+)
+def test_a_secret_is_hidden_however_json_spells_it(road, spelt):
+    road.store(extraHeaders=[{"key": "X-Gate", "value": "a/b+c<d>&é-12345"}])
+    road.answers(response(f'{{"error":{{"message":"{spelt} is wrong"}}}}'.encode(), status=b"401 No"))
+    assert road.chat().json() == {"error": {"message": "*** is wrong"}}
+
+
 def test_of_a_header_that_holds_a_token_the_token_is_hidden(road):
     road.store(extraHeaders=[{"key": "Authorization", "value": "Bearer token-of-a-gateway"}, {"key": "X-Team", "value": "our research"}])
     road.answers(json_answer({"error": {"message": "token-of-a-gateway of our research, bearer of research"}}, b"401 No"))

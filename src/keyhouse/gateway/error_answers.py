@@ -1,7 +1,9 @@
 """An upstream's error on its way to the caller: its status and words, but none of the secrets that the call was made with."""
 
+import json
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -21,6 +23,7 @@ MAX_ERROR_BYTES = 1024 * 1024
 _HIDDEN = b"***"
 # Shorter values are no secrets, and would be found inside words.
 _SHORTEST_SECRET = 6
+_HEX = re.compile(r"\\u[0-9a-f]{4}")
 _SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "api-key", "key"})
 _ZLIB_ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 _ANY_ZLIB_HEADER = 32 + zlib.MAX_WBITS
@@ -59,10 +62,22 @@ def spelt_secrets(target: Target, signed: Headers) -> list[bytes]:
     header of the project's own holds a scheme and a token, the token too."""
     stored = [secret.strip() for secret in target.secrets()]
     tokens = [words[1] for secret in stored if len(words := secret.split()) == 2 and words[0].lower() in _SCHEMES]
-    texts = [secret for secret in (*stored, *tokens) if len(secret) >= _SHORTEST_SECRET]
-    spelt = {secret.encode("utf-8", "surrogatepass") for secret in texts} | {msgspec.json.encode(secret)[1:-1] for secret in texts}
+    spelt = {form for secret in (*stored, *tokens) if len(secret) >= _SHORTEST_SECRET for form in _spellings(secret)}
     # Of `Bearer` and a token it is the token.
     return sorted(spelt | {value.rpartition(b" ")[2] for name, value in signed if name == b"authorization"}, key=len, reverse=True)
+
+
+def _spellings(secret: str) -> Iterator[bytes]:
+    """A secret as it is, and as the writers of JSON spell it that are in use: with and without letters beyond ASCII, with PHP's slash, with
+    Go's and .NET's escapes of what means something in HTML."""
+    yield secret.encode("utf-8", "surrogatepass")
+    yield msgspec.json.encode(secret)[1:-1]
+    ascii_only = json.dumps(secret)[1:-1]
+    yield ascii_only.encode()
+    yield ascii_only.replace("/", "\\/").encode()
+    for escaped, form in (("<>&", "\\u%04x"), ("<>&+'`", "\\u%04X")):
+        written = ascii_only if form.endswith("x") else _HEX.sub(lambda found: found[0][:2] + found[0][2:].upper(), ascii_only)
+        yield written.translate({ord(letter): form % ord(letter) for letter in escaped}).encode()
 
 
 def without_secrets(body: bytes, secrets: Sequence[bytes]) -> bytes:
