@@ -1,5 +1,7 @@
 """What holds on every page: the policy, the secrets, the hosts, what axe-core says, and how much comes over the wire."""
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.conftest import Serve, ServedHouse, _serving
 from tests.pages.browsing import Visitor, new_visitor, serious
 from tests.pages.demo import demo_upstream
+from tests.pages.test_sign_in import signed_in
 from tests.pages.tour import PLANTED, furnish, stops
 
 
@@ -118,3 +121,21 @@ def test_the_api_document_is_as_light_or_dark_as_the_pages(browser: Browser, fur
 def test_a_page_that_is_not_there_says_so(serve: Serve) -> None:
     answer = serve().anonymous().get("/nowhere")
     assert (answer.status_code, "There is no such page." in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/organization/teams"), ("GET", "/sign-out"), ("PUT", "/sign-in"), ("DELETE", "/")])
+def test_an_address_that_takes_no_such_method_says_so_on_a_page(serve: Serve, method: str, path: str) -> None:
+    answer = serve().anonymous().request(method, path)
+    assert (answer.status_code, "There is no page at this address." in answer.text) == (405, True)
+    assert method not in answer.headers["allow"]
+    assert (answer.headers["cache-control"], "content-security-policy" in answer.headers) == ("no-store", True)
+
+
+def test_a_page_that_fails_is_told_of_once(sqlite_house: ServedHouse, capfd: pytest.CaptureFixture[str]) -> None:
+    client = signed_in(sqlite_house, sqlite_house.keys.admin_key)
+    with contextlib.closing(sqlite3.connect(sqlite_house.settings.data_dir / "keyhouse.db")) as database:
+        database.execute("ALTER TABLE audit_log RENAME TO gone")
+        database.commit()
+    answer = client.get("/organization/audit")
+    assert (answer.status_code, "audit_log" in answer.text) == (500, False)
+    assert "".join(capfd.readouterr()).count("request failed") == 1

@@ -38,3 +38,13 @@ def test_another_choice_drops_the_other_ways_addresses_and_no_secret() -> None:
 @pytest.mark.parametrize("more", [(), (("alternative", ""),)])
 def test_a_form_that_says_nothing_of_a_choice_drops_nothing(more: tuple[tuple[str, str], ...]) -> None:
     assert sent(*more) is None
+
+
+@pytest.mark.parametrize(
+    "base", ["", "no JSON", "null", "[" * 10_000, '{"public": "x"}', '{"headers": 1}', '{"headers": [[]]}', '{"defaultModel": {}}']
+)
+def test_what_the_form_is_said_to_have_shown_may_be_anything(base: str) -> None:
+    form = Form([("base", base), ("enabled", "on"), ("key.AZURE_OPENAI_ENDPOINT", "https://other.example.com"), ("header.1.key", "X-A")])
+    body = body_of(form, SPEC, ENTRY)
+    assert body["customKeys"]["AZURE_OPENAI_ENDPOINT"] == "https://other.example.com"
+    assert body["extraHeaders"] == [{"key": "X-A", "value": ""}]

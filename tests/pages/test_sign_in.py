@@ -58,6 +58,14 @@ def test_behind_tls_the_cookie_travels_by_tls_alone(sqlite_house: ServedHouse) -
     assert re.search(r"^__Host-keyhouse_session=.*; HttpOnly;.*; SameSite=strict; Secure$", answer.headers["set-cookie"])
 
 
+def test_behind_tls_a_cookie_that_a_neighbouring_host_may_have_set_signs_nobody_in(sqlite_house: ServedHouse) -> None:
+    client = signed_in(sqlite_house, sqlite_house.keys.project_key)
+    planted = {"cookie": f"keyhouse_session={client.cookies['keyhouse_session']}"}
+    client.cookies.clear()
+    assert client.get("/", headers=planted).headers["location"].startswith("/projects/")
+    assert client.get("/", headers={**planted, "x-forwarded-proto": "https"}).headers["location"].startswith("/sign-in")
+
+
 def test_the_database_holds_no_token_that_signs_in(visitor: Visitor) -> None:
     visitor.sign_in()
     value = visitor.context.cookies()[0]["value"].encode()
@@ -101,7 +109,12 @@ def test_a_write_needs_the_token_of_its_session(sqlite_house: ServedHouse, sent:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "https://elsewhere.example"}]
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        *({"origin": origin} for origin in ("https://elsewhere.example", "null", "http://[", "https://[::1")),
+    ],
 )
 def test_what_another_site_sends_is_refused(sqlite_house: ServedHouse, headers: dict[str, str]) -> None:
     project = f"/projects/{sqlite_house.keys.project_id}/providers"

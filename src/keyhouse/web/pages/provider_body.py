@@ -1,7 +1,7 @@
 """From a provider's form to the body of a PUT. Only what the person changed is in it, so that nobody else's change is undone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -13,6 +13,18 @@ from keyhouse.web.pages.visit import Form
 MODEL_LISTS = {"customModels": "model", "customEmbeddingsModels": "embedding"}
 """Fields of a provider and what their rows are called in the form."""
 Body = dict[str, Any]
+
+
+class _Base(TypedDict, total=False):
+    """What `base_of` writes."""
+
+    enabled: bool
+    public: dict[str, Any]
+    headers: list[str]
+    defaultModel: str
+    alternative: str
+    customModels: list[Any]
+    customEmbeddingsModels: list[Any]
 
 
 def base_of(view: ProviderView) -> str:
@@ -75,10 +87,9 @@ _PARTS = {"modelId": "id", "displayName": "name", "maxTokens": "max_tokens", "su
 
 def _base(form: Form) -> Mapping[str, Any]:
     try:
-        base = msgspec.json.decode(form.text("base"))
-    except msgspec.MsgspecError:
+        return msgspec.json.decode(form.text("base"), type=_Base)
+    except (msgspec.MsgspecError, RecursionError):
         return {}
-    return base if isinstance(base, dict) else {}
 
 
 def _custom_keys(form: Form, spec: ProviderSpec, stored: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[Body, bool]:

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.projects import Projects
@@ -13,7 +12,7 @@ from keyhouse.services.sessions import LIFETIME_S, Sessions
 from keyhouse.web.errors import STATUS, internal_error
 from keyhouse.web.log import ROUTE, log_failure
 from keyhouse.web.pages.rendering import HEADERS, moved, rendered
-from keyhouse.web.pages.site import Page, failure_page
+from keyhouse.web.pages.site import Address, Page, failure_page
 from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Visit, is_secure, read_form, require_same_site, session_token
 
 ATTEMPTS_A_MINUTE = 20
@@ -29,9 +28,9 @@ class SignInPages:
         self._projects = projects
         self._limit = RateLimit(ATTEMPTS_A_MINUTE, 60.0)
 
-    def open_routes(self) -> list[Route]:
+    def open_routes(self) -> list[Address]:
         """What anybody may ask for."""
-        return [Route(_ADDRESS, _guarded(self.show), methods=["GET"]), Route(_ADDRESS, _guarded(self.sign_in), methods=["POST"])]
+        return [Address(_ADDRESS, _guarded(self.show), methods=["GET"]), Address(_ADDRESS, _guarded(self.sign_in), methods=["POST"])]
 
     def pages(self) -> list[Page]:
         """What needs a session."""

@@ -50,12 +50,27 @@ def with_pages(pages: ASGIApp) -> ASGIApp:
     return serve
 
 
+class Address(Route):
+    """A route that says by a page, too, that its address does not take a method: people get here who reload what a form led to."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        methods = self.methods or set()
+        if scope["method"] in methods:
+            await self.app(scope, receive, send)
+            return
+        error = Error(Code.METHOD_NOT_ALLOWED, "There is no page at this address. It takes what a form of another page sends.")
+        answer = failure_page(Request(scope, receive), error)
+        answer.headers["allow"] = ", ".join(sorted(methods))
+        await answer(scope, receive, send)
+
+
 class Site:
     """See the module."""
 
-    def __init__(self, sessions: Sessions, pages: Iterable[Page], open_routes: Iterable[Route]) -> None:
+    def __init__(self, sessions: Sessions, pages: Iterable[Page], open_routes: Iterable[Address]) -> None:
         self._sessions = sessions
-        routes = [Route(entry.path, partial(self._visited, entry), methods=[entry.method]) for entry in pages]
+        routes = [Address(entry.path, partial(self._visited, entry), methods=[entry.method]) for entry in pages]
         self._router = Router([*open_routes, *routes], redirect_slashes=False, default=self._nothing)
         self._documents = Documents(files().values(), self._routed)
 
@@ -82,7 +97,7 @@ class Site:
             return failed(request, visit, error)
         except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
             log_failure(request.scope, cause)
-            return failed(request, visit, internal_error())
+            return _told(request, visit, internal_error())
 
     async def _visit(self, entry: Page, request: Request) -> Visit | None:
         token = session_token(request)
@@ -104,10 +119,13 @@ def failed(request: Request, visit: Visit | None, error: Error) -> Response:
     """What a failure looks like: a notice where a part of a page was asked for, else a page."""
     if STATUS[error.code] >= 500:
         log_failure(request.scope, error)
-    shown = internal_error() if STATUS[error.code] == 500 else error
+    return _told(request, visit, internal_error() if STATUS[error.code] == 500 else error)
+
+
+def _told(request: Request, visit: Visit | None, error: Error) -> Response:
     if request.headers.get("hx-request") == "true":
-        return rendered("notice.html", STATUS[error.code], error=shown, errors=[])
-    return failure_page(request, shown, visit)
+        return rendered("notice.html", STATUS[error.code], error=error, errors=[])
+    return failure_page(request, error, visit)
 
 
 def failure_page(request: Request, error: Error, visit: Visit | None = None) -> Response:

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -85,7 +85,9 @@ class Visit:
 
 def session_token(request: Request) -> str:
     """What the browser holds, or an empty string."""
-    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE) or ""
+    secure = request.cookies.get(SECURE_COOKIE)
+    # A neighbouring host can set the other one for this host too, and so make people work in its session. Behind TLS we never set it.
+    return secure or ("" if request.url.scheme == "https" else request.cookies.get(COOKIE, ""))
 
 
 def csrf_token(session: str) -> str:
@@ -124,7 +126,7 @@ def is_from_another_site(request: Request) -> bool:
         return site not in ("same-origin", "none")
     # Over plain http browsers name no site, but of a form the origin.
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host")
 
 
 def require_same_site(request: Request) -> None:
