@@ -21,7 +21,7 @@ from keyhouse.storage.postgres_server import NoAnswer, connect
 from keyhouse.storage.statements import Statement
 from tests.conftest import PostgresServer, running_postgres
 from tests.storage.held_writes import waits_for_a_lock
-from tests.storage.houses import opened, settings_of
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
 _LOOKS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%AS always LEFT JOIN%'"
 _CUT = f"SELECT pg_terminate_backend(pid) {_LOOKS}"
@@ -34,12 +34,12 @@ def settings(tmp_path: Path, postgres_server: PostgresServer) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator[tuple[Storage, list[ChangeNotice]]]:
-    """A storage that has looked once, and what it hears of from then on."""
+async def listening(settings: Settings) -> AsyncIterator[tuple[Storage, list[ChangeNotice | None]]]:
+    """A storage that has looked once, and what it hears of from then on; None: of anything."""
     async with opened(settings) as storage:
         await storage.database.catch_up()
-        heard: list[ChangeNotice] = []
-        storage.database.on_changes = lambda notices: heard.extend(notices or ())
+        heard: list[ChangeNotice | None] = []
+        storage.database.on_changes = lambda notices: heard.extend([None] if notices is None else notices)
         yield storage, heard
 
 
@@ -69,7 +69,7 @@ def test_a_look_whose_connection_was_cut_is_made_again(settings: Settings) -> No
             await note_elsewhere(settings, "project_1")
             assert asked(settings, _CUT) == [(True,)]
             await storage.database.catch_up()
-            assert heard == [ChangeNotice(None, "project_1", 1)]
+            assert heard == [None]
 
     asyncio.run(main())
 
@@ -85,7 +85,7 @@ def test_a_look_that_is_cut_before_its_answer_is_made_again(settings: Settings) 
                 await waits_for_a_lock(settings)
                 assert not look.done()
             await look
-            assert heard == [ChangeNotice(None, "project_1", 1)]
+            assert heard == [None]
 
     asyncio.run(main())
 
@@ -109,6 +109,37 @@ def test_a_question_to_a_connection_that_has_just_been_cut_is_answered_at_once(s
             look.close()
 
     uvloop.run(main())
+
+
+def test_what_was_kept_of_a_database_is_dropped_where_another_took_its_place(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """It was restored from a backup, or a standby that lacks the last changes took over."""
+    url = postgres_server.new_database()
+    name = url.rpartition("/")[2]
+    settings = settings_of(tmp_path, url)
+    run_on(settings, lambda storage: store_secrets(storage, "sk-old"))
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}_backup TEMPLATE {name}".encode())
+
+        async def main() -> None:
+            async with opened(settings) as storage:
+                caller, providers = await project_caller(storage), providers_of(storage)
+                storage.database.on_changes = providers.forget
+                await storage.database.catch_up()
+                kept = await providers.list(caller.project_id or "")
+                await providers.upsert(caller, "openai", openai_key("sk-new"), None)
+                changed = await providers.list(caller.project_id or "")
+                await storage.database.catch_up()
+                for step in (
+                    f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+                    f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'",
+                    f"ALTER DATABASE {name} RENAME TO {name}_lost",
+                    f"ALTER DATABASE {name}_backup RENAME TO {name}",
+                ):
+                    admin.execute(step.encode())
+                await storage.database.catch_up()
+                assert await providers.list(caller.project_id or "") == kept != changed
+
+        asyncio.run(main())
 
 
 def test_a_slow_answer_holds_up_nothing_else_and_is_shared(settings: Settings) -> None:
@@ -171,7 +202,7 @@ def test_what_the_server_says_unasked_is_no_answer(settings: Settings) -> None:
                 await storage.database.catch_up()
                 await note_elsewhere(settings, f"project_{number}")
                 await storage.database.catch_up()
-            assert [notice.project_id for notice in heard] == ["project_0", "project_1", "project_2"]
+            assert [notice and notice.project_id for notice in heard] == ["project_0", "project_1", "project_2"]
 
     asyncio.run(main())
 
@@ -193,6 +224,6 @@ def test_looks_go_on_after_the_server_was_away(tmp_path: Path) -> None:
                 server.start()
                 await note_elsewhere(settings, "project_2")
                 await asyncio.gather(*(storage.database.catch_up() for _ in range(20)))
-                assert [notice.project_id for notice in heard] == ["project_1", "project_2"]
+                assert heard == [None, None]
 
         asyncio.run(main())

@@ -151,8 +151,9 @@ class PostgresDatabase:
         return await self._threads.run(begun)
 
     async def _look_at_changes(self) -> None:
+        opened_before = self._watch.opened
         notices, mark = await self._look_once()
-        missed = now_us() - self._looked_at > changes.RETENTION_US // 2
+        missed = self._watch.opened != opened_before or now_us() - self._looked_at > changes.RETENTION_US // 2
         new = [notice for number, notice in notices.items() if number not in self._seen]
         self._mark, self._looked_at, self._seen = mark, now_us(), set(notices)
         if new or missed:

@@ -26,6 +26,8 @@ class Look:
         self._connect = connect
         self._line: _Line | None = None
         self._closed = False
+        self.opened = 0
+        """How many connections were opened: behind another one there may be another database, restored or a standby that fell short."""
 
     async def after(self, mark: int) -> tuple[dict[int, ChangeNotice], int]:
         """The notices since a mark by their number, some of them perhaps seen before, and the next mark.
@@ -60,6 +62,7 @@ class Look:
         except BaseException:
             line.close()
             raise
+        self.opened += 1
         return line
 
 
