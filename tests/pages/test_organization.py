@@ -154,6 +154,13 @@ def test_a_key_that_seals_nothing_any_more_is_said_to_be_so(admin: Visitor) -> N
     expect(admin.page.locator("tr", has_text="can be retired")).to_contain_text("0")
 
 
+def test_without_scripts_a_sentence_says_which_buttons_do_nothing(visit: Visit) -> None:
+    visitor = visit(java_script_enabled=False)
+    visitor.sign_in(visitor.house.keys.admin_key)
+    visitor.go("/organization/projects")
+    expect(visitor.page.get_by_text("Buttons that ask a question first")).to_be_visible()
+
+
 @pytest.mark.parametrize("address", ["/organization/keys", "/organization/audit", "/organization/status", "/organization/projects"])
 def test_a_project_key_sees_nothing_of_the_organization(sqlite_house: ServedHouse, address: str) -> None:
     answer = signed_in(sqlite_house, sqlite_house.keys.project_key).get(address)
