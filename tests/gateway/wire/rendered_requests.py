@@ -31,7 +31,7 @@ def to_converse(body, model="anthropic.claude-sonnet-4-5-20250929-v1:0", caller=
 
 def to_chat(body, **known):
     result = render_upstream_request(
-        {"max_tokens": 10, **body}, "anthropic_messages", "openai_chat", UpstreamModel(**{"id": "gpt-5-mini", **known})
+        {"max_tokens": 10, **body}, "anthropic_messages", "openai_chat", UpstreamModel(**{"id": "gpt-5.2", **known})
     )
     COMPLETION.validate_python(result.body)
     return result

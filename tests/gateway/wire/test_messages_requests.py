@@ -33,7 +33,7 @@ def test_messages_request_becomes_a_chat_request():
         }
     ).body
     assert body == {
-        "model": "gpt-5-mini",
+        "model": "gpt-5.2",
         "messages": [
             {"role": "system", "content": "Be brief.\nBe kind."},
             {"role": "user", "content": "Hi"},
@@ -120,10 +120,19 @@ def test_effort_is_one_that_the_model_takes(model, asked, sent):
     assert result.enforced == (() if sent in (asked, None) else (f"output_config.effort={sent}",))
 
 
+@pytest.mark.parametrize(("model", "takes"), [("o3-mini", False), ("gpt-5-mini", False), ("gpt-5.2", True), ("gpt-4o", True), ("m", True)])
+def test_sampling_is_asked_of_models_that_take_it(model, takes):
+    sampled = {"temperature": 0.5, "top_p": 0.9}
+    result = to_chat({"model": "m", "messages": [], **sampled}, id=model)
+    assert {name: result.body[name] for name in sampled if name in result.body} == (sampled if takes else {})
+    assert result.dropped == (() if takes else ("temperature", "top_p"))
+    assert to_chat({"model": "m", "messages": [], "temperature": 1}, id=model).dropped == ()
+
+
 def test_upstreams_without_reasoning_effort_or_the_newer_limit():
     body = {"model": "m", "messages": [], "thinking": {"type": "adaptive"}, "stream": True}
     result = to_chat(body, refuses=("reasoning_effort", "stream_options"), output_limit_name="max_tokens")
-    assert result.body == {"model": "gpt-5-mini", "messages": [], "max_tokens": 10, "stream": True}
+    assert result.body == {"model": "gpt-5.2", "messages": [], "max_tokens": 10, "stream": True}
     assert result.dropped == ("thinking",)
 
 

@@ -11,7 +11,7 @@ from keyhouse.gateway.wire.translation import render_upstream_request
 MODELS = {
     "anthropic_messages": "claude-sonnet-4-5",
     "bedrock_converse": "anthropic.claude-opus-4-5-20251101-v1:0",
-    "openai_chat": "gpt-5-mini",
+    "openai_chat": "gpt-5.2",
 }
 MINIMAL = {
     "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},

@@ -30,6 +30,14 @@ class ModelTraits:
     caches: Literal["all", "prompt", "none"]
 
 
+@dataclass(frozen=True, slots=True)
+class ChatTraits:
+    """See `models.toml` for the members. `efforts` is None where nothing is known of them."""
+
+    efforts: tuple[Effort, ...] | None = None
+    samples: bool = True
+
+
 _data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
 _families = [
     (
@@ -40,7 +48,9 @@ _families = [
     )
     for family in _data["family"]
 ]
-_efforts = [(re.compile(entry["pattern"]), tuple(entry["levels"])) for entry in _data["efforts"]]
+_chat_families = [
+    (re.compile(family["pattern"]), ChatTraits(tuple(family["efforts"]), family.get("samples", True))) for family in _data["chat_family"]
+]
 _budgets: dict[Effort, int] = _data["budgets"]
 
 
@@ -51,9 +61,9 @@ def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
 
 
 @lru_cache(maxsize=1024)
-def chat_efforts(model_id: str) -> tuple[Effort, ...] | None:
-    """The levels of `reasoning_effort` that a model takes in Chat Completions; None where nothing is known of it."""
-    return next((levels for pattern, levels in _efforts if pattern.search(model_id)), None)
+def chat_traits(model_id: str) -> ChatTraits:
+    """The traits of a model in Chat Completions; those of one of which nothing is known where no family is."""
+    return next((known for pattern, known in _chat_families if pattern.search(model_id)), ChatTraits())
 
 
 def nearest_effort(wanted: Effort, accepted: tuple[Effort, ...]) -> Effort:

@@ -13,7 +13,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.model_traits import chat_efforts, effort, nearest_effort
+from keyhouse.gateway.wire.model_traits import chat_traits, effort, nearest_effort
 from keyhouse.gateway.wire.openai_chat.message_rendering import render_messages
 
 LONGEST_USER = 64
@@ -34,8 +34,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "model": model.id,
             "messages": render_messages(request.messages, model, losses),
             model.output_limit_name: request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
+            **_sampling(request, model, losses),
             "stop": list(request.stop) or None,
             "tools": [_tool(tool, losses) for tool in request.tools] or None,
             "tool_choice": _tool_choice(request.tool_choice) if request.tools else None,
@@ -77,7 +76,7 @@ def _reasoning_effort(wanted: Reasoning | None, model: UpstreamModel, losses: Lo
     if wanted.mode == "off":
         losses.drop(wanted.parameter, "Few models of this format can be told not to reason.")
         return None
-    levels = chat_efforts(model.id)
+    levels = chat_traits(model.id).efforts
     if "reasoning_effort" in model.refuses or levels == ():
         losses.drop(wanted.parameter, "The model takes no reasoning_effort.")
         return None
@@ -86,6 +85,17 @@ def _reasoning_effort(wanted: Reasoning | None, model: UpstreamModel, losses: Lo
     if wanted.effort is not None and level != asked:
         losses.change(wanted.parameter, level)
     return level
+
+
+def _sampling(request: Request, model: UpstreamModel, losses: Losses) -> JsonObject:
+    """The sampling parameters, where the model takes them; 1 is what every model does anyway."""
+    given = {"temperature": request.temperature, "top_p": request.top_p}
+    if chat_traits(model.id).samples:
+        return given
+    for name, value in given.items():
+        if value not in (None, 1):
+            losses.drop(name, "The model takes none.")
+    return {}
 
 
 def _user(request: Request, model: UpstreamModel, losses: Losses) -> str | None:
