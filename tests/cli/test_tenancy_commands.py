@@ -137,6 +137,8 @@ def test_an_organization_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     made = _told(keyhouse, "organization", "create", "Second")["organization"]
     for wanted in (made["id"], "second"):
         assert _told(keyhouse, "organization", "show", wanted)["organization"]["id"] == made["id"]
+    odd = keyhouse("organization", "create", "Third", "--slug", "No Slug")
+    assert (odd.code, odd.sentence) == (1, "slug: must be lowercase letters and digits, with single hyphens between them.")
     unknown = keyhouse("organization", "show", "third")
     assert (unknown.code, unknown.sentence) == (
         1,

@@ -219,8 +219,12 @@ def validated(model: type[Model], problems_of: Callable[[Any], list[tuple[str, s
     return body
 
 
-# Where pydantic speaks of Python.
-_MESSAGES = dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "Input should be an object")
+# Where pydantic speaks of Python, or of patterns.
+_MESSAGES = {
+    **dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "Input should be an object"),
+    **dict.fromkeys(("string_too_short", "too_short"), "must not be empty"),
+    "string_pattern_mismatch": "must be lowercase letters and digits, with single hyphens between them",
+}
 
 
 def _path(location: tuple[int | str, ...]) -> str:

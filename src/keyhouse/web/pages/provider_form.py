@@ -38,8 +38,6 @@ _WHY_AGAIN = (
     "The address changed, and a stored key stays with its address: otherwise whoever may edit this project could have it sent to a server "
     "of their own. Type it again to send it to the new one."
 )
-_PLAIN = {"string_too_short": "must not be empty"}
-"""By the type of a failure, what people read instead of its sentence."""
 
 
 class ProviderFormPages:
@@ -126,7 +124,7 @@ def _errors(visit: Visit, error: Error, spec: ProviderSpec) -> list[tuple[str, s
         fields: Any = error.details.get("fields") or []
         return [(input_of(name, visit.form), "Type it again for the new address, or clear it.") for name in fields]
     reasons: Any = error.details.get("reasons") or []
-    told = [(meta["field"], _PLAIN.get(meta.get("type")) or in_words(spec, meta["message"])) for meta in (each["meta"] for each in reasons)]
+    told = [(reason["meta"]["field"], in_words(spec, reason["meta"]["message"])) for reason in reasons]
     return [(input_of(name, visit.form), _sentence(why)) for name, why in told]
 
 
