@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from keyhouse.web.demo_upstream import KEY as DEMO_KEY
 from tests.gateway.fault_upstream import Peer, ReceivedRequest
 from tests.gateway_road import openai_api
-from tests.gateway_road.upstreams import Upstream, answered_by, data_event, json_answer, running_upstream
+from tests.gateway_road.upstreams import Upstream, answered_by, data_event, json_answer, response, running_upstream, stream_answer
 from tests.pages.browsing import Visit, Visitor
 from tests.pages.demo import demo_upstream
 from tests.pages.test_sign_in import csrf, signed_in
@@ -242,6 +242,34 @@ def test_a_provider_without_streams_is_read_whole(trier: Visitor, upstream: Upst
     send(trier.page)
     state(trier.page, "Complete")
     words(trier.page, "All at once")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (b"502 Bad Gateway", "The provider refused the call (HTTP 502)"),
+        (b"400 Bad Request", "The provider refused the call (HTTP 400)"),
+        (b"200 OK", "What answers is not this provider’s API"),
+    ],
+)
+def test_a_providers_web_page_is_not_taken_for_words_of_the_house(trier: Visitor, upstream: Upstream, status: bytes, told: str) -> None:
+    html = response(b"<h1>Sign in again</h1><img src=x onerror=alert(1)>", status=status, headers=b"content-type: text/html\r\n")
+    upstream.script = answered_by(lambda request: html)
+    blamed: list[str] = []
+    trier.page.on("console", lambda message: blamed.append(message.text))
+    send(trier.page)
+    problem = trier.page.locator("[data-problem]")
+    expect(problem).to_contain_text(told)
+    expect(problem).not_to_contain_text("Sign in again")
+    assert [text for text in blamed if "Content Security Policy" in text] == []
+
+
+@pytest.mark.parametrize("event", [b"data: no JSON\n\n", b"data: null\n\n", b"data: 1\n\n"])
+def test_a_stream_of_something_else_is_no_riddle(trier: Visitor, upstream: Upstream, event: bytes) -> None:
+    upstream.script = answered_by(lambda request: stream_answer(event, b"data: [DONE]\n\n"))
+    send(trier.page)
+    told = "What answers is not this provider’s API" if b"no JSON" in event else "The answer is empty"
+    expect(trier.page.locator("[data-problem]")).to_contain_text(told)
 
 
 def test_a_server_that_is_away_is_said(trier: Visitor) -> None:

@@ -66,6 +66,14 @@ function refusal(status, text, headers) {
   return new AskError(title, { message: said && `It says: ${said}`, hint: hint + later, headers });
 }
 
+function parsed(text, headers) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new AskError(TITLES.upstream_invalid_answer, { message: "It sent something else than JSON.", hint: "Look at its address on the page Providers.", headers });
+  }
+}
+
 async function* dataOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
@@ -85,22 +93,22 @@ async function* dataOf(body) {
 // Yields {text}, {thinking}, {usage}, {reason}; throws AskError for an error event, and where the end does not come.
 async function* partsOf(answer) {
   if (!(answer.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
-    const whole = await answer.json();
-    yield { text: whole.choices?.[0]?.message?.content ?? "", reason: whole.choices?.[0]?.finish_reason, usage: whole.usage };
+    const whole = parsed(await answer.text(), answer.headers);
+    yield { text: whole?.choices?.[0]?.message?.content ?? "", reason: whole?.choices?.[0]?.finish_reason, usage: whole?.usage };
     return;
   }
   let ended = false;
   for await (const data of dataOf(answer.body)) {
     if (data === "[DONE]") return;
-    const chunk = JSON.parse(data);
-    if (chunk.error) throw refusal(0, data, answer.headers);
-    const choice = chunk.choices?.[0];
+    const chunk = parsed(data, answer.headers);
+    if (chunk?.error) throw refusal(0, data, answer.headers);
+    const choice = chunk?.choices?.[0];
     ended ||= Boolean(choice?.finish_reason);
     yield {
       text: choice?.delta?.content ?? "",
       thinking: Boolean(choice?.delta?.reasoning_content ?? choice?.delta?.reasoning),
       reason: choice?.finish_reason,
-      usage: chunk.usage,
+      usage: chunk?.usage,
     };
   }
   if (!ended) throw new AskError("The answer broke off", { message: "The connection ended before the answer did.", headers: answer.headers });
@@ -138,7 +146,8 @@ async function ask(address, csrf, request, signal) {
     const answer = await post(address, csrf, request, signal);
     if (answer.ok) return answer;
     const text = await answer.text();
-    if ((answer.headers.get("content-type") ?? "").startsWith("text/html")) {
+    // A notice of our own. What a provider answered bears its name.
+    if (!answer.headers.has("x-keyhouse-provider") && (answer.headers.get("content-type") ?? "").startsWith("text/html")) {
       const notice = new DOMParser().parseFromString(text, "text/html");
       throw new AskError("Not sent", { message: notice.body.textContent.trim() });
     }
