@@ -142,6 +142,24 @@ def test_what_was_kept_of_a_database_is_dropped_where_another_took_its_place(tmp
         asyncio.run(main())
 
 
+def test_notices_of_the_server_that_a_dump_came_from_are_passed_over(settings: Settings) -> None:
+    """Its transactions have other numbers: by them an hour's notices could be new at every look, for as long as they are kept."""
+
+    async def main() -> None:
+        async with listening(settings) as (storage, heard):
+            await note_elsewhere(settings, "project_1")
+            with psycopg.connect(settings.url) as connection:
+                connection.execute(
+                    "INSERT INTO changes (at, project_id, revision, transaction_id) VALUES (0, 'project_2', 1, 1000000000000)"
+                )
+            await storage.database.catch_up()
+            await note_elsewhere(settings, "project_3")
+            await storage.database.catch_up()
+            assert [notice and notice.project_id for notice in heard] == ["project_1", "project_3"]
+
+    asyncio.run(main())
+
+
 def test_a_slow_answer_holds_up_nothing_else_and_is_shared(settings: Settings) -> None:
     async def main() -> None:
         async with listening(settings) as (storage, heard):

@@ -21,11 +21,13 @@ _NOTE = Statement(
 # rows to look at are those of transactions from the last look's xmin on, some of them a second time.
 # https://www.postgresql.org/docs/15/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 _XMIN = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+# Rows from there on came with a dump of another server, which numbers its transactions by itself.
+_XMAX = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _NEWEST = Statement("SELECT", _XMIN, sqlite="SELECT coalesce(max(id), 0) FROM changes")
 _NOTICE = "id, organization_id, project_id, revision"
 AFTER = Statement(
     f"SELECT {_XMIN}, {_NOTICE}",
-    "FROM (SELECT 1) AS always LEFT JOIN changes ON transaction_id >= :mark ORDER BY id",
+    f"FROM (SELECT 1) AS always LEFT JOIN changes ON transaction_id >= :mark AND transaction_id < {_XMAX} ORDER BY id",
     sqlite=" ".join(("SELECT NULL,", _NOTICE, "FROM changes WHERE id > :mark ORDER BY id")),
 )
 """What a look asks: the notices since `mark`. On PostgreSQL some may have been seen before, and each row names the next mark."""
