@@ -59,3 +59,19 @@ def test_copying_shows_a_bar_to_people(furnished: Furnished, tmp_path: Path) -> 
     assert terminal.ended() == 0
     terminal.see("Copying")
     terminal.see("read back the same")
+
+
+def test_pruning_says_what_went_and_asks_before(furnished: Furnished, serving: StartServer) -> None:
+    server, keyhouse = serving(furnished.folder), on_folder(furnished)
+    _store(server.address, furnished.project_key)
+    assert "--history-days" in keyhouse("database", "prune").sentence
+    assert "--yes" in keyhouse("database", "prune", "--audit-days", "1").sentence
+    pruned = keyhouse("database", "prune", "--history-days", "1", "--audit-days", "1", "--yes")
+    assert pruned.out == "Forgotten: 0 states of providers, 0 sealed values, 0 records of the audit log.\n"
+    assert json.loads(keyhouse("database", "prune", "--history-days", "1", "--yes", "--json").out) == {
+        "states": 0,
+        "values": 0,
+        "records": 0,
+    }
+    assert [entry["action"] for entry in json.loads(keyhouse("audit", "--json").out)["data"]][:1] == ["history.pruned"]
+    assert keyhouse("database", "prune", "--history-days", "0", "--yes").code == 2

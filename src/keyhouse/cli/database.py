@@ -4,16 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keyhouse.cli.keys import inspected, settings_of
-from keyhouse.cli.options import AsJson, Folder, flattened
-from keyhouse.cli.output import print_json, progress_bar, shown
+from keyhouse.cli.exit_codes import CommandError, ExitCode
+from keyhouse.cli.keys import inspected, settings_of, with_storage
+from keyhouse.cli.options import AsJson, Folder, Yes, flattened
+from keyhouse.cli.output import confirm, print_json, progress_bar, shown
 from keyhouse.cli.secret_input import read_stdin
 
 if TYPE_CHECKING:
-    from keyhouse.services.databases import CopyProgress
+    from keyhouse.services.databases import CopyProgress, Pruned
     from keyhouse.settings import Settings
+    from keyhouse.storage.opening import Storage
 
-app = typer.Typer(name="database", help="The database as a whole: copy it.", no_args_is_help=True)
+app = typer.Typer(name="database", help="The database as a whole: copy it, forget what is old.", no_args_is_help=True)
 
 Target = Annotated[
     str,
@@ -43,7 +45,46 @@ def copy_database(target: Target, folder: Folder, while_serving: WhileServing = 
     typer.echo(f"{status.values} sealed values, {status.unreadable} of them unreadable. The ring: {shown(status.ring)}")
 
 
-app.command("copy")(copy_database)
+HistoryDays = Annotated[
+    int | None,
+    typer.Option(help="Forget states of providers from before so many days that were replaced, and the secrets in them.", min=1),
+]
+AuditDays = Annotated[int | None, typer.Option(help="Forget records of the audit log from before so many days.", min=1)]
+
+
+@flattened
+def prune_database(
+    folder: Folder, history_days: HistoryDays = None, audit_days: AuditDays = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Forget what is old, while servers serve: the history of providers, the audit log, or both. What is in force is never touched.
+
+    A state that was forgotten cannot be rolled back to. It may be stopped at any moment and run again.
+    """
+    if history_days is None and audit_days is None:
+        raise CommandError("Say what to forget, with --history-days, --audit-days or both.", ExitCode.USAGE)
+    confirm("Forget it for good? Only a backup has it then.", yes=yes)
+    last = _pruned(settings_of(folder), history_days, audit_days)
+    if as_json:
+        print_json({"states": last.states, "values": last.values, "records": last.records})
+        return
+    typer.echo(f"Forgotten: {last.states} states of providers, {last.values} sealed values, {last.records} records of the audit log.")
+
+
+for _name, _command in (("copy", copy_database), ("prune", prune_database)):
+    app.command(_name)(_command)
+
+
+def _pruned(settings: "Settings", history_days: int | None, audit_days: int | None) -> "Pruned":
+    """Prune; returns the last of the progress."""
+    from keyhouse.services.databases import prune
+
+    async def work(storage: "Storage") -> "Pruned":
+        async for progress in prune(storage, history_days=history_days, audit_days=audit_days):
+            last = progress
+        return last
+
+    pruned: Pruned = with_storage(settings, work)
+    return pruned
 
 
 def _copied(settings: "Settings", url: str, *, while_serving: bool) -> "CopyProgress":

@@ -54,7 +54,7 @@ def retire_key(key_id: KeyId, folder: Folder, yes: Yes = False, as_json: AsJson 
     from keyhouse.services.encryption_keys import retire
 
     confirm(f"Retire {key_id}? Older backups of the database cannot be read without it.", yes=yes)
-    left_to_do = _with_storage(settings_of(folder), lambda storage: retire(storage, key_id))
+    left_to_do = with_storage(settings_of(folder), lambda storage: retire(storage, key_id))
     if as_json:
         print_json({"retired": key_id, "leftToDo": left_to_do})
     else:
@@ -110,11 +110,12 @@ def _rotated(settings: "Settings", tell: Any) -> "Progress":
             last = progress
         return last
 
-    rotated: Progress = _with_storage(settings, work)
+    rotated: Progress = with_storage(settings, work)
     return rotated
 
 
-def _with_storage(settings: "Settings", work: Any) -> Any:
+def with_storage(settings: "Settings", work: Any) -> Any:
+    """What `work` returns, an asynchronous function of the opened storage."""
     import asyncio
 
     from keyhouse.app import open_storage

@@ -1,9 +1,18 @@
-"""The use cases of a database as a whole: copy it into another one."""
+"""The use cases of a database as a whole: copy it into another one, and forget what is old in it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 
+from keyhouse.domain.tenancy import Actor
+from keyhouse.storage.clock import now_us
 from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.history import INSTALLATION, put_audit
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.pruning import forget_records, forget_states, next_projects
+from keyhouse.storage.statements import Transaction
+
+_ACTOR = Actor("keyhouse", "keyhouse database")
+_DAY_US = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +39,49 @@ def copy_database(source_url: str, target_url: str, *, while_serving: bool = Fal
 
     for copied in copy(parse_database_url(source_url), parse_database_url(target_url), while_serving=while_serving):
         yield CopyProgress(copied.written + copied.read_back, copied.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was forgotten so far: states of providers, sealed values that only those held, and records of the audit log."""
+
+    states: int = 0
+    values: int = 0
+    records: int = 0
+
+
+async def prune(storage: Storage, *, history_days: int | None = None, audit_days: int | None = None) -> AsyncIterator[Pruned]:
+    """Forget what is older than so many days: states of providers that are not their last ones, records of the audit log; None leaves them.
+
+    Runs while servers serve, a little at a time, and may be stopped at any moment. That it ran is a record of the audit log itself. Raises
+    Error `storage_unavailable` or `storage_full`.
+    """
+    now, pruned = now_us(), Pruned()
+    write = storage.database.write
+    if history_days is not None:
+        before = now - history_days * _DAY_US
+        await write(lambda tx: _note(tx, "history.pruned", history_days))
+        async for project_id in _projects(storage, before):
+            states, values = await write(lambda tx, each=project_id: forget_states(tx, each, before))  # type: ignore[misc]
+            pruned = replace(pruned, states=pruned.states + states, values=pruned.values + values)
+            yield pruned
+    if audit_days is not None:
+        # Noted first: what is numbered last stays, so that no number is given twice.
+        await write(lambda tx: _note(tx, "audit_log.pruned", audit_days))
+        while records := await write(lambda tx: forget_records(tx, now - audit_days * _DAY_US)):
+            pruned = replace(pruned, records=pruned.records + records)
+            yield pruned
+    yield pruned
+
+
+async def _projects(storage: Storage, before: int) -> AsyncIterator[str]:
+    """Ids of the projects whose history goes back beyond a moment."""
+    after = ""
+    while found := await storage.database.read(lambda tx, start=after: next_projects(tx, start, before)):  # type: ignore[misc]
+        for project_id in found:
+            yield project_id
+        after = found[-1]
+
+
+def _note(tx: Transaction, action: str, days: int) -> None:
+    put_audit(tx, _ACTOR, action, f"older than {days} days", organization_id=INSTALLATION)

@@ -161,20 +161,15 @@ class ModelProviders:
 
     async def differences(self, project_id: str, provider: str, entries: Sequence[HistoryEntry]) -> Sequence[Sequence[Difference]]:
         """What each change of a page of the history made of each of its fields, where that is public. Raises Error `not_found`."""
-        spec, nothing = self.spec(provider, Code.NOT_FOUND), ModelProvider(provider)
+        spec = self.spec(provider, Code.NOT_FOUND)
         if not entries:
             return []
         newest, oldest = entries[0].version, entries[-1].version
         states = await self._storage.database.read(
             lambda tx: list_states(tx, self._storage.box, project_id, provider, between=(oldest - 1, newest))
         )
-        return [
-            [
-                public_difference(states.get(entry.version - 1, nothing), states.get(entry.version, nothing), change, spec.is_public)
-                for change in entry.fields
-            ]
-            for entry in entries
-        ]
+        states[0] = ModelProvider(provider)
+        return [_differences(states.get(entry.version - 1), states.get(entry.version), entry, spec) for entry in entries]
 
     async def last_changes(self, project_id: str) -> Mapping[str, HistoryEntry]:
         """The last change of each stored provider."""
@@ -235,6 +230,15 @@ class ModelProviders:
         if after is not None:
             stored[provider], entries[provider] = after, self._encode_one(after.provider)
         return self._known(stored, entries, change.revision, before.generation)
+
+
+def _differences(
+    before: ModelProvider | None, after: ModelProvider | None, entry: HistoryEntry, spec: ProviderSpec
+) -> Sequence[Difference]:
+    """Of each field of a change. Nothing is said where a state was forgotten."""
+    if before is None or after is None:
+        return [Difference() for _ in entry.fields]
+    return [public_difference(before, after, change, spec.is_public) for change in entry.fields]
 
 
 class _Change:

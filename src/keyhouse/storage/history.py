@@ -102,9 +102,10 @@ def state_at(tx: Transaction, box: SecretBox, project_id: str, provider: str, ve
 
 
 def list_states(tx: Transaction, box: SecretBox, project_id: str, provider: str, *, between: tuple[int, int]) -> dict[int, ModelProvider]:
-    """The states after the changes from one version to another, both included. Nothing is stored after a deletion."""
+    """The states that are remembered after the changes from one version to another, both included. After a deletion nothing is stored."""
     rows = tx.rows(_LIST_STATES, project_id=project_id, provider=provider, oldest=between[0], newest=between[1])
-    return {row[0]: _state_from(row, box, project_id, provider).provider for row in rows if row[2] != "deleted"}
+    nothing = ModelProvider(provider)
+    return {row[0]: nothing if row[2] == "deleted" else _state_from(row, box, project_id, provider).provider for row in rows}
 
 
 def _state_from(row: Row, box: SecretBox, project_id: str, provider: str) -> StoredProvider:

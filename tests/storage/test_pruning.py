@@ -1,0 +1,131 @@
+"""What is old is forgotten: nothing of what is in force, no secret that a kept state shares, and every secret that none has any more."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.domain.tenancy import Caller
+from keyhouse.services.databases import Pruned, prune
+from keyhouse.services.encryption_keys import status
+from keyhouse.services.model_providers import ModelProviders
+from keyhouse.settings import Settings
+from keyhouse.storage.history import list_audit
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.statements import Statement
+from tests.storage.filled_houses import plaintexts
+from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
+
+_AGE = Statement("UPDATE model_provider_history SET at = 1 WHERE version <= :version")
+_AGE_RECORDS = Statement("UPDATE audit_log SET at = 1")
+PROVIDER = "openai"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return settings_of(tmp_path, database_url)
+
+
+async def written(storage: Storage, *secrets: str) -> tuple[Caller, ModelProviders]:
+    caller, providers = await project_caller(storage), providers_of(storage)
+    for secret in secrets:
+        await providers.upsert(caller, PROVIDER, openai_key(secret), None)
+    return caller, providers
+
+
+async def age(storage: Storage, version: int) -> None:
+    await storage.database.write(lambda tx: tx.run(_AGE, version=version))
+
+
+async def pruned(storage: Storage, **days: int) -> Pruned:
+    return [progress async for progress in prune(storage, **days)][-1]
+
+
+async def openai_secrets(storage: Storage) -> set[str]:
+    return {json.loads(value)["OPENAI_API_KEY"] for value in await plaintexts(storage) if value.startswith(b'{"OPENAI')}
+
+
+async def versions(providers: ModelProviders, caller: Caller) -> list[int]:
+    entries, _ = await providers.history(caller.project_id or "", PROVIDER, page=1, limit=100)
+    return [entry.version for entry in entries]
+
+
+def test_old_states_go_with_their_secrets_and_the_one_in_force_stays(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1", "sk-2", "sk-3", "sk-4")
+        await age(storage, 2)
+        assert await pruned(storage, history_days=30) == Pruned(states=2, values=2)
+        assert await versions(providers, caller) == [4, 3]
+        assert await openai_secrets(storage) == {"sk-3", "sk-4"}
+        await age(storage, 4)
+        assert await pruned(storage, history_days=30) == Pruned(states=1, values=1)
+        assert await versions(providers, caller) == [4]
+        assert await openai_secrets(storage) == {"sk-4"}
+        assert await pruned(storage, history_days=30) == Pruned()
+        assert (await status(storage.database, storage.keys)).unreadable == 0
+        with pytest.raises(Error) as refused:
+            await providers.roll_back(caller, PROVIDER, 2, None)
+        assert refused.value.code is Code.VERSION_NOT_FOUND
+        await providers.upsert(caller, PROVIDER, openai_key("sk-5"), None)
+        assert await versions(providers, caller) == [5, 4]
+
+    run_on(settings, main)
+
+
+def test_a_secret_that_a_kept_state_shares_stays(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1", "sk-2")
+        await providers.roll_back(caller, PROVIDER, 1, None)
+        await providers.upsert(caller, PROVIDER, ModelProviderUpdate(enabled=False), None)
+        await age(storage, 3)
+        assert await pruned(storage, history_days=30) == Pruned(states=3, values=1)
+        assert await openai_secrets(storage) == {"sk-1"}
+        again = providers_of(storage)
+        assert b'"OPENAI_API_KEY"' in (await again.list(caller.project_id or "")).body
+
+    run_on(settings, main)
+
+
+def test_after_a_deletion_versions_go_on_counting(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1", "sk-2")
+        await providers.delete(caller, PROVIDER, None)
+        await age(storage, 3)
+        assert await pruned(storage, history_days=30) == Pruned(states=2)
+        await providers.upsert(caller, PROVIDER, openai_key("sk-3"), None)
+        assert await versions(providers, caller) == [4, 3]
+
+    run_on(settings, main)
+
+
+def test_what_a_change_made_of_a_forgotten_state_is_not_made_up(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1")
+        for address in ("https://one.example.com/v1", "https://two.example.com/v1"):
+            keys = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": address}
+            await providers.upsert(caller, PROVIDER, ModelProviderUpdate(enabled=True, custom_keys=keys), None)
+        project_id = caller.project_id or ""
+        entries, _ = await providers.history(project_id, PROVIDER, page=1, limit=10)
+        assert [any(found) for found in await providers.differences(project_id, PROVIDER, entries)] == [True, True, True]
+        await age(storage, 2)
+        await pruned(storage, history_days=30)
+        entries, _ = await providers.history(project_id, PROVIDER, page=1, limit=10)
+        assert [any(found) for found in await providers.differences(project_id, PROVIDER, entries)] == [False]
+
+    run_on(settings, main)
+
+
+def test_old_records_of_the_audit_log_go_and_numbers_go_on(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, _ = await written(storage, *(f"sk-{number}" for number in range(5)))
+        before, _ = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=1, offset=0))
+        await storage.database.write(lambda tx: tx.run(_AGE_RECORDS))
+        assert (await pruned(storage, audit_days=30)).records >= 5
+        after, total = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=10, offset=0))
+        assert [(record.action, record.target) for record in after] == [("audit_log.pruned", "older than 30 days")]
+        assert total == 1
+        assert after[0].id > before[0].id
+
+    run_on(settings, main)
