@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -75,6 +76,38 @@ def test_a_server_that_is_away_is_said_to_be(tmp_path: Path, lonely_server: Post
             finally:
                 lonely_server.start()
             await storage.database.write(lambda tx: tx.run(_PUT, name="after", value="written"))
+
+    asyncio.run(main())
+
+
+def test_a_server_that_refuses_us_is_said_to(settings: Settings, postgres_server: PostgresServer) -> None:
+    """A password that was changed, more connections than it allows, a database that is being restored."""
+    name = settings.url.rpartition("/")[2]
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as admin:
+                admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+                admin.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'".encode())
+                for ask in (lambda: storage.database.read(lambda tx: value_of(tx, "nothing")), storage.database.catch_up):
+                    with pytest.raises(Error, match=r"PostgreSQL does not answer, or refuses the connection\. Nothing was changed"):
+                        await ask()
+                admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+            await storage.database.catch_up()
+
+    asyncio.run(main())
+
+
+def test_a_statement_that_the_server_breaks_off_is_told_of(settings: Settings) -> None:
+    with psycopg.connect(settings.url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET statement_timeout = '1s'".encode())
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with pytest.raises(Error, match="it broke off a statement, perhaps by its statement_timeout") as refused:
+                await storage.database.read(lambda tx: tx.rows(Statement("SELECT pg_sleep(30)")))
+            assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            await storage.database.read(lambda tx: value_of(tx, "nothing"))
 
     asyncio.run(main())
 

@@ -223,8 +223,10 @@ class _Connections:
         """A new one, for other uses too. Raises Error `storage_unavailable`."""
         try:
             return connect(self._server, autocommit=autocommit)
-        except psycopg.OperationalError as failure:
+        except psycopg.errors.ConnectionTimeout as failure:
             raise _away() from failure
+        except psycopg.OperationalError as failure:
+            raise storage_unavailable("PostgreSQL does not answer, or refuses the connection.") from failure
 
     @contextmanager
     def one(self) -> Iterator[Pipeline]:
@@ -354,6 +356,7 @@ _POOLED = (
 _SENTENCES: dict[type[psycopg.Error], str] = {
     psycopg.errors.DuplicatePreparedStatement: _POOLED,
     psycopg.errors.InvalidSqlStatementName: _POOLED,
+    psycopg.errors.QueryCanceled: "it broke off a statement, perhaps by its statement_timeout.",
     psycopg.errors.LockNotAvailable: "another transaction has held a lock for too long.",
     psycopg.errors.ReadOnlySqlTransaction: "it is read-only, perhaps a standby.",
 }
