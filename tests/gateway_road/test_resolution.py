@@ -84,6 +84,14 @@ def test_of_two_that_declare_a_model_the_first_of_the_registry_that_has_the_endp
     assert road.request.line.startswith(b"POST /openai/v1/embeddings")
 
 
+def test_of_two_that_declare_a_model_the_one_that_declares_it_for_the_endpoint_wins(road):
+    road.store_custom(customEmbeddingsModels=["shared"])
+    put_azure(road, customModels=["shared"])
+    assert meant(road, "shared") == ("azure", "shared", "declared")
+    assert road.chat("shared").headers["x-keyhouse-provider"] == "azure"
+    assert road.post("/v1/embeddings", {"model": "shared", "input": "Hi"}).headers["x-keyhouse-provider"] == "custom"
+
+
 def test_without_a_model_the_default_is_taken(road):
     road.store(defaultModel="gpt-5-mini")
     for model in (None, "default", ""):

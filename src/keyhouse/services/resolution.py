@@ -7,6 +7,7 @@ from enum import StrEnum
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import Endpoint, EndpointName, Route
 from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.enforcement import wanted_mode
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
 
 DEFAULT = "default"
@@ -114,12 +115,19 @@ def _chosen(project: OpenedProject, catalog: Catalog, wanted: str, endpoint: End
     knowing = [provider for provider in providers if catalog.model(provider.spec.id, wanted) is not None]
     for rule, candidates in ((Rule.DECLARED, declaring), (Rule.CATALOGUE, knowing)):
         if candidates:
-            first, *others = sorted(candidates, key=lambda provider: not has_endpoint(provider, endpoint, wanted))
+            first, *others = sorted(candidates, key=lambda provider: not _is_for(provider, endpoint, wanted))
             return Choice(first, wanted, rule, is_default, tuple(other.spec.id for other in others))
     if spec is not None:
         # The caller named a provider: the request goes there or nowhere.
         return None
     return _guessed(project, catalog, wanted, is_default=is_default)
+
+
+def _is_for(provider: OpenedProvider, endpoint: EndpointName, model_id: str) -> bool:
+    """Whether a provider has the endpoint for a model, and the project did not declare the model for another."""
+    wanted = wanted_mode(endpoint)
+    modes = [model.mode for model in provider.models.get(model_id, ())]
+    return has_endpoint(provider, endpoint, model_id) and (wanted is None or not modes or wanted in modes)
 
 
 def _guessed(project: OpenedProject, catalog: Catalog, wanted: str, *, is_default: bool) -> Choice | None:

@@ -10,7 +10,7 @@ from keyhouse.domain.model import CustomModel
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.target import Target
 from keyhouse.gateway.signing import credential_header, possible_signing
-from keyhouse.gateway.wire.enforcement import MODES
+from keyhouse.gateway.wire.enforcement import wanted_mode
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
 from keyhouse.services.resolution import Choice, endpoint_of, has_endpoint, route_of
 
@@ -100,7 +100,7 @@ def _own_headers(provider: OpenedProvider, credential: str | None) -> Headers:
 def _declared(provider: OpenedProvider, model_id: str, endpoint: EndpointName) -> CustomModel | None:
     """What the project says of a model; where it is declared twice, the one for this endpoint."""
     models = provider.models.get(model_id, ())
-    wanted = {str(name): mode for name, mode in MODES.items()}.get(endpoint)
+    wanted = wanted_mode(endpoint)
     return next((model for model in models if model.mode == wanted), models[0] if models else None)
 
 

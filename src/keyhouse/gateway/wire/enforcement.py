@@ -89,6 +89,11 @@ class Enforced:
     dropped: tuple[str, ...] = ()
 
 
+def wanted_mode(endpoint: str) -> Mode | None:
+    """Which mode of a model an endpoint wants; None for one that wants none."""
+    return {str(name): mode for name, mode in MODES.items()}.get(endpoint)
+
+
 def enforced(
     endpoint: str, body: JsonObject, declared: CustomModel | None, temperature_range: tuple[float, float] | None = None
 ) -> Enforced:
@@ -111,7 +116,7 @@ def enforced(
 
 
 def _check_mode(endpoint: str, declared: CustomModel) -> None:
-    wanted = {str(name): mode for name, mode in MODES.items()}.get(endpoint)
+    wanted = wanted_mode(endpoint)
     if wanted is not None and wanted != declared.mode:
         raise Error(
             Code.WRONG_MODEL_MODE,
