@@ -264,7 +264,7 @@ def test_speech_of_elevenlabs_by_openais_client(house, internet):
     assert spoken.content == openai_api.SOUND
     [(host, request)] = internet.asked
     assert host == "api.elevenlabs.io"
-    assert request.line == b"POST /v1/text-to-speech/voice%2F1?output_format=opus_48000_128 HTTP/1.1"
+    assert request.line == b"POST /v1/text-to-speech/voice%2F1/stream?output_format=opus_48000_128 HTTP/1.1"
     assert request.header(b"xi-api-key") == [SECRET.encode()]
     assert json.loads(request.body) == {"text": "Hi", "model_id": "eleven_v3", "voice_settings": {"speed": 1.1}}
 

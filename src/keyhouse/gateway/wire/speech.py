@@ -1,6 +1,6 @@
 """Speech and transcription between OpenAI's formats and ElevenLabs'.
 
-https://elevenlabs.io/docs/api-reference/text-to-speech/convert, https://elevenlabs.io/docs/api-reference/speech-to-text/convert and
+https://elevenlabs.io/docs/api-reference/text-to-speech/stream, https://elevenlabs.io/docs/api-reference/speech-to-text/convert and
 https://developers.openai.com/api/reference/resources/audio (2026-11-23).
 """
 
