@@ -331,6 +331,46 @@ def test_parallel_calls_under_one_index_stay_apart(replayed):
     assert [(block.id, block.input) for block in message.content] == [("a", {"at": "a"}), ("b", {"at": "b"})]
 
 
+def piece(index, arguments, name=None):
+    """A piece of a call; with a name it is the first."""
+    begun = {} if name is None else {"id": name, "type": "function"}
+    return {"tool_calls": [{"index": index, **begun, "function": {"arguments": arguments} | ({} if name is None else {"name": name})}]}
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [piece(0, "", "a"), piece(1, "", "b"), piece(0, '{"at":'), piece(1, '{"at":'), piece(0, '"a"}'), piece(1, '"b"}')],
+        [piece(0, "", "a"), piece(1, '{"at":"b"}', "b"), piece(0, '{"at":"a"}')],
+        [piece(0, '{"at":"{}"', "a"), piece(1, '{"at":', "b"), piece(1, '"b"}'), piece(0, "}")],
+        [piece(0, '{"at":"a"}', "a"), piece(1, '{"at":', "b"), piece(0, ""), piece(1, '"b"}')],
+    ],
+)
+def test_calls_whose_pieces_are_mixed_follow_each_other(replayed, deltas):
+    at = "{}" if deltas[0]["tool_calls"][0]["function"]["arguments"].startswith('{"at":"{') else "a"
+    message = replied(replayed, *deltas)
+    assert [(block.id, block.input) for block in message.content] == [("a", {"at": at}), ("b", {"at": "b"})]
+
+
+def test_mixed_calls_wait_in_their_order(replayed):
+    names = ("a", "b", "c")
+    begun = [piece(index, "", name) for index, name in enumerate(names)]
+    filled = [piece(index, f'{{"at":"{names[index]}"}}') for index in (2, 0, 1)]
+    message = replied(replayed, *begun, *filled)
+    assert [(block.id, block.input) for block in message.content] == [(name, {"at": name}) for name in names]
+
+
+def test_a_call_without_arguments_holds_the_next_until_the_end(replayed):
+    message = replied(replayed, piece(0, "", "a"), piece(1, '{"at":"b"}', "b"))
+    assert [(block.id, block.input) for block in message.content] == [("a", {}), ("b", {"at": "b"})]
+
+
+def test_a_call_is_not_held_once_the_one_before_is_complete(replayed, events):
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in (piece(0, '{"at":1}', "a"), piece(1, "", "b"))]
+    stream = replayed("anthropic_messages", "openai_chat", [(None, msgspec.json.encode(chunk)) for chunk in chunks])
+    assert [kind for kind, _ in events(stream) if kind != "ping"][-3:] == ["content_block_stop", "content_block_start", "error"]
+
+
 def test_signature_of_a_call_is_kept_before_it(replayed):
     function = {"name": "f", "arguments": "{}"}
     signed = {"index": 0, "id": "a", "extra_content": {"google": {"thought_signature": "c2ln"}}, "function": function}

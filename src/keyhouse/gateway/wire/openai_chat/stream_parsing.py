@@ -5,7 +5,6 @@ from typing import Literal
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import (
-    ArgumentsDelta,
     Failed,
     Finished,
     PartEnded,
@@ -24,6 +23,7 @@ from keyhouse.gateway.wire.call_signatures import parse_call_signature
 from keyhouse.gateway.wire.conversation import ThinkingPart
 from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields
+from keyhouse.gateway.wire.openai_chat.call_order import CallOrder
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
 from keyhouse.gateway.wire.openai_chat.response import parse_arguments, parse_said, parse_stop
 from keyhouse.gateway.wire.usage import parse_openai_usage
@@ -36,8 +36,8 @@ class ChunkParser:
 
     def __init__(self) -> None:
         self._started = False
-        self._open: Literal["text", "thinking"] | int | None = None
-        self._calls: dict[int, str] = {}
+        self._open: Literal["text", "thinking"] | None = None
+        self._calls = CallOrder()
         self._refusal: list[str] = []
         self._finish_reason: str | None = None
 
@@ -89,41 +89,39 @@ class ChunkParser:
             yield TextStarted() if kind == "text" else ThinkingStarted()
 
     def _closed(self) -> Iterator[StreamEvent]:
+        yield from self._calls.ended()
         if self._open is not None:
             self._open = None
             yield PartEnded()
 
     def _call(self, call: Fields) -> Iterator[StreamEvent]:
+        ids = self._calls.ids
         # Some upstreams send each call whole and leave the index out.
-        index = call.integer("index") if call.has("index") else len(self._calls)
+        index = call.integer("index") if call.has("index") else len(ids)
         function = call.object_or_none("function")
-        if index not in self._calls or self._is_another(call, function, index):
+        is_another = index in ids and self._is_another(call, function, index)
+        if index not in ids or is_another:
             if function is None:
                 raise call.wrong("function", "an object where the call begins")
-            yield from self._closed()
+            if is_another or self._open is not None:
+                yield from self._closed()
+            call_id = call.text_or_none("id") or f"call_{index}"
             signature = parse_call_signature(call)
-            if signature is not None:
-                yield RedactedThinking(signature.data)
-            self._calls[index] = call.text_or_none("id") or f"call_{index}"
-            yield ToolCallStarted(self._calls[index], function.text("name"))
-            self._open = index
-        elif self._open != index:
-            raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went back to a tool call that it had left.")
-        arguments = parse_arguments(function) if function is not None else ""
-        if arguments:
-            yield ArgumentsDelta(arguments)
+            signed = () if signature is None else (RedactedThinking(signature.data),)
+            yield from self._calls.begun(index, call_id, *signed, ToolCallStarted(call_id, function.text("name")))
+        yield from self._calls.more(index, parse_arguments(function) if function is not None else "")
 
     def _is_another(self, call: Fields, function: Fields | None, index: int) -> bool:
         """Whether a call begins under the index of the one before it: Gemini's OpenAI endpoint counts all as 0, each with an id of its own:
         https://github.com/NousResearch/hermes-agent/issues/62940 (2026-07-12)."""
-        call_id = call.text_or_none("id") or self._calls[index]
-        return call_id != self._calls[index] and function is not None and bool(function.text_or_none("name"))
+        call_id = call.text_or_none("id") or self._calls.ids[index]
+        return call_id != self._calls.ids[index] and function is not None and bool(function.text_or_none("name"))
 
     def _end(self) -> Iterator[StreamEvent]:
         yield from self._closed()
         if not self._started or self._finish_reason is None:
             raise Error(Code.UPSTREAM_STREAM_INCOMPLETE, "The upstream ended the stream before the model had stopped.")
         refusal = "".join(self._refusal) or None
-        stop = parse_stop(self._finish_reason, has_calls=bool(self._calls), has_refusal=refusal is not None)
+        stop = parse_stop(self._finish_reason, has_calls=bool(self._calls.ids), has_refusal=refusal is not None)
         yield Stopped(stop, refusal=refusal)
         yield Finished()

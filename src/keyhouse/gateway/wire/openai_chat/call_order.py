@@ -1,0 +1,79 @@
+"""Puts the pieces of parallel tool calls in order: servers may mix them, and other formats want one call after the other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.answer import ArgumentsDelta, PartEnded, RedactedThinking, StreamEvent, ToolCallStarted
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call, what precedes its arguments, and the arguments that have come."""
+
+    begins: tuple[RedactedThinking | ToolCallStarted, ...]
+    arguments: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its arguments are whole JSON. None at all may still come."""
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
+            return False
+        try:
+            msgspec.json.decode("".join(self.arguments))
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
+
+
+class CallOrder:
+    """The calls of one answer by their index. The first that has not ended streams on; those behind it wait until it is complete."""
+
+    def __init__(self) -> None:
+        self.ids: dict[int, str] = {}
+        self._open: dict[int, _Call] = {}
+
+    def begun(self, index: int, call_id: str, *begins: RedactedThinking | ToolCallStarted) -> Iterator[StreamEvent]:
+        """A call begins under an index that no open call has."""
+        self.ids[index] = call_id
+        self._open[index] = _Call(begins)
+        if len(self._open) == 1:
+            yield from begins
+        else:
+            yield from self._moved_on()
+
+    def more(self, index: int, arguments: str) -> Iterator[StreamEvent]:
+        """More arguments of a call that has begun. Raises Error (`upstream_invalid_answer`) for one that has ended."""
+        if not arguments:
+            return
+        call = self._open.get(index)
+        if call is None:
+            if arguments.strip():
+                raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went back to a tool call that it had left.")
+            return
+        call.arguments.append(arguments)
+        if index == next(iter(self._open)):
+            yield ArgumentsDelta(arguments)
+            yield from self._moved_on()
+
+    def ended(self) -> Iterator[StreamEvent]:
+        """What still waits, and the end of every call."""
+        while self._open:
+            yield from self._next()
+
+    def _moved_on(self) -> Iterator[StreamEvent]:
+        """The calls that need wait no longer."""
+        while len(self._open) > 1 and next(iter(self._open.values())).is_complete:
+            yield from self._next()
+
+    def _next(self) -> Iterator[StreamEvent]:
+        """The end of the call that streams, and what has come of the one behind it."""
+        del self._open[next(iter(self._open))]
+        yield PartEnded()
+        for call in self._open.values():
+            yield from call.begins
+            if call.arguments:
+                yield ArgumentsDelta("".join(call.arguments))
+            return
