@@ -153,7 +153,8 @@ class PostgresDatabase:
     async def _look_at_changes(self) -> None:
         opened_before = self._watch.opened
         notices, mark = await self._look_once()
-        missed = self._watch.opened != opened_before or now_us() - self._looked_at > changes.RETENTION_US // 2
+        reopened = 0 < opened_before < self._watch.opened
+        missed = reopened or now_us() - self._looked_at > changes.RETENTION_US // 2
         new = [notice for number, notice in notices.items() if number not in self._seen]
         self._mark, self._looked_at, self._seen = mark, now_us(), set(notices)
         if new or missed:
