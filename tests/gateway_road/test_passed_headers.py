@@ -79,6 +79,14 @@ def test_answers_bear_what_clients_read_and_nothing_of_the_upstreams_own(road):
     assert answer.headers.get("server") != "theirs"
 
 
+@pytest.mark.parametrize(("sent", "expected"), [(b"x-request-id:\r\n", None), (b"x-request-id: \r\nrequest-id: req_8\r\n", "req_8")])
+def test_an_empty_request_id_is_none(road, sent, expected):
+    road.store()
+    road.answers(json_answer({}, headers=sent))
+    answer = road.chat()
+    assert answer.headers.get_list("x-request-id") == [expected or answer.headers["x-keyhouse-request-id"]]
+
+
 def raw(road, request: bytes) -> bytes:
     """What a caller gets that writes bytes of its own."""
     parts = urlsplit(road.house.address)
@@ -175,6 +183,28 @@ def test_azure_has_three_modes(road):
         b"/gate/openai/deployments/dep/chat/completions?api-version=2024-05-01-preview",
     ]
     assert {request.header(b"api-key")[0] for request in road.upstream.requests} == {b"azure-own-key"}
+
+
+@pytest.mark.parametrize("ending", ["/openai/v1", "/openai/v1/", "/openai", "/openai/"])
+def test_azures_endpoint_as_the_portal_shows_it_is_the_resources_address(road, ending):
+    road.answers(json_answer({"data": []}))
+    keys = {"AZURE_OPENAI_API_KEY": "azure-own-key", "AZURE_OPENAI_ENDPOINT": f"{road.upstream.address}/resource{ending}"}
+    for version in ({}, {"AZURE_OPENAI_API_VERSION": "2024-10-21"}):
+        road.put("azure", {**keys, **version})
+        assert road.chat("azure/dep").status_code == 200
+        assert road.http.post("/api/model-providers/azure/test").json()["verdict"] == "verified"
+    assert [request.line.split(b" ")[1] for request in road.upstream.requests] == [
+        b"/resource/openai/v1/chat/completions",
+        b"/resource/openai/v1/models",
+        b"/resource/openai/deployments/dep/chat/completions?api-version=2024-10-21",
+        b"/resource/openai/models?api-version=2024-10-21",
+    ]
+
+
+def test_a_query_behind_azures_endpoint_stays(road):
+    road.put("azure", {"AZURE_OPENAI_API_KEY": "azure-own-key", "AZURE_OPENAI_ENDPOINT": f"{road.upstream.address}/openai/v1?tenant=a"})
+    road.chat("azure/dep")
+    assert road.request.line.split(b" ")[1] == b"/openai/v1/chat/completions?tenant=a"
 
 
 def test_the_body_goes_on_byte_for_byte_but_for_the_model(road):

@@ -269,6 +269,24 @@ def test_speech_of_elevenlabs_by_openais_client(house, internet):
     assert json.loads(request.body) == {"text": "Hi", "model_id": "eleven_v3", "voice_settings": {"speed": 1.1}}
 
 
+@pytest.mark.parametrize(
+    ("provider", "path", "body"),
+    [
+        ("voyage", "/v1/embeddings", {"model": "voyage/m", "input": "Hi"}),
+        ("voyage", "/v1/rerank", {"model": "voyage/m", "query": "q", "documents": ["a", "b"]}),
+        ("elevenlabs", "/v1/audio/speech", {"model": "eleven_v3", "input": "Hi", "voice": "v"}),
+    ],
+)
+def test_a_member_that_is_null_is_not_given(house, internet, provider, path, body):
+    store(house, provider)
+    nothing = dict.fromkeys(("user", "top_n", "speed", "instructions", "drop_tuning_params", "metadata", "guardrails"))
+    for given in (body, {**nothing, **body}):
+        answer = house.client().post(path, json=given)
+        assert (answer.status_code, answer.headers.get("x-keyhouse-params-dropped")) == (200, None)
+    [without, with_nulls] = [request.body for _, request in internet.asked]
+    assert with_nulls == without
+
+
 def test_transcription_of_elevenlabs_by_openais_client(house, internet):
     store(house, "elevenlabs")
     with openai_client(house.address, house.keys.project_key) as client:

@@ -69,6 +69,7 @@ class FieldEntry(_Strict):
     trimmed: bool = False
     format: FieldFormat = "text"
     host_suffix: str | None = None
+    ignored_endings: tuple[str, ...] = ()
 
 
 class AlternativeEntry(_Strict):

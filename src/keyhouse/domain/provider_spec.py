@@ -24,6 +24,8 @@ class CredentialField:
     format: FieldFormat = "text"
     host_suffix: str | None = None
     """A `url` must be https on this host or below it."""
+    ignored_endings: tuple[str, ...] = ()
+    """What a `url` may end with and is called without: people paste it with a path that the endpoints have already."""
     label: str = ""
     """For people, on the page."""
 

@@ -68,8 +68,18 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
 
 
 def address_of(spec: ProviderSpec, values: Mapping[str, str]) -> str | None:
-    """The address in use: the first that is stored, else the provider's own."""
-    return next((text for field in spec.address_fields if (text := values.get(field))), spec.base_url)
+    """The address in use: the first that is stored, without an ending that says nothing, else the provider's own."""
+    name = next((name for name in spec.address_fields if values.get(name)), None)
+    if name is None:
+        return spec.base_url
+    endings = next(field.ignored_endings for field in spec.fields if field.name == name)
+    return _without_ending(values[name], endings) if endings else values[name]
+
+
+def _without_ending(address: str, endings: Sequence[str]) -> str:
+    base, mark, query = address.partition("?")
+    base = base.partition("#")[0].rstrip("/")
+    return next((base.removesuffix(ending) for ending in endings if base.endswith(ending)), base) + mark + query
 
 
 def headers_and_signing(

@@ -32,6 +32,10 @@ class Fields:
         """Whether the key is there with a value other than null."""
         return self.raw.get(name) is not None
 
+    def given(self) -> Iterator[str]:
+        """The names of its members that are not null."""
+        return (name for name, value in self.raw.items() if value is not None)
+
     def text(self, name: str) -> str:
         """A string."""
         value = self.raw.get(name)

@@ -40,7 +40,7 @@ def voice_of(body: bytes) -> str:
 def render_speech_request(body: JsonObject, model: str, losses: Losses) -> tuple[JsonObject, str]:
     """The body for ElevenLabs, and the output format, which stands in the query. Raises Error (`unsupported_parameter`)."""
     fields = Fields(body)
-    for name in body:
+    for name in fields.given():
         if name not in _SPOKEN:
             raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
     wanted = fields.text_or_none("response_format") or "mp3"

@@ -12,7 +12,7 @@ _KNOWN = ("model", "query", "documents", "top_n", "return_documents", "truncatio
 def render_request(body: JsonObject, model: str, losses: Losses) -> JsonObject:
     """The body of `POST /v1/rerank`. Raises Error (`unsupported_parameter`, `bad_request`)."""
     fields = Fields(body)
-    for name in body:
+    for name in fields.given():
         if name not in _KNOWN:
             raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
     for name in ("max_tokens_per_doc", "priority"):

@@ -12,6 +12,7 @@ JSON = (b"content-type", b"application/json")
 
 _NO_RETRY = (b"x-should-retry", b"false")
 _REQUEST_ID = {"openai_chat": b"x-request-id", "anthropic_messages": b"request-id"}
+_REQUEST_IDS = frozenset(_REQUEST_ID.values())
 _OURS = b"x-keyhouse-request-id"
 
 
@@ -42,7 +43,10 @@ def with_request_id(headers: RawHeaders, spoken: CallerFormat, request_id: bytes
     theirs: bytes | None = None
     for name, value in headers:
         if name == wanted:
-            return [*headers, (_OURS, request_id)]
-        if name in (b"x-request-id", b"request-id"):
+            if value:
+                return [*headers, (_OURS, request_id)]
+            # An empty one is none.
+            headers = [pair for pair in headers if pair != (wanted, b"")]
+        elif name in _REQUEST_IDS:
             theirs = value
     return [*headers, (wanted, theirs or request_id), (_OURS, request_id)]
