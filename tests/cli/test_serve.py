@@ -204,7 +204,7 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path: Path, serving: Sta
     assert _list(server).status_code == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_signal_lets_open_requests_finish(tmp_path: Path, serving: StartServer, number: signal.Signals, workers: str) -> None:
     server = serving(tmp_path, "--workers", workers)

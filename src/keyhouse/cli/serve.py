@@ -35,8 +35,8 @@ def serve(options: ServeOptions) -> None:
 
     Each option is also a variable: KEYHOUSE_PORT, KEYHOUSE_DATA_DIR and so on. docs/settings.md has all of them.
     """
+    from keyhouse.cli.takeover import COMMAND
     from keyhouse.settings import environment_with
 
     sys.stdout.flush()
-    # -P: the folder that the command runs in is no place to import from.
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "keyhouse.cli.server"], environment_with(**asdict(options)))  # noqa: S606
+    os.execve(sys.executable, COMMAND, environment_with(**asdict(options)))  # noqa: S606

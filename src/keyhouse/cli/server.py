@@ -13,9 +13,10 @@ def main() -> None:
     # structlog loads rich where it is installed, for tracebacks that are never printed here: 4 MB in every worker.
     sys.modules.setdefault("rich", cast(ModuleType, None))
     try:
-        from keyhouse.cli.serving import serve
+        from keyhouse.cli.serving import check, serve
+        from keyhouse.cli.takeover import CHECK, legacy_of
 
-        sys.exit(serve())
+        sys.exit(check() if CHECK in sys.argv else serve(legacy_of(sys.argv)))
     except Error as error:
         report(error.message)
         sys.exit(exit_code_of(error))

@@ -14,9 +14,11 @@ from types import FrameType
 import structlog
 
 from keyhouse.app import build_house, open_storage
+from keyhouse.cli import takeover
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.cli.listening import is_loopback, listen, shown_address
+from keyhouse.cli.takeover import Legacy
 from keyhouse.cli.welcome import farewell_to_keys, welcome
 from keyhouse.cli.workers import STOP_SIGNALS, serve_alone, supervise
 from keyhouse.domain.errors import Code, Error
@@ -29,14 +31,23 @@ from keyhouse.storage.database_url import parse_database_url
 _log = structlog.get_logger("keyhouse")
 
 
-def serve() -> ExitCode:
-    """Serve until a signal says to stop. Raises Error with a sentence that says what to do."""
-    settings = read_settings()
-    configure_logging(settings.log_format, settings.log_level)
-    os.umask(0o077)
+def check() -> ExitCode:
+    """Prepare what a server with these settings needs, for one that is to be replaced. Raises Error with what to do."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    _configure(settings := read_settings())
+    prepare_in_child(settings)
+    return ExitCode.DONE
+
+
+def serve(legacy: Legacy | None = None) -> ExitCode:
+    """Serve until a signal says to stop, in the place of another server where that left something. Raises Error with a sentence that says
+    what to do."""
+    signal.signal(takeover.SIGNAL, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    _configure(settings := read_settings())
     _allow_open_files()
     parse_database_url(settings.url)
-    listening = listen(settings.host, settings.port)
+    listening = listen(settings.host, settings.port) if legacy is None else legacy.socket()
     address = shown_address(listening)
     _warn(settings, loopback=is_loopback(listening))
     make_data_folder(settings)
@@ -47,7 +58,12 @@ def serve() -> ExitCode:
         return ExitCode.DONE
     gc.collect()
     gc.freeze()
-    return serve_alone(settings, listening) if settings.workers == 1 else supervise(settings, listening)
+    return serve_alone(settings, listening) if settings.workers == 1 else supervise(settings, listening, legacy)
+
+
+def _configure(settings: Settings) -> None:
+    configure_logging(settings.log_format, settings.log_level)
+    os.umask(0o077)
 
 
 def _allow_open_files() -> None:

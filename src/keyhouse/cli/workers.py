@@ -16,7 +16,9 @@ import structlog
 import uvicorn
 
 from keyhouse.app import App
+from keyhouse.cli import takeover
 from keyhouse.cli.exit_codes import ExitCode
+from keyhouse.cli.takeover import Legacy
 from keyhouse.log import WRITER
 from keyhouse.services.metrics.memory import MetricsMemory
 from keyhouse.services.metrics.metrics import Metrics
@@ -24,7 +26,8 @@ from keyhouse.settings import Settings
 from keyhouse.web.serving import HouseServer, server_config
 
 _log = structlog.get_logger("keyhouse")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A terminal that closes says so by HUP; `nohup` has us overlook it.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else ()))
 _EARLY_S = 30.0
 _LONGEST_DELAY_S = 30.0
 
@@ -64,12 +67,16 @@ class Server(HouseServer):
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
+    signal.signal(takeover.SIGNAL, lambda number, frame: _log.warning("a server of one process cannot be replaced in place: restart it"))
     return _serve(App(settings), settings, listening, STOP_SIGNALS, lambda: None)
 
 
-def supervise(settings: Settings, listening: socket.socket) -> ExitCode:
-    """Serve in several processes until a signal says to stop, or until none of them could ever start."""
-    return _Supervisor(settings, listening).run()
+def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | None = None) -> ExitCode:
+    """Serve in several processes until a signal says to stop, or until none of them could ever start.
+
+    The workers of a server before this one finish what they have begun as soon as those of this one serve.
+    """
+    return _Supervisor(settings, listening, legacy).run()
 
 
 def _serve(
@@ -105,16 +112,22 @@ class _Worker:
 
 
 class _Supervisor:
-    """Waits for signals: of children that died, of the clock, and of whoever wants it to stop."""
+    """Waits for signals: of children that died, of the clock, and of whoever wants it to stop or to be replaced.
 
-    _WAITED = (signal.SIGCHLD, signal.SIGALRM, *STOP_SIGNALS)
+    `_former` are workers of the server before this one, `_former_wanted` the pipe's end that they live by. Each of ours lets go of it once
+    it serves.
+    """
 
-    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+    _WAITED = (signal.SIGCHLD, signal.SIGALRM, takeover.SIGNAL, *STOP_SIGNALS)
+
+    def __init__(self, settings: Settings, listening: socket.socket, legacy: Legacy | None) -> None:
         self._settings = settings
         self._listening = listening
         self._workers = [_Worker(number) for number in range(settings.workers)]
         self._metrics = MetricsMemory(settings.workers)
         self._alive = os.pipe()
+        self._former = set(legacy.workers) if legacy else set()
+        self._former_wanted = legacy.wanted if legacy else None
         self._served = False
         self._outcome: ExitCode | None = None
 
@@ -122,12 +135,18 @@ class _Supervisor:
         """Until all have ended."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._WAITED)
         # Without a handler some systems drop the signal even while it is waited for.
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for waited in (signal.SIGCHLD, takeover.SIGNAL):
+            signal.signal(waited, lambda number, frame: None)
         self._start_due()
-        while self._outcome is None or any(worker.runs for worker in self._workers):
+        if self._former_wanted is not None:
+            os.close(self._former_wanted)
+            self._former_wanted = None
+        while self._outcome is None or self._former or any(worker.runs for worker in self._workers):
             number = signal.sigwait(self._WAITED)
             if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
+            if number == takeover.SIGNAL and self._outcome is None:
+                self._hand_over()
             self._reap()
             if self._outcome is None:
                 self._start_due()
@@ -157,13 +176,16 @@ class _Supervisor:
             if sibling.runs:
                 os.close(sibling.ready)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # A terminal sends its interrupt to all of us; the supervisor passes it on.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A terminal sends its signals to all of us; the supervisor passes on what they mean.
+        for number_of_terminal in (signal.SIGINT, signal.SIGHUP, takeover.SIGNAL):
+            signal.signal(number_of_terminal, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._WAITED)
 
         def on_started() -> None:
             os.write(tell, b"1")
             os.close(tell)
+            if self._former_wanted is not None:
+                os.close(self._former_wanted)
             asyncio.get_running_loop().add_reader(self._alive[0], self._stop_orphan)
 
         app = App(self._settings, Metrics(self._metrics, number))
@@ -185,6 +207,9 @@ class _Supervisor:
             if worker.runs and os.waitpid(worker.process_id, os.WNOHANG)[0]:
                 os.close(worker.ready)
                 self._replace(worker)
+        for process_id in [*self._former]:
+            if os.waitpid(process_id, os.WNOHANG)[0]:
+                self._former.discard(process_id)
 
     def _replace(self, worker: _Worker) -> None:
         """Say when the place of a worker that ended is taken again: the later, the more often it ended early."""
@@ -199,9 +224,18 @@ class _Supervisor:
             _log.error("No worker could start. The lines above say why.")
             self._stop(ExitCode.FAILED)
 
+    def _hand_over(self) -> None:
+        """Become another server, unless that could not start. Our workers go on until its own serve."""
+        if not takeover.could_start():
+            _log.error("The server goes on as it was, because it could not start again. The lines above say why.")
+            return
+        self._reap()
+        running = (worker.process_id for worker in self._workers if worker.runs)
+        takeover.become_successor(Legacy(self._listening.fileno(), self._alive[1], (*self._former, *running)))
+
     def _stop(self, outcome: ExitCode) -> None:
-        """Tell all to finish; told again, they no longer wait for open requests."""
+        """Tell all to finish; told again, they no longer wait for open requests. Former workers are finishing already."""
+        former = self._former if self._outcome is not None else ()
         self._outcome = self._outcome or outcome
-        for worker in self._workers:
-            if worker.runs:
-                os.kill(worker.process_id, signal.SIGTERM)
+        for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
+            os.kill(process_id, signal.SIGTERM)

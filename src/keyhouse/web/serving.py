@@ -1,5 +1,6 @@
 """How the house is served: uvicorn opens and stops it, the connections are our own."""
 
+import asyncio
 import socket
 from functools import partial
 from typing import Any, cast
@@ -27,11 +28,19 @@ def server_config(app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lam
     )
 
 
+_LATE_S = 0.25
+
+
 class HouseServer(uvicorn.Server):
     """Leaves nobody behind when it stops."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what ends in time, then close every connection: the event loop would wait for callers who take nothing."""
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        if self.server_state.connections and not self.force_exit:
+            # Who has just connected is about to send a request.
+            await asyncio.sleep(_LATE_S)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             cast(HttpProtocol, connection).transport.abort()

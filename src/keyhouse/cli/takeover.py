@@ -1,0 +1,58 @@
+"""A server that is replaced in place: what it leaves to its successor, which is the same process with whatever is installed by then."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import NoReturn
+
+from keyhouse.settings import environment_with
+
+SIGNAL = signal.SIGUSR2
+"""Says that a server is to be replaced in place."""
+CHECK = "--check"
+"""Asks the server's process to prepare the data and to say whether a server could start, and no more."""
+_IN_PLACE_OF = "--in-place-of"
+# -P: the folder that the command runs in is no place to import from.
+COMMAND = (sys.executable, "-P", "-m", "keyhouse.cli.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """The listening socket, the end of the pipe by which the workers know that they are wanted, and their process ids."""
+
+    listening: int
+    wanted: int
+    workers: tuple[int, ...]
+
+    def socket(self) -> socket.socket:
+        """The socket, for this process and those that it forks."""
+        os.set_inheritable(self.listening, False)
+        os.set_inheritable(self.wanted, False)
+        return socket.socket(fileno=self.listening)
+
+
+def legacy_of(arguments: list[str]) -> Legacy | None:
+    """What was left to this process, if anything was."""
+    if _IN_PLACE_OF not in arguments:
+        return None
+    listening, wanted, *workers = map(int, arguments[arguments.index(_IN_PLACE_OF) + 1].split(","))
+    return Legacy(listening, wanted, tuple(workers))
+
+
+def could_start() -> bool:
+    """Whether a server that is started now would open the house; what is wrong stands on standard error. Brings the schema up to date."""
+    return subprocess.run([*COMMAND, CHECK], stdin=subprocess.DEVNULL, env=environment_with(), check=False).returncode == 0  # noqa: S603 - a command of ours
+
+
+def become_successor(legacy: Legacy) -> NoReturn:
+    """Become the server that takes over. Until it can act on another signal of this kind it overlooks it."""
+    os.set_inheritable(legacy.listening, True)
+    os.set_inheritable(legacy.wanted, True)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(SIGNAL, signal.SIG_IGN)
+    left = ",".join(map(str, (legacy.listening, legacy.wanted, *legacy.workers)))
+    sys.stdout.flush()
+    os.execve(sys.executable, [*COMMAND, _IN_PLACE_OF, left], environment_with())  # noqa: S606

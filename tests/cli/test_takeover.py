@@ -1,0 +1,133 @@
+"""A server that is replaced in place: nobody is turned away, what was begun is finished, and one that could not start again goes on."""
+
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from tests.cli.commands import PATIENCE_S, Server
+from tests.cli.conftest import DATA, StartServer
+
+PUT = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
+
+
+def workers_of(server: Server) -> set[int]:
+    return {child.pid for child in psutil.Process(server.process.pid).children()}
+
+
+def replaced(server: Server, former: set[int]) -> set[int]:
+    """Have a server replaced; its new workers, once all serve and no former one but `former` is left."""
+    before = workers_of(server)
+    server.process.send_signal(signal.SIGUSR2)
+    gone = [psutil.Process(number) for number in before - former]
+    assert psutil.wait_procs(gone, PATIENCE_S)[1] == []
+    return workers_of(server) - before
+
+
+def listed(server: Server) -> int:
+    """The status of a request on a connection of its own."""
+    headers = {"X-Auth-Token": server.project_key}
+    return httpx.get(f"{server.address}/api/model-providers", headers=headers, trust_env=False, timeout=PATIENCE_S).status_code
+
+
+@contextlib.contextmanager
+def begun_put(server: Server) -> Iterator[socket.socket]:
+    """A request whose body has not come yet."""
+    with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
+        head = (
+            f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(PUT)}\r\nExpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        yield connection
+
+
+@contextlib.contextmanager
+def asking(server: Server) -> Iterator[list[int]]:
+    """Callers who each connect anew for every request; the statuses that they get. One that is turned away fails."""
+    done, statuses, failures = threading.Event(), list[int](), list[Exception]()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                headers = {"X-Auth-Token": server.project_key}
+                statuses.append(
+                    httpx.get(f"{server.address}/api/model-providers", headers=headers, trust_env=False, timeout=60).status_code
+                )
+            except httpx.HTTPError as failure:
+                failures.append(failure)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+def finished(connection: socket.socket) -> int:
+    connection.sendall(PUT)
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
+
+
+def test_nobody_is_turned_away_and_what_was_begun_is_finished(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    with asking(server) as statuses, begun_put(server) as connection:
+        while not statuses:
+            pass
+        holder = {child.pid for child in psutil.Process(server.process.pid).children() if holds(child.pid, connection.getsockname()[1])}
+        new = replaced(server, holder)
+        assert len(new) == 2
+        newer = replaced(server, holder)
+        assert len(newer - holder) == 2
+        assert finished(connection) == 200
+        assert psutil.wait_procs([psutil.Process(number) for number in holder], PATIENCE_S)[1] == []
+    assert set(statuses) == {200}
+    assert workers_of(server) == newer
+    assert server.stop() == 0
+    assert [line for line in server.lines if " error " in line or " warning " in line] == []
+
+
+def holds(process_id: int, port_of_caller: int) -> bool:
+    """Whether a worker has accepted a caller's connection."""
+    return any(found.raddr and found.raddr.port == port_of_caller for found in psutil.Process(process_id).net_connections())
+
+
+def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    with begun_put(server) as connection:
+        holder = {number for number in workers_of(server) if holds(number, connection.getsockname()[1])}
+        replaced(server, holder)
+        server.process.send_signal(signal.SIGTERM)
+        psutil.wait_procs([psutil.Process(number) for number in workers_of(server) - holder], PATIENCE_S)
+        assert server.process.poll() is None
+        assert server.stop() == 0
+        assert not any(psutil.pid_exists(number) for number in holder)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_could_not_start_again_goes_on(tmp_path: Path, serving: StartServer, workers: str) -> None:
+    server = serving(tmp_path, "--workers", workers)
+    assert listed(server) == 200
+    (tmp_path / DATA / "keyring").rename(tmp_path / "keyring")
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_for_line("goes on as it was" if workers == "2" else "cannot be replaced in place")
+    assert listed(server) == 200
+    assert server.stop() == 0
