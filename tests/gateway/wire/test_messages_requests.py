@@ -102,6 +102,7 @@ def test_thinking_becomes_an_effort(thinking, config, effort):
         ("gpt-5.2-codex", "max", "xhigh"),
         ("gpt-5.1-codex-max", "max", "xhigh"),
         ("gpt-5-pro", "low", "high"),
+        ("gpt-5-chat-latest", "low", None),
         ("o3-mini", "xhigh", "high"),
         ("openai/gpt-oss-120b", "max", "high"),
         ("grok-4.5", "max", "high"),
@@ -120,7 +121,10 @@ def test_effort_is_one_that_the_model_takes(model, asked, sent):
     assert result.enforced == (() if sent in (asked, None) else (f"output_config.effort={sent}",))
 
 
-@pytest.mark.parametrize(("model", "takes"), [("o3-mini", False), ("gpt-5-mini", False), ("gpt-5.2", True), ("gpt-4o", True), ("m", True)])
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [("o3-mini", False), ("gpt-5-mini", False), ("gpt-5-chat-latest", True), ("gpt-5.2", True), ("gpt-4o", True), ("m", True)],
+)
 def test_sampling_is_asked_of_models_that_take_it(model, takes):
     sampled = {"temperature": 0.5, "top_p": 0.9}
     result = to_chat({"model": "m", "messages": [], **sampled}, id=model)
