@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from keyhouse.cli.welcome import welcome
 from keyhouse.domain.credentials import MASK
@@ -92,16 +93,35 @@ def test_a_folder_of_somebody_else_keeps_its_files_and_its_gitignore(tmp_path: P
 
 
 @pytest.mark.parametrize("folder", ["keyhouse-data", "our data"])
-def test_commands_that_a_later_start_prints_find_the_data(furnished: Furnished, folder: str) -> None:
+@pytest.mark.parametrize("database", [None, "our house.db"])
+def test_commands_that_a_later_start_prints_find_the_data(furnished: Furnished, folder: str, database: str | None) -> None:
     data = furnished.folder / folder
     (furnished.folder / "keyhouse-data").rename(data)
+    url = None
+    if database is not None:
+        (data / "keyhouse.db").rename(furnished.folder / database)
+        url = SecretStr(f"sqlite:///{furnished.folder / database}")
     given = Path(folder) if folder == "keyhouse-data" else data
-    said = welcome(Settings(data_dir=given), "http://127.0.0.1:5560", None)
+    said = welcome(Settings(data_dir=given, database_url=url), "http://127.0.0.1:5560", None)
     regenerate, create = re.findall(r"^uv run keyhouse (.*)$", said, re.MULTILINE)
     for command in (f"{regenerate} --yes", create):
         made = furnished.run(furnished.folder if folder == "keyhouse-data" else Path("/"), *shlex.split(command))
         assert made.code == 0, made.err
         assert "sk-lw-" in made.out
+
+
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [
+        ("postgresql://keyhouse@db.example.com/house", " --database-url postgresql://keyhouse@db.example.com/house"),
+        ("postgresql://keyhouse:geheim@db.example.com/house", ""),
+        ("postgresql://db.example.com/house?password=geheim", ""),
+    ],
+)
+def test_a_later_start_prints_no_password_of_the_database(url: str, option: str) -> None:
+    said = welcome(Settings(data_dir=Path("/srv/house"), database_url=SecretStr(url)), "http://127.0.0.1:5560", None)
+    assert "geheim" not in said
+    assert f"uv run keyhouse api-key create NAME --data-dir /srv/house{option}\n" in said
 
 
 def test_second_start_tells_where_things_are_and_no_secret(tmp_path: Path, serving: StartServer) -> None:

@@ -1,9 +1,11 @@
 """What `keyhouse serve` says on standard output: everything on the first start, without a secret on every later one."""
 
 import shlex
+from collections.abc import Iterator
 
 from keyhouse.services.first_start import FirstKeys
 from keyhouse.settings import Settings
+from keyhouse.storage.database_url import SqliteFile, parse_database_url
 
 _BODY = '{"enabled": true, "customKeys": {"OPENAI_API_KEY": "sk-your-key"}}'
 _PYTHON_BODY = '{"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-your-key"}}'
@@ -26,14 +28,26 @@ def farewell_to_keys() -> str:
 
 
 def _later(settings: Settings) -> str:
-    elsewhere = settings.database_url is None and settings.data_dir != Settings.model_fields["data_dir"].default
-    where = f" --data-dir {shlex.quote(str(settings.data_dir.absolute()))}" if elsewhere else ""
+    where = "".join(f" {option} {shlex.quote(value)}" for option, value in _where(settings))
     return f"""\
 Keys are shown when they are made. To make new ones:
 
 uv run keyhouse project regenerate-api-key{where}
 uv run keyhouse api-key create NAME{where}
 """
+
+
+def _where(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The options by which a command finds the same data. A URL that may hold a password is left to the environment."""
+    if settings.uses_data_dir and settings.data_dir != Settings.model_fields["data_dir"].default:
+        yield "--data-dir", str(settings.data_dir.absolute())
+    if settings.database_url is None:
+        return
+    database = parse_database_url(settings.url)
+    if isinstance(database, SqliteFile):
+        yield "--database-url", f"sqlite:///{database.path.absolute()}"
+    elif database.shown == settings.url:
+        yield "--database-url", settings.url
 
 
 def _keys(first: FirstKeys) -> str:
