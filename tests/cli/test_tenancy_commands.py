@@ -111,6 +111,11 @@ def test_wrong_use_is_one_sentence(furnished: Furnished, arguments: list[str], t
     assert told in refused.sentence
 
 
+def test_a_value_that_cannot_be_is_refused_by_its_name(furnished: Furnished) -> None:
+    refused = on_folder(furnished)("project", "update", "my-project", "--name", "")
+    assert (refused.code, refused.sentence) == (1, "name: must not be empty.")
+
+
 def test_a_project_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     keyhouse = on_folder(furnished)
     made = _told(keyhouse, "project", "create", "Second")

@@ -91,7 +91,7 @@ def update_project(
     from keyhouse.cli.house import opened
 
     body = {"name": name, "language": fields.language, "framework": fields.framework}
-    if not any((*body.values(), fields.team)):
+    if all(value is None for value in (*body.values(), fields.team)):
         raise CommandError("Say what to change: --name, --language, --framework or --team.", ExitCode.USAGE)
     with opened(place, organization=place.organization) as house:
         if fields.team is not None:
