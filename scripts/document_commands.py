@@ -69,7 +69,7 @@ def _names(option: Any) -> str:
 def _kind(option: Any) -> str:
     kind = option.display_type_rich(None).strip("<>")
     # A bar would end the table's cell.
-    return {"str": "TEXT", "list[str]": "TEXT", "int": "NUMBER", "path": "PATH"}.get(kind, kind.replace("|", "\\|"))
+    return {"str": "TEXT", "list[str]": "TEXT", "int": "NUMBER", "int range": "NUMBER", "path": "PATH"}.get(kind, kind.replace("|", "\\|"))
 
 
 def _cell(text: str | None) -> str:
