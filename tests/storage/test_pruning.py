@@ -55,7 +55,7 @@ async def versions(providers: ModelProviders, caller: Caller) -> list[int]:
 def test_old_states_go_with_their_secrets_and_the_one_in_force_stays(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         caller, providers = await written(storage, "sk-1", "sk-2", "sk-3", "sk-4")
-        await age(storage, 2)
+        await age(storage, 3)
         assert await pruned(storage, history_days=30) == Pruned(states=2, values=2)
         assert await versions(providers, caller) == [4, 3]
         assert await openai_secrets(storage) == {"sk-3", "sk-4"}
@@ -74,12 +74,31 @@ def test_old_states_go_with_their_secrets_and_the_one_in_force_stays(settings: S
     run_on(settings, main)
 
 
+def test_what_was_changed_lately_can_be_rolled_back_however_old_the_state_before_it_is(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-good", "sk-mistaken")
+        await age(storage, 1)
+        assert await pruned(storage, history_days=30) == Pruned()
+        await providers.roll_back(caller, PROVIDER, 1, None)
+        assert await openai_secrets(storage) >= {"sk-good"}
+
+    run_on(settings, main)
+
+
+def test_so_many_days_may_be_more_than_time_has(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        await written(storage, "sk-1", "sk-2")
+        assert await pruned(storage, history_days=10**15, audit_days=10**15) == Pruned()
+
+    run_on(settings, main)
+
+
 def test_a_secret_that_a_kept_state_shares_stays(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         caller, providers = await written(storage, "sk-1", "sk-2")
         await providers.roll_back(caller, PROVIDER, 1, None)
         await providers.upsert(caller, PROVIDER, ModelProviderUpdate(enabled=False), None)
-        await age(storage, 3)
+        await age(storage, 4)
         assert await pruned(storage, history_days=30) == Pruned(states=3, values=1)
         assert await openai_secrets(storage) == {"sk-1"}
         again = providers_of(storage)
@@ -109,7 +128,7 @@ def test_what_a_change_made_of_a_forgotten_state_is_not_made_up(settings: Settin
         project_id = caller.project_id or ""
         entries, _ = await providers.history(project_id, PROVIDER, page=1, limit=10)
         assert [any(found) for found in await providers.differences(project_id, PROVIDER, entries)] == [True, True, True]
-        await age(storage, 2)
+        await age(storage, 3)
         await pruned(storage, history_days=30)
         entries, _ = await providers.history(project_id, PROVIDER, page=1, limit=10)
         assert [any(found) for found in await providers.differences(project_id, PROVIDER, entries)] == [False]

@@ -47,9 +47,9 @@ def copy_database(target: Target, folder: Folder, while_serving: WhileServing = 
 
 HistoryDays = Annotated[
     int | None,
-    typer.Option(help="Forget states of providers from before so many days that were replaced, and the secrets in them.", min=1),
+    typer.Option(help="Forget states of providers that were replaced more than so many days ago, and the secrets in them.", min=1),
 ]
-AuditDays = Annotated[int | None, typer.Option(help="Forget records of the audit log from before so many days.", min=1)]
+AuditDays = Annotated[int | None, typer.Option(help="Forget records of the audit log that are older than so many days.", min=1)]
 
 
 @flattened

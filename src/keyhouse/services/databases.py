@@ -51,15 +51,15 @@ class Pruned:
 
 
 async def prune(storage: Storage, *, history_days: int | None = None, audit_days: int | None = None) -> AsyncIterator[Pruned]:
-    """Forget what is older than so many days: states of providers that are not their last ones, records of the audit log; None leaves them.
+    """Forget states of providers that were replaced, and records of the audit log that were made, more than so many days ago.
 
-    Runs while servers serve, a little at a time, and may be stopped at any moment. That it ran is a record of the audit log itself. Raises
-    Error `storage_unavailable` or `storage_full`.
+    None leaves them. Runs while servers serve, a little at a time, and may be stopped at any moment. That it ran is a record of the audit
+    log itself. Raises Error `storage_unavailable` or `storage_full`.
     """
-    now, pruned = now_us(), Pruned()
+    pruned = Pruned()
     write = storage.database.write
     if history_days is not None:
-        before = now - history_days * _DAY_US
+        before = _before(history_days)
         await write(lambda tx: _note(tx, "history.pruned", history_days))
         async for project_id in _projects(storage, before):
             states, values = await write(lambda tx, each=project_id: forget_states(tx, each, before))  # type: ignore[misc]
@@ -68,7 +68,8 @@ async def prune(storage: Storage, *, history_days: int | None = None, audit_days
     if audit_days is not None:
         # Noted first: what is numbered last stays, so that no number is given twice.
         await write(lambda tx: _note(tx, "audit_log.pruned", audit_days))
-        while records := await write(lambda tx: forget_records(tx, now - audit_days * _DAY_US)):
+        before = _before(audit_days)
+        while records := await write(lambda tx: forget_records(tx, before)):
             pruned = replace(pruned, records=pruned.records + records)
             yield pruned
     yield pruned
@@ -81,6 +82,11 @@ async def _projects(storage: Storage, before: int) -> AsyncIterator[str]:
         for project_id in found:
             yield project_id
         after = found[-1]
+
+
+def _before(days: int) -> int:
+    """The moment so many days ago, in microseconds; not before time began, which is more than a database can count."""
+    return max(0, now_us() - days * _DAY_US)
 
 
 def _note(tx: Transaction, action: str, days: int) -> None:

@@ -12,6 +12,7 @@ _FORGET_STATES = Statement(
     """AND version < (
         SELECT max(newest.version) FROM model_provider_history AS newest
         WHERE newest.project_id = model_provider_history.project_id AND newest.provider = model_provider_history.provider
+        AND newest.at < :before
     ) RETURNING row_id""",
 )
 _STATE_OF = "SELECT 1 FROM model_provider_history AS change WHERE change.project_id = :project_id AND change.row_id = :owner_id"
@@ -32,7 +33,8 @@ def next_projects(tx: Transaction, after: str, before: int) -> list[str]:
 
 
 def forget_states(tx: Transaction, project_id: str, before: int) -> tuple[int, int]:
-    """Forget a project's states from before a moment, but not the last one of each provider, and destroy secrets that no other state has.
+    """Forget a project's states that were replaced before a moment, in microseconds, and destroy secrets that no other state has. The state
+    that was in force at that moment stays: whatever was changed since can be rolled back.
 
     Returns how many states and how many sealed values went.
     """
