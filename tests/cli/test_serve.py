@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import sqlite3
@@ -255,12 +256,33 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, serving: StartServer) ->
     assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
 
 
+def test_no_process_leaves_its_memory_in_a_file_when_it_crashes(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2", through=("prlimit", "--core=unlimited"))
+    assert _list(server).status_code == 200
+    processes = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children()]
+    assert [process.rlimit(resource.RLIMIT_CORE) for process in processes] == [(0, 0)] * 3
+
+
 def test_workers_end_with_their_supervisor(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path, "--workers", "2")
     assert _list(server).status_code == 200
     workers = psutil.Process(server.process.pid).children()
     server.process.kill()
     assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+
+
+def test_workers_that_start_while_their_supervisor_goes_end_as_well(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    supervisor = psutil.Process(server.process.pid)
+    while len(workers := supervisor.children()) < 2:
+        pass
+    supervisor.kill()
+    try:
+        assert psutil.wait_procs(workers, PATIENCE_S)[1] == []
+    finally:
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
 
 
 def test_workers_that_cannot_start_end_the_command(tmp_path: Path) -> None:

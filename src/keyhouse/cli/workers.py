@@ -182,7 +182,9 @@ class _Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._WAITED)
 
         def on_started() -> None:
-            os.write(tell, b"1")
+            # The supervisor may be gone already: then nobody reads this, and the other pipe says so.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(tell, b"1")
             os.close(tell)
             if self._former_wanted is not None:
                 os.close(self._former_wanted)
