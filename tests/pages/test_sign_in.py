@@ -1,11 +1,14 @@
 """Who gets in, for how long, and what a session cannot be made to do."""
 
 import re
+import socket
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from keyhouse.web.pages import sign_in
 from tests.conftest import ServedHouse
 from tests.pages.browsing import Visit, Visitor
 
@@ -129,6 +132,15 @@ def test_guessing_is_slowed_down(sqlite_house: ServedHouse) -> None:
     answers = [client.post("/sign-in", data={"key": f"guess {number}"}) for number in range(21)]
     assert [answer.status_code for answer in answers] == [401] * 20 + [429]
     assert int(answers[-1].headers["retry-after"]) > 0
+
+
+def test_a_form_that_does_not_come_to_its_end_is_not_waited_for(sqlite_house: ServedHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "FORM_WITHIN_S", 0.05)
+    address = urlsplit(sqlite_house.address)
+    head = "POST /sign-in HTTP/1.1\r\nhost: keyhouse\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), 20) as connection:
+        connection.sendall(f"{head}key=sk-lw-".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_session_opens_no_project_of_another_organization(sqlite_house: ServedHouse) -> None:

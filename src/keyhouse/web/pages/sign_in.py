@@ -1,5 +1,6 @@
 """Signing in and out, and where the front door leads."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -13,9 +14,11 @@ from keyhouse.web.errors import STATUS, internal_error
 from keyhouse.web.log import ROUTE, log_failure
 from keyhouse.web.pages.rendering import HEADERS, moved, rendered
 from keyhouse.web.pages.site import Address, Page, failure_page
-from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Visit, is_secure, read_form, require_same_site, session_token
+from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Form, Visit, is_secure, read_form, require_same_site, session_token
 
 ATTEMPTS_A_MINUTE = 20
+FORM_WITHIN_S = 10.0
+"""How long the whole form may take: nobody is known yet, and a connection with a request under way is not closed to make room."""
 _ADDRESS = "/sign-in"
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -44,7 +47,7 @@ class SignInPages:
     async def sign_in(self, request: Request) -> Response:
         """Sign in, or say why not."""
         require_same_site(request)
-        form = await read_form(request)
+        form = await _form_in_time(request)
         try:
             self._limit.take(request.client.host if request.client else "", "attempts to sign in")
             token = await self._sessions.sign_in(form.text("key").strip())
@@ -71,6 +74,14 @@ class SignInPages:
             answer.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="strict")
         answer.headers["clear-site-data"] = '"storage"'
         return answer
+
+
+async def _form_in_time(request: Request) -> Form:
+    try:
+        async with asyncio.timeout(FORM_WITHIN_S):
+            return await read_form(request)
+    except TimeoutError:
+        raise Error(Code.BAD_REQUEST, f"The form did not come whole within {FORM_WITHIN_S:g} seconds.") from None
 
 
 def _guarded(handler: Handler) -> Handler:
