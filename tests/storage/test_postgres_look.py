@@ -98,14 +98,14 @@ def test_a_question_to_a_connection_that_has_just_been_cut_is_answered_at_once(s
             url = parse_database_url(settings.url)
             assert isinstance(url, ServerUrl)
             look = Look(lambda: connect(url, autocommit=True))
-            await look.after(0)
+            await look.after("3:3:")
             assert asked(settings, _CUT) == [(True,)]
             while asked(settings, f"SELECT count(*) {_LOOKS}") != [(0,)]:
                 pass
             with pytest.raises(psycopg.OperationalError) as lost:
-                await look.after(0)
+                await look.after("3:3:")
             assert not isinstance(lost.value, NoAnswer)
-            await look.after(0)
+            await look.after("3:3:")
             look.close()
 
     uvloop.run(main())

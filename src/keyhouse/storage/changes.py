@@ -1,6 +1,7 @@
 """Change notices: each write leaves one, and every process reads those it has not seen. They name what to drop, never what it is."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import ChangeNotice
@@ -17,20 +18,22 @@ _NOTE = Statement(
     f"{_INTO} ({_SERVER_NOW_US}, :organization_id, :project_id, :revision, pg_current_xact_id()::text::bigint)",
     sqlite=f"{_INTO} (:at, :organization_id, :project_id, :revision, NULL)",
 )
-# Numbers are given in another order than transactions commit. Every transaction below the snapshot's xmin has ended and was seen, so the
-# rows to look at are those of transactions from the last look's xmin on, some of them a second time.
+# Numbers are given in another order than transactions commit. A look sees what its snapshot holds, so the rows that it has not seen are
+# those of transactions that were under way then (xip) or began later (from xmax on): each once, however long another transaction lasts.
 # https://www.postgresql.org/docs/15/functions-info.html#FUNCTIONS-PG-SNAPSHOT
-_XMIN = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_SNAPSHOT = "pg_current_snapshot()::text"
+_BEGAN_LATER = "transaction_id >= pg_snapshot_xmax(:mark::pg_snapshot)::text::bigint"
+_WAS_UNDER_WAY = "transaction_id = ANY(ARRAY(SELECT pg_snapshot_xip(:mark::pg_snapshot)::text::bigint))"
 # Rows from there on came with a dump of another server, which numbers its transactions by itself.
 _XMAX = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-_NEWEST = Statement("SELECT", _XMIN, sqlite="SELECT coalesce(max(id), 0) FROM changes")
+_NEWEST = Statement("SELECT", _SNAPSHOT, sqlite="SELECT coalesce(max(id), 0) FROM changes")
 _NOTICE = "id, organization_id, project_id, revision"
 AFTER = Statement(
-    f"SELECT {_XMIN}, {_NOTICE}",
-    f"FROM (SELECT 1) AS always LEFT JOIN changes ON transaction_id >= :mark AND transaction_id < {_XMAX} ORDER BY id",
+    f"SELECT {_SNAPSHOT}, {_NOTICE}",
+    f"FROM (SELECT 1) AS always LEFT JOIN changes ON ({_BEGAN_LATER} OR {_WAS_UNDER_WAY}) AND transaction_id < {_XMAX} ORDER BY id",
     sqlite=" ".join(("SELECT NULL,", _NOTICE, "FROM changes WHERE id > :mark ORDER BY id")),
 )
-"""What a look asks: the notices since `mark`. On PostgreSQL some may have been seen before, and each row names the next mark."""
+"""What a look asks: the notices since `mark`. On PostgreSQL each row names the next mark."""
 # The newest stays: SQLite numbers the next row after it.
 _OLDEST = "DELETE FROM changes WHERE id < (SELECT max(id) FROM changes) AND id IN (SELECT id FROM changes ORDER BY id LIMIT :limit)"
 _PRUNE = Statement(
@@ -44,9 +47,9 @@ def note_change(tx: Transaction, organization_id: str | None, project_id: str | 
     tx.note(_NOTE, notice, organization_id=organization_id, project_id=project_id, revision=revision, at=now_us())
 
 
-def newest_mark(tx: Transaction) -> int:
-    """Where a process that holds nothing yet begins to look."""
-    return int(tx.rows(_NEWEST)[0][0])
+def newest_mark(tx: Transaction) -> Any:
+    """Where a process that holds nothing yet begins to look: a notice's number on SQLite, on PostgreSQL a snapshot's text."""
+    return tx.rows(_NEWEST)[0][0]
 
 
 def noticed(rows: Sequence[Row]) -> dict[int, ChangeNotice]:

@@ -96,11 +96,10 @@ class PostgresDatabase:
         self._writers = _Connections(server, _BEGIN_WRITING)
         self._threads = SideThreads("keyhouse-postgresql", _POOL)
         self._watch = Look(functools.partial(self._readers.connect, autocommit=True))
-        self._mark = self._read(changes.newest_mark)
+        self._mark: str = self._read(changes.newest_mark)
         self._looked_at = now_us()
         self._look = Shared(self._look_at_changes, _ASKERS)
         self._announcing: asyncio.Task[None] | None = None
-        self._seen: set[int] = set()
         self._listener = _Listener(server)
 
     async def read(self, work: Work[T]) -> T:
@@ -155,12 +154,11 @@ class PostgresDatabase:
         notices, mark = await self._look_once()
         reopened = 0 < opened_before < self._watch.opened
         missed = reopened or now_us() - self._looked_at > changes.RETENTION_US // 2
-        new = [notice for number, notice in notices.items() if number not in self._seen]
-        self._mark, self._looked_at, self._seen = mark, now_us(), set(notices)
-        if new or missed:
-            self.on_changes(None if missed else new)
+        self._mark, self._looked_at = mark, now_us()
+        if notices or missed:
+            self.on_changes(None if missed else list(notices.values()))
 
-    async def _look_once(self) -> tuple[dict[int, ChangeNotice], int]:
+    async def _look_once(self) -> tuple[dict[int, ChangeNotice], str]:
         """Again where the connection was lost: a restarted server closed it."""
         for _ in range(_ATTEMPTS):
             try:

@@ -17,6 +17,8 @@ from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.postgres_server import BOUND_LOCKS, Connection, NoAnswer
 
 _NAME = b"changes"
+# Left to itself the server plans each question anew, which takes longer than to answer it, or once for all while the table is still small.
+_PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
 
 
 class Look:
@@ -29,8 +31,8 @@ class Look:
         self.opened = 0
         """How many connections were opened: behind another one there may be another database, restored or a standby that fell short."""
 
-    async def after(self, mark: int) -> tuple[dict[int, ChangeNotice], int]:
-        """The notices since a mark by their number, some of them perhaps seen before, and the next mark.
+    async def after(self, mark: str) -> tuple[dict[int, ChangeNotice], str]:
+        """The notices since a mark by their number, and the next mark.
 
         Raises psycopg.Error; then the next question opens a new connection. Raises Error `storage_unavailable` where none can be opened.
         """
@@ -38,12 +40,12 @@ class Look:
         if line is None or line.lost is not None:
             line = await self._opened()
         try:
-            rows = _rows(await line.answer(b"%d" % mark))
+            rows = _rows(await line.answer(mark.encode()))
         except BaseException:
             line.close()
             self._line = None
             raise
-        return changes.noticed(rows), int(rows[0][0])
+        return changes.noticed(rows), rows[0][0]
 
     def close(self) -> None:
         """Close the connection. Who waits for an answer, or asks later, gets a psycopg.OperationalError."""
@@ -84,7 +86,7 @@ class _Line:
 
     async def prepare(self) -> None:
         """Make it ready for questions. Raises psycopg.Error."""
-        _require(await self._told(lambda: self._connection.pgconn.send_query(BOUND_LOCKS.encode())))
+        _require(await self._told(lambda: self._connection.pgconn.send_query(f"{BOUND_LOCKS}; {_PLANNED_ONCE}".encode())))
         _require(await self._told(lambda: self._connection.pgconn.send_prepare(_NAME, changes.AFTER.postgresql.encode())))
 
     async def answer(self, mark: bytes) -> PGresult:
@@ -158,7 +160,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-_COLUMNS = (_number, _number, _text, _text, _number)
+_COLUMNS = (_text, _number, _text, _text, _number)
 """Of `changes.AFTER`: the next mark, then a notice's number, organization, project and revision."""
 
 

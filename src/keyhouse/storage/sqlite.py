@@ -108,7 +108,7 @@ class SqliteDatabase:
             self._reader, self._writer = connect(path), connect(path)
             self._writer.execute("PRAGMA busy_timeout=0")
             self._reading, self._writing = SqliteTransaction(self._reader), SqliteTransaction(self._writer)
-            self._mark = changes.newest_mark(self._reading)
+            self._mark: int = changes.newest_mark(self._reading)
             self._version, self._foreign_version = _data_version(self._reader), _data_version(self._writer)
             self._files = OpenFiles(path)
         except sqlite3.Error as failure:
