@@ -25,6 +25,37 @@ def test_structured_output():
     assert (msgspec.json.decode(definition["schema"]), definition["name"], definition["description"]) == (schema, "n", "d")
 
 
+def test_objects_of_a_schema_are_closed_where_nothing_is_lost_by_it():
+    inner = {"type": "object", "properties": {"b": {"type": "integer"}}}
+    kept = {"allOf": [inner], "properties": {"c": inner}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "one": inner,
+            "many": {"type": "array", "items": {"anyOf": [inner, {"$ref": "#/$defs/d"}]}},
+            "open": {"type": "object"},
+        },
+        "$defs": {"d": inner, "map": {"type": "object", "properties": {}, "additionalProperties": True}, "both": kept},
+    }
+    given = msgspec.json.encode(schema)
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    shut = {**inner, "additionalProperties": False}
+    sent = to_messages(chat(response_format=wanted)).body["output_config"]["format"]["schema"]
+    assert sent == {
+        "type": "object",
+        "properties": {
+            "one": shut,
+            "many": {"type": "array", "items": {"anyOf": [shut, {"$ref": "#/$defs/d"}]}},
+            "open": {"type": "object"},
+        },
+        "$defs": {"d": shut, "map": schema["$defs"]["map"], "both": {"allOf": [inner], "properties": {"c": shut}}},
+        "additionalProperties": False,
+    }
+    definition = to_converse(chat(response_format=wanted)).body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
+    assert msgspec.json.decode(definition["schema"]) == sent
+    assert msgspec.json.encode(schema) == given
+
+
 def test_structured_output_and_effort_share_output_config():
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
     config = to_messages(chat(response_format=wanted, reasoning_effort="low")).body["output_config"]

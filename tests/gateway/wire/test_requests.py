@@ -208,6 +208,31 @@ def test_one_call_at_a_time(choice, kind):
     assert (rendered["type"], rendered["disable_parallel_tool_use"]) == (kind, True)
 
 
+NAMED = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "in_converse", "beside"),
+    [
+        (None, None, {"type": "auto", "disable_parallel_tool_use": True}),
+        ("auto", None, {"type": "auto", "disable_parallel_tool_use": True}),
+        ("required", {"any": {}}, {"disable_parallel_tool_use": True}),
+        (NAMED, {"tool": {"name": "f"}}, {"disable_parallel_tool_use": True}),
+    ],
+)
+def test_one_call_at_a_time_of_claude_in_converse(choice, in_converse, beside):
+    body = to_converse(chat(tools=[tool()], tool_choice=choice, parallel_tool_calls=False)).body
+    assert (body["toolConfig"].get("toolChoice"), body["additionalModelRequestFields"]["tool_choice"]) == (in_converse, beside)
+
+
+def test_one_call_at_a_time_of_another_model_in_converse():
+    alone = to_converse(chat(tools=[tool()], tool_choice=NAMED, parallel_tool_calls=False), "amazon.nova-pro-v1:0")
+    assert (alone.dropped, alone.body.get("additionalModelRequestFields")) == (("parallel_tool_calls",), None)
+    for choice in (None, "required"):
+        asked = chat(tools=[tool()], tool_choice=choice, parallel_tool_calls=False)
+        assert refusal(to_converse, asked, "amazon.nova-pro-v1:0").details["param"] == "parallel_tool_calls"
+
+
 def test_tools_without_a_schema_get_an_empty_one():
     body = to_messages(chat(tools=[tool(description="d"), tool("g", parameters={"properties": {"a": {}}})])).body
     assert body["tools"][0] == {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {}}}

@@ -109,6 +109,13 @@ def message(defaults):
     return read
 
 
+@pytest.mark.parametrize("upstream", ["openai_chat", "bedrock_converse"])
+def test_a_message_states_no_citations(defaults, upstream):
+    """Some clients take an array of them or nothing, and no null."""
+    message = render_caller_response(msgspec.json.encode(ANSWERS[upstream]), "anthropic_messages", upstream, defaults)
+    assert [block.keys() for block in message["content"] if block["type"] == "text"] == [{"type", "text"}]
+
+
 @pytest.mark.parametrize("upstream", ["anthropic_messages", "bedrock_converse"])
 def test_answer_becomes_a_completion(completion, upstream):
     read = completion(upstream, ANSWERS[upstream])

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 
+from keyhouse.gateway.wire.closed_schema import closed
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -69,7 +70,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         }
     )
     if request.output_schema is not None:
-        form = {"type": "json_schema", "schema": request.output_schema.schema}
+        form = {"type": "json_schema", "schema": closed(request.output_schema.schema)}
         body["output_config"] = {**body.get("output_config", {}), "format": form}
     return RenderedRequest(body, losses.dropped, losses.enforced)
 

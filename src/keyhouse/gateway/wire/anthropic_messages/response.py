@@ -77,7 +77,7 @@ def render_stop(stop: StopReason, stop_sequence: str | None, refusal: str | None
 def _block(part: AnswerPart) -> JsonObject:
     match part:
         case TextPart():
-            return {"type": "text", "text": part.text, "citations": None}
+            return {"type": "text", "text": part.text}
         case ThinkingPart() | RedactedThinkingPart():
             return render_thinking_block(part)
         case ToolCallPart():

@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
+from keyhouse.gateway.wire.closed_schema import closed
 from keyhouse.gateway.wire.conversation import (
     Message,
     OutputSchema,
@@ -37,26 +38,35 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
-    claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and known.thinking in ("budget", "adaptive")
+    claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and _is_claude(known)
     sampled = sampling(request, known, losses, thinks=claude_thinks)
     # A budget must stay below the limit, so the limit it was measured by has to be sent with it.
     sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
     inference = _inference(request, sampled, sent_limit)
     arranged = turns(request.messages)
     names, points = DocumentNames(), CachePoints(known, losses)
-    messages = arranged.messages if known.thinking in ("budget", "adaptive") else _thoughtless(arranged.messages)
+    kept = arranged.messages if _is_claude(known) else _thoughtless(arranged.messages)
+    messages = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
+    system = render_blocks(arranged.system, names, points)
+    tools = _tools(request, arranged.messages, known, losses, points)
+    additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
     body = without_nones(
         {
-            "messages": [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in messages],
-            "system": render_blocks(arranged.system, names, points) or None,
+            "messages": messages,
+            "system": system or None,
             "inferenceConfig": inference or None,
-            "toolConfig": _tools(request, arranged.messages, known, losses, points),
-            "additionalModelRequestFields": _additional(wanted, sampled, _held_back(known, inference), limit, losses) or None,
+            "toolConfig": tools,
+            "additionalModelRequestFields": {**additional, **_one_call(request, tools, known, losses)} or None,
             "outputConfig": _output(request.output_schema),
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _is_claude(model: ModelTraits) -> bool:
+    """Whether it is one of Claude's models that think."""
+    return model.thinking in ("budget", "adaptive")
 
 
 def _thoughtless(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -94,10 +104,26 @@ def _tools(request: Request, messages: tuple[Message, ...], model: ModelTraits, 
             raise unsupported("tools", "The Converse API wants the tools declared in a conversation that holds calls of them.")
     if forbidden or not request.tools:
         return None
-    if request.parallel_tool_calls is False:
-        raise unsupported("parallel_tool_calls", "The Converse API can not forbid calls at once.")
     tools = [rendered for tool in request.tools for rendered in _tool(tool, model, losses, points)]
-    return without_nones({"tools": tools, "toolChoice": _tool_choice(request.tool_choice)})
+    choice = _tool_choice(request.tool_choice)
+    # What `_one_call` states of its own accord must not stand here too.
+    return without_nones(
+        {"tools": tools, "toolChoice": None if choice == {"auto": {}} and request.parallel_tool_calls is False else choice}
+    )
+
+
+def _one_call(request: Request, tools: JsonObject | None, model: ModelTraits, losses: Losses) -> JsonObject:
+    """What keeps a model from calling tools at once: Claude's own field. It states its type where `toolChoice` does not, and must not where
+    it does: https://github.com/BerriAI/litellm/pull/34347 (2026-07-23), https://github.com/BerriAI/litellm/issues/36536 (2026-08-11)."""
+    if tools is None or request.parallel_tool_calls is not False:
+        return {}
+    if _is_claude(model):
+        stated = {} if "toolChoice" in tools else {"type": "auto"}
+        return {"tool_choice": {**stated, "disable_parallel_tool_use": True}}
+    if request.tool_choice is None or request.tool_choice.mode != "named":
+        raise unsupported("parallel_tool_calls", "The Converse API can not forbid this model to call tools at once.")
+    losses.drop("parallel_tool_calls", "The model has nothing like it.")
+    return {}
 
 
 def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -> list[JsonObject]:
@@ -156,6 +182,6 @@ def _output(wanted: OutputSchema | None) -> JsonObject | None:
     """The schema, which Converse wants as JSON in a string."""
     if wanted is None:
         return None
-    text = msgspec.json.encode(wanted.schema).decode()
+    text = msgspec.json.encode(closed(wanted.schema)).decode()
     definition = without_nones({"schema": text, "name": wanted.name, "description": wanted.description})
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
