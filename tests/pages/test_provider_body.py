@@ -5,7 +5,7 @@ import pytest
 
 from keyhouse.catalog.catalog import load_catalog
 from keyhouse.domain.credentials import MASK
-from keyhouse.web.pages.provider_body import body_of
+from keyhouse.web.pages.provider_body import body_of, inputs_of
 from keyhouse.web.pages.visit import Form
 
 SPEC = load_catalog().providers["azure"]
@@ -48,3 +48,27 @@ def test_what_the_form_is_said_to_have_shown_may_be_anything(base: str) -> None:
     body = body_of(form, SPEC, ENTRY)
     assert body["customKeys"]["AZURE_OPENAI_ENDPOINT"] == "https://other.example.com"
     assert body["extraHeaders"] == [{"key": "X-A", "value": ""}]
+
+
+class CountingForm(Form):
+    """A form that knows how often it was gone through."""
+
+    __slots__ = ("times",)
+
+    def names(self) -> list[str]:
+        self.times = getattr(self, "times", 0) + 1
+        return super().names()
+
+
+def test_a_form_is_not_gone_through_for_each_error() -> None:
+    form = CountingForm([*((f"model.{number + 1000}.id", "") for number in range(500)), ("header.7.key", "")])
+    fields = [
+        *(f"customModels.{number}.modelId" for number in range(500)),
+        "extraHeaders.0.key",
+        "customKeys.X",
+        "defaultModel",
+        "customModels.500",
+    ]
+    named = inputs_of(fields, form)
+    assert (named[0], named[499:]) == ("model.1000.id", ["model.1499.id", "header.7.key", "key.X", "default_model", "customModels.500"])
+    assert form.times <= 3

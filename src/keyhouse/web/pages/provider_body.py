@@ -1,6 +1,6 @@
 """From a provider's form to the body of a PUT. Only what the person changed is in it, so that nobody else's change is undone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import msgspec
@@ -69,14 +69,18 @@ def row_numbers(form: Form, prefix: str) -> list[str]:
     return list(dict.fromkeys(part[1] for part in parts if len(part) == 3 and part[0] == prefix))
 
 
-def input_of(field: str, form: Form) -> str:
-    """The form's input that an error's field stands in: `customModels.0.modelId` is `model.1003.id`."""
+def inputs_of(fields: Iterable[str], form: Form) -> list[str]:
+    """The form's inputs that the errors of these fields stand in: `customModels.0.modelId` is `model.1003.id`."""
+    rows = {name: (prefix, row_numbers(form, prefix)) for name, prefix in {**MODEL_LISTS, "extraHeaders": "header"}.items()}
+    return [_input_of(field, rows) for field in fields]
+
+
+def _input_of(field: str, rows: Mapping[str, tuple[str, list[str]]]) -> str:
     kind, _, rest = field.partition(".")
     if kind == "customKeys":
         return f"key.{rest}"
-    prefix = "header" if kind == "extraHeaders" else MODEL_LISTS.get(kind, "")
+    prefix, numbers = rows.get(kind, ("", []))
     position, _, part = rest.partition(".")
-    numbers = row_numbers(form, prefix) if prefix else []
     if position.isdecimal() and int(position) < len(numbers):
         return f"{prefix}.{numbers[int(position)]}.{_PARTS.get(part.partition('.')[0], part)}"
     return "default_model" if kind == "defaultModel" else field

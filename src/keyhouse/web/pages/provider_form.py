@@ -14,7 +14,7 @@ from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.control import schemas
 from keyhouse.web.control.routing import validated
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.provider_body import base_of, body_of, input_of
+from keyhouse.web.pages.provider_body import base_of, body_of, inputs_of
 from keyhouse.web.pages.provider_views import ProviderView, field_label, in_words, provider_view
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_update
@@ -122,10 +122,10 @@ def _errors(visit: Visit, error: Error, spec: ProviderSpec) -> list[tuple[str, s
     """(name of the form's input, sentence) for each field that an error names."""
     if error.code is Code.ENDPOINT_CHANGED:
         fields: Any = error.details.get("fields") or []
-        return [(input_of(name, visit.form), "Type it again for the new address, or clear it.") for name in fields]
+        return [(name, "Type it again for the new address, or clear it.") for name in inputs_of(fields, visit.form)]
     reasons: Any = error.details.get("reasons") or []
-    told = [(reason["meta"]["field"], in_words(spec, reason["meta"]["message"])) for reason in reasons]
-    return [(input_of(name, visit.form), _sentence(why)) for name, why in told]
+    names = inputs_of((reason["meta"]["field"] for reason in reasons), visit.form)
+    return [(name, _sentence(in_words(spec, reason["meta"]["message"]))) for name, reason in zip(names, reasons, strict=True)]
 
 
 def _sentence(why: str) -> str:
