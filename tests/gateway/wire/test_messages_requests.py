@@ -71,6 +71,11 @@ def test_images_in_tool_results_follow_in_a_user_message():
     ]
 
 
+def test_what_is_null_in_output_config_is_not_given():
+    config = {"effort": "low", "format": None, "task_budget": None}
+    assert to_chat({"model": "m", "messages": [], "output_config": config}).body["reasoning_effort"] == "low"
+
+
 def test_messages_tool_choice_becomes_that_of_chat():
     tools = [{"name": "f", "input_schema": {"type": "object"}}]
     choice = {"type": "tool", "name": "f", "disable_parallel_tool_use": True}

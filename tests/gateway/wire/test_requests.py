@@ -226,10 +226,12 @@ def test_one_call_at_a_time_of_claude_in_converse(choice, in_converse, beside):
 
 
 def test_one_call_at_a_time_of_another_model_in_converse():
-    alone = to_converse(chat(tools=[tool()], tool_choice=NAMED, parallel_tool_calls=False), "amazon.nova-pro-v1:0")
-    assert (alone.dropped, alone.body.get("additionalModelRequestFields")) == (("parallel_tool_calls",), None)
-    for choice in (None, "required"):
-        asked = chat(tools=[tool()], tool_choice=choice, parallel_tool_calls=False)
+    two = [tool(), tool("g")]
+    for tools, choice in ((two, NAMED), (two[:1], "required")):
+        alone = to_converse(chat(tools=tools, tool_choice=choice, parallel_tool_calls=False), "amazon.nova-pro-v1:0")
+        assert (alone.dropped, alone.body.get("additionalModelRequestFields")) == (("parallel_tool_calls",), None)
+    for tools, choice in ((two[:1], None), (two, "required")):
+        asked = chat(tools=tools, tool_choice=choice, parallel_tool_calls=False)
         assert refusal(to_converse, asked, "amazon.nova-pro-v1:0").details["param"] == "parallel_tool_calls"
 
 

@@ -120,10 +120,15 @@ def _one_call(request: Request, tools: JsonObject | None, model: ModelTraits, lo
     if _is_claude(model):
         stated = {} if "toolChoice" in tools else {"type": "auto"}
         return {"tool_choice": {**stated, "disable_parallel_tool_use": True}}
-    if request.tool_choice is None or request.tool_choice.mode != "named":
+    if not (request.tool_choice is not None and _names_one_tool(request.tool_choice, request.tools)):
         raise unsupported("parallel_tool_calls", "The Converse API can not forbid this model to call tools at once.")
     losses.drop("parallel_tool_calls", "The model has nothing like it.")
     return {}
+
+
+def _names_one_tool(choice: ToolChoice, tools: tuple[Tool, ...]) -> bool:
+    """Whether one tool must be called and no other can be."""
+    return choice.mode == "named" or (choice.mode == "required" and len(tools) == 1)
 
 
 def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -> list[JsonObject]:
