@@ -106,6 +106,7 @@ BROKEN_SCHEMA: dict[str, tuple[Any, list[str]]] = {
     "host": ({"enabled": True, "extraHeaders": [{"key": "hOsT", "value": PLANTED}]}, ["extraHeaders.0.key"]),
     "length": ({"enabled": True, "extraHeaders": [{"key": "Content-Length", "value": "1"}]}, ["extraHeaders.0.key"]),
     "header without a value": ({"enabled": True, "extraHeaders": [{"key": "X-A"}]}, ["extraHeaders.0.value"]),
+    "101 headers": ({"enabled": True, "extraHeaders": [{"key": "X-A", "value": PLANTED}] * 101}, ["extraHeaders"]),
     "default model with NUL": ({"enabled": True, "defaultModel": "a\0b"}, ["defaultModel"]),
 }
 
@@ -133,6 +134,29 @@ def test_a_field_of_any_json_keeps_what_it_is_given(shared_house: ServedHouse, v
     first = put(shared_house, body, provider="azure")
     assert (first.status, sorted(first.json["azure"]["customKeys"])) == (200, ["AZURE_OPENAI_API_KEY", "MINE"])
     assert put(shared_house, body, provider="azure").headers["etag"] == first.headers["etag"]
+
+
+def test_a_provider_does_not_take_up_fields_without_end(shared_house: ServedHouse) -> None:
+    def sent(numbers: range) -> Any:
+        keys = {f"MINE_{number:03}": "mine" for number in numbers}
+        return put(
+            shared_house, json.dumps({"enabled": True, "customKeys": {"AZURE_OPENAI_API_KEY": "k", **keys}}).encode(), provider="azure"
+        )
+
+    shared_house.client().delete("/api/model-providers/azure")
+    assert sent(range(99)).status == 200
+    for further in (range(99, 100), range(5000)):
+        reply = sent(further)
+        assert (reply.status, reply.json["fields"]) == (400, ["customKeys.MINE_099"])
+        assert "no more than 100" in reply.json["reasons"][0]["meta"]["message"]
+    assert shared_house.client().delete("/api/model-providers/azure").status_code == 200
+
+
+def test_as_many_headers_as_may_be_are_kept(shared_house: ServedHouse) -> None:
+    headers = [{"key": f"X-{number}", "value": "v"} for number in range(100)]
+    reply = put(shared_house, json.dumps({"enabled": True, "extraHeaders": headers}).encode())
+    assert (reply.status, len(reply.json["openai"]["extraHeaders"])) == (200, 100)
+    assert put(shared_house, b'{"enabled": true, "extraHeaders": []}').json["openai"]["extraHeaders"] == []
 
 
 def test_nul_in_a_name_is_a_character_like_any_other(shared_house: ServedHouse) -> None:

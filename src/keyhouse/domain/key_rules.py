@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from keyhouse.domain.address import parse_origin
 from keyhouse.domain.credentials import Credentials
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.provider_spec import MANAGED, CredentialField, ProviderSpec
 
+MOST_FIELDS = 100
+"""Of one provider. Each is sealed by itself, while others wait for the database."""
 Violation = tuple[str, str]
 """The field's name, and a sentence about it."""
 
@@ -34,6 +37,8 @@ def _not_strings(given: Mapping[str, object], spec: ProviderSpec) -> Iterator[Vi
 
 
 def _broken_rules(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
+    for name in islice(merged, MOST_FIELDS, MOST_FIELDS + 1):
+        yield name, f"would be one too many: no more than {MOST_FIELDS} are kept"
     for field in spec.all_fields:
         problem = _format_problem(field, merged)
         if problem:

@@ -16,6 +16,7 @@ from keyhouse.domain.provider_spec import ProviderSpec
 
 LARGEST_NUMBER = 2**53 - 1
 _DEEPEST = 32
+_MOST_HEADERS = 100
 IDS, MODELS = "ids", "models"
 UNION_TAGS = frozenset({IDS, MODELS})
 """Names of alternatives in a validation error's path; no fields of the body."""
@@ -97,6 +98,8 @@ def problems(body: ModelProviderBody) -> list[FieldProblem]:
     for name in ("customModels", "customEmbeddingsModels"):
         found += _id_problems(name, getattr(body, name))
     if body.extraHeaders is not MISSING:
+        if len(body.extraHeaders) > _MOST_HEADERS:
+            return [*found, ("extraHeaders", "too_long", f"must not hold more than {_MOST_HEADERS} headers")]
         for position, header in enumerate(body.extraHeaders):
             value = "" if header.value == MASK else header.value
             if problem := header_problem(header.key, value):
