@@ -54,6 +54,17 @@ def test_a_backup_is_made_while_a_server_serves_and_is_a_house_with_its_key_ring
     assert _stored(restored.address, furnished.project_key) == "https://llm.example.com/v1"
 
 
+def test_a_backup_whose_secrets_do_not_open_is_no_success_unless_that_is_accepted(furnished: Furnished) -> None:
+    (furnished.folder / DATA / "keyring").rename(furnished.folder / "keyring")
+    for name, accepted, code in (("one.db", "false", 1), ("other.db", "true", 0)):
+        copied = furnished.run(
+            furnished.folder, "database", "copy", f"sqlite:///{furnished.folder}/{name}", "--json", KEYHOUSE_ACCEPT_UNREADABLE=accepted
+        )
+        assert copied.code == code
+        assert json.loads(copied.out)["unreadable"] == json.loads(copied.out)["values"] > 0
+        assert ("sealed values do not open" in copied.err) == (code == 1)
+
+
 def test_copying_shows_a_bar_to_people(furnished: Furnished, tmp_path: Path) -> None:
     terminal = Terminal(furnished.folder, "database", "copy", f"sqlite:///{tmp_path}/copy.db", TERM="xterm")
     assert terminal.ended() == 0

@@ -40,9 +40,14 @@ def copy_database(target: Target, folder: Folder, while_serving: WhileServing = 
     status = inspected(settings_of(Folder(folder.data_dir, url)))
     if as_json:
         print_json({"rows": last.rows, "values": status.values, "unreadable": status.unreadable, "ring": status.ring})
-        return
-    typer.echo(f"{last.rows} rows were copied and read back the same.")
-    typer.echo(f"{status.values} sealed values, {status.unreadable} of them unreadable. The ring: {shown(status.ring)}")
+    else:
+        typer.echo(f"{last.rows} rows were copied and read back the same.")
+        typer.echo(f"{status.values} sealed values, {status.unreadable} of them unreadable. The ring: {shown(status.ring)}")
+    if status.unreadable and not settings.accept_unreadable:
+        raise CommandError(
+            f"The copy was made, but {status.unreadable} of its sealed values do not open with this key ring. Look for the right one, or "
+            "accept that with KEYHOUSE_ACCEPT_UNREADABLE=true."
+        )
 
 
 HistoryDays = Annotated[
