@@ -82,6 +82,12 @@ def test_of_a_header_that_holds_a_token_the_token_is_hidden(road):
     assert road.chat().json()["error"]["message"] == "*** of ***, bearer of research"
 
 
+def test_a_secret_is_hidden_without_the_white_space_it_is_stored_with(road):
+    road.store(extraHeaders=[{"key": "X-Gate", "value": " key-of-a-gateway "}])
+    road.answers(json_answer({"error": {"message": "key-of-a-gateway!"}}, b"401 No"))
+    assert road.chat().json()["error"]["message"] == "***!"
+
+
 @pytest.mark.parametrize("place", [MIB - len(openai_api.KEY) - 1, MIB - len(openai_api.KEY) // 2, MIB - 1])
 def test_a_secret_that_lies_across_the_cut_is_hidden_all_the_same(road, place):
     road.store()

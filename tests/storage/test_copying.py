@@ -1,6 +1,8 @@
 """A database copied into another one, of either kind: all of it or nothing, and what it holds works there."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from keyhouse.storage.copying import TABLES, copy
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.schema import schema_revision
+from keyhouse.storage.schema import migrate, schema_revision
 from keyhouse.storage.tables import metadata
 from tests.conftest import PostgresServer
 from tests.storage.filled_houses import SECRETS, plaintexts
@@ -143,6 +145,16 @@ def test_a_copy_that_was_broken_off_leaves_nothing_and_can_be_made_again(setting
     assert not any(rows_of(target_url).values())
     copied(settings, target_url)
     assert rows_of(target_url)["sealed_values"] == rows_of(settings.url)["sealed_values"]
+
+
+def test_what_does_not_read_back_as_it_was_is_no_copy(settings: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    migrate(parse_database_url(f"sqlite:///{target}"))
+    with closing(sqlite3.connect(target)) as connection:
+        connection.execute("CREATE TRIGGER spoil AFTER INSERT ON audit_log BEGIN UPDATE audit_log SET action = 'other'; END")
+    with pytest.raises(Error, match="The rows of audit_log do not read back as they were"):
+        copied(settings, f"sqlite:///{target}")
+    assert not any(rows_of(f"sqlite:///{target}").values())
 
 
 def test_what_is_written_meanwhile_is_not_half_copied(settings: Settings, target_url: str) -> None:

@@ -19,6 +19,9 @@ from tests.storage.filled_houses import plaintexts
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
 
 _AGE = Statement("UPDATE model_provider_history SET at = 1 WHERE version <= :version")
+_OLDEST = Statement(
+    "SELECT blob FROM sealed_values JOIN model_provider_history ON sealed_values.id = credentials_id ORDER BY version LIMIT 1"
+)
 _AGE_RECORDS = Statement("UPDATE audit_log SET at = 1")
 PROVIDER = "openai"
 
@@ -105,6 +108,19 @@ def test_a_secret_that_a_kept_state_shares_stays(settings: Settings) -> None:
         assert b'"OPENAI_API_KEY"' in (await again.list(caller.project_id or "")).body
 
     run_on(settings, main)
+
+
+def test_no_file_of_sqlite_holds_what_was_forgotten(tmp_path: Path) -> None:
+    async def main(storage: Storage) -> None:
+        await written(storage, "sk-1", "sk-2")
+        (oldest,) = (await storage.database.read(lambda tx: tx.rows(_OLDEST)))[0]
+        held = [path for path in tmp_path.glob("keyhouse.db*") if oldest in path.read_bytes()]
+        await age(storage, 2)
+        assert await pruned(storage, history_days=30) == Pruned(states=1, values=1)
+        assert held
+        assert [path.name for path in tmp_path.glob("keyhouse.db*") if oldest in path.read_bytes()] == []
+
+    run_on(settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}"), main)
 
 
 def test_after_a_deletion_versions_go_on_counting(settings: Settings) -> None:
