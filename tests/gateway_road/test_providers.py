@@ -145,6 +145,22 @@ def test_an_anthropic_client_can_use_any_model(house, internet, provider):
     assert whole.usage.output_tokens > 0
 
 
+def test_a_tool_runner_of_anthropics_client_goes_on_without_a_thread(house, internet):
+    store(house, "groq")
+
+    @anthropic.beta_tool
+    def weather(city: str) -> str:
+        """The weather."""
+        return f"Rain in {city}"
+
+    transport = httpx2.Client(trust_env=False, verify=NO_CERTIFICATES)
+    with anthropic.Anthropic(base_url=house.address, api_key=house.keys.project_key, max_retries=0, http_client=transport) as client:
+        runner = client.beta.messages.tool_runner(model="groq/m", max_tokens=99, tools=[weather], messages=QUESTION, max_iterations=2)
+        answers = list(runner)
+    assert [answer.content[0].type for answer in answers] == ["tool_use", "tool_use"]
+    assert json.loads(internet.asked[1][1].body)["messages"][2]["content"] == "Rain in Oslo"
+
+
 @pytest.mark.parametrize(("provider", "limit"), [("openai", "max_completion_tokens"), ("mistral", "max_tokens"), ("groq", "max_tokens")])
 def test_each_server_gets_the_limit_under_the_name_it_knows(house, internet, provider, limit):
     store(house, provider)

@@ -53,7 +53,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """An error as an upstream stated it. `type` is the upstream's own word, where it gave one."""
+    """An error as an upstream stated it. `type` is the upstream's own word, where it gave one; `error_code` is a word that clients of the
+    Messages API act upon."""
 
     status: int
     message: str
@@ -61,6 +62,7 @@ class ApiError:
     code: str | None = None
     param: str | None = None
     request_id: str | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,9 +124,10 @@ class Fields:
         return Error(self._code, f"The upstream's answer is not of its format: {where} must be {expected}.")
 
 
-def unsupported(path: str, reason: str) -> Error:
-    """The 400 for something that has no equivalent and whose loss would change what the caller gets. `reason` is a whole sentence."""
-    return Error(Code.UNSUPPORTED_PARAMETER, f"{path}: {reason}", param=path)
+def unsupported(path: str, reason: str, *, error_code: str | None = None) -> Error:
+    """The 400 for something that has no equivalent and whose loss would change what the caller gets. `reason` is a whole sentence,
+    `error_code` the word by which clients of the Messages API know what to do about it."""
+    return Error(Code.UNSUPPORTED_PARAMETER, f"{path}: {reason}", param=path, **({"error_code": error_code} if error_code else {}))
 
 
 def without_nones(members: Mapping[str, object]) -> JsonObject:

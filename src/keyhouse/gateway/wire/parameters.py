@@ -31,6 +31,7 @@ class Row:
     places: dict[UpstreamFormat, str]
     neutral: tuple[Any, ...] = ()
     note: str = ""
+    error_code: str | None = None
 
     @property
     def is_top_level(self) -> bool:
@@ -47,6 +48,7 @@ def _row(data: JsonObject) -> Row:
         places={name: entry["to"] for name, entry in upstreams.items() if "to" in entry},
         neutral=tuple(data.get("neutral", ())),
         note=data.get("note", ""),
+        error_code=data.get("error_code"),
     )
 
 
@@ -80,7 +82,8 @@ def kept_parameters(body: JsonObject, caller: CallerFormat, upstream: UpstreamFo
             continue
         action = row.actions[upstream]
         if action == "refused":
-            raise unsupported(name, f"{_FORMAT_NAMES[upstream]}, which this model is called by, has nothing like it.")
+            reason = f"{_FORMAT_NAMES[upstream]}, which this model is called by, has nothing like it."
+            raise unsupported(name, reason, error_code=row.error_code)
         if action == "dropped":
             losses.drop(name, f"{_FORMAT_NAMES[upstream]} has nothing like it.")
         else:

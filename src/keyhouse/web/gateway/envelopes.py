@@ -20,13 +20,14 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
     """Status, headers and body of an error."""
     given = error.details.get("status")
     status = given if isinstance(given, int) else STATUS[error.code]
-    param = error.details.get("param")
+    param, error_code = error.details.get("param"), error.details.get("error_code")
     stated = ApiError(
         status,
         error.message,
         code=error.code.value,
         param=param if isinstance(param, str) else None,
         request_id=request_id if spoken == "anthropic_messages" else None,
+        error_code=error_code if isinstance(error_code, str) else None,
     )
     body = error_body("messages" if spoken == "anthropic_messages" else None, stated)
     headers = [JSON]

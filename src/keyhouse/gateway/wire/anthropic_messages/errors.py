@@ -45,4 +45,6 @@ def parse_error_member(body: Mapping[str, object], status: int | None = None) ->
 def render_error(error: ApiError) -> JsonObject:
     """The body of an error answer, and the data of a stream's `error` event."""
     kind = _TYPES.get(error.status) or ("api_error" if error.status >= 500 else "invalid_request_error")
-    return without_nones({"type": "error", "error": {"type": kind, "message": error.message}, "request_id": error.request_id})
+    details = {"error_code": error.error_code} if error.error_code else None
+    stated = without_nones({"type": kind, "message": error.message, "details": details})
+    return without_nones({"type": "error", "error": stated, "request_id": error.request_id})
