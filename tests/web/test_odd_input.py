@@ -106,6 +106,11 @@ BROKEN_SCHEMA: dict[str, tuple[Any, list[str]]] = {
     "host": ({"enabled": True, "extraHeaders": [{"key": "hOsT", "value": PLANTED}]}, ["extraHeaders.0.key"]),
     "length": ({"enabled": True, "extraHeaders": [{"key": "Content-Length", "value": "1"}]}, ["extraHeaders.0.key"]),
     "header without a value": ({"enabled": True, "extraHeaders": [{"key": "X-A"}]}, ["extraHeaders.0.value"]),
+    "1001 models": ({"enabled": True, "customModels": [f"m{number}" for number in range(1001)]}, ["customModels"]),
+    "1001 embedding models": (
+        {"enabled": True, "customEmbeddingsModels": [f"m{number}" for number in range(1001)]},
+        ["customEmbeddingsModels"],
+    ),
     "101 headers": ({"enabled": True, "extraHeaders": [{"key": "X-A", "value": PLANTED}] * 101}, ["extraHeaders"]),
     "default model with NUL": ({"enabled": True, "defaultModel": "a\0b"}, ["defaultModel"]),
 }
@@ -150,6 +155,12 @@ def test_a_provider_does_not_take_up_fields_without_end(shared_house: ServedHous
         assert (reply.status, reply.json["fields"]) == (400, ["customKeys.MINE_099"])
         assert "no more than 100" in reply.json["reasons"][0]["meta"]["message"]
     assert shared_house.client().delete("/api/model-providers/azure").status_code == 200
+
+
+def test_as_many_models_as_may_be_are_kept(shared_house: ServedHouse) -> None:
+    reply = put(shared_house, json.dumps({"enabled": True, "customModels": [f"m{number}" for number in range(1000)]}).encode())
+    assert (reply.status, len(reply.json["openai"]["customModels"])) == (200, 1000)
+    assert put(shared_house, b'{"enabled": true, "customModels": []}').json["openai"]["customModels"] is None
 
 
 def test_as_many_headers_as_may_be_are_kept(shared_house: ServedHouse) -> None:

@@ -11,7 +11,7 @@ from pydantic import MISSING
 
 from keyhouse.domain.model import Mode, MultimodalInput, SupportedParameter
 from keyhouse.domain.model_provider import ABSENT, ModelProviderUpdate
-from keyhouse.web.control.schemas import LARGEST_NUMBER, Models, problems, to_models, update_of
+from keyhouse.web.control.schemas import LARGEST_NUMBER, MOST_MODELS, Models, problems, to_models, update_of
 
 _NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 # A field that may be absent, and may not be null.
@@ -73,10 +73,10 @@ def _models(text: Any, mode: Mode) -> Models | None:
 
 
 def _read_models(text: bytes, mode: Mode) -> Models | None:
-    """A list of ids or of models, not both, without an empty or repeated id; None for any other."""
+    """A list of ids or of models, not both, nor too many, without an empty or repeated id; None for any other."""
     found = _decode_models(text)
     ids = {model if isinstance(model, str) else model.modelId for model in found}
-    is_plain = len(ids) == len(found) and "" not in ids and len(set(map(type, found))) <= 1
+    is_plain = len(ids) == len(found) <= MOST_MODELS and "" not in ids and len(set(map(type, found))) <= 1
     return to_models(found, mode) if is_plain else None
 
 

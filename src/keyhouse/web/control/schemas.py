@@ -17,6 +17,8 @@ from keyhouse.domain.provider_spec import ProviderSpec
 LARGEST_NUMBER = 2**53 - 1
 _DEEPEST = 32
 _MOST_HEADERS = 100
+MOST_MODELS = 1000
+"""Of one list. A page has a row for each."""
 IDS, MODELS = "ids", "models"
 UNION_TAGS = frozenset({IDS, MODELS})
 """Names of alternatives in a validation error's path; no fields of the body."""
@@ -116,6 +118,8 @@ def problems(body: ModelProviderBody) -> list[FieldProblem]:
 def _id_problems(name: str, models: object) -> list[FieldProblem]:
     if not isinstance(models, list):
         return []
+    if len(models) > MOST_MODELS:
+        return [(name, "too_long", f"must not hold more than {MOST_MODELS} models")]
     ids = [model if isinstance(model, str) else model.modelId for model in models]
     if all(ids) and len(set(ids)) == len(ids):
         return []
