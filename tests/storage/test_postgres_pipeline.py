@@ -25,7 +25,7 @@ _WRONG = Statement("SELECT nothing FROM things")
 def pipeline(postgres_server: PostgresServer) -> Iterator[Pipeline]:
     url = parse_database_url(postgres_server.new_database())
     assert isinstance(url, ServerUrl)
-    opened = Pipeline(connect(url), "BEGIN ISOLATION LEVEL READ COMMITTED")
+    opened = Pipeline(connect(url))
     opened.run(_TABLE, {})
     opened.commit()
     yield opened

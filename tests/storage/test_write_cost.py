@@ -27,7 +27,7 @@ def test_a_put_is_two_round_trips_and_prepares_nothing(tmp_path: Path, postgres_
             database._announcing = asyncio.create_task(asyncio.sleep(3600))
             await providers.upsert(caller, "openai", openai_key("sk-2"), None)
             with traced.open("w") as file:
-                pipeline = database._writers._idle[-1]
+                pipeline = database._connections._idle[-1]
                 pipeline._pgconn.trace(file.fileno())
                 for number in range(PUTS):
                     await providers.upsert(caller, "openai", openai_key(f"sk-again-{number}"), None)

@@ -9,8 +9,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
@@ -30,9 +29,10 @@ from keyhouse.storage.database import (
     storage_unavailable,
 )
 from keyhouse.storage.database_url import PostgresServer
+from keyhouse.storage.postgres_connections import Connections, away
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
-from keyhouse.storage.postgres_server import Connection, NoAnswer, connect
+from keyhouse.storage.postgres_server import NoAnswer, connect
 from keyhouse.storage.sharing import Shared
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
@@ -92,10 +92,9 @@ class PostgresDatabase:
         """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
-        self._readers = _Connections(server, _BEGIN_READING)
-        self._writers = _Connections(server, _BEGIN_WRITING)
+        self._connections = Connections(server)
         self._threads = SideThreads("keyhouse-postgresql", _POOL)
-        self._watch = Look(functools.partial(self._readers.connect, autocommit=True))
+        self._watch = Look(functools.partial(self._connections.connect, autocommit=True))
         self._mark: str = self._read(changes.newest_mark)
         self._looked_at = now_us()
         self._look = Shared(self._look_at_changes, _ASKERS)
@@ -126,6 +125,7 @@ class PostgresDatabase:
     async def changed(self) -> None:
         """See Database."""
         await self._listener.heard()
+        self._connections.shed()
 
     async def close(self) -> None:
         """See Database."""
@@ -135,8 +135,7 @@ class PostgresDatabase:
         self._threads.close()
         self._watch.close()
         await self._look.idle()
-        self._readers.close()
-        self._writers.close()
+        self._connections.close()
 
     async def _in_line(self, action: Callable[[], T]) -> T:
         """Run it in a thread. Where that begins too late, because all threads wait for an answer, it is not begun at all."""
@@ -166,7 +165,7 @@ class PostgresDatabase:
             except psycopg.Error as failure:
                 if not _worth_repeating(failure):
                     raise _named(failure) from failure
-        raise _away()
+        raise away()
 
     async def _announce(self) -> None:
         """Wake the other processes. Not a part of the write: PostgreSQL commits transactions that notify one after the other."""
@@ -177,7 +176,7 @@ class PostgresDatabase:
 
     def _read(self, work: Work[T]) -> T:
         def once() -> T:
-            with self._readers.one() as pipeline:
+            with self._connections.one(_BEGIN_READING) as pipeline:
                 result = work(PostgresTransaction(pipeline))
                 pipeline.commit()
                 return result
@@ -186,7 +185,7 @@ class PostgresDatabase:
 
     def _write(self, work: Work[T]) -> tuple[T, list[ChangeNotice]]:
         def once() -> tuple[T, list[ChangeNotice]]:
-            with self._writers.one() as pipeline:
+            with self._connections.one(_BEGIN_WRITING) as pipeline:
                 tx = PostgresTransaction(pipeline)
                 result = work(tx)
                 _commit(pipeline)
@@ -207,49 +206,7 @@ class PostgresDatabase:
                 lost_races += failure.sqlstate in _LOST_A_RACE
                 if lost_races == _ATTEMPTS or not _worth_repeating(failure):
                     raise _named(failure) from failure
-        raise _away()
-
-
-class _Connections:
-    """Connections for transactions of one kind, as many as there are threads that ask for one. The last one used is taken first."""
-
-    def __init__(self, server: PostgresServer, begin: str) -> None:
-        self._server = server
-        self._begin = begin
-        self._idle: list[Pipeline] = []
-
-    def connect(self, *, autocommit: bool = False) -> Connection:
-        """A new one, for other uses too. Raises Error `storage_unavailable`."""
-        try:
-            return connect(self._server, autocommit=autocommit)
-        except psycopg.errors.ConnectionTimeout as failure:
-            raise _away() from failure
-        except psycopg.OperationalError as failure:
-            raise storage_unavailable("PostgreSQL does not answer, or refuses the connection.") from failure
-
-    @contextmanager
-    def one(self) -> Iterator[Pipeline]:
-        """One for a transaction, which must end by a commit or is rolled back. Raises Error `storage_unavailable`."""
-        try:
-            pipeline = self._idle.pop()
-        except IndexError:
-            pipeline = Pipeline(self.connect(), self._begin)
-        try:
-            yield pipeline
-        except BaseException:
-            with contextlib.suppress(psycopg.Error):
-                pipeline.roll_back()
-            raise
-        finally:
-            if pipeline.idle:
-                self._idle.append(pipeline)
-            else:
-                pipeline.close()
-
-    def close(self) -> None:
-        """Close those that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
+        raise away()
 
 
 _LOST_A_RACE = ("40P01", "40001")
@@ -344,7 +301,7 @@ def _named(failure: Exception) -> BaseException:
         if isinstance(failure, kind):
             return storage_unavailable(sentence)
     if isinstance(failure, psycopg.OperationalError):
-        return _away()
+        return away()
     return failure
 
 
@@ -359,7 +316,3 @@ _SENTENCES: dict[type[psycopg.Error], str] = {
     psycopg.errors.LockNotAvailable: "another transaction has held a lock for too long.",
     psycopg.errors.ReadOnlySqlTransaction: "it is read-only, perhaps a standby.",
 }
-
-
-def _away() -> Error:
-    return storage_unavailable("PostgreSQL does not answer.")

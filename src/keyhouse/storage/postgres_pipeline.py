@@ -26,10 +26,12 @@ class Pipeline:
     Belongs to one thread at a time. Every method raises psycopg.Error.
     """
 
-    def __init__(self, connection: Connection, begin: str) -> None:
-        """`begin` opens each transaction, with the first statement of it."""
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._begin = begin
+        self.begin = "BEGIN"
+        """Opens each transaction, with the first statement of it."""
+        self.rested_at = 0.0
+        """When nobody needed it any more, on the monotonic clock."""
         self._pgconn = connection.pgconn
         self._pgconn.nonblocking = 1
         self._pgconn.enter_pipeline_mode()
@@ -60,7 +62,7 @@ class Pipeline:
         """Send a statement. Its failure is raised by the next read or the commit."""
         if not self._in_transaction:
             self._in_transaction = True
-            self._send(self._begin, ())
+            self._send(self.begin, ())
         self._send(statement.postgresql, [values[name] for name in statement.names])
 
     def rows(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:

@@ -1,0 +1,110 @@
+"""A PostgreSQL that allows fewer connections than a process would open: requests wait for those there are, and none is hoarded."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.settings import Settings
+from keyhouse.storage import postgres_connections
+from keyhouse.storage.changes import note_change
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.statements import Statement
+from tests.conftest import PostgresServer
+from tests.storage.houses import opened, settings_of
+
+_SLOW = Statement("SELECT pg_sleep(0.02)", sqlite="SELECT 1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[Settings]:
+    """A database whose user may have few connections: two of them for transactions, once a process looks and listens."""
+    url = postgres_server.new_database()
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE few_{name} LOGIN".encode())
+        connection.execute(f"ALTER DATABASE {name} OWNER TO few_{name}".encode())
+        connection.execute(f"GRANT ALL ON SCHEMA public TO few_{name}".encode())
+    yield settings_of(tmp_path, url.replace("keyhouse@", f"few_{name}@"))
+    with contextlib.suppress(psycopg.Error), psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE few_{name} CONNECTION LIMIT -1".encode())
+
+
+def allow(settings: Settings, postgres_server: PostgresServer, connections: int) -> None:
+    name = settings.url.rpartition("/")[2]
+    with psycopg.connect(postgres_server.url(name), autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE few_{name} CONNECTION LIMIT {connections}".encode())
+
+
+def sessions(settings: Settings, postgres_server: PostgresServer) -> int:
+    name = settings.url.rpartition("/")[2]
+    with psycopg.connect(postgres_server.url(name)) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [f"few_{name}"]).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+async def work(storage: Storage, callers: int) -> None:
+    """Reads and writes of several callers at once, none of them quick."""
+    reads = [storage.database.read(lambda tx: tx.rows(_SLOW)) for _ in range(callers)]
+    writes = [storage.database.write(lambda tx: note_change(tx, None, None)) for _ in range(callers)]
+    await asyncio.gather(*reads, *writes)
+
+
+def test_requests_wait_for_the_connections_that_the_server_allows(settings: Settings, postgres_server: PostgresServer) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.catch_up()
+            await storage.database.changed()
+            allow(settings, postgres_server, 4)
+            await work(storage, 40)
+            assert sessions(settings, postgres_server) <= 4
+
+    asyncio.run(main())
+
+
+def test_reads_and_writes_share_connections(settings: Settings, postgres_server: PostgresServer) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.read(lambda tx: tx.rows(_SLOW))
+            await storage.database.write(lambda tx: note_change(tx, None, None))
+            assert sessions(settings, postgres_server) == 1
+
+    asyncio.run(main())
+
+
+def test_what_rests_is_given_up_but_for_one(settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.catch_up()
+            await storage.database.changed()
+            await work(storage, 20)
+            assert sessions(settings, postgres_server) > 3
+            monkeypatch.setattr(postgres_connections, "IDLE_S", 0.0)
+            await storage.database.changed()
+            while sessions(settings, postgres_server) > 3:
+                await asyncio.sleep(0)
+            await work(storage, 2)
+
+    asyncio.run(main())
+
+
+def test_a_process_that_has_no_connection_is_told_at_once(settings: Settings, postgres_server: PostgresServer) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            allow(settings, postgres_server, 0)
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+            name = settings.url.rpartition("/")[2]
+            with psycopg.connect(postgres_server.url(name), autocommit=True) as connection:
+                connection.execute(cut, [f"few_{name}"])
+            with pytest.raises(Error) as refused:
+                await storage.database.read(lambda tx: tx.rows(_SLOW))
+            assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            allow(settings, postgres_server, -1)
+            await storage.database.read(lambda tx: tx.rows(_SLOW))
+
+    asyncio.run(main())
