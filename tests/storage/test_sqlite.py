@@ -15,9 +15,10 @@ from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.settings import Settings
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ChangeNotice, ConstraintBroken
-from keyhouse.storage.sqlite import SqliteDatabase
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.sqlite import LOG_BYTES, SqliteDatabase
 from keyhouse.storage.statements import Statement, Transaction, insert_into
-from tests.storage.houses import openai_key, opened, project_caller, providers_of, settings_of, store_secrets
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
 _PUT = insert_into("installation", "name, value")
 _NAMES = Statement("SELECT name FROM installation")
@@ -263,3 +264,21 @@ def test_what_another_process_wrote_is_read_before_the_next_write(settings: Sett
             assert "id" in shown["anthropic"]
 
     asyncio.run(main())
+
+
+def test_the_log_that_a_long_reader_made_grow_is_small_again_after_it(settings: Settings, tmp_path: Path) -> None:
+    log = tmp_path / "keyhouse.db-wal"
+
+    async def main(storage: Storage) -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "keyhouse.db")) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM installation").fetchone()
+            await storage.database.write(lambda tx: tx.run(_PUT, name="long", value="x" * LOG_BYTES))
+            await storage.database.write(lambda tx: tx.run(_PUT, name="longer", value="x" * LOG_BYTES))
+            assert log.stat().st_size > LOG_BYTES
+            reader.execute("COMMIT")
+        for number in range(2):
+            await storage.database.write(put(f"short {number}"))
+        assert log.stat().st_size <= LOG_BYTES + 64 * 1024
+
+    run_on(settings, main)

@@ -76,6 +76,10 @@ class SqliteTransaction:
         self.left_traces = True
 
 
+LOG_BYTES = 32 * 1024 * 1024
+"""What the write-ahead log is cut to once a reader that made it grow, such as a copy of all, has ended."""
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection as the house uses them: WAL, every commit on the disk, foreign keys on, deleted bytes overwritten. Makes no file."""
     address = f"file:{quote(str(path.absolute()))}?mode=rw"
@@ -89,6 +93,7 @@ def connect(path: Path) -> sqlite3.Connection:
         "secure_delete=ON",
         "trusted_schema=OFF",
         "wal_autocheckpoint=4000",
+        f"journal_size_limit={LOG_BYTES}",
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
