@@ -27,6 +27,9 @@ from keyhouse.gateway.usage_reader import CountedBody, UsageReader, usage_of
 MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
 """A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
 
+LARGE_BYTES = 128 * 1024
+"""What is larger is decoded and translated in a thread: it takes up to a tenth of a second for each MB, and others are served meanwhile."""
+
 
 class Relay:
     """Calls targets. One serves a whole process."""
@@ -42,7 +45,8 @@ class Relay:
         Raises Error: what rendering and signing raise, and a code for each way in which a call can fail before its answer.
         """
         prepared = self._prepared.get(call.target, call.endpoint)
-        outgoing = rendered(call, prepared)
+        is_large = len(call.body) > LARGE_BYTES
+        outgoing = await asyncio.to_thread(rendered, call, prepared) if is_large else rendered(call, prepared)
         head = prepared.head_for(outgoing.streams, outgoing.query)
         stated = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
         headers = prepared.with_defaults(stated)
@@ -134,7 +138,8 @@ async def _translated(
         observation.upstream_s += perf_counter() - began
         response.close()
     try:
-        content_type, rendered_body = translation.whole(body)
+        is_large = len(body) > LARGE_BYTES
+        content_type, rendered_body = await asyncio.to_thread(translation.whole, body) if is_large else translation.whole(body)
     except Error as error:
         # The provider has answered, and bills: whoever asked must not ask again by itself.
         raise Error(error.code, error.message, **{**error.details, "retry": False}) from error
