@@ -185,11 +185,35 @@ def test_tool_choice(choice, rendered, in_converse):
 def test_tool_choice_none():
     assert to_messages(chat(tools=[tool()], tool_choice="none")).body["tool_choice"] == {"type": "none"}
     assert "toolConfig" not in to_converse(chat(tools=[tool()], tool_choice="none")).body
-    assert refusal(to_converse, chat(TOOL_LOOP, tools=[tool("w")], tool_choice="none")).details["param"] == "tool_choice"
 
 
-def test_converse_wants_tools_declared_while_calls_are_in_the_conversation():
-    assert refusal(to_converse, chat(TOOL_LOOP)).details["param"] == "tools"
+@pytest.mark.parametrize("without", [{}, {"tools": []}, {"tools": [tool("w")], "tool_choice": "none"}])
+def test_converse_is_told_of_calls_as_text_where_there_are_no_tools_any_more(without):
+    body = to_converse(chat(TOOL_LOOP, **without)).body
+    assert "toolConfig" not in body
+    assert [block["text"] for block in body["messages"][1]["content"][-2:]] == [
+        '[Called the tool w with {"city":"Paris"}]',
+        '[Called the tool w with {"city":"Rome"}]',
+    ]
+    told = ["[The tool w answered]", "sun", "[The tool w answered]", "rain", "And?"]
+    assert body["messages"][2]["content"] == [{"text": text} for text in told]
+
+
+def test_a_result_that_is_told_keeps_its_image_its_failure_and_its_marker():
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    results = [
+        {"type": "tool_result", "tool_use_id": "t1", "content": [image], "is_error": True, "cache_control": {"type": "ephemeral"}},
+        {"type": "tool_result", "tool_use_id": "t2"},
+    ]
+    calls = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in ("t1", "t2")]
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
+    body = to_converse({"model": "m", "max_tokens": 9, "messages": messages}, caller="anthropic_messages").body
+    assert body["messages"][2]["content"] == [
+        {"text": "[The tool f failed with]"},
+        {"image": {"format": "png", "source": {"bytes": "aGk="}}},
+        {"cachePoint": {"type": "default"}},
+        {"text": "[The tool f answered nothing]"},
+    ]
 
 
 def test_allowed_tools_leaves_the_others_out():

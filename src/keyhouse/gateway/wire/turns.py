@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolCallPart, ToolResultPart
+from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolResultPart
 
 _REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -51,8 +51,3 @@ def accepted_tool_id(tool_call_id: str) -> str:
     if tool_call_id and len(tool_call_id) <= 64 and not _REFUSED_IN_IDS.search(tool_call_id):
         return tool_call_id
     return f"{_REFUSED_IN_IDS.sub('_', tool_call_id)[:55]}_{zlib.crc32(tool_call_id.encode('utf-8', 'surrogatepass')):08x}"
-
-
-def uses_tools(messages: Iterable[Message]) -> bool:
-    """Whether the conversation holds calls of tools or their results."""
-    return any(isinstance(part, ToolCallPart | ToolResultPart) for message in messages for part in message.parts)

@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
+from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.closed_schema import closed
 from keyhouse.gateway.wire.conversation import (
     Message,
@@ -24,7 +25,7 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits, effort, nearest_effort, traits
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling
-from keyhouse.gateway.wire.turns import turns, uses_tools
+from keyhouse.gateway.wire.turns import turns
 
 _UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True, caches="none")
 _BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all")
@@ -46,9 +47,11 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     arranged = turns(request.messages)
     names, points = DocumentNames(), CachePoints(known, losses)
     kept = arranged.messages if _is_claude(known) else _thoughtless(arranged.messages)
+    if not _has_tools(request):
+        kept = told_calls(kept)
     messages = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
     system = render_blocks(arranged.system, names, points)
-    tools = _tools(request, arranged.messages, known, losses, points)
+    tools = _tools(request, known, losses, points)
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
     body = without_nones(
         {
@@ -94,15 +97,14 @@ def _inference(request: Request, sampled: Sampling, max_tokens: int | None) -> J
     )
 
 
-def _tools(request: Request, messages: tuple[Message, ...], model: ModelTraits, losses: Losses, points: CachePoints) -> JsonObject | None:
-    """The tools and the choice among them. Converse has no `none`, and wants tools declared while the conversation holds calls."""
-    forbidden = request.tool_choice is not None and request.tool_choice.mode == "none"
-    if uses_tools(messages):
-        if forbidden:
-            raise unsupported("tool_choice", "The Converse API can not forbid tools in a conversation that holds calls of them.")
-        if not request.tools:
-            raise unsupported("tools", "The Converse API wants the tools declared in a conversation that holds calls of them.")
-    if forbidden or not request.tools:
+def _has_tools(request: Request) -> bool:
+    """Whether the model may call any."""
+    return bool(request.tools) and not (request.tool_choice is not None and request.tool_choice.mode == "none")
+
+
+def _tools(request: Request, model: ModelTraits, losses: Losses, points: CachePoints) -> JsonObject | None:
+    """The tools and the choice among them. Converse has no `none`: the tools are left out."""
+    if not _has_tools(request):
         return None
     tools = [rendered for tool in request.tools for rendered in _tool(tool, model, losses, points)]
     choice = _tool_choice(request.tool_choice)
