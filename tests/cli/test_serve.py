@@ -263,6 +263,19 @@ def test_no_process_leaves_its_memory_in_a_file_when_it_crashes(tmp_path: Path, 
     assert [process.rlimit(resource.RLIMIT_CORE) for process in processes] == [(0, 0)] * 3
 
 
+def test_a_stop_that_comes_while_workers_load_ends_them(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import itertools, os, signal\n"
+        "forks = itertools.count(1)\n"
+        "def forked():\n"
+        "    # The first one prepares the data.\n"
+        "    if next(forks) == 3: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "os.register_at_fork(after_in_parent=forked)\n"
+    )
+    ended = run(tmp_path, "serve", "--port", "0", "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_workers_end_with_their_supervisor(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path, "--workers", "2")
     assert _list(server).status_code == 200

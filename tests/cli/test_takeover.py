@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import PATIENCE_S, Server
+from tests.cli.commands import PATIENCE_S, Server, environment
 from tests.cli.conftest import DATA, StartServer
 
 PUT = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
@@ -120,6 +120,23 @@ def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: Sta
         assert server.process.poll() is None
         assert server.stop() == 0
         assert not any(psutil.pid_exists(number) for number in holder)
+
+
+@pytest.mark.parametrize(("argument", "supervisor"), [("--check", "os.getppid()"), ("--in-place-of", "os.getpid()")])
+def test_a_stop_while_a_server_is_replaced_finishes_what_was_begun(
+    tmp_path: Path, serving: StartServer, argument: str, supervisor: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os, signal, sys\nif {argument!r} in sys.orig_argv: os.kill({supervisor}, signal.SIGTERM)\n"
+    )
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    with begun_put(server) as connection:
+        idle = [psutil.Process(number) for number in workers_of(server) if not holds(number, connection.getsockname()[1])]
+        server.process.send_signal(signal.SIGUSR2)
+        assert psutil.wait_procs(idle, PATIENCE_S)[1] == []
+        assert server.process.poll() is None
+        assert finished(connection) == 200
+        assert server.process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -41,9 +41,11 @@ def check() -> ExitCode:
 
 def serve(legacy: Legacy | None = None) -> ExitCode:
     """Serve until a signal says to stop, in the place of another server where that left something. Raises Error with a sentence that says
-    what to do."""
+    what to do.
+
+    The server before this one holds signals back. One to stop that comes now is heard once its workers can be told to finish.
+    """
     signal.signal(takeover.SIGNAL, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _configure(settings := read_settings())
     _allow_open_files()
     parse_database_url(settings.url)

@@ -179,7 +179,8 @@ class _Supervisor:
         # A terminal sends its signals to all of us; the supervisor passes on what they mean.
         for number_of_terminal in (signal.SIGINT, signal.SIGHUP, takeover.SIGNAL):
             signal.signal(number_of_terminal, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._WAITED)
+        # Told to stop before it can act on that, it hears it as soon as it can.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*self._WAITED} - {signal.SIGTERM})
 
         def on_started() -> None:
             # The supervisor may be gone already: then nobody reads this, and the other pipe says so.
@@ -227,9 +228,11 @@ class _Supervisor:
             self._stop(ExitCode.FAILED)
 
     def _hand_over(self) -> None:
-        """Become another server, unless that could not start. Our workers go on until its own serve."""
+        """Become another server, unless that could not start, or a stop came meanwhile. Our workers go on until its own serve."""
         if not takeover.could_start():
             _log.error("The server goes on as it was, because it could not start again. The lines above say why.")
+            return
+        if signal.sigpending() & {*STOP_SIGNALS}:
             return
         self._reap()
         running = (worker.process_id for worker in self._workers if worker.runs)
