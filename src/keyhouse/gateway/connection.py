@@ -361,6 +361,7 @@ class Connection(asyncio.BufferedProtocol):
         """The connection is gone, by a reset or by our own doing."""
         if not self.closed:
             self._break()
+        del self._parser  # it refers to us: the collector of cycles, which seldom runs, need not find us
 
     def _break(self) -> None:
         if self._answer_started:

@@ -84,8 +84,7 @@ class HttpProtocol(asyncio.Protocol):
         self._refusal = NO_REQUEST
         self._known = KnownHead()
         self._in_head = self._head_is_timed = self._is_misframed = False
-        self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = 0
-        self._quiet_bytes = 0
+        self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = self._quiet_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._asks_first = False
@@ -113,6 +112,7 @@ class HttpProtocol(asyncio.Protocol):
         self._crowd.leave(self)
         self._is_deaf = True
         self._queue.clear()
+        del self._parser  # it refers to us: the collector of cycles, which seldom runs, need not find us
         self.taking.end()
         if self._active is not None:
             self._active.leave()

@@ -1,0 +1,41 @@
+"""A connection that has ended takes no memory any more, without the collector of cycles, which a server seldom has run."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from keyhouse.gateway.connection import Connection
+from keyhouse.web.http_protocol import HttpProtocol
+from tests.gateway_road.test_http_edge import BODY, answer, connected, head
+
+LAST_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive(kind: type) -> int:
+    return sum(type(each) is kind for each in gc.get_objects())
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("kind", [HttpProtocol, Connection])
+def test_what_has_ended_is_gone(road, kind: type) -> None:
+    road.store()
+    road.answers(LAST_ANSWER)
+    before = alive(kind)
+    for _ in range(10):
+        with connected(road) as connection:
+            connection.sendall(head(road) + BODY)
+            assert answer(connection)[0].startswith(b"HTTP/1.1 200")
+    for _ in range(100):
+        if alive(kind) <= before:
+            return
+        road.http.get("/healthz")
+    assert alive(kind) <= before
