@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,28 +56,20 @@ def begun_put(server: Server) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def asking(server: Server) -> Iterator[list[int]]:
     """Callers who each connect anew for every request; the statuses that they get. One that is turned away fails."""
-    done, statuses, failures = threading.Event(), list[int](), list[Exception]()
+    done, statuses = threading.Event(), list[int]()
 
     def ask() -> None:
         while not done.is_set():
-            try:
-                headers = {"X-Auth-Token": server.project_key}
-                statuses.append(
-                    httpx.get(f"{server.address}/api/model-providers", headers=headers, trust_env=False, timeout=60).status_code
-                )
-            except httpx.HTTPError as failure:
-                failures.append(failure)
+            statuses.append(listed(server))
 
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(2) as pool:
+        callers = [pool.submit(ask) for _ in range(2)]
+        try:
+            yield statuses
+        finally:
+            done.set()
+        for caller in callers:
+            caller.result()
 
 
 def finished(connection: socket.socket) -> int:
