@@ -11,8 +11,9 @@ from keyhouse.cli.output import confirm, print_json, progress_bar, shown
 from keyhouse.cli.secret_input import read_stdin
 
 if TYPE_CHECKING:
-    from keyhouse.services.databases import CopyProgress, Pruned
+    from keyhouse.services.databases import Pruned
     from keyhouse.settings import Settings
+    from keyhouse.storage.copying import CopyProgress
     from keyhouse.storage.opening import Storage
 
 app = typer.Typer(name="database", help="The database as a whole: copy it, forget what is old.", no_args_is_help=True)

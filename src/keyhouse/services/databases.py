@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage.clock import now_us
@@ -11,24 +12,14 @@ from keyhouse.storage.opening import Storage
 from keyhouse.storage.pruning import forget_records, forget_states, next_projects
 from keyhouse.storage.statements import Transaction
 
+if TYPE_CHECKING:
+    from keyhouse.storage.copying import CopyProgress
+
 _ACTOR = Actor("keyhouse", "keyhouse database")
 _DAY_US = 24 * 3600 * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class CopyProgress:
-    """How far a copy is. Each of `rows` is done twice: written, and read back."""
-
-    done: int
-    rows: int
-
-    @property
-    def steps(self) -> int:
-        """What `done` comes to at the end."""
-        return 2 * self.rows
-
-
-def copy_database(source_url: str, target_url: str, *, while_serving: bool = False) -> Iterator[CopyProgress]:
+def copy_database(source_url: str, target_url: str, *, while_serving: bool = False) -> "Iterator[CopyProgress]":
     """Copy all that one database holds, as it is at one moment, into an empty one, and read it back there. Either may be of either kind.
 
     All or nothing. Raises Error `configuration` for a target that is not empty, `conflict` where processes serve on the source unless
@@ -37,8 +28,7 @@ def copy_database(source_url: str, target_url: str, *, while_serving: bool = Fal
     # Loads SQLAlchemy, which no server needs.
     from keyhouse.storage.copying import copy
 
-    for copied in copy(parse_database_url(source_url), parse_database_url(target_url), while_serving=while_serving):
-        yield CopyProgress(copied.written + copied.read_back, copied.total)
+    yield from copy(parse_database_url(source_url), parse_database_url(target_url), while_serving=while_serving)
 
 
 @dataclass(frozen=True, slots=True)

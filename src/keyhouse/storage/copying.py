@@ -28,12 +28,16 @@ TABLES = tuple(table for table in metadata.sorted_tables if table not in _LEFT_O
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """How far a copy is: rows written, and rows read back, each of `total`."""
+class CopyProgress:
+    """How far a copy is. Each of `rows` is done twice: written, and read back."""
 
-    written: int
-    read_back: int
-    total: int
+    done: int
+    rows: int
+
+    @property
+    def steps(self) -> int:
+        """What `done` comes to at the end."""
+        return 2 * self.rows
 
 
 class Tally:
@@ -55,7 +59,7 @@ class Tally:
             self._sum += int.from_bytes(hashlib.sha256(repr(tuple(row)).encode()).digest())
 
 
-def copy(source: DatabaseUrl, target: DatabaseUrl, *, while_serving: bool = False) -> Iterator[Copied]:
+def copy(source: DatabaseUrl, target: DatabaseUrl, *, while_serving: bool = False) -> Iterator[CopyProgress]:
     """Copy all rows into a database that has none, whose schema is made. The keys that seal values are not in a database, and not copied.
 
     Nothing stays in the target unless everything was read back from it the same. Raises Error `configuration` for a source that has not
@@ -119,25 +123,25 @@ class _Side:
             self._connection.commit()
 
 
-def _copied(reading: _Side, writing: _Side) -> Iterator[Copied]:
-    total, written, read_back = sum(reading.number(_count(table)) for table in TABLES), 0, 0
+def _copied(reading: _Side, writing: _Side) -> Iterator[CopyProgress]:
+    total, done = sum(reading.number(_count(table)) for table in TABLES), 0
     tallies = {table: Tally() for table in TABLES}
     for table, tally in tallies.items():
         for rows in reading.batches(table):
             writing.insert(table, rows)
             tally.add(rows)
-            written += len(rows)
-            yield Copied(written, read_back, total)
+            done += len(rows)
+            yield CopyProgress(done, total)
         writing.number_after(table)
     for table, tally in tallies.items():
         found = Tally()
         for rows in writing.batches(table):
             found.add(rows)
-            read_back += len(rows)
-            yield Copied(written, read_back, total)
+            done += len(rows)
+            yield CopyProgress(done, total)
         if found != tally:
             raise Error(Code.INTERNAL, f"The rows of {table.name} do not read back as they were. Nothing was copied.")
-    yield Copied(written, read_back, total)
+    yield CopyProgress(done, total)
 
 
 def _count(table: Table) -> Select[Any]:
