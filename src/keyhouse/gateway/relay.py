@@ -13,7 +13,7 @@ from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upst
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import Prepared, PreparedTargets
 from keyhouse.gateway.rendered import Rendered
-from keyhouse.gateway.rendering import rendered
+from keyhouse.gateway.rendering import rendered, takes_long
 from keyhouse.gateway.request import Headers, UpstreamRequest, host_header
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
@@ -45,8 +45,8 @@ class Relay:
         Raises Error: what rendering and signing raise, and a code for each way in which a call can fail before its answer.
         """
         prepared = self._prepared.get(call.target, call.endpoint)
-        is_large = len(call.body) > LARGE_BYTES
-        outgoing = await asyncio.to_thread(rendered, call, prepared) if is_large else rendered(call, prepared)
+        beside = len(call.body) > LARGE_BYTES and takes_long(call, prepared)
+        outgoing = await asyncio.to_thread(rendered, call, prepared) if beside else rendered(call, prepared)
         head = prepared.head_for(outgoing.streams, outgoing.query)
         stated = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
         headers = prepared.with_defaults(stated)

@@ -29,11 +29,20 @@ def rendered(call: Call, prepared: Prepared) -> Rendered:
     return _native(call, prepared) if render is None else render(call, prepared)
 
 
+def takes_long(call: Call, prepared: Prepared) -> bool:
+    """Whether rendering a large body takes long: it is decoded. What else is done is copying it once."""
+    return (call.endpoint, call.target.wire) in _TRANSLATED or _looks_into(call, prepared)
+
+
+def _looks_into(call: Call, prepared: Prepared) -> bool:
+    return call.form is None and (prepared.declares or (prepared.has_range and b"temperature" in call.body))
+
+
 def _native(call: Call, prepared: Prepared) -> Rendered:
     body, head, target = call.body, call.head, call.target
     if call.form is not None:
         return Rendered(call.form.with_value("model", target.upstream_model), head.stream)
-    if prepared.declares or (prepared.has_range and b"temperature" in body):
+    if _looks_into(call, prepared):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
         if held.body is not decoded:
