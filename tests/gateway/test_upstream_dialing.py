@@ -20,30 +20,20 @@ def under(policy: AddressPolicy) -> UpstreamSettings:
     return UpstreamSettings(policy=policy)
 
 
-def names(**addresses: list[str]) -> Any:
-    """A resolver that knows these names only, to stand in for DNS on the loop of the test."""
-
-    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
-        # uvloop passes literal addresses through here as well.
-        found = addresses.get(host, [host] if host[0].isdigit() or ":" in host else [])
-        if not found:
-            raise socket.gaierror(socket.EAI_NONAME, "unknown name")
-        return [
-            (socket.AF_INET6, 1, 6, "", (address, port, 0, 0)) if ":" in address else (socket.AF_INET, 1, 6, "", (address, port))
-            for address in found
-        ]
-
-    return getaddrinfo
-
-
 @pytest.fixture
 def resolving(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Has the running loop's class resolve by a table; DNS itself is beyond loopback."""
+    """Has names resolved by a table; DNS itself is beyond loopback."""
 
     def install(**addresses: list[str]) -> None:
-        loop = asyncio.get_running_loop()
-        resolver = names(**addresses)
-        monkeypatch.setattr(type(loop), "getaddrinfo", lambda _, host, port, **options: resolver(host, port, **options), raising=False)
+        def getaddrinfo(host: str, port: int | None, **_: object) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+            if not (found := addresses.get(host)):
+                raise socket.gaierror(socket.EAI_NONAME, "unknown name")
+            return [
+                (socket.AF_INET6, 1, 6, "", (address, 0, 0, 0)) if ":" in address else (socket.AF_INET, 1, 6, "", (address, 0))
+                for address in found
+            ]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     return install
 

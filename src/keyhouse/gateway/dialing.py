@@ -6,13 +6,14 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, blocked, literal_address
 from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
+from keyhouse.gateway.name_lookup import NameLookups
 from keyhouse.gateway.proxy import Proxies, Proxy
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
@@ -41,6 +42,7 @@ class Dialer:
     policy: AddressPolicy
     proxies: Proxies
     context: ssl.SSLContext
+    names: NameLookups = field(default_factory=NameLookups)
 
     async def dial(self, origin: Origin, timeouts: Timeouts, protocol_factory: Callable[[], Connection]) -> Connection:
         """An open connection to `origin`, TLS included.
@@ -59,9 +61,10 @@ class Dialer:
             raise blocked(rule)
         proxy = self.proxies.proxy_for(origin)
         if proxy is None:
-            connected = await _connect_any(self._permitted(origin.host, await _resolve(origin.host, origin.port, "upstream")), "upstream")
+            endpoints = await self._resolve(origin.host, origin.port, "upstream")
+            connected = await _connect_any(self._permitted(origin.host, endpoints), "upstream")
         else:
-            connected = await _connect_any(await _resolve(proxy.host, proxy.port, "proxy"), "proxy")
+            connected = await _connect_any(await self._resolve(proxy.host, proxy.port, "proxy"), "proxy")
         try:
             if proxy is not None and origin.scheme == "https":
                 await _tunnel(connected, proxy, origin)
@@ -69,6 +72,16 @@ class Dialer:
         except (OSError, asyncio.CancelledError, UpstreamError):
             connected.close()
             raise
+
+    async def _resolve(self, host: str, port: int, whose: str) -> list[_Endpoint]:
+        literal = literal_address(host)
+        if literal is not None:
+            return [_Endpoint(socket.AF_INET, (host, port)) if literal.version == 4 else _Endpoint(socket.AF_INET6, (host, port, 0, 0))]
+        try:
+            found = await self.names.addresses(host)
+        except (OSError, UnicodeError, RuntimeError):
+            raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The {whose}'s name could not be resolved.") from None
+        return _alternating([_Endpoint(family, (address[0], port, *address[2:])) for family, address in found])
 
     def _permitted(self, host: str, endpoints: list[_Endpoint]) -> list[_Endpoint]:
         judged = [(self.policy.rule_against(host, ip_address(endpoint.address[0])), endpoint) for endpoint in endpoints]
@@ -92,17 +105,6 @@ class Dialer:
             ) from None
         except OSError as error:
             raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The connection ended during the TLS handshake{_named(error)}.") from None
-
-
-async def _resolve(host: str, port: int, whose: str) -> list[_Endpoint]:
-    literal = literal_address(host)
-    if literal is not None:
-        return [_Endpoint(socket.AF_INET, (host, port)) if literal.version == 4 else _Endpoint(socket.AF_INET6, (host, port, 0, 0))]
-    try:
-        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    except (socket.gaierror, UnicodeError):
-        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The {whose}'s name could not be resolved.") from None
-    return _alternating([_Endpoint(family, address) for family, _, _, _, address in infos])
 
 
 def _alternating(endpoints: list[_Endpoint]) -> list[_Endpoint]:
