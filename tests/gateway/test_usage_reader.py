@@ -46,6 +46,13 @@ ANSWERS: dict[str, tuple[bytes, Usage | None]] = {
     "chat stream, in a member of its own": (sse(LONG, {"x_groq": {"id": "req_1", "usage": CHAT}}, "[DONE]"), Usage(100, 20)),
     "embeddings": (json.dumps({"data": ["x" * 200_000], "usage": {"prompt_tokens": 7, "total_tokens": 7}}).encode(), Usage(7, 0)),
     "embeddings, total alone": (json.dumps({"data": [], "usage": {"total_tokens": 7}}).encode(), Usage(7, 0)),
+    "chat, thinking beside": (json.dumps({"usage": {**DETAILED, "total_tokens": 128}}).encode(), Usage(40, 28, 60, None, 8)),
+    "messages, in iterations": (
+        json.dumps(
+            {"usage": {**MESSAGES, "iterations": [{**MESSAGES, "type": "message", "cache_creation": {"ephemeral_5m_input_tokens": 0}}] * 2}}
+        ).encode(),
+        Usage(40, 20, 50, 10),
+    ),
     "responses": (json.dumps({"output": [], "usage": RESPONSES, "metadata": {}}).encode(), Usage(40, 20, 60, None, 8)),
     "responses stream": (
         sse(

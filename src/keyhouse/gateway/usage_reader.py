@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.wire.answer import Usage
+from keyhouse.gateway.wire.usage import generated_tokens
 
 _HEAD_BYTES = 4 * 1024
 _TAIL_BYTES = 8 * 1024
@@ -14,8 +15,8 @@ _TAIL_BYTES = 8 * 1024
 _MOST_BYTES = 4 * _TAIL_BYTES
 # In a JSON string its quotes would be escaped: this is a key.
 _KEY = b'"usage"'
-# An object that holds no deeper than objects of numbers.
-_VALUE = re.compile(rb'"usage"\s*+:\s*+(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})')
+# An object that holds no deeper than objects of objects of numbers: Anthropic's `iterations` do.
+_VALUE = re.compile(rb'"usage"\s*+:\s*+(\{[^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+\})')
 _LONGEST_VALUE = 4 * 1024
 
 
@@ -143,7 +144,8 @@ def _counts_at(kept: bytes, place: int) -> _Counts | None:
 
 def _parse(last: _Counts, head: bytes) -> Usage | None:
     if last.prompt_tokens is not None:
-        return _inclusive(last.prompt_tokens, last.completion_tokens, last.prompt_tokens_details, last.completion_tokens_details)
+        generated = generated_tokens(last.prompt_tokens, last.completion_tokens or 0, last.total_tokens or 0)
+        return _inclusive(last.prompt_tokens, generated, last.prompt_tokens_details, last.completion_tokens_details)
     if last.converse_input is not None:
         return Usage(last.converse_input, last.converse_output or 0, last.converse_cache_read, last.converse_cache_write)
     if last.total_tokens is not None:

@@ -2,13 +2,15 @@
 
 Gemini 3 refuses calls that come back without: https://ai.google.dev/gemini-api/docs/thought-signatures. On its OpenAI endpoint it stands in
 `extra_content`: https://github.com/openai/openai-agents-python/issues/2137 (2026-11-29). Callers of the Messages API keep redacted thinking
-and return it as it came, so it travels in a block of that kind, marked so that it reaches no other provider.
+and return it as it came, so it travels in a block of that kind, marked so that it reaches no other provider. Google names a word for
+calls that nobody signed, as those of another model or of a client that keeps no such blocks.
 """
 
 from keyhouse.gateway.wire.conversation import Part, RedactedThinkingPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject
 
 _MARK = "google:"
+_UNSIGNED = "skip_thought_signature_validator"
 
 
 def parse_call_signature(call: Fields) -> RedactedThinkingPart | None:
@@ -27,5 +29,14 @@ def is_call_signature(part: Part | None) -> bool:
 def render_call_signature(part: Part | None) -> JsonObject | None:
     """The member `extra_content` of the call behind a part; None where the part signs none."""
     if isinstance(part, RedactedThinkingPart) and is_call_signature(part):
-        return {"google": {"thought_signature": part.data.removeprefix(_MARK)}}
+        return _signed(part.data.removeprefix(_MARK))
     return None
+
+
+def render_missing_signature() -> JsonObject:
+    """The member `extra_content` of a call that should be signed and is not."""
+    return _signed(_UNSIGNED)
+
+
+def _signed(signature: str) -> JsonObject:
+    return {"google": {"thought_signature": signature}}

@@ -36,6 +36,7 @@ class ChatTraits:
 
     efforts: tuple[Effort, ...] | None = None
     samples: bool = True
+    wants_signatures: bool = False
 
 
 _data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
@@ -49,7 +50,11 @@ _families = [
     for family in _data["family"]
 ]
 _chat_families = [
-    (re.compile(family["pattern"]), ChatTraits(tuple(family["efforts"]), family.get("samples", True))) for family in _data["chat_family"]
+    (
+        re.compile(family["pattern"]),
+        ChatTraits(tuple(family["efforts"]), family.get("samples", True), family.get("wants_signatures", False)),
+    )
+    for family in _data["chat_family"]
 ]
 _budgets: dict[Effort, int] = _data["budgets"]
 

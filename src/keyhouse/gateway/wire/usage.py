@@ -5,18 +5,29 @@ from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 
 
 def parse_openai_usage(usage: Fields) -> Usage:
-    """`prompt_tokens` includes what was read from and written to a cache, `completion_tokens` the reasoning."""
+    """`prompt_tokens` includes what was read from and written to a cache, `completion_tokens` the reasoning, but at xAI and Gemini: see
+    `generated_tokens`."""
     prompt = usage.object_or_none("prompt_tokens_details")
     completion = usage.object_or_none("completion_tokens_details")
     read = prompt.integer_or_none("cached_tokens") if prompt else None
     written = prompt.integer_or_none("cache_write_tokens") if prompt else None
     return Usage(
         input_tokens=max(0, (usage.integer_or_none("prompt_tokens") or 0) - (read or 0) - (written or 0)),
-        output_tokens=usage.integer_or_none("completion_tokens") or 0,
+        output_tokens=generated_tokens(
+            usage.integer_or_none("prompt_tokens") or 0,
+            usage.integer_or_none("completion_tokens") or 0,
+            usage.integer_or_none("total_tokens") or 0,
+        ),
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=completion.integer_or_none("reasoning_tokens") if completion else None,
     )
+
+
+def generated_tokens(prompt: int, generated: int, total: int) -> int:
+    """All that was generated, reasoning included. Where the sum says more than its parts, it counts reasoning that `generated` leaves out:
+    https://docs.x.ai/docs/key-information/consumption-and-rate-limits, https://github.com/vercel/ai/pull/12425 (2026-11-29)."""
+    return max(generated, total - prompt)
 
 
 def render_openai_usage(usage: Usage) -> JsonObject:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from keyhouse.gateway.wire.call_signatures import render_call_signature
+from keyhouse.gateway.wire.call_signatures import render_call_signature, render_missing_signature
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -23,6 +23,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import chat_traits
 
 LONGEST_CALL_ID = 40
 """Of OpenAI's: https://github.com/vercel/ai/issues/5171 (2025-06-26)."""
@@ -66,6 +67,9 @@ def _assistant(message: Message, model: UpstreamModel) -> Iterator[JsonObject]:
     """Text and calls. Thoughts are left out: no such field exists, and a signature is worth nothing to another model."""
     before = (None, *message.parts)
     calls = [_tool_call(part, sign, model) for sign, part in zip(before, message.parts, strict=False) if isinstance(part, ToolCallPart)]
+    if calls and "signed_calls" in model.quirks and chat_traits(model.id).wants_signatures:
+        # Of calls at once the first one alone is signed.
+        calls[0].setdefault("extra_content", render_missing_signature())
     text = "".join(_texts(message.parts))
     if calls or text:
         yield without_nones({"role": "assistant", "content": text or None, "tool_calls": calls or None})

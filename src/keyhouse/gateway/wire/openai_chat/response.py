@@ -28,9 +28,26 @@ _STOP_REASONS: dict[str, StopReason] = {
     "content_filter": "refusal",
     # Mistral's, where the context is full: https://docs.mistral.ai/api (2026-11-29).
     "model_length": "context_window",
+    # Gemini's own, which its OpenAI endpoint lets through: https://ai.google.dev/api/generate-content#FinishReason,
+    # https://github.com/HKUDS/Vibe-Trading/pull/308 (2026-11-29).
+    "MAX_TOKENS": "max_tokens",
+    **dict.fromkeys(("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), "refusal"),
+    **dict.fromkeys(("IMAGE_SAFETY", "IMAGE_RECITATION", "IMAGE_PROHIBITED_CONTENT"), "refusal"),
 }
-_BROKEN_OFF = frozenset({"error", "insufficient_system_resource"})
-"""Mistral's and DeepSeek's words for a failure of their own (https://api-docs.deepseek.com/api/create-chat-completion, 2026-11-29)."""
+_BROKEN_OFF = frozenset(
+    (
+        "error",
+        "insufficient_system_resource",
+        "function_call_filter",
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MISSING_THOUGHT_SIGNATURE",
+        "MALFORMED_RESPONSE",
+    )
+)
+"""Mistral's and DeepSeek's words for a failure of their own (https://api-docs.deepseek.com/api/create-chat-completion), and Gemini's for a
+call that it threw away (https://github.com/coder/coder/pull/28470, 2026-11-29)."""
 _CUT_OFF: tuple[StopReason, ...] = ("max_tokens", "context_window")
 REASONING_NAMES = ("reasoning_content", "reasoning")
 """Where OpenAI-shaped upstreams put what the model thought: https://api-docs.deepseek.com/guides/reasoning_model and
@@ -42,9 +59,11 @@ def parse_stop(finish_reason: str | None, *, has_calls: bool, has_refusal: bool)
 
     Raises Error (`upstream_invalid_answer`) where the upstream broke off.
     """
-    if finish_reason in _BROKEN_OFF:
-        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream broke its answer off because of an error of its own.")
-    stop = _STOP_REASONS.get(finish_reason or "stop", "end")
+    # Gemini's may be followed by its own word for it: `content_filter: RECITATION`.
+    reason = (finish_reason or "stop").partition(":")[0]
+    if reason in _BROKEN_OFF:
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream broke its answer off because of an error of its own ({finish_reason}).")
+    stop = _STOP_REASONS.get(reason, "end")
     if stop == "end" and has_calls:
         return "tool_calls"
     return "refusal" if stop == "end" and has_refusal else stop
