@@ -46,6 +46,9 @@ def test_a_project_is_made_changed_and_deleted(keyhouse: Keyhouse) -> None:
     assert _told(keyhouse, "project", "update", "chat-bot", "--name", "Bot", "--team", "my-team")["name"] == "Bot"
     key = keyhouse("project", "api-key", "chat-bot")
     assert re.fullmatch(r"sk-lw-[A-Za-z0-9]{48}\n", key.out)
+    shown = _told(keyhouse, "audit", "--limit", "1")["data"][0]
+    way = "command_line" if shown["actor"]["id"] == "command-line" else "api"
+    assert (shown["action"], shown["target"]) == (f"project.key_shown_by_{way}", made["id"])
     assert _told(keyhouse, "project", "api-key", made["id"]) == {"apiKey": key.out.strip()}
     again = keyhouse("project", "regenerate-api-key", "chat-bot", "--yes")
     assert re.fullmatch(r"sk-lw-[A-Za-z0-9]{48}\n", again.out)

@@ -74,6 +74,9 @@ def test_the_project_key_is_shown_on_request_and_regenerated_after_one_confirmat
     assert old not in page.content()
     page.get_by_role("button", name="Show the key").click()
     assert page.get_by_label("The project key", exact=True).input_value() == old
+    admin.go("/organization/audit")
+    expect(page.get_by_role("row", name="project key shown by page")).to_contain_text(admin.house.keys.project_id)
+    admin.go(f"/projects/{admin.house.keys.project_id}/key")
     page.get_by_role("button", name="Regenerate…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Every application that uses the key of My project is refused")

@@ -1,18 +1,22 @@
 """What is kept of tokens: their hash, a project's also sealed; and nothing of one that was replaced."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.slug import slug_from
-from keyhouse.domain.tenancy import Actor, Caller, Role, RoleBinding, ScopeType
+from keyhouse.domain.tenancy import Actor, Caller, Role, RoleBinding, ScopeType, Way
 from keyhouse.services.api_keys import ApiKeyRequest, ApiKeys
 from keyhouse.services.projects import ProjectRequest, Projects
+from keyhouse.storage.history import list_audit
 from keyhouse.storage.identifiers import is_id, new_id
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import destroy_one
+from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.storage.statements import Statement, Transaction
 from tests.storage.houses import project_caller, run_on, sealed_values, settings_of
 
@@ -60,6 +64,50 @@ def test_key_that_cannot_be_opened_says_to_regenerate_it(tmp_path: Path, databas
         assert refused.value.code is Code.CREDENTIALS_UNREADABLE
         assert "regenerate" in refused.value.message
         assert await service.regenerate_key(caller, made.project.id) == await service.open_key(caller, made.project.id)
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def take_no_writes(storage: Storage, database_url: str) -> None:
+    """From now on the database is only read, as a standby or a file on a read-only disk is."""
+    if isinstance(storage.database, SqliteDatabase):
+        storage.database._writer.execute("PRAGMA query_only=1")
+        return
+    import psycopg
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET default_transaction_read_only = on')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_key_is_shown_and_the_log_says_so_where_no_record_can_be_stored(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, service = await admin_of(storage), Projects(storage)
+        made = await service.create(caller, REQUEST)
+        with capture_logs() as recorded:
+            token = await service.open_key(caller, made.project.id)
+        (newest, *_), total = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=1, offset=0))
+        assert (newest.action, newest.target, newest.actor) == ("project.key_shown_by_api", made.project.id, caller.actor)
+        take_no_writes(storage, database_url)
+        with capture_logs() as unrecorded:
+            assert await service.open_key(replace(caller, way=Way.PAGE), made.project.id) == token
+        assert recorded == []
+        assert unrecorded == [
+            {
+                "event": "a project's key is shown without an audit record",
+                "log_level": "warning",
+                "project_id": made.project.id,
+                "actor_id": "test",
+                "way": "page",
+                "reason": "storage_unavailable",
+            }
+        ]
+        assert (await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=1, offset=0)))[1] == total
+        with pytest.raises(Error) as refused:
+            await service.open_key(replace(caller, bindings=()), made.project.id)
+        assert refused.value.code is Code.INSUFFICIENT_PERMISSIONS
 
     run_on(settings_of(tmp_path, database_url), work)
 

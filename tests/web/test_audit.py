@@ -53,6 +53,7 @@ def test_every_kind_of_write_leaves_its_record_and_no_secret(shared_house: Serve
         ("api_key.created", project["serviceApiKeyId"]),
         ("project.updated", project["id"]),
         ("project.key_regenerated", project["id"]),
+        ("project.key_shown_by_api", project["id"]),
         ("model_provider.created", f"{project['id']}/openai"),
         ("model_provider.deleted", f"{project['id']}/openai"),
         ("api_key.created", key["apiKey"]["id"]),
@@ -64,6 +65,22 @@ def test_every_kind_of_write_leaves_its_record_and_no_secret(shared_house: Serve
     text = admin.get("/api/audit?limit=1000").text
     for secret in ("sk-lw-", "sk-planted-secret", project_key.removeprefix("sk-lw-"), key["token"][-48:]):
         assert secret not in text
+
+
+def test_showing_a_project_key_leaves_a_record_and_no_list_does(shared_house: ServedHouse) -> None:
+    tenant = new_tenant(shared_house)
+    project = tenant.project()["id"]
+    member = tenant.key("MEMBER", "PROJECT", project)
+    before = tenant.audit()
+    for path in ("/api/projects", f"/api/projects/{project}", f"/api/teams/{tenant.team_id}/projects"):
+        assert tenant.admin.get(path).status_code == 200
+    for refused in (tenant.key("VIEWER").get(f"/api/projects/{project}/api-key"), tenant.admin.get("/api/projects/project_1/api-key")):
+        assert refused.status_code in (403, 404)
+    assert [record for record in tenant.audit() if record not in before] == [("api_key.created", tenant.audit()[0][1])]
+    key = member.get(f"/api/projects/{project}/api-key").json()["apiKey"]
+    record = tenant.admin.get("/api/audit").json()["data"][0]
+    assert (record["action"], record["target"], record["actor"]["name"]) == ("project.key_shown_by_api", project, "MEMBER key")
+    assert key.removeprefix("sk-lw-") not in str(record)
 
 
 def test_refused_write_leaves_no_record(shared_house: ServedHouse) -> None:

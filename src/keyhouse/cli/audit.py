@@ -1,4 +1,4 @@
-"""`keyhouse audit`: every write of an organization, newest first."""
+"""`keyhouse audit`: every write of an organization and every showing of a project's key, newest first."""
 
 import typer
 
@@ -7,7 +7,7 @@ from keyhouse.cli.output import print_json, print_table
 
 
 def audit(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List every write of the organization, newest first: who, when, what."""
+    """List every write of the organization and every showing of a project's key, newest first: who, when, what."""
     from keyhouse.cli.house import opened
 
     with opened(place, organization=place.organization) as house:

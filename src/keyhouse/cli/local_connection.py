@@ -11,7 +11,7 @@ from keyhouse.app import build_house, local_gateway, open_storage
 from keyhouse.cli.connection import Reply, Request, all_entries, segment
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.local_exchange import LocalExchange
-from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType
+from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType, Way
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
 from keyhouse.storage.database_url import PostgresServer, parse_database_url
@@ -72,7 +72,7 @@ class LocalConnection:
 
     def _caller_of(self, organization: dict[str, Any]) -> Caller:
         binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization["id"])
-        return Caller(self._actor, organization["id"], permissions=frozenset(Permission), bindings=(binding,))
+        return Caller(self._actor, organization["id"], permissions=frozenset(Permission), bindings=(binding,), way=Way.COMMAND_LINE)
 
     def _organizations(self) -> list[dict[str, Any]]:
         reply = self._send(Request("GET", "/api/organizations", "instance"), Caller(self._actor, ""))

@@ -8,7 +8,10 @@ from keyhouse.domain.tenancy import Actor
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One write. `action` is a kind and a participle, such as `project.created`; `target` names the thing by its id."""
+    """One write, or one showing of a project's key.
+
+    `action` is a kind and a participle, such as `project.created`; `target` names the thing by its id.
+    """
 
     id: int
     at: datetime

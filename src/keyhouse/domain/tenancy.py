@@ -124,6 +124,14 @@ class Actor:
     name: str
 
 
+class Way(StrEnum):
+    """By which way a caller came in. The command line counts where it opened the data itself; against a server it speaks the API."""
+
+    API = "api"
+    PAGE = "page"
+    COMMAND_LINE = "command_line"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a right is asked for; a scope that contains it grants it."""
@@ -159,6 +167,7 @@ class Caller:
     restricted_to: frozenset[Permission] | None = None
     is_project_key: bool = False
     expires_at: datetime | None = None
+    way: Way = Way.API
 
     def permissions_at(self, place: Place) -> frozenset[Permission]:
         """What the caller may do at a place, by its bindings. A project key has none: it opens its own project alone."""

@@ -10,7 +10,7 @@ from keyhouse.storage.opening import Storage
 
 
 class Audit:
-    """What was written in an organization and to the installation that all of them share, and by whom."""
+    """What was written in an organization and to the installation that all of them share, which keys were shown, and by whom."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

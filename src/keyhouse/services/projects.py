@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import structlog
+
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission, Place, Project, Role, RoleBinding, ScopeType, Team
 from keyhouse.services.rights import place_of, require, require_anywhere, require_organization_admin, viewable_scopes
@@ -28,11 +30,12 @@ from keyhouse.storage.project_records import (
     replace_project_key,
     update_project,
 )
-from keyhouse.storage.secret_box import Unreadable
+from keyhouse.storage.secret_box import SecretBox, Unreadable
 from keyhouse.storage.statements import Transaction
 from keyhouse.storage.teams import lock_team
 
 _LONGEST_NAME = 200
+_log = structlog.get_logger("keyhouse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +146,29 @@ class Projects:
         return await self._storage.database.write(work), to_datetime(archived_at)
 
     async def open_key(self, caller: Caller, project_id: str) -> str:
-        """The project's key. Raises Error `project_not_found`, `insufficient_permissions`, `credentials_unreadable`."""
+        """The project's key. An audit record of who saw it, and by which way, is stored before it is shown.
+
+        Where the database takes no write, the key is shown all the same, and the log says so: whoever must put a house in order needs it.
+        Raises Error `project_not_found`, `insufficient_permissions`, `credentials_unreadable`.
+        """
+
+        def show(tx: Transaction) -> str:
+            return _opened_key(tx, self._storage.box, _found(tx, caller, project_id, Permission.UPDATE))
 
         def work(tx: Transaction) -> str:
-            record = _found(tx, caller, project_id, Permission.UPDATE)
-            try:
-                return open_project_key(tx, self._storage.box, record)
-            except Unreadable:
-                raise Error(
-                    Code.CREDENTIALS_UNREADABLE,
-                    "The stored copy of this project's key cannot be read. Applications that have the key can go on with it; "
-                    "to see one again, regenerate it.",
-                ) from None
+            token = show(tx)
+            _record(tx, caller, f"project.key_shown_by_{caller.way}", project_id)
+            return token
 
-        return await self._storage.database.read(work)
+        try:
+            return await self._storage.database.write(work)
+        except Error as error:
+            if error.code not in (Code.STORAGE_UNAVAILABLE, Code.STORAGE_FULL):
+                raise
+            token = await self._storage.database.read(show)
+            facts = {"project_id": project_id, "actor_id": caller.actor.id, "way": caller.way.value, "reason": error.code.value}
+            _log.warning("a project's key is shown without an audit record", **facts)
+            return token
 
     async def regenerate_key(self, caller: Caller, project_id: str) -> str:
         """A new key for the project; the old one stops at once. Raises Error `project_not_found`, `insufficient_permissions`."""
@@ -219,10 +231,25 @@ def _permitted(caller: Caller, record: ProjectRecord | None, permission: Permiss
     return record
 
 
+def _opened_key(tx: Transaction, box: SecretBox, record: ProjectRecord) -> str:
+    try:
+        return open_project_key(tx, box, record)
+    except Unreadable:
+        raise Error(
+            Code.CREDENTIALS_UNREADABLE,
+            "The stored copy of this project's key cannot be read. Applications that have the key can go on with it; "
+            "to see one again, regenerate it.",
+        ) from None
+
+
 def _name_taken() -> Error:
     return Error(Code.CONFLICT, "There is a project of this name in the team. Choose another name.")
 
 
 def _tell(tx: Transaction, caller: Caller, action: str, project_id: str) -> None:
-    put_audit(tx, caller.actor, action, project_id, organization_id=caller.organization_id, project_id=project_id)
+    _record(tx, caller, action, project_id)
     note_change(tx, caller.organization_id, project_id)
+
+
+def _record(tx: Transaction, caller: Caller, action: str, project_id: str) -> None:
+    put_audit(tx, caller.actor, action, project_id, organization_id=caller.organization_id, project_id=project_id)

@@ -1,11 +1,11 @@
 """Sessions of the settings pages. One stands for a key and is nothing without it: what the key may do is asked at each request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.tenancy import Caller
+from keyhouse.domain.tenancy import Caller, Way
 from keyhouse.services.identity import caller_of_project_key, caller_on_organization, caller_on_project, find_live_key, live_key
 from keyhouse.storage.api_keys import get_api_key
 from keyhouse.storage.clock import to_datetime
@@ -99,6 +99,10 @@ def _key_of(tx: Transaction, token: str, digest: bytes) -> SessionKey:
 
 
 def _caller(tx: Transaction, key: SessionKey, project_id: str | None) -> Caller:
+    return replace(_key_caller(tx, key, project_id), way=Way.PAGE)
+
+
+def _key_caller(tx: Transaction, key: SessionKey, project_id: str | None) -> Caller:
     if key.project_key_hash is not None:
         return caller_of_project_key(tx, bytes(key.project_key_hash))
     api_key = live_key(get_api_key(tx, key.organization_id, key.api_key_id or ""))

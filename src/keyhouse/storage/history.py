@@ -124,7 +124,7 @@ def _state_from(row: Row, box: SecretBox, project_id: str, provider: str) -> Sto
 
 
 def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organization_id: str, project_id: str | None = None) -> None:
-    """Record a write of any kind. `target` names the thing, such as `project_1/openai`."""
+    """Record a write of any kind, or that a secret was shown. `target` names the thing, such as `project_1/openai`."""
     tx.run(
         _AUDIT,
         organization_id=organization_id,

@@ -11,7 +11,7 @@ from keyhouse.web.control.routing import Answer, Call, Operation, Route
 
 
 class AuditRecordShape(BaseModel):
-    """One write, and who made it."""
+    """One write, or one showing of a project's key, and who made it."""
 
     id: str
     at: str
@@ -37,7 +37,8 @@ def audit_routes(service: Audit) -> list[Route]:
 
     operation = Operation(
         "getApiAudit",
-        "List every write in the organization, and those to the installation, newest first. Needs ADMIN on the organization",
+        "List every write in the organization, every showing of a project's key, and writes to the installation, newest first. "
+        "Needs ADMIN on the organization",
         {200: AuditAnswer},
         "Audit",
         query=PageQuery,
