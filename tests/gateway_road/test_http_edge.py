@@ -1,4 +1,4 @@
-"""The caller's side of HTTP: heads and pauses are bounded, upgrades are not taken up, and `Expect` is answered."""
+"""The caller's side of HTTP: heads and pauses are bounded, nobody's wish for another protocol is followed, and `Expect` is answered."""
 
 import json
 import socket
@@ -147,29 +147,47 @@ def test_a_request_may_come_in_any_pieces(road, cut):
         assert answer(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-UPGRADE = (b"connection: Upgrade", b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", b"sec-websocket-version: 13")
+WEBSOCKET = (b"upgrade: websocket", b"connection: Upgrade", b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", b"sec-websocket-version: 13")
+H2C = (b"connection: Upgrade, HTTP2-Settings", b"http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA", b"upgrade: h2c")
 
 
-@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
-def test_an_upgrade_is_answered_in_plain_http_and_the_connection_closed(road, protocol):
+@pytest.mark.parametrize("asked", [WEBSOCKET, H2C])
+def test_an_upgrade_is_answered_in_plain_http(road, asked):
     with connected(road) as connection:
-        connection.sendall(b"GET /v1/realtime HTTP/1.1\r\nhost: a\r\n" + b"\r\n".join((*UPGRADE, b"upgrade: " + protocol)) + b"\r\n\r\n")
-        begun, body = answer(connection)
-        assert begun.startswith(b"HTTP/1.1 404")
-        assert b"connection: close" in begun
-        assert b"There is no such endpoint" in body
-        assert is_closed(connection)
+        for _ in range(2):
+            connection.sendall(b"GET /v1/realtime HTTP/1.1\r\nhost: a\r\n" + b"\r\n".join(asked) + b"\r\n\r\n")
+            begun, body = answer(connection)
+            assert begun.startswith(b"HTTP/1.1 404")
+            assert b"There is no such endpoint" in body
 
 
-def test_an_upgrade_with_a_body_is_refused(road):
+@pytest.mark.parametrize("cut", [1, 50, 10_000])
+def test_a_client_that_would_rather_speak_http2_is_answered_as_it_asked(road, cut):
+    """Java's own client asks so of every address without TLS, bodies included."""
+    road.store()
+    whole = head(road, *H2C) + BODY
+    with connected(road) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(2):
+            for start in range(0, len(whole), cut):
+                connection.sendall(whole[start : start + cut])
+            begun, body = answer(connection)
+            assert begun.startswith(b"HTTP/1.1 200")
+            assert b"You said: Hi" in body
+
+
+def test_clients_that_would_rather_speak_http2_may_send_requests_together(road):
     road.store()
     with connected(road) as connection:
-        connection.sendall(head(road, b"connection: Upgrade", b"upgrade: h2c") + BODY)
-        begun, body = answer(connection)
-        assert begun.startswith(b"HTTP/1.1 400")
-        assert b"Upgrade" in body
+        connection.sendall((head(road, *H2C) + BODY) * 2 + head(road, b"connection: close") + BODY)
+        assert b"".join(iter(lambda: piece_of(connection), b"")).count(b"You said: Hi") == 3
+
+
+def test_a_tunnel_is_refused(road):
+    with connected(road) as connection:
+        connection.sendall(b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n")
+        assert answer(connection)[0].startswith(b"HTTP/1.1 400")
         assert is_closed(connection)
-    assert road.upstream.requests == []
 
 
 def test_a_caller_who_asks_first_is_told_to_go_on(road):

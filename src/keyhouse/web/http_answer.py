@@ -41,7 +41,6 @@ def refusal(status: bytes, text: bytes) -> bytes:
 
 
 HEAD_TOO_LARGE = refusal(b"431 Request Header Fields Too Large", b"The head of the request is larger than 64 KiB.\n")
-UPGRADE = refusal(b"400 Bad Request", b"Upgrades of the protocol are not supported. Send the request without the header Upgrade.\n")
 NO_REQUEST = refusal(b"400 Bad Request", b"This is no valid HTTP request.\n")
 CROWDED = refusal(b"503 Service Unavailable", b"There are too many connections. Try again in a moment.\n")
 FAILED = refusal(b"500 Internal Server Error", b"Internal Server Error")

@@ -4,6 +4,8 @@ A client that keeps its connection sends nearly the same head with each request:
 those who answer, have read of it once is good for the next request. It lives as long as its connection.
 """
 
+import httptools
+
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 
 Headers = list[tuple[bytes, bytes]]
@@ -105,6 +107,12 @@ def _are_plainly(lines: list[bytes], head: CallerHead) -> bool:
         if name == _LENGTH and not (value.isdigit() and line.endswith(value)):
             return False
     return [name for name, _ in head.headers].count(_LENGTH) < 2
+
+
+def plain_head(asking: httptools.HttpRequestParser, url: bytes, headers: Headers) -> bytes:
+    """The head that a parser has just read, written anew without the wish for another protocol."""
+    first = b"%b %b HTTP/%b\r\n" % (asking.get_method(), url, asking.get_http_version().encode("ascii"))
+    return first + b"".join(b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade") + b"\r\n"
 
 
 def size_of_head(url: bytes, headers: Headers) -> int:

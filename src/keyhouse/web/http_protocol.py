@@ -1,7 +1,7 @@
 """The caller's side of HTTP/1.1: one connection, its requests one after the other. Knows no route; what answers is chosen by `choose`.
 
 Heads are bounded in size and time, bodies in the time they may pause, trailers in size, answers in the time that nothing of them is taken;
-nobody's upgrade is taken up.
+whoever asks for another protocol is answered in this one.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from uvicorn.server import ServerState
 from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
 from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
-from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, UPGRADE, DateLine
+from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, DateLine
 from keyhouse.web.http_crowd import Crowd
 from keyhouse.web.http_exchange import HttpExchange
-from keyhouse.web.http_head import CallerHead, KnownHead, size_of_head
+from keyhouse.web.http_head import CallerHead, KnownHead, plain_head, size_of_head
 from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
 
@@ -37,7 +37,6 @@ MAX_LINGER_BYTES = 256 * 1024
 """How long, and of how much, a connection that is closed reads on: what lies unread makes the system throw away our last answer."""
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """How much of a body may come that nobody wants, its request being answered."""
-_BODY_NAMES = (b"content-length", b"transfer-encoding")
 
 _log = logging.getLogger("keyhouse.http")
 
@@ -81,13 +80,11 @@ class HttpProtocol(asyncio.Protocol):
         # Deaf: nothing is parsed any more, what comes is thrown away until the connection is closed.
         self._read_paused = self._is_deaf = self._is_ending = False
         self._unread = 0
-        self._refusal = NO_REQUEST
-        self._known = KnownHead()
-        self._in_head = self._head_is_timed = self._is_misframed = False
+        self._refusal, self._known = NO_REQUEST, KnownHead()
+        self._in_head = self._head_is_timed = self._is_misframed = self._asks_first = False
         self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = self._quiet_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._asks_first = False
         self._active: HttpExchange | None = None
         self._reading: HttpExchange | None = None
         self._queue: deque[HttpExchange] = deque()
@@ -180,10 +177,7 @@ class HttpProtocol(asyncio.Protocol):
         self._head_bytes += len(data)
         self._quiet_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request is answered as if it had not asked for another protocol; nothing can follow it.
-            self._hear_no_more()
+            self._parse(data)
         except httptools.HttpParserError:
             self._refuse(self._refusal)
         else:
@@ -193,6 +187,17 @@ class HttpProtocol(asyncio.Protocol):
                 self._expect_rest(self._reading, len(data))
             elif self._active is not None and self._active.keep_alive:
                 self._known.learn(self._active.head, data)
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # It takes what follows the head for another protocol, which we speak none of: read as if none had been asked for.
+                data = memoryview(data)[upgrade.args[0] :]
+                asking, self._parser = self._parser, httptools.HttpRequestParser(self)
+                self._parser.feed_data(plain_head(asking, self._url, self._headers))
 
     def _answer_again(self, body: bytes) -> None:
         """The request whose head is known, with a body of its own."""
@@ -269,13 +274,12 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         self._in_head = True
-        self._head_is_timed = self._is_misframed = False
+        self._head_is_timed = self._is_misframed = self._asks_first = False
         # How much of this read belongs to the head is known once the head is there.
         self._head_bytes = self._hosts = 0
         self._first_bytes = self._read_bytes
         self._url = b""
         self._headers = []
-        self._asks_first = False
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
@@ -303,21 +307,17 @@ class HttpProtocol(asyncio.Protocol):
             raise _RefusedError
         version = parser.get_http_version()
         is_old = version == "1.0"
-        if self._is_misframed or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
+        method = parser.get_method()
+        if method == b"CONNECT" or self._is_misframed or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
             raise _RefusedError
-        keep_alive = parser.should_keep_alive()
         if parser.should_upgrade():
-            keep_alive = False
-            if any(name in _BODY_NAMES for name, _ in self._headers):
-                # The parser takes the body for bytes of the other protocol.
-                self._refusal = UPGRADE
-                raise _RefusedError
-        exchange = HttpExchange(self, CallerHead(parser.get_method().decode("ascii"), target_of(self._url), self._headers))
+            return
+        exchange = HttpExchange(self, CallerHead(method.decode("ascii"), target_of(self._url), self._headers))
         self._in_head = False
         self._quiet_bytes = 0
         exchange.asks_first = self._asks_first and not is_old
         exchange.is_old = is_old
-        exchange.keep_alive = keep_alive and not is_old
+        exchange.keep_alive = not is_old and parser.should_keep_alive()
         self._reading = exchange
         if self._active is None:
             self._start(exchange)
