@@ -13,6 +13,7 @@ from keyhouse.gateway.wire.parameters import TABLE, CallerFormat, Row, UpstreamF
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "parameters.md"
 TITLES: dict[UpstreamFormat, str] = {
     "openai_chat": "Chat Completions",
+    "openai_responses": "Responses",
     "anthropic_messages": "Messages",
     "bedrock_converse": "Converse",
 }

@@ -43,9 +43,9 @@ Wire = Literal[
 OutputLimitName = Literal["max_completion_tokens", "max_tokens"]
 Refusable = Literal["reasoning_effort", "stream_options", "user"]
 """A parameter of Chat Completions that some servers of its shape refuse, and that an answer can do without."""
-Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools"]
-"""What some servers of Chat Completions want beside what the reference says: signatures of tool calls back; ids of calls of nine letters
-and digits; a message of the assistant between the results of tools and the user's next."""
+Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools", "own_thoughts"]
+"""What some servers want beside what the reference says. Of Chat Completions: signatures of tool calls back; ids of calls of nine letters
+and digits; a message of the assistant between the results of tools and the user's next. Of Messages: no thoughts but their own."""
 SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
 
 ANY = "*"
@@ -78,8 +78,7 @@ class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
     `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last three are
-    for Chat Completions, whose servers differ: what the limit of an answer is called, which parameters are refused, and what else is
-    wanted.
+    for servers of one format that differ: what the limit of an answer is called, which parameters are refused, and what else is wanted.
     """
 
     path: str

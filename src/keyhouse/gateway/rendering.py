@@ -16,6 +16,8 @@ from keyhouse.gateway.wire.anthropic_messages import VERTEX_API_VERSION, render_
 from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.own_thoughts import DROPPED as OTHERS_THOUGHTS
+from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat
 from keyhouse.gateway.wire.splice import with_model
 from keyhouse.gateway.wire.translation import render_upstream_request
@@ -35,7 +37,14 @@ def takes_long(call: Call, prepared: Prepared) -> bool:
 
 
 def _looks_into(call: Call, prepared: Prepared) -> bool:
-    return call.form is None and (prepared.declares or (prepared.has_range and b"temperature" in call.body))
+    if call.form is not None:
+        return False
+    return prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call)
+
+
+def _may_hold_others(call: Call) -> bool:
+    """Whether there may be thoughts that the upstream refuses for being another's."""
+    return "own_thoughts" in call.target.quirks and may_hold_others(call.body)
 
 
 def _native(call: Call, prepared: Prepared) -> Rendered:
@@ -45,9 +54,10 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
     if _looks_into(call, prepared):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
-        if held.body is not decoded:
-            sent = _encoded(held.body, target.upstream_model)
-            return Rendered(sent, head.stream, held.dropped, held.enforced, query=call.query)
+        kept = with_own_thoughts(held.body) if _may_hold_others(call) else held.body
+        if kept is not decoded:
+            dropped = held.dropped if kept is held.body else (*held.dropped, OTHERS_THOUGHTS)
+            return Rendered(_encoded(kept, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
     return Rendered(with_model(body, head, target.upstream_model), head.stream, query=call.query)
 
 
@@ -84,11 +94,12 @@ _ID_PREFIXES: Mapping[CallerFormat, str] = {"openai_chat": "chatcmpl-", "anthrop
 def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     """The same format, with the model in the URL."""
     held = held_body(call)
-    kept = {name: value for name, value in held.body.items() if name != DROP_TUNING_PARAMS}
+    own = with_own_thoughts(held.body) if _may_hold_others(call) else held.body
+    kept = {name: value for name, value in own.items() if name != DROP_TUNING_PARAMS}
     return Rendered(
         msgspec.json.encode(render_vertex_request(kept, VERTEX_API_VERSION)),
         call.head.stream,
-        held.dropped,
+        held.dropped if own is held.body else (*held.dropped, OTHERS_THOUGHTS),
         held.enforced,
         passed_on(call, prepared, _BETA),
     )
@@ -114,6 +125,7 @@ _TRANSLATED: Mapping[tuple[EndpointName, Wire], Render] = {
     ("chat", "anthropic_vertex"): _chat("openai_chat", "anthropic_messages", on_vertex=True),
     ("chat", "bedrock_converse"): _chat("openai_chat", "bedrock_converse"),
     ("messages", "openai_chat"): _chat("anthropic_messages", "openai_chat"),
+    ("messages", "openai_responses"): _chat("anthropic_messages", "openai_responses"),
     ("messages", "bedrock_converse"): _chat("anthropic_messages", "bedrock_converse"),
     ("messages", "anthropic_vertex"): _messages_on_vertex,
     **OTHER_TRANSLATIONS,

@@ -12,6 +12,7 @@ MODELS = {
     "anthropic_messages": "claude-sonnet-4-5",
     "bedrock_converse": "anthropic.claude-opus-4-5-20251101-v1:0",
     "openai_chat": "gpt-5.2",
+    "openai_responses": "gpt-5.4",
 }
 MINIMAL = {
     "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
@@ -86,7 +87,9 @@ def test_drop_tuning_params_must_be_a_boolean(value):
 
 def test_every_row_speaks_of_every_other_format():
     assert {frozenset(row.actions) for row in TABLE["openai_chat"]} == {frozenset({"anthropic_messages", "bedrock_converse"})}
-    assert {frozenset(row.actions) for row in TABLE["anthropic_messages"]} == {frozenset({"openai_chat", "bedrock_converse"})}
+    assert {frozenset(row.actions) for row in TABLE["anthropic_messages"]} == {
+        frozenset({"openai_chat", "openai_responses", "bedrock_converse"})
+    }
 
 
 def test_every_parameter_of_the_official_package_is_in_the_table():

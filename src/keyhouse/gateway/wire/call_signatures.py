@@ -9,7 +9,8 @@ calls that nobody signed, as those of another model or of a client that keeps no
 from keyhouse.gateway.wire.conversation import Part, RedactedThinkingPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject
 
-_MARK = "google:"
+MARK = "google:"
+"""What the data of such a block begins with."""
 _UNSIGNED = "skip_thought_signature_validator"
 
 
@@ -18,18 +19,18 @@ def parse_call_signature(call: Fields) -> RedactedThinkingPart | None:
     value: object = call.raw
     for name in ("extra_content", "google", "thought_signature"):
         value = value.get(name) if isinstance(value, dict) else None
-    return RedactedThinkingPart(_MARK + value) if isinstance(value, str) and value else None
+    return RedactedThinkingPart(MARK + value) if isinstance(value, str) and value else None
 
 
 def is_call_signature(part: Part | None) -> bool:
     """Whether a part is such a signature, and no thinking of a Claude model."""
-    return isinstance(part, RedactedThinkingPart) and part.data.startswith(_MARK)
+    return isinstance(part, RedactedThinkingPart) and part.data.startswith(MARK)
 
 
 def render_call_signature(part: Part | None) -> JsonObject | None:
     """The member `extra_content` of the call behind a part; None where the part signs none."""
     if isinstance(part, RedactedThinkingPart) and is_call_signature(part):
-        return _signed(part.data.removeprefix(_MARK))
+        return _signed(part.data.removeprefix(MARK))
     return None
 
 

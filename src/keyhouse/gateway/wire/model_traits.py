@@ -39,6 +39,15 @@ class ChatTraits:
     wants_signatures: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ResponsesTraits:
+    """See `models.toml` for the members. `efforts` is None where nothing is known of them."""
+
+    efforts: tuple[Effort, ...] | None = None
+    can_be_off: bool = False
+    reasons_by_default: bool = True
+
+
 _data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
 _families = [
     (
@@ -56,6 +65,10 @@ _chat_families = [
     )
     for family in _data["chat_family"]
 ]
+_responses_families = [
+    (re.compile(family["pattern"]), ResponsesTraits(tuple(family["efforts"]), family["can_be_off"], family["reasons_by_default"]))
+    for family in _data["responses_family"]
+]
 _budgets: dict[Effort, int] = _data["budgets"]
 
 
@@ -69,6 +82,12 @@ def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
 def chat_traits(model_id: str) -> ChatTraits:
     """The traits of a model in Chat Completions; those of one of which nothing is known where no family is."""
     return next((known for pattern, known in _chat_families if pattern.search(model_id)), ChatTraits())
+
+
+@lru_cache(maxsize=1024)
+def responses_traits(model_id: str) -> ResponsesTraits:
+    """The traits of a model in Responses; those of one of which nothing is known where no family is."""
+    return next((known for pattern, known in _responses_families if pattern.search(model_id)), ResponsesTraits())
 
 
 def nearest_effort(wanted: Effort, accepted: tuple[Effort, ...]) -> Effort:

@@ -9,13 +9,14 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 
 CallerFormat = Literal["openai_chat", "anthropic_messages"]
-UpstreamFormat = Literal["openai_chat", "anthropic_messages", "bedrock_converse"]
+UpstreamFormat = Literal["openai_chat", "openai_responses", "anthropic_messages", "bedrock_converse"]
 Action = Literal["mapped", "dropped", "refused", "gateway"]
 
 DROP_TUNING_PARAMS = "drop_tuning_params"
 
 _FORMAT_NAMES: dict[UpstreamFormat, str] = {
     "openai_chat": "Chat Completions",
+    "openai_responses": "Responses",
     "anthropic_messages": "the Messages API",
     "bedrock_converse": "the Converse API",
 }

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from keyhouse.gateway.wire.conversation import Message, Reasoning, RedactedThinkingPart, Request, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.conversation import Effort, Message, Reasoning, RedactedThinkingPart, Request, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.model_traits import ModelTraits, budget_tokens
+from keyhouse.gateway.wire.model_traits import ModelTraits, budget_tokens, effort, nearest_effort
 
 HIGHEST_TEMPERATURE = 1
 """Of the Messages API and of Converse; Chat Completions goes up to 2. 23 November 2026."""
@@ -55,6 +55,15 @@ def reasoning(request: Request, model: ModelTraits, losses: Losses, *, max_token
         losses.drop(asked.parameter, obstacle)
         return None
     return asked
+
+
+def taken_effort(wanted: Reasoning, levels: tuple[Effort, ...] | None, losses: Losses) -> Effort:
+    """The level that comes closest to what was asked for, of those that the model takes; what was asked for where they are not known."""
+    asked = effort(wanted)
+    level = nearest_effort(asked, levels) if levels else asked
+    if wanted.effort is not None and level != asked:
+        losses.change(wanted.parameter, level)
+    return level
 
 
 def _obstacle(asked: Reasoning, request: Request, model: ModelTraits, max_tokens: int) -> str:

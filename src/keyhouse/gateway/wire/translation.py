@@ -1,10 +1,10 @@
 """Between a caller's format and an upstream's: requests one way; answers, errors and streams the other. No I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.gateway.wire import anthropic_messages, bedrock_converse, openai_chat
+from keyhouse.gateway.wire import anthropic_messages, bedrock_converse, openai_chat, openai_responses
 from keyhouse.gateway.wire.answer import AnswerDefaults, ApiError, Failed, Finished, StreamEvent, Usage, UsageCounted
 from keyhouse.gateway.wire.conversation import RenderedRequest, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
@@ -15,17 +15,20 @@ from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops
 _request_parsers = {"openai_chat": openai_chat.parse_request, "anthropic_messages": anthropic_messages.parse_request}
 _request_renderers = {
     "openai_chat": openai_chat.render_request,
+    "openai_responses": openai_responses.render_request,
     "anthropic_messages": anthropic_messages.render_request,
     "bedrock_converse": bedrock_converse.render_request,
 }
 _response_parsers = {
     "openai_chat": openai_chat.parse_response,
+    "openai_responses": openai_responses.parse_response,
     "anthropic_messages": anthropic_messages.parse_response,
     "bedrock_converse": bedrock_converse.parse_response,
 }
 _response_renderers = {"openai_chat": openai_chat.render_response, "anthropic_messages": anthropic_messages.render_response}
 _error_parsers = {
     "openai_chat": openai_chat.parse_error,
+    "openai_responses": openai_chat.parse_error,
     "anthropic_messages": anthropic_messages.parse_error,
 }
 _error_renderers = {"openai_chat": openai_chat.render_error, "anthropic_messages": anthropic_messages.render_error}
@@ -83,7 +86,7 @@ class StreamTranslation:
     """
 
     def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, include_usage: bool = False) -> None:
-        self._parser = _event_parser(upstream)
+        self._parser = _event_parsers[upstream]()
         self._renderer = _event_renderer(caller, defaults, include_usage=include_usage)
         self.has_ended = False
         self.error: ApiError | None = None
@@ -124,10 +127,12 @@ class StreamTranslation:
                 self.has_ended = True
 
 
-def _event_parser(upstream: UpstreamFormat) -> EventParser:
-    if upstream == "openai_chat":
-        return openai_chat.ChunkParser()
-    return anthropic_messages.MessageEventParser() if upstream == "anthropic_messages" else bedrock_converse.ConverseEventParser()
+_event_parsers: dict[UpstreamFormat, Callable[[], EventParser]] = {
+    "openai_chat": openai_chat.ChunkParser,
+    "openai_responses": openai_responses.ResponseEventParser,
+    "anthropic_messages": anthropic_messages.MessageEventParser,
+    "bedrock_converse": bedrock_converse.ConverseEventParser,
+}
 
 
 def _event_renderer(caller: CallerFormat, defaults: AnswerDefaults, *, include_usage: bool) -> EventRenderer:

@@ -7,20 +7,25 @@ from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 def parse_openai_usage(usage: Fields) -> Usage:
     """`prompt_tokens` includes what was read from and written to a cache, `completion_tokens` the reasoning, but at xAI and Gemini: see
     `generated_tokens`."""
-    prompt = usage.object_or_none("prompt_tokens_details")
-    completion = usage.object_or_none("completion_tokens_details")
-    read = prompt.integer_or_none("cached_tokens") if prompt else None
-    written = prompt.integer_or_none("cache_write_tokens") if prompt else None
+    return _parse_inclusive(usage, "prompt_tokens", "completion_tokens")
+
+
+def parse_responses_usage(usage: Fields) -> Usage:
+    """The same of Responses, under other names."""
+    return _parse_inclusive(usage, "input_tokens", "output_tokens")
+
+
+def _parse_inclusive(usage: Fields, prompt: str, generated: str) -> Usage:
+    cache, output = usage.object_or_none(f"{prompt}_details"), usage.object_or_none(f"{generated}_details")
+    read = cache.integer_or_none("cached_tokens") if cache else None
+    written = cache.integer_or_none("cache_write_tokens") if cache else None
+    counted = usage.integer_or_none(prompt) or 0
     return Usage(
-        input_tokens=max(0, (usage.integer_or_none("prompt_tokens") or 0) - (read or 0) - (written or 0)),
-        output_tokens=generated_tokens(
-            usage.integer_or_none("prompt_tokens") or 0,
-            usage.integer_or_none("completion_tokens") or 0,
-            usage.integer_or_none("total_tokens") or 0,
-        ),
+        input_tokens=max(0, counted - (read or 0) - (written or 0)),
+        output_tokens=generated_tokens(counted, usage.integer_or_none(generated) or 0, usage.integer_or_none("total_tokens") or 0),
         cache_read_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=completion.integer_or_none("reasoning_tokens") if completion else None,
+        reasoning_tokens=output.integer_or_none("reasoning_tokens") if output else None,
     )
 
 

@@ -31,8 +31,8 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_block
 from keyhouse.gateway.wire.media import IMAGE_FORMATS
-from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, effort, nearest_effort, traits
-from keyhouse.gateway.wire.sampling import reasoning, sampling
+from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, traits
+from keyhouse.gateway.wire.sampling import reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns
 
 DEFAULT_MAX_TOKENS = 8192
@@ -238,10 +238,7 @@ def render_thinking(wanted: Reasoning | None, model: ModelTraits, max_tokens: in
 def _effort(wanted: Reasoning, model: ModelTraits, losses: Losses) -> JsonObject:
     if not model.efforts or (wanted.effort is None and (wanted.budget_tokens is None or model.thinking == "budget")):
         return {}
-    level = nearest_effort(effort(wanted), model.efforts)
-    if wanted.effort is not None and level != wanted.effort:
-        losses.change(wanted.parameter, level)
-    return {"output_config": {"effort": level}}
+    return {"output_config": {"effort": taken_effort(wanted, model.efforts, losses)}}
 
 
 def _service_tier(request: Request, losses: Losses) -> str | None:

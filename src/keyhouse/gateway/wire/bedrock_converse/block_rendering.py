@@ -4,7 +4,6 @@ import base64
 import re
 from collections.abc import Iterable
 
-from keyhouse.gateway.wire.call_signatures import is_call_signature
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -77,8 +76,8 @@ def render_blocks(parts: Iterable[Part], names: DocumentNames, points: CachePoin
     """The blocks of one message. Raises Error (`unsupported_parameter`) for what Converse can not hold."""
     blocks: list[JsonObject] = []
     for part in parts:
-        # Thinking without a signature is refused, and so is another provider's; the model is better off without it.
-        if (isinstance(part, ThinkingPart) and not part.signature) or is_call_signature(part):
+        # Thinking without a signature is refused; the model is better off without it.
+        if isinstance(part, ThinkingPart) and not part.signature:
             continue
         blocks.append(_block(part, names))
         blocks += points.after_block(getattr(part, "cache", None))

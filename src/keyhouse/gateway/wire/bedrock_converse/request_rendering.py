@@ -1,5 +1,6 @@
 """Renders a request for Converse and ConverseStream. The model goes into the URL, not into the body. Sends nothing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from keyhouse.gateway.wire.closed_schema import closed
 from keyhouse.gateway.wire.conversation import (
     Message,
     OutputSchema,
+    Part,
     Reasoning,
     RedactedThinkingPart,
     RenderedRequest,
@@ -23,20 +25,21 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.model_traits import ModelTraits, effort, nearest_effort, traits
-from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling
+from keyhouse.gateway.wire.model_traits import ModelTraits, traits
+from keyhouse.gateway.wire.reasoning_items import is_another_providers
+from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.turns import turns
 
 _UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True, caches="none")
 _BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all")
 """An inference profile of the caller's own does not tell of which model it is."""
-_THOUGHTS = (ThinkingPart, RedactedThinkingPart)
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
+    request = replace(request, messages=_without(is_another_providers, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
     claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and _is_claude(known)
@@ -46,7 +49,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     inference = _inference(request, sampled, sent_limit)
     arranged = turns(request.messages)
     names, points = DocumentNames(), CachePoints(known, losses)
-    kept = arranged.messages if _is_claude(known) else _thoughtless(arranged.messages)
+    # Other families refuse the thoughts of a Claude model, signature and all.
+    kept = arranged.messages if _is_claude(known) else _without(_is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
     messages = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
@@ -72,9 +76,13 @@ def _is_claude(model: ModelTraits) -> bool:
     return model.thinking in ("budget", "adaptive")
 
 
-def _thoughtless(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Other families refuse the thoughts of a Claude model, signature and all."""
-    kept = (replace(message, parts=tuple(part for part in message.parts if not isinstance(part, _THOUGHTS))) for message in messages)
+def _is_thought(part: Part) -> bool:
+    return isinstance(part, ThinkingPart | RedactedThinkingPart)
+
+
+def _without(is_left_out: Callable[[Part], bool], messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages without some of their parts, and without those that have no other."""
+    kept = (replace(message, parts=tuple(part for part in message.parts if not is_left_out(part))) for message in messages)
     return tuple(message for message in kept if message.parts)
 
 
@@ -170,9 +178,7 @@ def _reasoning(wanted: Reasoning | None, model: ModelTraits, limit: int, losses:
         return render_thinking(wanted, model, limit, losses)
     if wanted.mode == "off":
         return {"reasoningConfig": {"type": "disabled"}}
-    level = nearest_effort(effort(wanted), model.efforts)
-    if wanted.effort is not None and level != wanted.effort:
-        losses.change(wanted.parameter, level)
+    level = taken_effort(wanted, model.efforts, losses)
     return (
         {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}} if model.thinking == "nova" else {"reasoning_effort": level}
     )

@@ -81,15 +81,19 @@ def _tool_call(part: ToolCallPart, signature: Part | None, model: UpstreamModel)
     return without_nones({"id": _call_id(part.id, model), "type": "function", "function": function, "extra_content": extra})
 
 
-def _call_id(given: str, model: UpstreamModel) -> str:
-    """An id that the upstream takes: the given one where it is, else one derived from it, the same in a call and in its result."""
-    is_short = "short_call_ids" in model.quirks
+def call_id(given: str, *, is_short: bool = False) -> str:
+    """An id that the upstream takes: the given one where it is, else one derived from it, the same in a call and in its result.
+    `is_short`: of nine letters and digits."""
     if is_short:
         fits = len(given) == _SHORT_CALL_ID and given.isascii() and given.isalnum()
     else:
         fits = len(given) <= LONGEST_CALL_ID
     digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
     return given if fits else digest[: _SHORT_CALL_ID if is_short else LONGEST_CALL_ID]
+
+
+def _call_id(given: str, model: UpstreamModel) -> str:
+    return call_id(given, is_short="short_call_ids" in model.quirks)
 
 
 def _user(message: Message, model: UpstreamModel, losses: Losses) -> Iterator[JsonObject]:
@@ -115,7 +119,7 @@ def _result_texts(result: ToolResultPart) -> Iterator[str]:
         if isinstance(part, TextPart):
             yield part.text
         elif isinstance(part, DocumentPart) and isinstance(part.source, TextSource):
-            yield _document_text(part, part.source)
+            yield document_text(part, part.source)
 
 
 def _content(parts: list[Part]) -> str | list[JsonObject]:
@@ -156,10 +160,11 @@ def _document(part: DocumentPart) -> JsonObject:
         case FileSource(file_id=file_id):
             return {"type": "file", "file": {"file_id": file_id}}
         case TextSource():
-            return {"type": "text", "text": _document_text(part, part.source)}
+            return {"type": "text", "text": document_text(part, part.source)}
         case UrlSource():
             raise unsupported("messages", "Chat Completions takes no file by URL, and the gateway fetches nothing.")
 
 
-def _document_text(part: DocumentPart, source: TextSource) -> str:
+def document_text(part: DocumentPart, source: TextSource) -> str:
+    """A document of plain text as text."""
     return "\n".join(text for text in (part.title, part.context, source.text) if text)

@@ -13,8 +13,9 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.model_traits import chat_traits, effort, nearest_effort
+from keyhouse.gateway.wire.model_traits import chat_traits
 from keyhouse.gateway.wire.openai_chat.message_rendering import render_messages
+from keyhouse.gateway.wire.sampling import taken_effort
 
 LONGEST_USER = 64
 """OpenAI takes no longer `user`, and Claude Code sends some 150 characters: https://github.com/maximhq/bifrost/pull/1000 (2025-12-08),
@@ -41,7 +42,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
             "response_format": _response_format(request.output_schema),
             "reasoning_effort": _reasoning_effort(request.reasoning, model, losses),
-            "user": _user(request, model, losses),
+            "user": render_user(request, model, losses),
             "stream": streams,
             "stream_options": {"include_usage": True} if counts else None,
         }
@@ -80,11 +81,7 @@ def _reasoning_effort(wanted: Reasoning | None, model: UpstreamModel, losses: Lo
     if "reasoning_effort" in model.refuses or levels == ():
         losses.drop(wanted.parameter, "The model takes no reasoning_effort.")
         return None
-    asked = effort(wanted)
-    level = nearest_effort(asked, levels) if levels else asked
-    if wanted.effort is not None and level != asked:
-        losses.change(wanted.parameter, level)
-    return level
+    return taken_effort(wanted, levels, losses)
 
 
 def _sampling(request: Request, model: UpstreamModel, losses: Losses) -> JsonObject:
@@ -98,7 +95,8 @@ def _sampling(request: Request, model: UpstreamModel, losses: Losses) -> JsonObj
     return {}
 
 
-def _user(request: Request, model: UpstreamModel, losses: Losses) -> str | None:
+def render_user(request: Request, model: UpstreamModel, losses: Losses) -> str | None:
+    """Who the caller's user is, in a text that OpenAI takes."""
     if request.user_id is not None and "user" in model.refuses:
         losses.drop("metadata", "The provider takes no user.")
         return None

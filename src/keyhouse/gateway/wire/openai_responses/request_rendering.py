@@ -1,0 +1,93 @@
+"""Renders a request for Responses. Sends nothing."""
+
+from keyhouse.gateway.wire.conversation import OutputSchema, Reasoning, RenderedRequest, Request, Tool, ToolChoice, UpstreamModel
+from keyhouse.gateway.wire.fields import JsonObject, without_nones
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import ResponsesTraits, responses_traits
+from keyhouse.gateway.wire.openai_chat.request_rendering import render_user
+from keyhouse.gateway.wire.openai_responses.item_rendering import render_items
+from keyhouse.gateway.wire.sampling import taken_effort
+
+LEAST_OUTPUT_TOKENS = 16
+"""A lower limit is refused: https://github.com/openai/openai-python/issues/2546 (2025-08-11)."""
+
+
+def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
+    """The body of `POST /responses`. Nothing of it is stored, so what the model thinks comes encrypted, to be sent back."""
+    known = responses_traits(model.id)
+    tools = [_tool(tool, losses) for tool in request.tools]
+    body = without_nones(
+        {
+            "model": model.id,
+            "input": render_items(request.messages, losses),
+            "max_output_tokens": _limit(request.max_tokens, losses),
+            **_sampling(request, known, losses),
+            "tools": tools or None,
+            "tool_choice": _tool_choice(request.tool_choice) if tools else None,
+            "parallel_tool_calls": request.parallel_tool_calls if tools else None,
+            "text": _text(request.output_schema),
+            "reasoning": _reasoning(request.reasoning, known, losses),
+            "safety_identifier": render_user(request, model, losses),
+            "store": False,
+            "include": ["reasoning.encrypted_content"],
+            "stream": True if request.stream else None,
+        }
+    )
+    return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _limit(wanted: int | None, losses: Losses) -> int | None:
+    if wanted is None or wanted >= LEAST_OUTPUT_TOKENS:
+        return wanted
+    losses.change("max_tokens", LEAST_OUTPUT_TOKENS)
+    return LEAST_OUTPUT_TOKENS
+
+
+def _sampling(request: Request, known: ResponsesTraits, losses: Losses) -> JsonObject:
+    """Temperature and top_p, which no model takes while it reasons; 1 is what every model does anyway."""
+    wanted = request.reasoning
+    reasons = known.reasons_by_default if wanted is None else not (wanted.mode == "off" and known.can_be_off)
+    given = {"temperature": request.temperature, "top_p": request.top_p}
+    if not reasons:
+        return given
+    for name, value in given.items():
+        if value not in (None, 1):
+            losses.drop(name, "The model takes none while it reasons.")
+    return {}
+
+
+def _reasoning(wanted: Reasoning | None, known: ResponsesTraits, losses: Losses) -> JsonObject | None:
+    if wanted is None:
+        return None
+    if wanted.mode == "off":
+        if known.can_be_off:
+            return {"effort": "none"}
+        losses.drop(wanted.parameter, "The model can not be switched off.")
+        return None
+    if known.efforts == ():
+        losses.drop(wanted.parameter, "The model takes no effort.")
+        return None
+    # Summaries are for verified organizations only, so they are asked for where the caller asks.
+    summary = "auto" if wanted.display == "summarized" else None
+    return without_nones({"effort": taken_effort(wanted, known.efforts, losses), "summary": summary})
+
+
+def _tool(tool: Tool, losses: Losses) -> JsonObject:
+    if tool.cache is not None:
+        losses.drop("tools[].cache_control", "Responses has no such marker.")
+    # Here tools are strict unless they say that they are not.
+    rendered = {"type": "function", "name": tool.name, "description": tool.description, "strict": bool(tool.strict)}
+    return without_nones({**rendered, "parameters": tool.schema or {"type": "object", "properties": {}}})
+
+
+def _tool_choice(choice: ToolChoice | None) -> str | JsonObject | None:
+    if choice is None:
+        return None
+    return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
+
+
+def _text(wanted: OutputSchema | None) -> JsonObject | None:
+    if wanted is None:
+        return None
+    form = {"type": "json_schema", "name": wanted.name or "answer", "description": wanted.description, "schema": wanted.schema}
+    return {"format": without_nones({**form, "strict": wanted.strict})}
