@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from keyhouse.gateway.request_body import PIECE_BYTES
 from keyhouse.gateway.response import HIGH_WATER_BYTES
 from keyhouse.gateway.upstream_error import UpstreamError
 from tests.gateway.calls import POST, Call, client, fetched, read
 from tests.gateway.conftest import Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, pieces_of, response
+from tests.gateway.test_connection import Exchange
 
 MIB = 1024 * 1024
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -148,6 +150,18 @@ def test_an_answer_before_the_end_of_the_request_is_given_and_its_connection_not
             assert upstream.connections().open == 0
             while not stopped:
                 await asyncio.sleep(0)
+
+    run(scenario())
+
+
+def test_an_upstream_is_listened_to_between_two_pieces_of_a_request_that_it_takes_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        exchange = Exchange(Call(body=b"x" * 4 * MIB))
+        exchange.transport.written = b""
+        while (written := len(exchange.transport.written)) < 4 * MIB:
+            await asyncio.sleep(0)
+            assert len(exchange.transport.written) <= written + PIECE_BYTES
+        assert not exchange.kept()
 
     run(scenario())
 

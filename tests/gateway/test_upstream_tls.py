@@ -1,6 +1,7 @@
 """TLS: certificates and names are always verified, with the system's authorities or those the settings name."""
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_a_file_without_certificates_is_named(tmp_path: Path, content: bytes | N
 @pytest.mark.parametrize(
     ("names", "expired", "trusted", "reason"),
     [
-        (("127.0.0.1",), False, False, "certificate"),
+        (("127.0.0.1",), False, False, "KEYHOUSE_CA_FILE"),
         (("127.0.0.1",), True, True, "expired"),
         (("127.0.0.2",), False, True, "another name"),
         (("localhost",), False, True, "another name"),
@@ -108,9 +109,37 @@ def test_an_upstream_without_tls_is_a_tls_error(run: Run) -> None:
 
     async def scenario() -> None:
         async with FaultUpstream(script) as server, client() as upstream:
-            with pytest.raises(UpstreamError) as caught:
+            with pytest.raises(UpstreamError, match="does not speak TLS at this port") as caught:
                 await fetched(upstream, replace(server.origin, scheme="https"))
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.TLS_ERROR, False)
+
+    run(scenario())
+
+
+def test_an_upstream_that_wants_a_clients_certificate_says_so(run: Run, authority: Authority) -> None:
+    """In TLS 1.3 the handshake has ended for us before the upstream refuses."""
+    context = authority.server_context("127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+
+    async def script(peer: Peer) -> None:
+        # asyncio's server closes without a word; others say why.
+        came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        upstreams_end = context.wrap_bio(came, goes, server_side=True)
+        with contextlib.suppress(ssl.SSLError):
+            while True:
+                came.write(await peer.reader.read(65536))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    upstreams_end.do_handshake()
+                await peer.send(goes.read())
+        await peer.send(goes.read())
+        await peer.left()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream:
+            with pytest.raises(UpstreamError, match="client's certificate") as caught:
+                await fetched(upstream, replace(server.origin, scheme="https"))
+            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.TLS_ERROR, True)
 
     run(scenario())
 

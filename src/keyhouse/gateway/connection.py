@@ -3,6 +3,7 @@
 import asyncio
 import math
 import select
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -11,6 +12,7 @@ from keyhouse.gateway.request import UpstreamRequest
 from keyhouse.gateway.request_body import send_body
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
+from keyhouse.gateway.tls import tls_failure
 from keyhouse.gateway.upstream_error import KeptAliveClosedError, UpstreamError, UpstreamFailure
 
 if TYPE_CHECKING:
@@ -360,14 +362,16 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone, by a reset or by our own doing."""
         if not self.closed:
-            self._break()
+            self._break(error)
         del self._parser  # it refers to us: the collector of cycles, which seldom runs, need not find us
 
-    def _break(self) -> None:
+    def _break(self, error: Exception | None = None) -> None:
         if self._answer_started:
             self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection before the end of its answer."))
         elif self.requests > 1:
             self.fail(KeptAliveClosedError())
+        elif isinstance(error, ssl.SSLError):
+            self.fail(tls_failure(error, request_sent=True))
         else:
             self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection without an answer."))
 

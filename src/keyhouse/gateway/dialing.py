@@ -16,12 +16,11 @@ from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
 from keyhouse.gateway.name_lookup import NameLookups
 from keyhouse.gateway.proxy import Proxies, Proxy
 from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.tls import tls_failure
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
 # RFC 8305 section 5: the next address is tried when the last has not answered for this long.
 NEXT_ADDRESS_AFTER_S = 0.25
-# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH: their text repeats the host.
-_NAME_MISMATCHES = frozenset({62, 64})
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 
 SocketAddress = tuple[Any, ...]
@@ -96,13 +95,8 @@ class Dialer:
             return (await loop.create_connection(protocol_factory, sock=connected))[1]
         try:
             return (await loop.create_connection(protocol_factory, sock=connected, ssl=self.context, server_hostname=origin.host))[1]
-        except ssl.SSLCertVerificationError as error:
-            reason = "its certificate is for another name" if error.verify_code in _NAME_MISMATCHES else error.verify_message
-            raise UpstreamError(UpstreamFailure.TLS_ERROR, f"The upstream's certificate is not accepted: {reason}.") from None
         except ssl.SSLError as error:
-            raise UpstreamError(
-                UpstreamFailure.TLS_ERROR, f"TLS with the upstream failed: {error.reason or 'the connection ended'}."
-            ) from None
+            raise tls_failure(error, request_sent=False) from None
         except OSError as error:
             raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The connection ended during the TLS handshake{_named(error)}.") from None
 
