@@ -74,7 +74,7 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
         body = render_vertex_request(request.body, VERTEX_API_VERSION) if on_vertex else request.body
         options = held.body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
-        defaults = AnswerDefaults(f"{_ID_PREFIXES[caller]}{call.request_id}", target.model_id, int(time.time()))
+        defaults = AnswerDefaults(f"{_ID_PREFIXES[caller]}{call.request_id}", target.model_id, int(time.time()), request.tool_names)
         also = _BETA if upstream == "anthropic_messages" else frozenset[bytes]()
         return Rendered(
             msgspec.json.encode(body),

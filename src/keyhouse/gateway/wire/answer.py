@@ -1,6 +1,7 @@
 """A chat answer, whole and as a stream of events, free of any wire format. Values only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -27,11 +28,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class AnswerDefaults:
-    """What an answer says where the upstream's format has no such field. `created` in seconds since 1970."""
+    """What an answer says where the upstream's format has no such field. `created` in seconds since 1970; `tool_names` are the caller's own
+    names of tools by those that the upstream was told instead."""
 
     id: str
     model: str
     created: int
+    tool_names: Mapping[str, str] = field(default_factory=dict)
 
 
 AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart

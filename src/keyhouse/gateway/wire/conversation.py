@@ -1,5 +1,6 @@
 """A request for a chat answer, free of any wire format: what every format is parsed into and rendered from. Values only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -214,9 +215,11 @@ class UpstreamModel:
 class RenderedRequest:
     """A request in the upstream's format.
 
-    `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`.
+    `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`. `tool_names` are the
+    caller's names of tools by those that stand in the body instead.
     """
 
     body: JsonObject
     dropped: tuple[str, ...] = ()
     enforced: tuple[str, ...] = field(default=())
+    tool_names: Mapping[str, str] = field(default_factory=dict)

@@ -1,16 +1,28 @@
 """Between a caller's format and an upstream's: requests one way; answers, errors and streams the other. No I/O."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire import anthropic_messages, bedrock_converse, openai_chat, openai_responses
-from keyhouse.gateway.wire.answer import AnswerDefaults, ApiError, Failed, Finished, StreamEvent, Usage, UsageCounted
-from keyhouse.gateway.wire.conversation import RenderedRequest, UpstreamModel
+from keyhouse.gateway.wire.answer import (
+    AnswerDefaults,
+    AnswerPart,
+    ApiError,
+    Failed,
+    Finished,
+    StreamEvent,
+    ToolCallStarted,
+    Usage,
+    UsageCounted,
+)
+from keyhouse.gateway.wire.conversation import RenderedRequest, ToolCallPart, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
+from keyhouse.gateway.wire.tool_names import with_short_names
 
 _request_parsers = {"openai_chat": openai_chat.parse_request, "anthropic_messages": anthropic_messages.parse_request}
 _request_renderers = {
@@ -32,6 +44,9 @@ _error_parsers = {
     "anthropic_messages": anthropic_messages.parse_error,
 }
 _error_renderers = {"openai_chat": openai_chat.render_error, "anthropic_messages": anthropic_messages.render_error}
+
+
+_Called = TypeVar("_Called", AnswerPart, StreamEvent)
 
 
 class EventParser(Protocol):
@@ -59,12 +74,26 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     """
     losses = Losses(drops_allowed=drops_allowed(body))
     kept = kept_parameters(body, caller, upstream, losses)
-    return _request_renderers[upstream](_request_parsers[caller](kept, losses), model, losses)
+    request = _request_parsers[caller](kept, losses)
+    if upstream == "anthropic_messages":
+        return _request_renderers[upstream](request, model, losses)
+    shortened, names = with_short_names(request)
+    if names:
+        losses.change("tools[].name", "shortened")
+    return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names)
 
 
 def render_caller_response(body: bytes, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> JsonObject:
     """An upstream's whole answer in the caller's format. Raises Error (`upstream_invalid_answer`)."""
-    return _response_renderers[caller](_response_parsers[upstream](decoded(body)), defaults)
+    answer = _response_parsers[upstream](decoded(body))
+    if defaults.tool_names:
+        answer = replace(answer, parts=tuple(_named(part, defaults.tool_names) for part in answer.parts))
+    return _response_renderers[caller](answer, defaults)
+
+
+def _named(part: _Called, names: Mapping[str, str]) -> _Called:
+    """A part of an answer, or an event of its stream, with the name of a tool as the caller knows it."""
+    return replace(part, name=names.get(part.name, part.name)) if isinstance(part, ToolCallPart | ToolCallStarted) else part
 
 
 def render_caller_error(
@@ -88,6 +117,7 @@ class StreamTranslation:
     def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, include_usage: bool = False) -> None:
         self._parser = _event_parsers[upstream]()
         self._renderer = _event_renderer(caller, defaults, include_usage=include_usage)
+        self._tool_names = defaults.tool_names
         self.has_ended = False
         self.error: ApiError | None = None
         self.usage: Usage | None = None
@@ -99,7 +129,8 @@ class StreamTranslation:
         rendered = bytearray()
         try:
             for event in self._parser.parse(name, data):
-                rendered += b"".join(self._renderer.render(event))
+                told = _named(event, self._tool_names) if self._tool_names else event
+                rendered += b"".join(self._renderer.render(told))
                 self._note(event)
         except Error as error:
             rendered += self.fail(error.message, error.code)
