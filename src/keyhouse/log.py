@@ -186,7 +186,10 @@ class _Output:
 
 
 class _LibraryHandler(logging.Handler):
-    """Brings the records of libraries into our format. Of a message only the first line: the rest of it may be somebody's repr."""
+    """Brings the records of libraries into our format. Of a message only the first line: the rest of it may be somebody's repr.
+
+    Of an exception in it only the kind: what sends spans quotes the receiver's address, and the secret that it may hold.
+    """
 
     def __init__(self, render: "Callable[[Any, str, MutableMapping[str, Any]], str]") -> None:
         super().__init__()
@@ -196,12 +199,30 @@ class _LibraryHandler(logging.Handler):
         """Write a record."""
         event: MutableMapping[str, Any] = {
             "level": record.levelname.lower(),
-            "event": record.getMessage().strip().partition("\n")[0],
+            "event": _message(record).strip().partition("\n")[0],
             "logger": record.name,
         }
         if record.exc_info and record.exc_info[1] is not None:
             event.update(described(record.exc_info[1]))
         WRITER.write(self._render(None, "", _stamp(None, "", _redact(None, "", event))))
+
+
+def _message(record: logging.LogRecord) -> str:
+    given = record.args
+    text, args = str(_kind(record.msg)), {name: _kind(value) for name, value in given.items()} if isinstance(given, Mapping) else given
+    if isinstance(args, tuple):
+        args = tuple(map(_kind, args))
+    return text % args if args else text
+
+
+def _kind(value: object) -> object:
+    """An exception's type, with that of the first of its causes; anything else as it is."""
+    if not isinstance(value, BaseException):
+        return value
+    first = value
+    while (cause := first.__cause__ or first.__context__) is not None:
+        first = cause
+    return type(value).__name__ if first is value else f"{type(value).__name__} ({type(first).__name__})"
 
 
 def _explain_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

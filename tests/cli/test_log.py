@@ -60,6 +60,15 @@ except ValueError:
     logging.getLogger("uvicorn.error").exception("Exception in ASGI application\\n")
 logging.getLogger("sqlalchemy.engine").info("INSERT planted-4")
 logging.getLogger("some.library").error("first line\\nplanted-5")
+try:
+    try:
+        raise ConnectionRefusedError(111, "planted-9")
+    except OSError as refused:
+        raise ValueError("planted-10") from refused
+except ValueError as failure:
+    logging.getLogger("some.library").warning("Transient error %s in %d of %s", failure, 2, "spans")
+    logging.getLogger("some.library").warning(failure)
+    logging.getLogger("some.library").warning("by name: %(why)s", {{"why": failure}})
 async def task():
     raise RuntimeError("planted-6")
 async def main():
@@ -98,6 +107,8 @@ def test_json_lines_are_json_and_without_secrets() -> None:
     assert by_event["Exception in ASGI application"]["logger"] == "uvicorn.error"
     assert by_event["Exception in ASGI application"]["places"] != []
     assert by_event["first line"]["logger"] == "some.library"
+    for told in ("Transient error {} in 2 of spans", "{}", "by name: {}"):
+        assert told.format("ValueError (ConnectionRefusedError)") in by_event
     assert by_event["Task exception was never retrieved"]["cause"] == "builtins.RuntimeError"
     assert [line["cause"] for line in lines if line["event"] == "unforeseen failure"] == ["builtins.ValueError", "builtins.KeyError"]
     assert "a debug line" not in by_event

@@ -82,6 +82,16 @@ def test_of_a_header_that_holds_a_token_the_token_is_hidden(road):
     assert road.chat().json()["error"]["message"] == "*** of ***, bearer of research"
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_secret_in_an_errors_headers_is_hidden(road, path):
+    road.store()
+    headers = f"x-request-id: {openai_api.KEY}\r\nx-ratelimit-scope: key {openai_api.KEY}\r\nretry-after: 30\r\n".encode()
+    road.answers(lambda request: json_answer({"error": {"message": "no"}}, b"429 No", headers))
+    answer = road.post(path, {"model": "openai/m", "max_tokens": 9, "messages": []})
+    assert openai_api.KEY not in str(answer.headers)
+    assert (answer.headers["x-ratelimit-scope"], answer.headers["retry-after"]) == ("key ***", "30")
+
+
 def test_a_secret_is_hidden_without_the_white_space_it_is_stored_with(road):
     road.store(extraHeaders=[{"key": "X-Gate", "value": " key-of-a-gateway "}])
     road.answers(json_answer({"error": {"message": "key-of-a-gateway!"}}, b"401 No"))

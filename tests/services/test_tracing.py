@@ -66,6 +66,13 @@ def test_an_error_is_told_by_its_code_or_status() -> None:
     assert semconv.GEN_AI_USAGE_INPUT_TOKENS not in refused.attributes
 
 
+def test_what_does_not_hold_of_a_call_is_left_out() -> None:
+    [left] = spans_of(ended(streams=False, status=0, code="caller_left", answered_at=None, usage=None))
+    assert semconv.GEN_AI_REQUEST_STREAM not in left.attributes
+    assert "http.response.status_code" not in left.attributes
+    assert (left.attributes["error.type"], left.status.status_code.name) == ("caller_left", "ERROR")
+
+
 def test_a_span_joins_the_callers_trace() -> None:
     joined, odd = spans_of(ended(traceparent=TRACEPARENT), ended(traceparent=b"\xff nonsense"))
     assert f"{joined.context.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
@@ -78,7 +85,8 @@ def test_what_called_nobody_is_no_span() -> None:
 
 
 def test_the_data_files_names_are_the_conventions() -> None:
-    known = {value.value for value in semconv.GenAiProviderNameValues}
+    # Newer than the library: docs/gen-ai/gen-ai-metrics.md of open-telemetry/semantic-conventions-genai (2026-11-29).
+    known = {value.value for value in semconv.GenAiProviderNameValues} | {"moonshot_ai"}
     named = {spec.telemetry_name for spec in load_catalog().providers.values() if spec.telemetry_name}
     assert named
     assert named <= known

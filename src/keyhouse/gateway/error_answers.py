@@ -51,9 +51,8 @@ async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: 
         kind = value_of(response.headers, b"x-amzn-errortype")
         body = outgoing.translation.error(response.status, body, kind.decode("latin-1") if kind is not None else None)
         said = [*said, (b"content-type", JSON_TYPE)]
-    passed = [
-        pair for pair in to_caller(response.headers) if pair[0] not in (REPLACED_BY_TRANSLATION if outgoing.translation else _FRAMING)
-    ]
+    replaced = REPLACED_BY_TRANSLATION if outgoing.translation else _FRAMING
+    passed = [(name, without_secrets(value, secrets)) for name, value in to_caller(response.headers) if name not in replaced]
     return Answer(response.status, [*passed, *said, (b"content-length", b"%d" % len(body))], body)
 
 

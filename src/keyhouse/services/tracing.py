@@ -1,6 +1,7 @@
 """Spans of calls, by OpenTelemetry's conventions for generative AI. Off unless asked for; the library is not even loaded then.
 
-https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ (2026-11-23). Where spans go, the OTEL_* variables of the library say.
+https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md (2026-11-29).
+Where spans go, the OTEL_* variables of the library say.
 """
 
 import time
@@ -63,12 +64,14 @@ class Tracing:
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": self._names.get(observation.provider, observation.provider),
             "gen_ai.request.model": observation.model,
-            "gen_ai.request.stream": observation.streams,
-            "http.response.status_code": observation.status,
             "keyhouse.project_id": observation.project_id,
             "keyhouse.request_id": observation.request_id,
             "keyhouse.retries": observation.retries,
         }
+        if observation.streams:
+            attributes["gen_ai.request.stream"] = True
+        if observation.status:
+            attributes["http.response.status_code"] = observation.status
         if observation.added_s is not None:
             attributes["keyhouse.added_latency_s"] = observation.added_s
         return attributes if observation.usage is None else {**attributes, **_counts(observation.usage)}
