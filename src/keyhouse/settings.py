@@ -136,7 +136,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
         if field_name not in SECRETS or not path:
             return None, field_name, False
         try:
-            text = Path(path).read_text(encoding="utf-8").strip()
+            text = Path(path).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as problem:
             name = f"{PREFIX}{field_name.upper()}_FILE"
             raise Error(Code.CONFIGURATION, f"The file that {name} names cannot be read ({type(problem).__name__}): {path}") from None

@@ -82,6 +82,19 @@ def test_secrets_come_from_files(keyhouse: Keyhouse, tmp_path: Path) -> None:
     }
 
 
+def test_the_mark_that_windows_puts_before_text_is_no_part_of_a_secret(keyhouse: Keyhouse, tmp_path: Path) -> None:
+    """What the first file stores is what the second one does, so that nothing changed."""
+    (tmp_path / "plain").write_text(SECRET)
+    (tmp_path / "marked").write_text(f"\ufeff{SECRET}\r\n")
+    (tmp_path / "body").write_text('\ufeff{"enabled": true}')
+    for name in ("plain", "marked"):
+        _stored(keyhouse, "--secret-file", f"OPENAI_API_KEY={tmp_path / name}")
+    _stored(keyhouse, "--secret", "OPENAI_API_KEY=-", stdin=f"\ufeff{SECRET}")
+    _stored(keyhouse, "--body", str(tmp_path / "body"))
+    history = json.loads(keyhouse("provider", "history", "openai", "--json").out)
+    assert [entry["action"] for entry in history["data"]] == ["created"]
+
+
 def test_history_rollback_and_delete(keyhouse: Keyhouse) -> None:
     _stored(keyhouse, "--secret", "OPENAI_API_KEY=-", stdin="sk-planted-1")
     _stored(keyhouse, "--secret", "OPENAI_API_KEY=-", "--disabled", stdin="sk-planted-2")
@@ -134,6 +147,8 @@ def test_an_old_encoding_of_standard_output_is_no_obstacle(furnished: Furnished)
         (["set", "openai", "--secret", "OPENAI_API_KEY", "--stdin"], 2, "empty"),
         (["set", "openai", "--secret-file", "OPENAI_API_KEY=/nonexistent"], 2, "/nonexistent"),
         (["set", "openai", "--clear", "OPENAI_BASE_URL"], 2, "OPENAI_BASE_URL"),
+        (["set", "openai", "--secret", "OPENAI_API_KEY", "--clear", "OPENAI_API_KEY"], 2, "OPENAI_API_KEY is given and cleared"),
+        (["set", "openai", "--public", "OPENAI_BASE_URL=planted", "--clear", "OPENAI_BASE_URL"], 2, "is given and cleared"),
         (["set", "openai", "--body", "/nonexistent", "--enabled"], 2, "--body"),
         (["set", "openai"], 2, "--help"),
         (["set", "openai", "--public", "OPENAI_BASE_URL=nonsense"], 1, "customKeys.OPENAI_BASE_URL"),

@@ -179,8 +179,9 @@ def test_an_option_comes_before_its_variable(tmp_path: Path, serving: StartServe
     assert {path.name for path in tmp_path.iterdir()} == {"chosen"}
 
 
-def test_an_admin_key_from_a_file_switches_organizations_on(tmp_path: Path, serving: StartServer) -> None:
-    (tmp_path / "admin-key").write_text("an-instance-key-from-a-file\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "as Windows writes it"])
+def test_an_admin_key_from_a_file_switches_organizations_on(tmp_path: Path, serving: StartServer, mark: str) -> None:
+    (tmp_path / "admin-key").write_text(f"{mark}an-instance-key-from-a-file\n")
     server = serving(tmp_path, KEYHOUSE_ADMIN_KEY_FILE=str(tmp_path / "admin-key"))
     headers = {"Authorization": "Bearer an-instance-key-from-a-file"}
     answer = httpx.get(f"{server.address}/api/organizations", headers=headers, trust_env=False)

@@ -99,6 +99,9 @@ class ProviderFields:
         for option, given in (("secret-file", self.secret_file), ("header-file", self.header_file), ("public", self.public)):
             if any("=" not in entry or entry.startswith("=") for entry in given or []):
                 raise CommandError(f"Write --{option} as NAME={'VALUE' if option == 'public' else 'PATH'}.", ExitCode.USAGE)
+        named = {entry.partition("=")[0] for given in (self.secret, self.secret_file, self.public) for entry in given or []}
+        if both := named & set(self.clear or []):
+            raise CommandError(f"{', '.join(sorted(both))} is given and cleared at once. Leave one of the two away.", ExitCode.USAGE)
         others = [each.name for each in fields(self) if each.name != "body" and getattr(self, each.name) not in (None, False, [])]
         if self.body is not None and (others or self.enabled is not None):
             raise CommandError("--body is the whole of a change: leave the other options away.", ExitCode.USAGE)

@@ -101,7 +101,8 @@ def _cleared_fields(cleared: set[str], current: dict[str, Any]) -> list[str]:
     stored = current["customKeys"] or {}
     unknown = [name for name in cleared if name not in stored and name.lower() not in headers and name not in {*_LISTS, "default-model"}]
     if unknown:
-        raise CommandError(f"Nothing is stored under {', '.join(sorted(unknown))}. {_meant(unknown[0], stored)}", ExitCode.USAGE)
+        meant = f" {_meant(unknown[0], stored)}" if stored else ""
+        raise CommandError(f"Nothing is stored under {', '.join(sorted(unknown))}.{meant}", ExitCode.USAGE)
     return [name for name in stored if name in cleared]
 
 

@@ -48,7 +48,7 @@ def asked_secret(what: str, instead: str) -> str:
 
 def read_stdin(what: str) -> str:
     """All of standard input, without line breaks at its ends."""
-    value = sys.stdin.read().strip("\r\n")
+    value = _plain(sys.stdin.read())
     if not value.strip():
         raise CommandError(f"Standard input is empty; {what} was to be read from it.", ExitCode.USAGE)
     return value
@@ -58,7 +58,7 @@ def read_stdin_lines(names: list[str]) -> list[str]:
     """A secret a line, as many as there are names; for one name all of standard input, which may have several lines."""
     if len(names) == 1:
         return [read_stdin(names[0])]
-    lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    lines = [line for line in _plain(sys.stdin.read()).splitlines() if line.strip()]
     if len(lines) != len(names):
         raise CommandError(f"Standard input has {len(lines)} lines; one each was to be read for {', '.join(names)}.", ExitCode.USAGE)
     return lines
@@ -69,10 +69,15 @@ def read_secret_file(name: str, path: str) -> str:
     if path == "-":
         return read_stdin(name)
     try:
-        value = Path(path).read_text(encoding="utf-8").strip("\r\n")
+        value = _plain(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise CommandError(f"The file for {name} cannot be read: {path} ({why}).", ExitCode.USAGE) from None
     if not value.strip():
         raise CommandError(f"The file for {name} is empty: {path}.", ExitCode.USAGE)
     return value
+
+
+def _plain(text: str) -> str:
+    """Text without the mark that Windows puts before it, and without line breaks at its ends."""
+    return text.removeprefix("\ufeff").strip("\r\n")
