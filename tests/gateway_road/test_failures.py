@@ -214,7 +214,8 @@ def test_an_upstreams_error_that_repeats_the_key_comes_back_without_it(road):
     assert "x-gate: ***" in answer.text.lower()
 
 
-def test_a_caller_who_leaves_while_waiting_closes_the_upstream(road):
+@pytest.mark.parametrize("size", [0, 70_000, 1_000_000, 5_000_000])
+def test_a_caller_who_leaves_while_waiting_closes_the_upstream(road, size):
     asked, left = threading.Event(), threading.Event()
 
     async def script(peer: Peer) -> None:
@@ -225,7 +226,7 @@ def test_a_caller_who_leaves_while_waiting_closes_the_upstream(road):
 
     road.store()
     road.follows(script)
-    with leaving(road.house, {"model": "gpt-5-mini", "messages": []}):
+    with leaving(road.house, {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "x" * size}]}):
         assert asked.wait(10)
         assert not left.is_set()
     assert left.wait(10)

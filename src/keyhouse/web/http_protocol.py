@@ -79,10 +79,9 @@ class HttpProtocol(asyncio.Protocol):
         self._client: Address = None
         # Deaf: nothing is parsed any more, what comes is thrown away until the connection is closed.
         self._read_paused = self._is_deaf = self._is_ending = False
-        self._unread = 0
         self._refusal, self._known = NO_REQUEST, KnownHead()
         self._in_head = self._head_is_timed = self._is_misframed = self._asks_first = False
-        self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = self._quiet_bytes = 0
+        self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = self._quiet_bytes = self._unread = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._active: HttpExchange | None = None
@@ -305,8 +304,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and size_of_head(self._url, self._headers) > MAX_HEAD_BYTES:
             self._refusal = HEAD_TOO_LARGE
             raise _RefusedError
-        version = parser.get_http_version()
-        is_old = version == "1.0"
+        is_old = (version := parser.get_http_version()) == "1.0"
         method = parser.get_method()
         if method == b"CONNECT" or self._is_misframed or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
             raise _RefusedError
@@ -338,8 +336,10 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._unread = 0
         reading.end_body()
-        # Where it waits for nothing but its answer there is no deadline; where it was answered before its end, it is the next one's.
+        # What waits for its answer alone has no deadline, but a caller whose leaving has to be heard; else the deadline is the next one's.
         self.deadline = math.inf
+        if not self._queue:
+            self._resume_reading()
         if self._active is None:
             self._expect_by(KEEP_ALIVE_S)
 
