@@ -1,9 +1,12 @@
 """Who may come in, by which header, and in which words everybody else is sent away."""
 
+import anthropic
 import httpx
+import openai
 import pytest
 
 from tests.conftest import NO_CERTIFICATES
+from tests.gateway_road.conftest import openai_client
 from tests.gateway_road.upstreams import json_answer
 
 CHAT = "/v1/chat/completions"
@@ -136,3 +139,19 @@ def test_a_models_endless_name_makes_no_endless_header(road, letter):
         answer = road.chat(f"openai/{model}")
         assert answer.status_code == status
         assert 1000 <= len(answer.headers["x-keyhouse-model"]) <= 6000
+
+
+def test_what_the_gateway_has_not_is_told_with_what_it_has(road):
+    key = road.house.keys.project_key
+    with (
+        openai_client(road.house.address, key) as client,
+        pytest.raises(openai.NotFoundError, match=r"takes POST on .*/v1/responses") as raised,
+    ):
+        client.responses.retrieve("resp_1")
+    assert raised.value.code == "route_not_found"
+    with (
+        anthropic.Anthropic(base_url=road.house.address, api_key=key, max_retries=0) as client,
+        pytest.raises(anthropic.NotFoundError, match="at the provider itself") as refused,
+    ):
+        client.beta.files.list()
+    assert refused.value.body["type"] == "error"

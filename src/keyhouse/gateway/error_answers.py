@@ -2,7 +2,6 @@
 
 import json
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -16,6 +15,7 @@ from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.request import Headers
 from keyhouse.gateway.response import ResponseBody, UpstreamResponse
 from keyhouse.gateway.translated import JSON_TYPE
+from keyhouse.gateway.unpacking import packing_of, unpacked
 from keyhouse.gateway.upstream_error import UpstreamError
 
 MAX_ERROR_BYTES = 1024 * 1024
@@ -25,8 +25,6 @@ _HIDDEN = b"***"
 _SHORTEST_SECRET = 6
 _HEX = re.compile(r"\\u[0-9a-f]{4}")
 _SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "api-key", "key"})
-_ZLIB_ENCODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
-_ANY_ZLIB_HEADER = 32 + zlib.MAX_WBITS
 _FRAMING = frozenset({b"content-length", b"content-encoding"})
 REPLACED_BY_TRANSLATION = _FRAMING | {b"content-type", b"content-disposition", b"content-language"}
 """The headers of an answer that speak of a body which the caller does not get."""
@@ -95,18 +93,7 @@ async def _whole(response: UpstreamResponse, longest: int) -> bytes:
         raise failure_of(error) from error
     finally:
         response.close()
-    encoding = (value_of(response.headers, b"content-encoding") or b"identity").strip().lower()
-    return body if encoding == b"identity" else _decompressed(encoding, body, limit)
-
-
-def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
-    """What can be read of a body that was compressed although nobody asked for it."""
-    if encoding not in _ZLIB_ENCODINGS:
-        return b""
-    try:
-        return zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, limit)
-    except zlib.error:
-        return b""
+    return unpacked(packing_of(response.headers), body, limit)
 
 
 async def read_at_most(body: ResponseBody, limit: int) -> bytes:

@@ -6,9 +6,9 @@ import msgspec
 
 from keyhouse.domain.calling import EndpointName, Wire
 from keyhouse.gateway.call import Call
+from keyhouse.gateway.passing import PassedBody
 from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.rendered import Render, Rendered, held_body, passed_on
-from keyhouse.gateway.response import ResponseBody
 from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.wire import openai_chat, voyage_embeddings, voyage_rerank
 from keyhouse.gateway.wire.decoding import decoded
@@ -37,7 +37,7 @@ class DetailTranslation:
         """See AnswerTranslation."""
         return msgspec.json.encode(openai_chat.render_error(parse_error(status, body)))
 
-    def stream(self, body: ResponseBody) -> None:
+    def stream(self, body: PassedBody) -> None:
         """See AnswerTranslation."""
         return
 

@@ -19,6 +19,7 @@ from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
 from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation
+from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
 from keyhouse.gateway.unsigned_request import SigningError, UnsignedRequest
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
@@ -125,13 +126,14 @@ async def _translated(
 ) -> Answer:
     """A good answer in the caller's format."""
     headers = [*(pair for pair in to_caller(response.headers) if pair[0] not in REPLACED_BY_TRANSLATION), *said]
-    events = translation.stream(response.body) if call.head.stream else None
+    packing = _checked_packing(response)
+    events = translation.stream(UnpackedBody(response.body) if packing else response.body) if call.head.stream else None
     if events is not None:
         headers.append((b"content-type", EVENTS_TYPE))
         return Answer(response.status, headers, events, events.usage, lambda: events.error_code, response.close)
     began = perf_counter()
     try:
-        body = await read_at_most(response.body, MAX_TRANSLATED_BYTES)
+        body = unpacked(packing, await read_at_most(response.body, MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
@@ -145,6 +147,14 @@ async def _translated(
         raise Error(error.code, error.message, **{**error.details, "retry": False}) from error
     headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
     return Answer(response.status, headers, rendered_body, partial(usage_of, body))
+
+
+def _checked_packing(response: UpstreamResponse) -> bytes:
+    try:
+        return checked_packing(response.headers)
+    except Error:
+        response.close()
+        raise
 
 
 def _notes(outgoing: Rendered) -> RawHeaders:

@@ -7,8 +7,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.failures import failure_of, status_of
-from keyhouse.gateway.passing import Take
-from keyhouse.gateway.response import ResponseBody
+from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.sse import EventTooLargeError, SseParser
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.answer import AnswerDefaults, Usage
@@ -20,6 +19,7 @@ JSON_TYPE = b"application/json"
 EVENTS_TYPE = b"text/event-stream; charset=utf-8"
 
 _CODES = frozenset(Code)
+_BLANK_LINE = b"\n\n"
 
 EventReader = Callable[[bytes], Iterator[tuple[str | None, bytes]]]
 """From a piece of an upstream's stream to the names and data of the events that it completes. Raises Error."""
@@ -38,7 +38,7 @@ class AnswerTranslation(Protocol):
     def error(self, status: int, body: bytes, error_type: str | None) -> bytes:
         """The body of an error; `error_type` is the header `x-amzn-errortype`."""
 
-    def stream(self, body: ResponseBody) -> "TranslatedEvents | None":
+    def stream(self, body: PassedBody) -> "TranslatedEvents | None":
         """The caller's events; None where this answer is never a stream."""
 
 
@@ -61,19 +61,25 @@ class ChatTranslation:
         """See AnswerTranslation."""
         return msgspec.json.encode(render_caller_error(status, body, self._caller, self._upstream, error_type))
 
-    def stream(self, body: ResponseBody) -> "TranslatedEvents":
+    def stream(self, body: PassedBody) -> "TranslatedEvents":
         """See AnswerTranslation."""
         translation = StreamTranslation(self._caller, self._upstream, self._defaults, include_usage=self._include_usage)
-        return TranslatedEvents(body, event_stream_reader() if self._upstream == "bedrock_converse" else sse_reader(), translation)
+        if self._upstream == "bedrock_converse":
+            return TranslatedEvents(body, event_stream_reader(), translation)
+        return TranslatedEvents(body, sse_reader(), translation, closing=_BLANK_LINE)
 
 
 class TranslatedEvents:
-    """Passes a stream on, translated. It ends as soon as the upstream's final event, or an error, has been passed on."""
+    """Passes a stream on, translated. It ends as soon as the upstream's final event, or an error, has been passed on.
 
-    def __init__(self, body: ResponseBody, read: EventReader, translation: StreamTranslation) -> None:
+    `closing` ends an event that a stream left open at its end: official clients take it.
+    """
+
+    def __init__(self, body: PassedBody, read: EventReader, translation: StreamTranslation, *, closing: bytes = b"") -> None:
         self._body = body
         self._read = read
         self._translation = translation
+        self._closing = closing
         self._take: Take
 
     async def pass_to(self, take: Take) -> bool:
@@ -82,7 +88,11 @@ class TranslatedEvents:
         translation = self._translation
         try:
             is_all = await self._body.pass_to(self._pass)
+            if is_all and self._closing:
+                self._pass(self._closing)
             last = translation.end() if is_all else b""
+        except Error as error:
+            last = translation.fail(error.message, error.code)
         except UpstreamError as error:
             failure = failure_of(error)
             last = translation.fail(failure.message, failure.code, status_of(failure))

@@ -50,9 +50,18 @@ def is_models(path: str) -> bool:
 
 
 def format_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallerFormat:
-    """Which API a caller speaks on a path, be it known or not: where both have it, the header tells that Anthropic's clients send."""
-    if path == "/v1/messages" or path.startswith("/v1/messages/"):
-        return "anthropic_messages"
-    if is_models(path) and any(name == b"anthropic-version" for name, _ in headers):
+    """Which API a caller speaks on a path, be it known or not: where it is no endpoint of one alone, the header tells that Anthropic's
+    clients send."""
+    known = ENDPOINTS.get(path)
+    if known is not None:
+        return known.format
+    if path.startswith("/v1/messages/") or any(name == b"anthropic-version" for name, _ in headers):
         return "anthropic_messages"
     return "openai_chat"
+
+
+NO_ENDPOINT = (
+    f"There is no such endpoint. The gateway takes POST on {', '.join(ENDPOINTS)}, and GET on {MODELS_PATH}. What a provider keeps, as"
+    " files, batches and responses by their id, is to be asked for at the provider itself."
+)
+"""What is told of any other path."""

@@ -21,7 +21,7 @@ from keyhouse.gateway.wire.splice import Head, parse_head
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.errors import internal_error
-from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoint, format_of, is_models
+from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, NO_ENDPOINT, GatewayEndpoint, format_of, is_models
 from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
@@ -74,7 +74,7 @@ class Gateway:
             elif route == MODELS_PATH:
                 await self._tell_models(exchange, observation)
             else:
-                await self._refuse(exchange, observation, Error(Code.ROUTE_NOT_FOUND, "There is no such endpoint."))
+                await self._refuse(exchange, observation, Error(Code.ROUTE_NOT_FOUND, NO_ENDPOINT))
         except Error as error:
             await self._refuse(exchange, observation, error)
         except CallerLeftError:

@@ -10,6 +10,7 @@ from keyhouse.gateway.wire.call_signatures import parse_call_signature
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 from keyhouse.gateway.wire.markers import render_thinking_block
+from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
 from keyhouse.gateway.wire.usage import parse_openai_usage, render_openai_usage
 
 FINISH_REASONS: dict[StopReason, str] = {
@@ -97,6 +98,9 @@ def parse_said(said: Fields) -> Iterator[ThinkingPart | TextPart]:
 def parse_response(body: object) -> Answer:
     """A decoded chat completion; its first choice. Raises Error (`upstream_invalid_answer`) when it is none."""
     fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
+    if fields.has("error") and not fields.has("choices"):
+        # Some servers state their errors under the status of success.
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream answered with an error: {parse_error_member(fields.raw).message}")
     choice = next(fields.objects("choices"), None)
     if choice is None:
         raise fields.wrong("choices", "an array with one choice at least")

@@ -1,0 +1,63 @@
+"""Answers that came compressed although nobody asked for that: gzip and deflate are unpacked where an answer has to be read."""
+
+import zlib
+from collections.abc import Iterable
+
+from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.headers import value_of
+from keyhouse.gateway.passing import PassedBody, Take
+
+_ZLIB = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_ANY_ZLIB_HEADER = 32 + zlib.MAX_WBITS
+_MOST_OF_A_PIECE = 16 * 1024 * 1024
+"""What one piece of a stream may come to: a few KiB can unpack to a thousand times as much."""
+
+
+def packing_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """How a body is compressed; empty where it is not."""
+    encoding = (value_of(headers, b"content-encoding") or b"identity").strip().lower()
+    return b"" if encoding == b"identity" else encoding
+
+
+def unpacked(packing: bytes, body: bytes, limit: int) -> bytes:
+    """A whole body, or what can be read of it, up to about `limit` bytes; empty where it is compressed in another way."""
+    if not packing:
+        return body
+    if packing not in _ZLIB:
+        return b""
+    try:
+        return zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, limit)
+    except zlib.error:
+        return b""
+
+
+def checked_packing(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The same as `packing_of`. Raises Error `upstream_invalid_answer` for what can not be unpacked."""
+    packing = packing_of(headers)
+    if packing and packing not in _ZLIB:
+        shown = packing[:20].decode("ascii", "replace")
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream compressed its answer ({shown}), although nobody asked for that.")
+    return packing
+
+
+class UnpackedBody:
+    """Passes a compressed body on unpacked, piece by piece."""
+
+    def __init__(self, body: PassedBody) -> None:
+        self._body = body
+        self._unpack = zlib.decompressobj(_ANY_ZLIB_HEADER)
+        self._take: Take
+
+    async def pass_to(self, take: Take) -> bool:
+        """See PassedBody. Raises Error `upstream_invalid_answer` too."""
+        self._take = take
+        return await self._body.pass_to(self._pass)
+
+    def _pass(self, piece: bytes) -> bool:
+        try:
+            data = self._unpack.decompress(piece, _MOST_OF_A_PIECE)
+        except zlib.error:
+            raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's stream is not compressed as it says.") from None
+        if self._unpack.unconsumed_tail:
+            raise Error(Code.UPSTREAM_INVALID_ANSWER, "A piece of the upstream's stream is too large.")
+        return not data or self._take(data)

@@ -1,0 +1,105 @@
+"""Answers framed unusually that have to be read: compressed unasked, without the last blank line, an error as a success."""
+
+import gzip
+import json
+import zlib
+
+import anthropic
+import openai
+import pytest
+
+from tests.gateway.fault_upstream import response
+from tests.gateway_road import anthropic_api
+from tests.gateway_road.conftest import openai_client
+from tests.gateway_road.upstreams import json_answer, named_event
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-opus-5-5",
+    "content": [{"type": "text", "text": "Hello"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 3, "output_tokens": 2},
+}
+EVENTS = b"".join(
+    named_event(event["type"], event)
+    for event in (
+        {"type": "message_start", "message": {**MESSAGE, "content": [], "stop_reason": None}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+    )
+)
+JSON, STREAM = b"content-type: application/json\r\n", b"content-type: text/event-stream\r\n"
+QUESTION = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture
+def client(road):
+    road.put("anthropic", {"ANTHROPIC_API_KEY": anthropic_api.KEY, "ANTHROPIC_BASE_URL": road.upstream.address})
+    with openai_client(road.house.address, road.house.keys.project_key) as made:
+        yield made
+
+
+def whole(client):
+    return client.chat.completions.create(model="claude-opus-5-5", messages=QUESTION).choices[0].message.content
+
+
+def streamed(client):
+    chunks = client.chat.completions.create(model="claude-opus-5-5", messages=QUESTION, stream=True)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+
+@pytest.mark.parametrize(("coding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
+def test_a_compressed_answer_is_read_where_it_is_translated(road, client, coding, pack):
+    coded = b"content-encoding: %b\r\n" % coding
+    road.answers(response(pack(json.dumps(MESSAGE).encode()), headers=JSON + coded))
+    assert whole(client) == "Hello"
+    road.answers(response(pack(EVENTS), headers=STREAM + coded))
+    assert streamed(client) == "Hello"
+
+
+@pytest.mark.parametrize("ask", [whole, streamed])
+def test_what_can_not_be_unpacked_is_an_error_that_says_so(road, client, ask):
+    road.answers(response(b"\x0b\x02\x80Hello\x03", headers=STREAM + b"content-encoding: br\r\n"))
+    with pytest.raises(openai.InternalServerError, match=r"compressed its answer \(br\)"):
+        ask(client)
+
+
+@pytest.mark.parametrize(("body", "ask"), [(b"no gzip", whole), (b"no gzip", streamed), (gzip.compress(EVENTS)[:-200], streamed)])
+def test_an_answer_that_is_not_compressed_as_it_says_is_an_error(road, client, body, ask):
+    road.answers(response(body, headers=STREAM + b"content-encoding: gzip\r\n"))
+    with pytest.raises(openai.APIError):
+        ask(client)
+
+
+def test_a_piece_that_unpacks_to_too_much_is_an_error(road, client):
+    road.answers(response(gzip.compress(b":" + b"x" * 40_000_000), headers=STREAM + b"content-encoding: gzip\r\n"))
+    with pytest.raises(openai.APIError, match="too large"):
+        streamed(client)
+
+
+@pytest.mark.parametrize("kept", [b"\n", b""])
+def test_the_last_event_needs_no_blank_line(road, client, kept):
+    road.answers(response(EVENTS.rstrip(b"\n") + kept, headers=STREAM))
+    assert streamed(client) == "Hello"
+
+
+def test_a_last_event_that_is_cut_never_ends_well(road, client):
+    road.answers(response(EVENTS.rstrip(b"\n")[:-1], headers=STREAM))
+    with pytest.raises(openai.APIError):
+        streamed(client)
+
+
+def test_an_error_under_the_status_of_success_is_told(road):
+    road.store()
+    road.answers(json_answer({"error": {"message": "The quota is used up.", "code": 1113}}))
+    with (
+        anthropic.Anthropic(base_url=road.house.address, api_key=road.house.keys.project_key, max_retries=0) as client,
+        pytest.raises(anthropic.InternalServerError, match=r"quota is used up"),
+    ):
+        client.messages.create(model="gpt-5-mini", max_tokens=9, messages=QUESTION)
