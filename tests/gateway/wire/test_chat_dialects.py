@@ -94,3 +94,20 @@ def test_the_highest_effort_is_one_that_the_model_takes(model, sent):
     result = to_chat({"model": "m", "messages": [], "thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, id=model)
     assert result.body.get("reasoning_effort") == sent
     assert (result.dropped, result.enforced) == ((("thinking",), ()) if sent is None else ((), (f"thinking={sent}",)))
+
+
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        ("deepseek-ai/DeepSeek-V4-Pro", "Hm."),
+        ("deepseek-v4-flash", "Hm."),
+        ("moonshotai/Kimi-K2.6", "Hm."),
+        ("gpt-5.2", None),
+        ("llama-4", None),
+    ],
+)
+def test_thoughts_go_back_to_models_that_want_them(model, sent):
+    thought = [{"type": "thinking", "thinking": "Hm.", "signature": ""}]
+    _, said, _ = to_chat(conversation((thought, False)), id=model).body["messages"]
+    assert (said.get("reasoning_content"), len(said["tool_calls"])) == (sent, 1)
+    assert "reasoning_content" not in to_chat(conversation(([], False)), id=model).body["messages"][1]

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from keyhouse.gateway.wire.conversation import Effort, Reasoning
 
@@ -37,6 +37,7 @@ class ChatTraits:
     efforts: tuple[Effort, ...] | None = None
     samples: bool = True
     wants_signatures: bool = False
+    wants_thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class ResponsesTraits:
     efforts: tuple[Effort, ...] | None = None
     can_be_off: bool = False
     reasons_by_default: bool = True
+
+
+def _chat_traits(family: dict[str, Any]) -> ChatTraits:
+    known = {name: value for name, value in family.items() if name not in ("pattern", "efforts")}
+    return ChatTraits(**known, efforts=tuple(family["efforts"]) if "efforts" in family else None)
 
 
 _data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
@@ -58,13 +64,7 @@ _families = [
     )
     for family in _data["family"]
 ]
-_chat_families = [
-    (
-        re.compile(family["pattern"]),
-        ChatTraits(tuple(family["efforts"]), family.get("samples", True), family.get("wants_signatures", False)),
-    )
-    for family in _data["chat_family"]
-]
+_chat_families = [(re.compile(family["pattern"]), _chat_traits(family)) for family in _data["chat_family"]]
 _responses_families = [
     (re.compile(family["pattern"]), ResponsesTraits(tuple(family["efforts"]), family["can_be_off"], family["reasons_by_default"]))
     for family in _data["responses_family"]

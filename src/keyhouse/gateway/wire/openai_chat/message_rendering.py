@@ -16,6 +16,7 @@ from keyhouse.gateway.wire.conversation import (
     Part,
     TextPart,
     TextSource,
+    ThinkingPart,
     ToolCallPart,
     ToolResultPart,
     UpstreamModel,
@@ -64,15 +65,18 @@ def _texts(parts: Iterable[Part]) -> list[str]:
 
 
 def _assistant(message: Message, model: UpstreamModel) -> Iterator[JsonObject]:
-    """Text and calls. Thoughts are left out: no such field exists, and a signature is worth nothing to another model."""
+    """Text and calls. Thoughts are left out where the model wants none: the reference has no such field, and some servers refuse it."""
     before = (None, *message.parts)
     calls = [_tool_call(part, sign, model) for sign, part in zip(before, message.parts, strict=False) if isinstance(part, ToolCallPart)]
-    if calls and "signed_calls" in model.quirks and chat_traits(model.id).wants_signatures:
+    traits = chat_traits(model.id)
+    if calls and "signed_calls" in model.quirks and traits.wants_signatures:
         # Of calls at once the first one alone is signed.
         calls[0].setdefault("extra_content", render_missing_signature())
     text = "".join(_texts(message.parts))
+    thought = "".join(part.text for part in message.parts if isinstance(part, ThinkingPart)) if traits.wants_thoughts else ""
     if calls or text:
-        yield without_nones({"role": "assistant", "content": text or None, "tool_calls": calls or None})
+        said = {"role": "assistant", "content": text or None, "reasoning_content": thought or None, "tool_calls": calls or None}
+        yield without_nones(said)
 
 
 def _tool_call(part: ToolCallPart, signature: Part | None, model: UpstreamModel) -> JsonObject:
