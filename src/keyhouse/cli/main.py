@@ -1,5 +1,7 @@
 """The `keyhouse` command and its parts. Loads nothing but the reader of the command line until a command runs."""
 
+import errno
+import os
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -14,6 +16,8 @@ from keyhouse.cli.options import flattened
 from keyhouse.cli.serve import serve
 from keyhouse.cli.status import status
 from keyhouse.domain.errors import Error
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 app = typer.Typer(
     name="keyhouse",
@@ -61,8 +65,17 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as cause:  # noqa: BLE001 - the edge; the library's own hook would print the message
-        _report_unforeseen(cause)
+        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE and cause.filename is None:
+            _report_unwritable(cause.errno)
+        else:
+            _report_unforeseen(cause)
         sys.exit(ExitCode.FAILED)
+
+
+def _report_unwritable(number: int) -> None:
+    """Standard output takes nothing more. What it still holds is dropped: Python would try once more, and tell of that failure too."""
+    report(f"What this command did is done, but its answer cannot be written: {os.strerror(number)}.")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_unforeseen(cause: BaseException) -> None:
