@@ -126,6 +126,17 @@ def test_lists_are_for_people_and_for_programs(keyhouse: Keyhouse) -> None:
     assert "planted" not in people.out + programs.out + shown
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_fields_are_called_moves_no_terminals_cursor(keyhouse: Keyhouse, options: tuple[str, ...]) -> None:
+    name = "a\x1b[2J\x9b2Jb\x7f\u202e\u2028"
+    assert keyhouse("provider", "set", "azure", "--secret", f"{name}=-", stdin=SECRET).code == 0
+    for command in ("show", "history"):
+        told = keyhouse("provider", command, "azure", *options)
+        assert told.code == 0
+        assert "2J" in told.out
+        assert all(character.isprintable() for character in told.out.replace("\n", ""))
+
+
 def test_an_old_encoding_of_standard_output_is_no_obstacle(furnished: Furnished) -> None:
     assert on_folder(furnished)("provider", "set", "openai", "--secret", "OPENAI_API_KEY=-", stdin=SECRET).code == 0
     shown = run(furnished.folder, "provider", "show", "openai", PYTHONIOENCODING="latin-1")

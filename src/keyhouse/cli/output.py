@@ -39,7 +39,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print names and values, a line each; what is None is left out."""
-    given = [(name, shown(value)) for name, value in fields if value is not None]
+    given = [(shown(name), shown(value)) for name, value in fields if value is not None]
     width = max((len(name) for name, _ in given), default=0)
     for name, value in given:
         typer.echo(f"{name:<{width}}   {value}")
