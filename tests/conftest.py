@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 
@@ -21,6 +22,10 @@ from keyhouse.app import App, open_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
 from keyhouse.web.serving import HouseServer, server_config
+
+# Each run tries the same examples, and how long one takes says nothing on a machine that is shared.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("same")
 
 IN_CI = os.environ.get("CI") == "true"
 # A client reads all of the machine's certificates when it is made, 40 ms; the houses speak plain HTTP.

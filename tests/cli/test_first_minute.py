@@ -5,6 +5,7 @@ import re
 import shlex
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -41,7 +42,7 @@ def test_printed_curl_lines_store_and_read_back(tmp_path: Path, serving: StartSe
 
 def test_printed_python_lines_store_with_the_langwatch_client(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path)
-    away_from_home = "export UV_NO_CACHE=1 UV_OFFLINE=1"
+    away_from_home = f"export UV_NO_CACHE=1 UV_OFFLINE=1 VIRTUAL_ENV={sys.prefix}"
     ran = bash(tmp_path, "\n".join((away_from_home, _examples(server, "export LANGWATCH"), _examples(server, "uv run python -c"))))
     assert ran.code == 0, ran.err
     entry = httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False).json()[

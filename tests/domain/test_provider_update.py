@@ -144,6 +144,19 @@ def test_a_real_secret_replaces_unreadable_keys() -> None:
     assert opened(put(alone, {"KEY": "k-2"})) == {"KEY": "k-2"}
 
 
+def test_unreadable_keys_are_not_those_that_were_there() -> None:
+    unreadable, readable = Credentials.unreadable(("KEY",)), Credentials({"KEY": "k"})
+    assert unreadable != readable
+    assert readable != unreadable
+
+
+def test_where_the_address_is_fixed_unreadable_keys_are_replaced_without_the_headers() -> None:
+    fixed = replace(SPEC, fields=SPEC.fields[:2], address_fields=())
+    after = put(UNREADABLE, {"KEY": "k-2"}, fixed, extra_headers=header_list(("X-A", MASK), ("X-B", MASK)))
+    assert (opened(after), after.extra_headers) == ({"KEY": "k-2"}, UNREADABLE.extra_headers)
+    assert refusal(UNREADABLE, {"KEY": "k-2"}).details["fields"] == ["extraHeaders.0.value", "extraHeaders.1.value"]
+
+
 def test_new_origin_asks_for_each_stored_secret_and_header_again() -> None:
     error = refusal(STORED, {"URL": "https://elsewhere.example/v1"})
     assert error.code is Code.ENDPOINT_CHANGED
@@ -239,9 +252,26 @@ def test_values_of_known_fields_are_strings() -> None:
     assert (error.code, error.details["fields"]) == (Code.INVALID_API_KEY_CONFIGURATION, ["customKeys.KEY", "customKeys.SECOND"])
 
 
+def test_a_hundred_fields_are_kept_and_one_more_is_refused() -> None:
+    fields: dict[str, object] = {f"F{number:03}": "v" for number in range(100)}
+    assert len(opened(put(ModelProvider("open"), fields, OPEN))) == 100
+    assert refusal(ModelProvider("open"), fields | {"F100": "v"}, OPEN).details["fields"] == ["customKeys.F100"]
+
+
+def test_an_address_below_a_fixed_host_is_https_and_really_below_it() -> None:
+    field = CredentialField("URL", public=True, format="url", host_suffix="example.com")
+    spec = replace(SPEC, fields=(field,), base_url=None)
+    for url in ("https://example.com", "https://eu.example.com/v1"):
+        assert opened(put(ModelProvider("example"), {"URL": url}, spec)) == {"URL": url}
+    for url in ("https://notexample.com", "https://example.com.evil.example", "http://eu.example.com"):
+        assert refusal(ModelProvider("example"), {"URL": url}, spec).details["fields"] == ["customKeys.URL"]
+
+
 def test_managed_alone_satisfies_the_rules() -> None:
     spec = replace(SPEC, fields=(CredentialField("KEY", required=True),), at_least_one=("KEY",), address_fields=())
     assert opened(put(ModelProvider("example"), {"MANAGED": "yes"}, spec)) == {"MANAGED": "yes"}
+    keeper = replace(spec, accepts_managed=False, keeps_unknown_fields=True)
+    assert refusal(ModelProvider("example"), {"MANAGED": "yes"}, keeper).code is Code.INVALID_API_KEY_CONFIGURATION
     assert refusal(ModelProvider("example"), {"MANAGED": " "}, spec).code is Code.INVALID_API_KEY_CONFIGURATION
 
 

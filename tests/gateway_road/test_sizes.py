@@ -43,7 +43,7 @@ class LargeUpstream:
 
 
 class Measured:
-    """A server in a process of its own, and how much memory it takes."""
+    """A server in a process of its own, an upstream behind it, and how much memory it takes."""
 
     def __init__(self, server: Server, upstream: Upstream) -> None:
         self.server = server
@@ -73,16 +73,11 @@ class Measured:
 
 
 @pytest.fixture(scope="module")
-def large() -> LargeUpstream:
-    return LargeUpstream()
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, large: LargeUpstream) -> Iterator[Measured]:
-    server = start(tmp_path_factory.mktemp("measured"))
-    with running_upstream(large.script) as upstream:
-        yield Measured(server, upstream)
-        server.stop()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    # Large blocks are mapped one by one and given back at once: what one test took is not there for the next one.
+    server = start(tmp_path_factory.mktemp("measured"), MALLOC_MMAP_THRESHOLD_="131072")
+    yield server
+    server.stop()
     for stream in (server.process.stdout, server.process.stderr):
         assert stream is not None
         stream.close()
@@ -95,21 +90,22 @@ def measured(tmp_path_factory: pytest.TempPathFactory, large: LargeUpstream) -> 
         ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "Hi"}),
     ],
 )
-def test_a_large_answer_passes_in_a_few_buffers_also_where_its_reader_waits(
-    measured: Measured, large: LargeUpstream, path: str, body: dict[str, str]
-) -> None:
-    before = measured.begin()
-    host, port = measured.server.address.removeprefix("http://").split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=60)
-    connection.request("POST", path, json.dumps(body), {"x-api-key": measured.server.project_key, "content-type": "application/json"})
-    answer = connection.getresponse()
-    read = len(answer.read(MIB))
-    assert large.sent < ANSWER
-    while piece := answer.read(MIB):
-        read += len(piece)
-    connection.close()
-    assert read == ANSWER
-    assert measured.peak() - before < 16 * MIB
+def test_a_large_answer_passes_in_a_few_buffers_also_where_its_reader_waits(server: Server, path: str, body: dict[str, str]) -> None:
+    large = LargeUpstream()
+    with running_upstream(large.script) as upstream:
+        measured = Measured(server, upstream)
+        before = measured.begin()
+        host, port = server.address.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        connection.request("POST", path, json.dumps(body), {"x-api-key": server.project_key, "content-type": "application/json"})
+        answer = connection.getresponse()
+        read = len(answer.read(MIB))
+        assert large.sent < ANSWER
+        while piece := answer.read(MIB):
+            read += len(piece)
+        connection.close()
+        assert read == ANSWER
+        assert measured.peak() - before < 16 * MIB
 
 
 def json_body(model: str, size: int) -> bytes:
@@ -126,17 +122,15 @@ def form_body(model: str, size: int) -> bytes:
     ("path", "content_type", "make"),
     [("/v1/chat/completions", "application/json", json_body), ("/v1/audio/transcriptions", FORM, form_body)],
 )
-def test_a_request_is_held_twice_at_most(
-    tmp_path_factory: pytest.TempPathFactory, measured: Measured, path: str, content_type: str, make: object, model: str
-) -> None:
+def test_a_request_is_held_twice_at_most(server: Server, path: str, content_type: str, make: object, model: str) -> None:
     size = 31 * MIB
     assert callable(make)
     with running_upstream(answered_by(lambda request: json_answer({"length": len(request.body)}))) as upstream:
-        other = Measured(measured.server, upstream)
-        before = other.begin()
-        answer = other.request("POST", path, make(model, size), content_type)
+        measured = Measured(server, upstream)
+        before = measured.begin()
+        answer = measured.request("POST", path, make(model, size), content_type)
         assert answer.json()["length"] > size
-        assert other.peak() - before < 2 * size + 8 * MIB
+        assert measured.peak() - before < 2 * size + 8 * MIB
 
 
 def test_a_body_of_just_the_limit_passes_and_one_byte_more_does_not(road: Road) -> None:

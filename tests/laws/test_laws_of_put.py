@@ -103,7 +103,7 @@ def test_laws_hold_for_any_sequence_of_changes(shared_sqlite_house: ServedHouse)
         Changes.database = database
         run_state_machine_as_test(
             Changes,
-            settings=settings(max_examples=60, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)),
+            settings=settings(max_examples=60, stateful_step_count=15, suppress_health_check=list(HealthCheck)),
         )
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyhouse.domain.errors import Error
@@ -22,7 +22,7 @@ def put(provider: ModelProvider, body: Body, spec: ProviderSpec) -> ModelProvide
 
 
 @given(data=st.data(), spec=st.sampled_from(CHOSEN))
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600)
 def test_laws_hold_for_any_sequence_of_puts(data: st.DataObject, spec: ProviderSpec) -> None:
     provider = ModelProvider(spec.id)
     for body in data.draw(st.lists(bodies(spec), min_size=1, max_size=8)):

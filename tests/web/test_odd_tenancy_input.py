@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyhouse.web.control.api_keys import ApiKeyBody, BindingBody
@@ -69,7 +69,7 @@ def is_answered(answer: httpx.Response) -> bool:
     return answer.status_code < 500 and isinstance(answer.json(), dict)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(body=BODIES)
 def test_no_body_is_a_failure_of_the_house(tenant: Tenant, places: list[tuple[str, str]], body: Any) -> None:
     content, headers = json.dumps(body).encode(), {"content-type": "application/json"}
@@ -78,7 +78,7 @@ def test_no_body_is_a_failure_of_the_house(tenant: Tenant, places: list[tuple[st
         assert is_answered(client.request(method, place, content=content, headers=headers)), (method, place, body)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(segment=SEGMENTS)
 def test_no_path_is_a_failure_of_the_house(tenant: Tenant, segment: str) -> None:
     for method, place in (

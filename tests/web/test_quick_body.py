@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keyhouse.domain.model import CustomModel
@@ -63,7 +63,7 @@ def require_the_same(text: bytes) -> bool:
 
 
 @given(body=ODD_BODIES)
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500)
 @example({"enabled": True, "customModels": ["a", {"modelId": "b", "displayName": "B", "mode": "chat"}]})
 @example({"enabled": True, "customModels": [{"modelId": "b", "displayName": "B", "mode": "chat", "maxTokens": 1.0}]})
 @example({"enabled": True, "customModels": [{"modelId": "b", "displayName": "B", "mode": "chat", "maxTokens": True}]})
@@ -100,7 +100,7 @@ def test_it_takes_what_callers_send() -> None:
 
 
 @given(data=st.data(), provider=st.sampled_from(sorted(CATALOG.providers)))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 def test_what_every_provider_is_sent_means_the_same(data: st.DataObject, provider: str) -> None:
     require_the_same(json.dumps(data.draw(bodies(CATALOG.providers[provider]))).encode())
 

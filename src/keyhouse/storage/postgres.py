@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ T = TypeVar("T")
 _POOL = 12
 _ASKERS = 64
 _ATTEMPTS = 3
+_LONGEST_PAUSE_S = 0.1
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
 _NOTIFY = Statement("SELECT pg_notify('keyhouse_changes', '')")
@@ -206,6 +208,9 @@ class PostgresDatabase:
                 lost_races += failure.sqlstate in _LOST_A_RACE
                 if lost_races == _ATTEMPTS or not _worth_repeating(failure):
                     raise _named(failure) from failure
+                if failure.sqlstate in _LOST_A_RACE:
+                    # Whoever won has yet to wake and take the lock: who comes first would have both lose by turns.
+                    time.sleep(random.uniform(0.5, 1) * _LONGEST_PAUSE_S)  # noqa: S311 - spreads load
         raise away()
 
 

@@ -6,15 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
 
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat
 from keyhouse.gateway.wire.translation import StreamTranslation
-
-# How long an example takes says nothing on a machine that is shared.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 RECORDED = Path(__file__).with_name("recorded")
 Event = tuple[str | None, bytes]
