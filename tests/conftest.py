@@ -30,6 +30,8 @@ hypothesis.settings.load_profile("same")
 IN_CI = os.environ.get("CI") == "true"
 # A client reads all of the machine's certificates when it is made, 40 ms; the houses speak plain HTTP.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+# No name is so long: the system says so without asking anybody.
+UNKNOWN_HOST = ".".join(["a" * 60] * 5)
 ADMIN_KEY = "instance-admin-key-of-the-tests"
 
 
@@ -77,6 +79,9 @@ class PostgresServer:
                     "listen_addresses=127.0.0.1",
                     "-c",
                     "max_connections=200",
+                    # What was written lies in the system's memory, where it outlives the server: no test cuts the power.
+                    "-c",
+                    "fsync=off",
                 ],
                 user=self.user,
                 stdout=log,

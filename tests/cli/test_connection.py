@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import ForkServer, environment
 from tests.cli.conftest import Furnished, StartServer
-from tests.conftest import free_port
+from tests.conftest import UNKNOWN_HOST, free_port
 
 KEY = "sk-lw-" + "k" * 48
 
@@ -53,7 +53,7 @@ def odd() -> Iterator[http.server.ThreadingHTTPServer]:
     ("endpoint", "code", "told"),
     [
         ("http://127.0.0.1:{port}", 3, "refused"),
-        ("http://no-such-host.invalid", 3, "name is not known"),
+        (f"http://{UNKNOWN_HOST}", 3, "name is not known"),
         ("https://127.0.0.1:{port}", 3, "refused"),
         ("127.0.0.1:5560", 2, "http://"),
         ("ftp://127.0.0.1", 2, "http://"),

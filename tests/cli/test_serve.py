@@ -21,6 +21,7 @@ import pytest
 
 from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, run
 from tests.cli.conftest import StartServer
+from tests.conftest import UNKNOWN_HOST
 
 FOLDER = "keyhouse-data"
 
@@ -50,7 +51,7 @@ def test_taken_port_costs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "told"),
     [
-        (["--host", "no-such-host.invalid"], {}, "--host"),
+        (["--host", UNKNOWN_HOST], {}, "--host"),
         (["--workers", "0"], {}, "KEYHOUSE_WORKERS"),
         (["--port", "70000"], {}, "KEYHOUSE_PORT"),
         (["--database-url", "mysql://root@somewhere/x"], {}, "postgresql://"),

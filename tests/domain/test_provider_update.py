@@ -267,6 +267,13 @@ def test_an_address_below_a_fixed_host_is_https_and_really_below_it() -> None:
         assert refusal(ModelProvider("example"), {"URL": url}, spec).details["fields"] == ["customKeys.URL"]
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_a_key_file_that_is_none_is_refused(text: str) -> None:
+    spec = replace(SPEC, fields=(CredentialField("FILE", format="json_object"),), address_fields=())
+    assert refusal(ModelProvider("example"), {"FILE": text}, spec).details["fields"] == ["customKeys.FILE"]
+    assert opened(put(ModelProvider("example"), {"FILE": "{}"}, spec)) == {"FILE": "{}"}
+
+
 def test_managed_alone_satisfies_the_rules() -> None:
     spec = replace(SPEC, fields=(CredentialField("KEY", required=True),), at_least_one=("KEY",), address_fields=())
     assert opened(put(ModelProvider("example"), {"MANAGED": "yes"}, spec)) == {"MANAGED": "yes"}

@@ -17,6 +17,7 @@ from keyhouse.gateway.connection_check import ConnectionChecker
 from keyhouse.gateway.connection_verdict import judge_body, judge_status
 from keyhouse.gateway.outgoing import Outgoing
 from keyhouse.gateway.upstream import UpstreamSettings
+from tests.conftest import UNKNOWN_HOST
 from tests.gateway.conftest import Authority, Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, answering_once, chunked_response, response
 
@@ -148,7 +149,7 @@ def test_a_refused_connection_and_a_name_nobody_has_are_unreachable(run: Run) ->
         held.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         result = run(result_of(f"http://127.0.0.1:{held.getsockname()[1]}"))
     assert (result.verdict, result.status) == (Verdict.UNREACHABLE, None)
-    assert run(result_of("http://nowhere.invalid", budget_s=5.0)).verdict is Verdict.UNREACHABLE
+    assert run(result_of(f"http://{UNKNOWN_HOST}")).verdict is Verdict.UNREACHABLE
 
 
 def test_a_certificate_that_nobody_trusts_is_a_tls_error(run: Run, authority: Authority) -> None:

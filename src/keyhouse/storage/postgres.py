@@ -8,6 +8,8 @@ import contextlib
 import functools
 import logging
 import random
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -253,6 +255,8 @@ class _Listener:
         self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
+        # The thread waits for the server and for this: it can be read once the other end is closed.
+        self._end, self._ended = socket.socketpair()
 
     async def heard(self) -> None:
         """Return after a notice, at the latest after a second."""
@@ -272,8 +276,10 @@ class _Listener:
     def close(self) -> None:
         """Stop listening."""
         self._closed.set()
+        self._end.close()
         if self._thread is not None:
             self._thread.join()
+        self._ended.close()
 
     def _listen(self) -> None:
         while not self._closed.is_set():
@@ -285,9 +291,13 @@ class _Listener:
     def _listen_once(self) -> None:
         with connect(self._server, autocommit=True) as connection:
             connection.execute("LISTEN keyhouse_changes")
+            events = select.poll()
+            for each in (connection, self._ended):
+                events.register(each, select.POLLIN)
             while not self._closed.is_set():
-                for _ in connection.notifies(timeout=0.5, stop_after=1):
+                for _ in connection.notifies(timeout=0):
                     self._tell()
+                events.poll()
 
     def _tell(self) -> None:
         for loop, event in list(self._waiters):
