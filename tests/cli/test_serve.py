@@ -11,7 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -207,10 +207,20 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path: Path, serving: Sta
     assert _list(server).status_code == 200
 
 
+@contextlib.contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile hears a signal that the tests themselves may have been told to ignore, as by `nohup`."""
+    before = signal.signal(number, signal.SIG_DFL) if signal.getsignal(number) is signal.SIG_IGN else None
+    yield
+    if before is not None:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_signal_lets_open_requests_finish(tmp_path: Path, serving: StartServer, number: signal.Signals, workers: str) -> None:
-    server = serving(tmp_path, "--workers", workers)
+    with heard(number):
+        server = serving(tmp_path, "--workers", workers)
     body = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
     with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
         head = (
