@@ -49,12 +49,17 @@ async def upkeep(storage: Storage, chores: Sequence[Chore]) -> AsyncIterator[Non
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         for chore in chores:
-            with contextlib.suppress(Error):
+            try:
                 await (chore.at_the_end or chore.do)()
+            except Exception as failure:  # noqa: BLE001 - logged; the others have things to do, too
+                _tell(failure)
 
 
 async def keep_up(storage: Storage, chores: Sequence[Chore]) -> None:
-    """Until it is cancelled. A database that is away is waited for, a key ring that is no good is told of once."""
+    """Until it is cancelled. A database that is away is waited for, a key ring that is no good is told of once.
+
+    Whatever else fails is logged, and the next look made a second later: where nobody looks, revoked keys stay good for the gateway.
+    """
     for sentence in storage.warnings:
         _log.warning(sentence)
     while True:
@@ -64,9 +69,16 @@ async def keep_up(storage: Storage, chores: Sequence[Chore]) -> None:
             await storage.database.changed()
             await storage.database.catch_up()
             await look_at_keys(storage)
-        except Error as error:
-            _log.debug("waiting for the database", reason=error.message)
+        except Exception as failure:  # noqa: BLE001 - see above
+            _tell(failure)
             await asyncio.sleep(1.0)
+
+
+def _tell(failure: Exception) -> None:
+    if isinstance(failure, Error):
+        _log.debug("waiting for the database", reason=failure.message)
+    else:
+        _log.error("keeping up with other processes failed", exc_info=failure)
 
 
 async def look_at_keys(storage: Storage) -> None:
