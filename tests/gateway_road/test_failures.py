@@ -169,6 +169,14 @@ def test_what_is_no_answer_is_502(road, sent):
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_invalid_answer")
 
 
+def test_a_translated_stream_that_nothing_came_of_ends_in_an_error_though_its_status_has_no_body(road):
+    road.store()
+    road.answers(b"HTTP/1.1 204 No Content\r\ncontent-type: text/event-stream\r\n\r\n")
+    messages = [{"role": "user", "content": "Hi"}]
+    answer = road.post("/v1/messages", {"model": "openai/m", "max_tokens": 9, "stream": True, "messages": messages})
+    assert (answer.status_code, answer.text[:13]) == (200, "event: error\n")
+
+
 def test_a_redirect_is_not_followed_and_not_passed_on(road):
     road.store()
     road.answers(json_answer({}, b"307 Temporary Redirect", b"location: http://127.0.0.1:1/elsewhere\r\n"))

@@ -130,7 +130,8 @@ async def _translated(
     events = translation.stream(UnpackedBody(response.body) if packing else response.body) if call.head.stream else None
     if events is not None:
         headers.append((b"content-type", EVENTS_TYPE))
-        return Answer(response.status, headers, events, events.usage, lambda: events.error_code, response.close)
+        # Not the upstream's: there are statuses whose answers have no body, and this one at least tells of an error.
+        return Answer(200, headers, events, events.usage, lambda: events.error_code, response.close)
     began = perf_counter()
     try:
         body = unpacked(packing, await read_at_most(response.body, MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
