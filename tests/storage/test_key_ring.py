@@ -68,3 +68,10 @@ def test_no_repr_shows_a_key() -> None:
     shown = repr(ring) + str(ring) + repr(KeySource(Path("keyring"), f"a={PLANTED}")) + repr([ring.only("a")])
     assert HALF not in shown
     assert repr(FIRST)[2:20] not in shown
+
+
+def test_the_order_of_its_keys_is_a_part_of_a_ring() -> None:
+    one, other = new_key(), new_key()
+    ring = KeyRing(dict((one, other)), "here")
+    assert ring.equals(KeyRing(dict((one, other)), "there"))
+    assert not ring.equals(KeyRing(dict((other, one)), "here"))

@@ -33,10 +33,19 @@ def test_a_blob_opens_only_where_it_was_put(field: str) -> None:
         box.rewrapped(box.seal(SECRET, PLACE), elsewhere)
 
 
-def test_parts_of_a_place_do_not_run_into_each_other() -> None:
+@pytest.mark.parametrize(
+    ("place", "neighbour"),
+    [
+        (("ab", "c", "field", "id"), ("a", "bc", "field", "id")),
+        (("a b", "c", "field", "id"), ("a", "b c", "field", "id")),
+        (("a", "b c", "field", "id"), ("a", "b", "c field", "id")),
+        (("a", "b", "field c", "id"), ("a", "b", "field", "c id")),
+    ],
+)
+def test_parts_of_a_place_do_not_run_into_each_other(place: tuple[str, ...], neighbour: tuple[str, ...]) -> None:
     box = SecretBox(ring_of("a"))
     with pytest.raises(Unreadable):
-        box.open(box.seal(SECRET, Context("ab", "c", "field", "id")), Context("a", "bc", "field", "id"))
+        box.open(box.seal(SECRET, Context(*place)), Context(*neighbour))
 
 
 def test_no_flipped_bit_and_no_cut_goes_unnoticed() -> None:
@@ -87,6 +96,18 @@ def test_a_key_that_came_since_opens_but_does_not_seal() -> None:
     assert box.open(blob, PLACE) == SECRET
     assert key_id_of(box.seal(SECRET, PLACE)) == "old"
     assert box.generation is not generation
+
+
+def test_another_ring_opens_what_it_opens_and_no_more() -> None:
+    blob = SecretBox(ring_of("new")).seal(SECRET, PLACE)
+    offered = [ring_of("new", "old")]
+    box = SecretBox(ring_of("old"), lambda: offered.pop() if offered else None)
+    assert box.open(blob, PLACE) == SECRET
+    generation = box.generation
+    box.use(ring_of("old"))
+    assert box.generation is not generation
+    with pytest.raises(Unreadable):
+        box.open(blob, PLACE)
 
 
 def test_a_newer_ring_never_replaces_a_key_that_is_known() -> None:
