@@ -198,7 +198,7 @@ def _serving(data_dir: Path) -> Iterator[Serve]:
     furnished: dict[str, FirstKeys] = {}
 
     def start(**options: object) -> ServedHouse:
-        settings = Settings(**{"data_dir": data_dir, "admin_key": ADMIN_KEY, **options})  # type: ignore[arg-type]
+        settings = Settings(**{"data_dir": data_dir, "admin_key": ADMIN_KEY, "shutdown_timeout_s": 5, **options})  # type: ignore[arg-type]
         keys = _furnish(settings) or furnished[settings.url]
         furnished[settings.url] = keys
         house = _start(settings, keys)
@@ -270,7 +270,7 @@ def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)
     app = App(settings)
-    config = server_config(app, shutdown_timeout_s=5, choose=app.choose)
+    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose)
     server = HouseServer(config)
     started = threading.Event()
     original = server.startup

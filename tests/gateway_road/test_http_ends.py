@@ -1,5 +1,6 @@
 """How requests of the gateway end otherwise than by their answer: callers who read slowly or leave, and a server that stops."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -30,8 +31,7 @@ def stream_of_two(going_on: threading.Event) -> Script:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(STREAM_HEAD, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
-        while not going_on.is_set():
-            await peer.send()
+        await asyncio.to_thread(going_on.wait, 20)
         await peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT))
 
     return script
@@ -167,8 +167,7 @@ def test_a_server_that_stops_finishes_what_is_under_way_and_says_that_it_closes(
     async def script(peer: Peer) -> None:
         await peer.request()
         asked.set()
-        while not answering.is_set():
-            await peer.send()
+        await asyncio.to_thread(answering.wait, 20)
         await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
 
     upstream.follow(script)
@@ -202,7 +201,7 @@ def test_a_server_that_stops_finishes_a_stream(serve, upstream):
 
 
 def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream):
-    house = serve()
+    house = serve(shutdown_timeout_s=1)
     storing_in(house, upstream)()
     left = threading.Event()
 
@@ -223,7 +222,7 @@ def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream):
 
 
 def test_a_server_that_stops_does_not_wait_for_ever_for_a_caller_who_reads_nothing(serve, upstream):
-    house = serve()
+    house = serve(shutdown_timeout_s=1)
     storing_in(house, upstream)()
     begun = threading.Event()
 

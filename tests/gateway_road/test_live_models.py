@@ -5,7 +5,7 @@ import pytest
 
 from keyhouse.services.connection_test import LISTS_A_MINUTE
 from tests.conftest import ServedHouse
-from tests.gateway.fault_upstream import ReceivedRequest
+from tests.gateway.fault_upstream import answering_once
 from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import Store
 from tests.gateway_road.upstreams import Upstream, answered_by, json_answer
@@ -44,18 +44,18 @@ def test_a_list_that_goes_on_is_said_to(sqlite_house: ServedHouse, store: Store,
     assert ask(sqlite_house).json()["complete"] is False
 
 
-def refused(request: ReceivedRequest) -> bytes:
-    return json_answer({"error": {"message": f"bad key {openai_api.KEY}"}}, b"401 Unauthorized")
+REFUSAL = json_answer({"error": {"message": f"bad key {openai_api.KEY}"}}, b"401 Unauthorized")
 
 
 @pytest.mark.parametrize(
     ("answer", "verdict"),
-    [(refused, "key_refused"), (lambda request: json_answer({"hello": 1}), "wrong_endpoint"), (lambda request: b"", "unreachable")],
+    [(REFUSAL, "key_refused"), (json_answer({"hello": 1}), "wrong_endpoint"), (b"", "unreachable")],
+    ids=["refusal", "something else", "end"],
 )
 def test_a_failure_has_the_verdict_of_a_test_and_no_word_of_the_provider(
-    sqlite_house: ServedHouse, store: Store, upstream: Upstream, answer: object, verdict: str
+    sqlite_house: ServedHouse, store: Store, upstream: Upstream, answer: bytes, verdict: str
 ) -> None:
-    upstream.script = answered_by(answer)  # type: ignore[arg-type]
+    upstream.script = answering_once(answer)
     store()
     answered = ask(sqlite_house)
     assert answered.status_code == 200
