@@ -11,8 +11,11 @@ from keyhouse.domain.tenancy import Role, RoleBinding, ScopeType
 from keyhouse.services import identity as identity_module
 from keyhouse.services.identity import Identity
 from keyhouse.storage.api_keys import NewApiKey, put_api_key, revoke_api_key
+from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import Storage
 from tests.storage.houses import project_caller, run_on, settings_of
+
+DIGEST = b"of what was presented"
 
 
 class InTwoHours(datetime):
@@ -48,13 +51,44 @@ def test_what_was_read_before_a_notice_is_not_remembered_after_it(tmp_path: Path
     run_on(settings_of(tmp_path, database_url), work)
 
 
+def test_who_was_admitted_before_a_notice_is_not_recalled_after_it(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        identity = Identity(storage)
+        _, token = await new_key(storage)
+        reading = asyncio.create_task(identity.admit(DIGEST, token, None))
+        await asyncio.sleep(0)
+        identity.forget(None)
+        await reading
+        assert identity.recall(DIGEST) is None
+        caller = await identity.admit(DIGEST, token, None)
+        assert identity.recall(DIGEST) is caller
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+@pytest.mark.parametrize(("of", "revision", "stays"), [("ours", 0, False), ("another", 0, True), ("ours", 7, True), (None, 0, False)])
+def test_a_notice_drops_who_is_of_its_organization(tmp_path: Path, of: str | None, revision: int, stays: bool) -> None:
+    async def work(storage: Storage) -> None:
+        identity = Identity(storage)
+        _, token = await new_key(storage)
+        caller = await identity.admit(DIGEST, token, None)
+        identity.forget(of and [ChangeNotice(caller.organization_id if of == "ours" else of, None, revision)])
+        assert (identity.recall(DIGEST) is caller) == stays
+        assert (await identity.caller_of_project(token, None) is caller) == stays
+
+    run_on(settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}"), work)
+
+
 def test_key_that_expires_is_refused_although_it_is_remembered(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(storage: Storage) -> None:
         identity = Identity(storage)
         _, token = await new_key(storage, datetime.now(UTC) + timedelta(hours=1))
         await identity.caller_of_project(token, None)
         await identity.caller_of_organization(token)
+        await identity.admit(DIGEST, token, None)
+        assert identity.recall(DIGEST) is not None
         monkeypatch.setattr(identity_module, "datetime", InTwoHours)
+        assert identity.recall(DIGEST) is None
         asked = (identity.caller_of_project, Identity(storage).caller_of_project)
         for caller in (*(ask(token, None) for ask in asked), identity.caller_of_organization(token)):
             with pytest.raises(Error) as refused:
