@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import ServedHouse
+from tests.web.tenant import new_tenant
 from tests.web.wire import Reply, exchange, request_bytes
 
 LIST = "/api/model-providers"
@@ -98,6 +99,14 @@ def test_a_scoped_key_names_its_project(shared_house: ServedHouse) -> None:
     for nowhere in ("project_that_is_not", "' OR 1=1 --", "a" * 5000, "\xe9"):
         assert status(shared_house, {"x-auth-token": key, "x-project-id": nowhere}) == 401
     assert status(shared_house, basic("a\0b", key)) == 401
+
+
+def test_a_project_of_another_organization_is_as_unknown_as_one_that_is_not(shared_house: ServedHouse) -> None:
+    elsewhere = new_tenant(shared_house)
+    project = elsewhere.project()["id"]
+    refused = ask(shared_house, {"x-auth-token": shared_house.keys.admin_key, "x-project-id": project})
+    assert (refused.status, refused.json["message"]) == (401, "Invalid credentials")
+    assert status(shared_house, {"x-auth-token": elsewhere.admin_token, "x-project-id": project}) == 200
 
 
 def test_a_key_bound_to_one_project_need_not_name_it(shared_house: ServedHouse) -> None:
