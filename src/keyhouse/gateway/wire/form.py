@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from keyhouse.domain.errors import Code, Error
 
 MAXIMUM_PARTS = 1000
+MAXIMUM_HEAD_BYTES = 8 * 1024
+"""Of a part's head, in which nothing but its name and type should be."""
+_MOST_LINES = 100
+_MOST_PARAMETERS = 20
 _BOUNDARY = re.compile(rb"""multipart/form-data\s*;(?:.*?[\s;])?boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
 _TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb')=(?:"((?:[^"\\\r\n]|\\[^\r\n])*)"|' + _TOKEN + rb")[ \t]*")
+_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb')=(?:"([^"\\\r\n]*+(?:\\[^\r\n][^"\\\r\n]*+)*+)"|' + _TOKEN + rb")[ \t]*")
 _DISPOSITION = re.compile(rb"content-disposition[ \t]*:[ \t]*form-data(?=[ \t]*;)", re.IGNORECASE)
 
 
@@ -78,10 +82,10 @@ def _part(body: bytes, at: int, delimiter: bytes) -> tuple[Part, int]:
     line_end = body.find(b"\r\n", at)
     if line_end < 0 or body[at:line_end].strip(b" \t"):
         raise _malformed("a boundary is followed by neither a part nor the end")
-    head_end = body.find(b"\r\n\r\n", line_end)
+    head_end = body.find(b"\r\n\r\n", line_end, line_end + MAXIMUM_HEAD_BYTES)
     end = body.find(delimiter, head_end + 2) if head_end >= 0 else -1
     if end < 0:
-        raise _malformed("it ends inside a part")
+        raise _malformed(f"it ends inside a part, or a part's head is larger than {MAXIMUM_HEAD_BYTES // 1024} KiB")
     start = min(head_end + 4, end)
     return Part(_name(body[line_end + 2 : head_end]), start, end), end + len(delimiter)
 
@@ -90,14 +94,17 @@ def _name(head: bytes) -> str:
     """The name in a part's head: stated once, in quotes, so that nobody can read another one out of it."""
     lines = [
         line
-        for line in head.split(b"\r\n")
+        for line in head.split(b"\r\n", _MOST_LINES)
         if b"disposition" in line.lower() or line[:1] in (b" ", b"\t") or b"\r" in line or b"\n" in line
     ]
     disposition = _DISPOSITION.match(lines[0]) if len(lines) == 1 else None
     if disposition is None:
         raise _malformed("a part does not state its name on one line of its own")
     names, at = [], disposition.end()
-    while (parameter := _PARAMETER.match(lines[0], at)) is not None:
+    for _ in range(_MOST_PARAMETERS):
+        parameter = _PARAMETER.match(lines[0], at)
+        if parameter is None:
+            break
         at = parameter.end()
         if parameter[1].lower().startswith(b"name"):
             names.append(parameter[2])
