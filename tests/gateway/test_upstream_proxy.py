@@ -81,14 +81,21 @@ def test_http_goes_in_the_absolute_form(run: Run) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"502 Bad Gateway", b"403 Forbidden"])
-def test_a_proxy_that_refuses_is_a_failed_connection(run: Run, status: bytes) -> None:
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (b"407 Proxy Authentication Required", "with 407: it wants another user and password than HTTPS_PROXY holds"),
+        (b"502 Bad Gateway", "with 502"),
+        (b"403 Forbidden", "with 403"),
+    ],
+)
+def test_a_proxy_that_refuses_is_a_failed_connection(run: Run, status: bytes, said: str) -> None:
     async def scenario() -> None:
         async with (
-            FaultUpstream(answering_once(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % status)) as proxy,
+            FaultUpstream(answering_once(response(b"<p>Why</p>", status=status))) as proxy,
             client(through(proxy)) as upstream,
         ):
-            with pytest.raises(UpstreamError, match=status[:3].decode()) as caught:
+            with pytest.raises(UpstreamError, match=said) as caught:
                 await fetched(upstream, parse_origin("https://api.example.com"))
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
             assert upstream.connections().open == 0

@@ -173,11 +173,12 @@ async def _tunnel(connected: socket.socket, proxy: Proxy, origin: Origin) -> Non
     except OSError as error:
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy closed the connection{_named(error)}.") from None
     head, end, rest = answer.partition(b"\r\n\r\n")
-    status = _STATUS_LINE.match(head + b"\r\n")
-    if status is None or not end or rest:
+    status = _STATUS_LINE.match(head + b"\r\n") if end else None
+    if status is not None and not status[1].startswith(b"2"):
+        why = ": it wants another user and password than HTTPS_PROXY holds" if status[1] == b"407" else ""
+        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy answered CONNECT with {status[1].decode()}{why}.")
+    if status is None or rest:
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, "The proxy's answer to CONNECT is not valid HTTP.")
-    if not status[1].startswith(b"2"):
-        raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy answered CONNECT with {status[1].decode()}.")
 
 
 async def _proxy_answer(connected: socket.socket, request: bytes) -> bytes:
