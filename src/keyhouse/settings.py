@@ -1,6 +1,7 @@
 """The settings: every KEYHOUSE_* variable, each secret also as KEYHOUSE_*_FILE. The only reader of the environment."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -69,6 +70,12 @@ class Settings(BaseSettings):
     http_proxy: SecretStr | None = _outgoing("http_proxy", "HTTP proxy for http addresses of providers.")
     no_proxy: str | None = _outgoing("no_proxy", "Hosts, addresses and networks to reach without a proxy, by commas.")
     ssl_cert_file: str | None = _outgoing("ssl_cert_file", "Certificates to trust instead of the system's.")
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1",
+        validation_alias=AliasChoices(f"{PREFIX}TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
+        description="Addresses and networks (`10.0.0.0/8`) of proxies in front of Keyhouse whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed, by commas; `*`: everybody's. Also read as FORWARDED_ALLOW_IPS.",
+    )
     metrics_public: bool = Field(False, description="Let anybody read /metrics, from other machines too and without the instance key.")
     tracing: bool = Field(
         False, description="Send OpenTelemetry spans of calls to where the OTEL_* variables say. Needs `uv sync --extra tracing`."
@@ -89,6 +96,18 @@ class Settings(BaseSettings):
     def _strip(cls, value: object) -> object:
         """Variables that are made from files often end in a line's end. Of nothing but white space there is nothing left."""
         return value.strip() or None if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        """A name would never be one: who connects has an address."""
+        entries = [entry.strip() for entry in value.split(",")]
+        for entry in [] if entries == ["*"] else entries:
+            try:
+                ip_network(entry)
+            except ValueError:
+                raise ValueError("each must be an address or a network such as 10.0.0.0/8") from None
+        return ",".join(entries)
 
     @property
     def url(self) -> str:
@@ -154,7 +173,8 @@ def read_settings(**options: object) -> Settings:
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as refused:
-        wrong = [f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}" for error in refused.errors(include_input=False)]
+        found = [(str(error["loc"][0]).upper(), error["msg"]) for error in refused.errors(include_input=False)]
+        wrong = [f"{PREFIX}{name.removeprefix(PREFIX)}: {message.removeprefix('Value error, ')}" for name, message in found]
         raise Error(Code.CONFIGURATION, f"These settings are wrong: {'; '.join(wrong)}.") from None
 
 

@@ -62,6 +62,7 @@ def test_taken_port_costs_nothing(tmp_path: Path) -> None:
         ([], {"KEYHOUSE_MODELS_FILE": "/nonexistent/models.json"}, "/nonexistent/models.json"),
         ([], {"KEYHOUSE_CA_FILE": "/nonexistent/ca.pem"}, "KEYHOUSE_CA_FILE cannot be read: /nonexistent/ca.pem"),
         ([], {"KEYHOUSE_ALLOWED_ADDRESSES": "10.0.0.0/99"}, "KEYHOUSE_ALLOWED_ADDRESSES: '10.0.0.0/99' is neither"),
+        ([], {"KEYHOUSE_TRUSTED_PROXIES": "10.0.0.1,proxy"}, "wrong: KEYHOUSE_TRUSTED_PROXIES: each must be an address or a network"),
         ([], {"KEYHOUSE_HTTPS_PROXY": "socks5://me:planted@proxy"}, "HTTPS_PROXY must be"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else next(iter(value), "") if isinstance(value, dict) else "",
@@ -214,6 +215,14 @@ def heard(number: signal.Signals) -> Iterator[None]:
     yield
     if before is not None:
         signal.signal(number, before)
+
+
+def test_a_caller_over_ipv4_is_known_on_a_socket_for_both(tmp_path: Path, serving: StartServer) -> None:
+    """Who may read /metrics, and whom a proxy speaks for, hangs on the address."""
+    server = serving(tmp_path, "--host", "::")
+    port = urlsplit(server.address).port
+    answers = [httpx.get(f"http://{host}:{port}/metrics", trust_env=False) for host in ("[::1]", "127.0.0.1")]
+    assert [answer.status_code for answer in answers] == [200, 200]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

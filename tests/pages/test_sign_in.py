@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from keyhouse.web.pages import sign_in
-from tests.conftest import ServedHouse
+from tests.conftest import Serve, ServedHouse
 from tests.pages.browsing import Visit, Visitor
 
 
@@ -59,6 +59,13 @@ def test_behind_tls_the_cookie_travels_by_tls_alone(sqlite_house: ServedHouse) -
     form = {"key": sqlite_house.keys.project_key}
     answer = sqlite_house.anonymous().post("/sign-in", data=form, headers={"x-forwarded-proto": "https"})
     assert re.search(r"^__Host-keyhouse_session=.*; HttpOnly;.*; SameSite=strict; Secure$", answer.headers["set-cookie"])
+
+
+@pytest.mark.parametrize(("proxies", "believed"), [("127.0.0.0/8", True), ("10.0.0.1, 192.168.0.0/16", False), ("*", True)])
+def test_what_a_proxy_says_is_believed_of_those_that_a_setting_names(serve: Serve, proxies: str, believed: bool) -> None:
+    house = serve(trusted_proxies=proxies)
+    answer = house.anonymous().post("/sign-in", data={"key": house.keys.project_key}, headers={"x-forwarded-proto": "https"})
+    assert answer.headers["set-cookie"].endswith("; Secure") is believed
 
 
 def test_behind_tls_a_cookie_that_a_neighbouring_host_may_have_set_signs_nobody_in(sqlite_house: ServedHouse) -> None:

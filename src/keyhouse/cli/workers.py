@@ -82,7 +82,7 @@ def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | Non
 def _serve(
     app: App, settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
 ) -> ExitCode:
-    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose)
+    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose, trusted_proxies=settings.trusted_proxies)
     server = Server(config, stop_signals, on_started)
     try:
         server.run(sockets=[listening])

@@ -11,8 +11,9 @@ Address = tuple[str, int] | None
 
 
 def address_of(found: object) -> Address:
-    """What a transport says of one of its ends; None where it is no address of the internet."""
-    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None
+    """What a transport says of one of its ends; None where it is no address of the internet. A socket for both kinds says those
+    of IPv4 as IPv6 ones, whom nobody would know again."""
+    return (str(found[0]).removeprefix("::ffff:"), int(found[1])) if isinstance(found, tuple) else None
 
 
 async def answer_by(app: ASGIApp, exchange: HttpExchange, server: Address, client: Address) -> None:

@@ -13,8 +13,10 @@ from keyhouse.web.http_crowd import Crowd, most_connections
 from keyhouse.web.http_protocol import Choose, HttpProtocol
 
 
-def server_config(app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lambda path: None) -> uvicorn.Config:
-    """The server's configuration. Nothing is logged by uvicorn but what goes wrong."""
+def server_config(
+    app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lambda path: None, trusted_proxies: str = ""
+) -> uvicorn.Config:
+    """The server's configuration. Nothing is logged by uvicorn but what goes wrong. `trusted_proxies`: addresses, networks, by commas."""
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -24,6 +26,7 @@ def server_config(app: ASGIApp, *, shutdown_timeout_s: int, choose: Choose = lam
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=trusted_proxies,
         timeout_graceful_shutdown=shutdown_timeout_s,
     )
 
