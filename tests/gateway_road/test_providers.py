@@ -145,6 +145,20 @@ def test_an_anthropic_client_can_use_any_model(house, internet, provider):
     assert whole.usage.output_tokens > 0
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "bedrock", "cohere", "gemini", "mistral", "together"])
+def test_a_client_of_responses_can_use_any_model(house, internet, provider):
+    store(house, provider)
+    host, path, _ = CHAT[provider]
+    with openai_client(house.address, house.keys.project_key) as client:
+        whole = client.responses.create(model=f"{provider}/m", input="What is new?", max_output_tokens=100)
+        with client.responses.stream(model=f"{provider}/m", input="What is new?") as stream:
+            streamed = stream.get_final_response()
+    assert whole.output_text == streamed.output_text
+    assert whole.output_text.startswith("You said: ")
+    assert (whole.status, whole.usage.output_tokens > 0) == ("completed", True)
+    assert (internet.asked[0][0], internet.asked[0][1].line.split(b" ")[1].decode()) == (host, path)
+
+
 def test_a_tool_runner_of_anthropics_client_goes_on_without_a_thread(house, internet):
     store(house, "groq")
 

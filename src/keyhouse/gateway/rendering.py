@@ -1,7 +1,7 @@
 """From a caller's body to the one that goes out: held to what is declared, its model renamed, translated where the formats differ."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ from keyhouse.gateway.wire.anthropic_messages import VERTEX_API_VERSION, render_
 from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.openai_responses import ECHOED
 from keyhouse.gateway.wire.own_thoughts import DROPPED as OTHERS_THOUGHTS
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat
@@ -74,7 +75,9 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
         body = render_vertex_request(request.body, VERTEX_API_VERSION) if on_vertex else request.body
         options = held.body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
-        defaults = AnswerDefaults(f"{_ID_PREFIXES[caller]}{call.request_id}", target.model_id, int(time.time()), request.tool_names)
+        repeated = {name: held.body[name] for name in _REPEATED[caller] if name in held.body}
+        own_id = f"{_ID_PREFIXES[caller]}{call.request_id}"
+        defaults = AnswerDefaults(own_id, target.model_id, int(time.time()), request.tool_names, repeated)
         also = _BETA if upstream == "anthropic_messages" else frozenset[bytes]()
         return Rendered(
             msgspec.json.encode(body),
@@ -88,7 +91,11 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
     return render
 
 
-_ID_PREFIXES: Mapping[CallerFormat, str] = {"openai_chat": "chatcmpl-", "anthropic_messages": "msg_"}
+_ID_PREFIXES: Mapping[CallerFormat, str] = {"openai_chat": "chatcmpl-", "openai_responses": "resp_", "anthropic_messages": "msg_"}
+
+
+_REPEATED: Mapping[CallerFormat, Iterable[str]] = {"openai_chat": (), "openai_responses": ECHOED, "anthropic_messages": ()}
+"""What an answer says again of its request."""
 
 
 def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
@@ -124,6 +131,10 @@ _TRANSLATED: Mapping[tuple[EndpointName, Wire], Render] = {
     ("chat", "anthropic_messages"): _chat("openai_chat", "anthropic_messages"),
     ("chat", "anthropic_vertex"): _chat("openai_chat", "anthropic_messages", on_vertex=True),
     ("chat", "bedrock_converse"): _chat("openai_chat", "bedrock_converse"),
+    ("responses", "openai_chat"): _chat("openai_responses", "openai_chat"),
+    ("responses", "anthropic_messages"): _chat("openai_responses", "anthropic_messages"),
+    ("responses", "anthropic_vertex"): _chat("openai_responses", "anthropic_messages", on_vertex=True),
+    ("responses", "bedrock_converse"): _chat("openai_responses", "bedrock_converse"),
     ("messages", "openai_chat"): _chat("anthropic_messages", "openai_chat"),
     ("messages", "openai_responses"): _chat("anthropic_messages", "openai_responses"),
     ("messages", "bedrock_converse"): _chat("anthropic_messages", "bedrock_converse"),

@@ -13,7 +13,7 @@ from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
 DEFAULT = "default"
 """As a model's name: the project's default model."""
 
-CALLED_BY: dict[EndpointName, tuple[EndpointName, ...]] = {"messages": ("messages", "chat")}
+CALLED_BY: dict[EndpointName, tuple[EndpointName, ...]] = {"messages": ("messages", "chat"), "responses": ("responses", "chat")}
 """Which of a provider's endpoints may answer a caller's, first choice first, where it is not that of the same name alone."""
 
 _SHOWN_MODELS = 20

@@ -16,6 +16,7 @@ MODELS = {
 }
 MINIMAL = {
     "openai_chat": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+    "openai_responses": {"model": "m", "input": "Hi"},
     "anthropic_messages": {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]},
 }
 CASES = [
@@ -87,6 +88,9 @@ def test_drop_tuning_params_must_be_a_boolean(value):
 
 def test_every_row_speaks_of_every_other_format():
     assert {frozenset(row.actions) for row in TABLE["openai_chat"]} == {frozenset({"anthropic_messages", "bedrock_converse"})}
+    assert {frozenset(row.actions) for row in TABLE["openai_responses"]} == {
+        frozenset({"openai_chat", "anthropic_messages", "bedrock_converse"})
+    }
     assert {frozenset(row.actions) for row in TABLE["anthropic_messages"]} == {
         frozenset({"openai_chat", "openai_responses", "bedrock_converse"})
     }
@@ -95,8 +99,11 @@ def test_every_row_speaks_of_every_other_format():
 def test_every_parameter_of_the_official_package_is_in_the_table():
     from anthropic.types.beta import message_create_params as anthropic_params
     from openai.types.chat import completion_create_params as openai_params
+    from openai.types.responses import response_create_params as response_params
 
     openai = openai_params.CompletionCreateParamsBase.__annotations__
+    responses = {*response_params.ResponseCreateParamsBase.__annotations__, "stream"}
+    assert responses - {row.name for row in TABLE["openai_responses"]} == set()
     assert set(openai) - {row.name for row in TABLE["openai_chat"]} == set()
     anthropic = anthropic_params.MessageCreateParamsBase.__annotations__
     sent_as_headers = {"betas", "workspace_id"}

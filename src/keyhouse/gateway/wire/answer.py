@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,12 +29,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 @dataclass(frozen=True, slots=True)
 class AnswerDefaults:
     """What an answer says where the upstream's format has no such field. `created` in seconds since 1970; `tool_names` are the caller's own
-    names of tools by those that the upstream was told instead."""
+    names of tools by those that the upstream was told instead; `request` is what an answer repeats of the request."""
 
     id: str
     model: str
     created: int
     tool_names: Mapping[str, str] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart

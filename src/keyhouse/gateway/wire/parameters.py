@@ -8,7 +8,7 @@ from typing import Any, Literal
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 
-CallerFormat = Literal["openai_chat", "anthropic_messages"]
+CallerFormat = Literal["openai_chat", "openai_responses", "anthropic_messages"]
 UpstreamFormat = Literal["openai_chat", "openai_responses", "anthropic_messages", "bedrock_converse"]
 Action = Literal["mapped", "dropped", "refused", "gateway"]
 
@@ -56,6 +56,7 @@ def _row(data: JsonObject) -> Row:
 _data = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text(encoding="utf-8"))
 TABLE: dict[CallerFormat, tuple[Row, ...]] = {
     "openai_chat": tuple(_row(row) for row in _data["openai_chat"]),
+    "openai_responses": tuple(_row(row) for row in _data["openai_responses"]),
     "anthropic_messages": tuple(_row(row) for row in _data["anthropic_messages"]),
 }
 _by_name = {caller: {row.name: row for row in rows if row.is_top_level} for caller, rows in TABLE.items()}

@@ -24,7 +24,11 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
 from keyhouse.gateway.wire.tool_names import with_short_names
 
-_request_parsers = {"openai_chat": openai_chat.parse_request, "anthropic_messages": anthropic_messages.parse_request}
+_request_parsers = {
+    "openai_chat": openai_chat.parse_request,
+    "openai_responses": openai_responses.parse_request,
+    "anthropic_messages": anthropic_messages.parse_request,
+}
 _request_renderers = {
     "openai_chat": openai_chat.render_request,
     "openai_responses": openai_responses.render_request,
@@ -37,13 +41,21 @@ _response_parsers = {
     "anthropic_messages": anthropic_messages.parse_response,
     "bedrock_converse": bedrock_converse.parse_response,
 }
-_response_renderers = {"openai_chat": openai_chat.render_response, "anthropic_messages": anthropic_messages.render_response}
+_response_renderers = {
+    "openai_chat": openai_chat.render_response,
+    "openai_responses": openai_responses.render_response,
+    "anthropic_messages": anthropic_messages.render_response,
+}
 _error_parsers = {
     "openai_chat": openai_chat.parse_error,
     "openai_responses": openai_chat.parse_error,
     "anthropic_messages": anthropic_messages.parse_error,
 }
-_error_renderers = {"openai_chat": openai_chat.render_error, "anthropic_messages": anthropic_messages.render_error}
+_error_renderers = {
+    "openai_chat": openai_chat.render_error,
+    "openai_responses": openai_chat.render_error,
+    "anthropic_messages": anthropic_messages.render_error,
+}
 
 
 _Called = TypeVar("_Called", AnswerPart, StreamEvent)
@@ -169,4 +181,6 @@ _event_parsers: dict[UpstreamFormat, Callable[[], EventParser]] = {
 def _event_renderer(caller: CallerFormat, defaults: AnswerDefaults, *, include_usage: bool) -> EventRenderer:
     if caller == "openai_chat":
         return openai_chat.ChunkRenderer(defaults, include_usage=include_usage)
+    if caller == "openai_responses":
+        return openai_responses.ResponseEventRenderer(defaults)
     return anthropic_messages.MessageEventRenderer(defaults)

@@ -80,10 +80,10 @@ def _tool_call(call: Fields) -> ToolCallPart:
     if call.choice("type", ("function", "custom")) == "custom":
         raise unsupported(call.at("type"), "Custom tools, whose input is free text, have no equivalent.")
     function = call.object("function")
-    return ToolCallPart(call.text("id"), function.text("name"), _arguments(function))
+    return ToolCallPart(call.text("id"), function.text("name"), parse_call_arguments(function))
 
 
-def _arguments(function: Fields) -> JsonObject:
+def parse_call_arguments(function: Fields) -> JsonObject:
     """The arguments, which are JSON in a string here and an object elsewhere."""
     text = function.text("arguments")
     try:

@@ -45,7 +45,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         stream=bool(fields.boolean_or_none("stream")),
         include_usage=bool(stream_options and stream_options.boolean_or_none("include_usage")),
         user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
-        service_tier=_service_tier(fields, losses),
+        service_tier=parse_service_tier(fields, losses),
         cache=parse_cache_control(fields),
     )
 
@@ -60,7 +60,8 @@ def _stop(fields: Fields) -> tuple[str, ...]:
     return (stop,) if isinstance(stop, str) else fields.texts("stop")
 
 
-def _service_tier(fields: Fields, losses: Losses) -> ServiceTier | None:
+def parse_service_tier(fields: Fields, losses: Losses) -> ServiceTier | None:
+    """The tier that is asked for, where others have it too."""
     given = fields.text_or_none("service_tier")
     if given is not None and given not in _TIERS:
         losses.drop("service_tier", "This tier has no equivalent.")

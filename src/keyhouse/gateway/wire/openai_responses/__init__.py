@@ -1,8 +1,19 @@
 """Responses: https://developers.openai.com/api/reference/resources/responses (through the types of the openai package, 3.54.0), looked up
 on 29 November 2026. OpenAI's newer models call tools there alone, or think there alone while they do."""
 
+from keyhouse.gateway.wire.openai_responses.request_parsing import parse_request
 from keyhouse.gateway.wire.openai_responses.request_rendering import render_request
 from keyhouse.gateway.wire.openai_responses.response import parse_response
+from keyhouse.gateway.wire.openai_responses.response_rendering import ECHOED, render_response
 from keyhouse.gateway.wire.openai_responses.stream_parsing import ResponseEventParser
+from keyhouse.gateway.wire.openai_responses.stream_rendering import ResponseEventRenderer
 
-__all__ = ["ResponseEventParser", "parse_response", "render_request"]
+__all__ = [
+    "ECHOED",
+    "ResponseEventParser",
+    "ResponseEventRenderer",
+    "parse_request",
+    "parse_response",
+    "render_request",
+    "render_response",
+]

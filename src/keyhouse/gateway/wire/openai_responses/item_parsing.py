@@ -1,0 +1,117 @@
+"""Parses the items of a request of Responses into messages: what stands in items of its own there is one message elsewhere."""
+
+from collections.abc import Iterable, Iterator
+
+from keyhouse.gateway.wire.conversation import (
+    DocumentPart,
+    FileSource,
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    Source,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    UrlSource,
+)
+from keyhouse.gateway.wire.fields import Fields, unsupported
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
+from keyhouse.gateway.wire.openai_chat.message_parsing import parse_call_arguments
+from keyhouse.gateway.wire.openai_responses.kept_thoughts import parse_kept_thought
+
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+
+
+def parse_items(items: Iterable[Fields], losses: Losses) -> Iterator[Message]:
+    """The messages; neighbours of one role are one. Raises Error as `parse_request` does."""
+    role: Role | None = None
+    parts: list[Part] = []
+    for item in items:
+        of, found = _item(item, losses)
+        if of != role and parts and role is not None:
+            yield Message(role, tuple(parts))
+            parts = []
+        role = of
+        parts += found
+    if role is not None and parts:
+        yield Message(role, tuple(parts))
+
+
+def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
+    kind = item.text_or_none("type") or "message"
+    match kind:
+        case "message":
+            role = _ROLES[item.choice("role", _ROLES)]
+            return role, list(_said(item, role, losses))
+        case "function_call":
+            return "assistant", [ToolCallPart(item.text("call_id"), item.text("name"), parse_call_arguments(item))]
+        case "function_call_output":
+            return "user", [ToolResultPart(item.text("call_id"), tuple(_output(item, losses)))]
+        case "reasoning":
+            return "assistant", list(_thought(item))
+        case _:
+            raise unsupported(
+                item.at("type"), "Items of this type have no equivalent for this model, and nothing is kept of earlier responses."
+            )
+
+
+def _thought(item: Fields) -> Iterator[Part]:
+    """What a model thought: as it was kept, else as far as it was told."""
+    kept = parse_kept_thought(item.text_or_none("encrypted_content"))
+    if kept is not None:
+        yield kept
+        return
+    told = [summary.text("text") for name in ("summary", "content") for summary in item.objects_or_none(name)]
+    if told:
+        yield ThinkingPart("\n\n".join(told))
+
+
+def _said(item: Fields, role: Role, losses: Losses) -> Iterator[Part]:
+    if isinstance(item.raw.get("content"), str):
+        yield TextPart(item.text("content"))
+        return
+    for part in item.objects("content"):
+        kind = part.text("type")
+        if kind in ("input_text", "output_text", "text"):
+            yield TextPart(part.text("text"))
+        elif kind == "refusal":
+            yield TextPart(part.text("refusal"))
+        elif role == "user":
+            yield _media(part, losses)
+        else:
+            raise unsupported(part.at("type"), "Only users send this.")
+
+
+def _output(item: Fields, losses: Losses) -> Iterator[TextPart | ImagePart | DocumentPart]:
+    if isinstance(item.raw.get("output"), str):
+        yield TextPart(item.text("output"))
+        return
+    for part in item.objects("output"):
+        yield TextPart(part.text("text")) if part.text("type") in ("input_text", "output_text", "text") else _media(part, losses)
+
+
+def _media(part: Fields, losses: Losses) -> ImagePart | DocumentPart:
+    match part.text("type"):
+        case "input_image":
+            if part.text_or_none("detail") not in (None, "auto"):
+                losses.drop("input[].content[].detail", "Images of the upstream's format have no level of detail.")
+            return ImagePart(_source(part, "image_url", "image_url"))
+        case "input_file":
+            return DocumentPart(_source(part, "file_data", "file_url"), title=part.text_or_none("filename"))
+        case _:
+            raise unsupported(part.at("type"), "Parts of this type have no equivalent for this model.")
+
+
+def _source(part: Fields, data: str, url: str) -> Source:
+    """Where a file is: under a name that holds its data, under one that says where it lies, or with the provider."""
+    given = part.text_or_none(data) or part.text_or_none(url)
+    if given is None:
+        return FileSource(part.text("file_id"))
+    if is_data_url(given):
+        return parse_data_url(given, part.at(data))
+    if not is_web_url(given):
+        raise part.wrong(data, "a data URL" if data != url else "an http, https or data URL")
+    return UrlSource(given)

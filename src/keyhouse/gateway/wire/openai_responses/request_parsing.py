@@ -1,0 +1,129 @@
+"""Parses a request of Responses. Decides nothing about what another format can hold, but for what OpenAI alone keeps or runs."""
+
+from collections.abc import Iterator
+from typing import Literal, cast
+
+from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, TextPart, Tool, ToolChoice
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import EFFORTS
+from keyhouse.gateway.wire.openai_chat.request_parsing import parse_service_tier
+from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
+
+ENCRYPTED = "reasoning.encrypted_content"
+_UNKNOWN = "This member is not known, so nobody can tell what leaving it out would change."
+
+
+def parse_request(body: JsonObject, losses: Losses) -> Request:
+    """A decoded request, `{"model", "input", ...}`, without what the table of parameters refuses or drops.
+
+    Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what no other format can hold.
+    """
+    fields = Fields(body)
+    _check_include(fields)
+    tools = tuple(_tool(tool) for tool in fields.objects_or_none("tools"))
+    tools, choice = _choice(fields, tools)
+    return Request(
+        model=fields.text("model"),
+        messages=tuple(_messages(fields, losses)),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=fields.boolean_or_none("parallel_tool_calls"),
+        max_tokens=fields.integer_or_none("max_output_tokens"),
+        temperature=fields.number_or_none("temperature"),
+        top_p=fields.number_or_none("top_p"),
+        reasoning=_reasoning(fields),
+        output_schema=_output_schema(fields, losses),
+        stream=bool(fields.boolean_or_none("stream")),
+        include_usage=True,
+        user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
+        service_tier=parse_service_tier(fields, losses),
+    )
+
+
+def _check_include(fields: Fields) -> None:
+    for index, wanted in enumerate(fields.texts("include")):
+        if wanted != ENCRYPTED:
+            raise unsupported(f"include.{index}", "This model has nothing like it.")
+
+
+def _messages(fields: Fields, losses: Losses) -> Iterator[Message]:
+    instructions = fields.text_or_none("instructions")
+    if instructions:
+        yield Message("system", (TextPart(instructions),))
+    if isinstance(fields.raw.get("input"), str):
+        yield Message("user", (TextPart(fields.text("input")),))
+    else:
+        yield from parse_items(fields.objects("input"), losses)
+
+
+def _reasoning(fields: Fields) -> Reasoning | None:
+    wanted = fields.object_or_none("reasoning")
+    given = list(wanted.given()) if wanted is not None else []
+    if wanted is None or not given:
+        return None
+    for name in given:
+        if name not in ("effort", "summary", "generate_summary"):
+            raise unsupported(wanted.at(name[:100]), _UNKNOWN)
+    level = wanted.choice("effort", ("none", *EFFORTS)) if wanted.has("effort") else None
+    if level == "none":
+        return Reasoning(mode="off", parameter="reasoning")
+    display = "summarized" if wanted.has("summary") or wanted.has("generate_summary") else None
+    return Reasoning(mode="on", effort=cast("Effort | None", level), display=display, parameter="reasoning")
+
+
+def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
+    text = fields.object_or_none("text")
+    if text is None:
+        return None
+    for name in text.given():
+        if name not in ("format", "verbosity"):
+            raise unsupported(text.at(name[:100]), _UNKNOWN)
+    if text.text_or_none("verbosity") not in (None, "medium"):
+        losses.drop("text.verbosity", "The model has nothing like it.")
+    form = text.object_or_none("format")
+    if form is None or form.choice("type", ("text", "json_object", "json_schema")) == "text":
+        return None
+    if form.text("type") == "json_object":
+        raise unsupported("text.format", "JSON without a schema can not be promised by this model; send type json_schema with a schema.")
+    return OutputSchema(
+        schema=form.object("schema").raw,
+        name=form.text_or_none("name"),
+        description=form.text_or_none("description"),
+        strict=form.boolean_or_none("strict"),
+    )
+
+
+def _tool(tool: Fields) -> Tool:
+    if tool.text("type") != "function":
+        raise unsupported(
+            tool.at("type"), "This model calls functions only: tools that OpenAI runs, and free text as input, have no equivalent."
+        )
+    schema = tool.object_or_none("parameters")
+    return Tool(
+        name=tool.text("name"),
+        description=tool.text_or_none("description"),
+        schema=None if schema is None else schema.raw,
+        strict=tool.boolean_or_none("strict"),
+    )
+
+
+def _choice(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], ToolChoice | None]:
+    """The tools that may be called, and whether one must be."""
+    if not fields.has("tool_choice"):
+        return tools, None
+    if isinstance(fields.raw["tool_choice"], str):
+        mode = fields.choice("tool_choice", ("auto", "none", "required"))
+        return tools, ToolChoice(cast(Literal["auto", "none", "required"], mode))
+    wanted = fields.object("tool_choice")
+    if wanted.text("type") == "allowed_tools":
+        names = {_function(tool) for tool in wanted.objects("tools")}
+        mode = wanted.choice("mode", ("auto", "required"))
+        return tuple(tool for tool in tools if tool.name in names), ToolChoice(cast(Literal["auto", "required"], mode))
+    return tools, ToolChoice("named", _function(wanted))
+
+
+def _function(chosen: Fields) -> str:
+    if chosen.text("type") != "function":
+        raise unsupported(chosen.at("type"), "This model calls functions only.")
+    return chosen.text("name")

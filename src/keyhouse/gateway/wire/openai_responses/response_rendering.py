@@ -1,0 +1,100 @@
+"""Renders a response: its items, and what it repeats of the request."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason, Usage
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.fields import JsonObject, without_nones
+from keyhouse.gateway.wire.openai_responses.kept_thoughts import render_kept_thought
+
+ECHOED: Mapping[str, object] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+    "user": None,
+}
+"""What a response repeats of its request, and what it says where the request did not."""
+_INCOMPLETE: Mapping[StopReason, str] = {
+    "max_tokens": "max_output_tokens",
+    "context_window": "max_output_tokens",
+    "refusal": "content_filter",
+}
+
+
+def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:
+    """A whole response."""
+    items = [render_item(part, defaults, number) for number, part in enumerate(answer.parts)]
+    if answer.refusal and answer.refusal not in {part.text for part in answer.parts if isinstance(part, TextPart)}:
+        items.append(render_refusal(answer.refusal, defaults, len(items)))
+    return render_envelope(defaults, answer.model, answer.stop, items, answer.usage or Usage())
+
+
+def render_envelope(
+    defaults: AnswerDefaults, model: str | None, stop: StopReason | None, items: Iterable[JsonObject], usage: Usage | None
+) -> JsonObject:
+    """A response with these items; without a reason to stop it is in progress."""
+    incomplete = _INCOMPLETE.get(stop) if stop is not None else None
+    return {
+        "id": defaults.id,
+        "object": "response",
+        "created_at": defaults.created,
+        "status": "in_progress" if stop is None else "incomplete" if incomplete else "completed",
+        "background": False,
+        "error": None,
+        "incomplete_details": {"reason": incomplete} if incomplete else None,
+        "model": model or defaults.model,
+        "output": list(items),
+        "previous_response_id": None,
+        "store": False,
+        **{name: value if defaults.request.get(name) is None else defaults.request[name] for name, value in ECHOED.items()},
+        "usage": None if usage is None else _usage(usage),
+    }
+
+
+def _usage(usage: Usage) -> JsonObject:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cache_read_tokens or 0, "cache_write_tokens": usage.cache_write_tokens or 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+        "total_tokens": usage.prompt_tokens + usage.output_tokens,
+    }
+
+
+def render_item(part: AnswerPart, defaults: AnswerDefaults, number: int, *, arguments: str | None = None) -> JsonObject:
+    """A whole item; `arguments` where they are there as text."""
+    match part:
+        case TextPart():
+            return _message({"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}, defaults, number)
+        case ToolCallPart():
+            text = msgspec.json.encode(part.arguments).decode() if arguments is None else arguments
+            called = {"call_id": part.id, "name": part.name, "arguments": text, "status": "completed"}
+            return {"id": item_id("fc", defaults, number), "type": "function_call", **called}
+        case ThinkingPart() | RedactedThinkingPart():
+            told = [{"type": "summary_text", "text": part.text}] if isinstance(part, ThinkingPart) and part.text else []
+            item = {"id": item_id("rs", defaults, number), "type": "reasoning", "summary": told}
+            return without_nones({**item, "encrypted_content": render_kept_thought(part)})
+
+
+def render_refusal(words: str, defaults: AnswerDefaults, number: int) -> JsonObject:
+    """The item that tells why nothing more was said."""
+    return _message({"type": "refusal", "refusal": words}, defaults, number)
+
+
+def _message(content: JsonObject, defaults: AnswerDefaults, number: int) -> JsonObject:
+    return {"id": item_id("msg", defaults, number), "type": "message", "status": "completed", "role": "assistant", "content": [content]}
+
+
+def item_id(kind: str, defaults: AnswerDefaults, number: int) -> str:
+    """The id of an item of a response."""
+    return f"{kind}_{defaults.id.removeprefix('resp_')}_{number}"

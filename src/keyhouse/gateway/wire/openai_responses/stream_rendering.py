@@ -1,0 +1,168 @@
+"""Renders a stream of Responses as server-sent events."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from keyhouse.gateway.wire.answer import (
+    AnswerDefaults,
+    AnswerPart,
+    ApiError,
+    ArgumentsDelta,
+    Failed,
+    Finished,
+    PartEnded,
+    Ping,
+    RedactedThinking,
+    SignatureDelta,
+    Started,
+    Stopped,
+    StreamEvent,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    ToolCallStarted,
+    Usage,
+    UsageCounted,
+)
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.openai_chat.errors import render_error
+from keyhouse.gateway.wire.openai_responses.response_rendering import item_id, render_envelope, render_item, render_refusal
+
+PING = b": ping\n\n"
+_EMPTY_TEXT = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+
+
+class ResponseEventRenderer:
+    """One stream from `response.created` to `response.completed` or `response.incomplete`; after an error nothing follows."""
+
+    def __init__(self, defaults: AnswerDefaults) -> None:
+        self._defaults = defaults
+        self._model: str | None = None
+        self._sequence = 0
+        self._items: list[JsonObject] = []
+        self._open: AnswerPart | None = None
+        self._pieces: list[str] = []
+        self._signature = ""
+        self._usage = Usage()
+        self._stopped = Stopped("end")
+
+    def render(self, event: StreamEvent) -> Iterator[bytes]:
+        """The bytes of one event, as whole server-sent events."""
+        match event:
+            case TextDelta(text=text):
+                yield self._more("response.output_text.delta", text, content_index=0, logprobs=[])
+            case ThinkingDelta(text=text):
+                yield from self._thought(text)
+            case ArgumentsDelta(json_text=text):
+                yield self._more("response.function_call_arguments.delta", text)
+            case TextStarted() | ThinkingStarted() | ToolCallStarted():
+                yield from self._begun(event)
+            case SignatureDelta(signature=signature):
+                self._signature = signature
+            case RedactedThinking(data=data):
+                self._open = RedactedThinkingPart(data)
+                yield self._added({**render_item(self._open, self._defaults, len(self._items)), "encrypted_content": None})
+                yield self._done(self._open)
+            case PartEnded():
+                yield from self._ended()
+            case _:
+                yield from self._around(event)
+
+    def _around(self, event: StreamEvent) -> Iterator[bytes]:
+        match event:
+            case Started():
+                self._model = event.model
+                for kind in ("response.created", "response.in_progress"):
+                    yield self._frame(kind, response=render_envelope(self._defaults, self._model, None, [], None))
+            case UsageCounted(usage=usage):
+                self._usage = usage
+            case Stopped():
+                self._stopped = event
+            case Finished():
+                yield from self._finished()
+            case Failed(error=error):
+                yield self.render_failure(error)
+            case Ping():
+                yield PING
+
+    def render_failure(self, error: ApiError) -> bytes:
+        """The `error` event, with the member at which the official client raises."""
+        stated = render_error(error)["error"]
+        return self._frame("error", code=stated["code"], message=stated["message"], param=stated["param"], error=stated)
+
+    def _begun(self, event: TextStarted | ThinkingStarted | ToolCallStarted) -> Iterator[bytes]:
+        self._pieces, self._signature = [], ""
+        number = len(self._items)
+        match event:
+            case TextStarted():
+                self._open = TextPart("")
+                item = render_item(self._open, self._defaults, number)
+                yield self._added({**item, "status": "in_progress", "content": []})
+                yield self._frame("response.content_part.added", **self._place(), content_index=0, part=_EMPTY_TEXT)
+            case ThinkingStarted():
+                self._open = ThinkingPart("")
+                yield self._added(render_item(self._open, self._defaults, number))
+            case ToolCallStarted():
+                self._open = ToolCallPart(event.id, event.name, {})
+                item = render_item(self._open, self._defaults, number, arguments="")
+                yield self._added({**item, "status": "in_progress"})
+
+    def _thought(self, text: str) -> Iterator[bytes]:
+        if not self._pieces:
+            part = {"type": "summary_text", "text": ""}
+            yield self._frame("response.reasoning_summary_part.added", **self._place(), summary_index=0, part=part)
+        yield self._more("response.reasoning_summary_text.delta", text, summary_index=0)
+
+    def _more(self, kind: str, text: str, **members: object) -> bytes:
+        self._pieces.append(text)
+        return self._frame(kind, **self._place(), **members, delta=text)
+
+    def _ended(self) -> Iterator[bytes]:
+        text = "".join(self._pieces)
+        match self._open:
+            case TextPart():
+                part = {**_EMPTY_TEXT, "text": text}
+                yield self._frame("response.output_text.done", **self._place(), content_index=0, text=text, logprobs=[])
+                yield self._frame("response.content_part.done", **self._place(), content_index=0, part=part)
+                yield self._done(TextPart(text))
+            case ThinkingPart():
+                if text:
+                    told = {"type": "summary_text", "text": text}
+                    yield self._frame("response.reasoning_summary_text.done", **self._place(), summary_index=0, text=text)
+                    yield self._frame("response.reasoning_summary_part.done", **self._place(), summary_index=0, part=told)
+                yield self._done(ThinkingPart(text, self._signature or None))
+            case ToolCallPart() as call:
+                yield self._frame("response.function_call_arguments.done", **self._place(), name=call.name, arguments=text or "{}")
+                yield self._done(call, arguments=text or "{}")
+
+    def _added(self, item: JsonObject) -> bytes:
+        return self._frame("response.output_item.added", output_index=len(self._items), item=item)
+
+    def _done(self, part: AnswerPart, arguments: str | None = None) -> bytes:
+        return self._item_done(render_item(part, self._defaults, len(self._items), arguments=arguments))
+
+    def _item_done(self, item: JsonObject) -> bytes:
+        self._open = None
+        self._items.append(item)
+        return self._frame("response.output_item.done", output_index=len(self._items) - 1, item=item)
+
+    def _finished(self) -> Iterator[bytes]:
+        words = self._stopped.refusal
+        if words and not any(words == content.get("text") for item in self._items for content in item.get("content", ())):
+            item = render_refusal(words, self._defaults, len(self._items))
+            yield self._added({**item, "status": "in_progress", "content": []})
+            yield self._item_done(item)
+        response = render_envelope(self._defaults, self._model, self._stopped.stop, self._items, self._usage)
+        yield self._frame(f"response.{response['status']}", response=response)
+
+    def _place(self) -> JsonObject:
+        kind = {TextPart: "msg", ToolCallPart: "fc"}.get(type(self._open), "rs")
+        return {"item_id": item_id(kind, self._defaults, len(self._items)), "output_index": len(self._items)}
+
+    def _frame(self, kind: str, **members: object) -> bytes:
+        data = msgspec.json.encode({"type": kind, "sequence_number": self._sequence, **members})
+        self._sequence += 1
+        return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
