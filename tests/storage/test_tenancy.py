@@ -1,5 +1,6 @@
 """What is kept of tokens: their hash, a project's also sealed; and nothing of one that was replaced."""
 
+import asyncio
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,24 @@ def test_key_that_cannot_be_opened_says_to_regenerate_it(tmp_path: Path, databas
         assert refused.value.code is Code.CREDENTIALS_UNREADABLE
         assert "regenerate" in refused.value.message
         assert await service.regenerate_key(caller, made.project.id) == await service.open_key(caller, made.project.id)
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_a_key_that_is_replaced_meanwhile_is_shown_as_it_was_or_as_it_is(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, service = await admin_of(storage), Projects(storage)
+        made = await service.create(caller, REQUEST)
+        known = {await service.open_key(caller, made.project.id)}
+
+        async def show() -> set[str]:
+            return {await service.open_key(caller, made.project.id) for _ in range(40)}
+
+        async def replace_often() -> set[str]:
+            return {await service.regenerate_key(caller, made.project.id) for _ in range(40)}
+
+        replaced, *shown = await asyncio.gather(replace_often(), *(show() for _ in range(4)))
+        assert set().union(*shown) <= known | replaced
 
     run_on(settings_of(tmp_path, database_url), work)
 

@@ -156,7 +156,8 @@ class Projects:
             return _opened_key(tx, self._storage.box, _found(tx, caller, project_id, Permission.UPDATE))
 
         def work(tx: Transaction) -> str:
-            token = show(tx)
+            # Locked, so that nobody replaces the key between the look for it and its opening.
+            token = _opened_key(tx, self._storage.box, _locked(tx, caller, project_id, Permission.UPDATE))
             _record(tx, caller, f"project.key_shown_by_{caller.way}", project_id)
             return token
 
