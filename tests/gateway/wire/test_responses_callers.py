@@ -106,7 +106,8 @@ def test_only_allowed_tools_are_sent():
 @pytest.mark.parametrize(
     ("members", "where"),
     [
-        ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
+        ({"tools": [{"type": "code_interpreter"}]}, "tools.0.type"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "custom", "name": "f"}]}]}, "tools.0.tools.0.type"),
         ({"tools": [{"type": "custom", "name": "f"}]}, "tools.0.type"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input.0.type"),
         ({"input": [{"role": "assistant", "content": [{"type": "input_image", "image_url": "https://e"}]}]}, "input.0.content.0.type"),
@@ -121,6 +122,33 @@ def test_only_allowed_tools_are_sent():
 def test_what_has_no_equivalent_is_refused(members, where):
     error = refusal(sent, **members)
     assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, where)
+
+
+def test_a_search_that_may_be_made_is_left_out_and_named():
+    result = sent(tools=[TOOL, {"type": "web_search", "external_web_access": False}])
+    assert ([tool["name"] for tool in result.body["tools"]], result.dropped) == (["f"], ("tools[].web_search",))
+
+
+def test_how_thoughts_are_told_is_no_wish_for_any():
+    assert "reasoning_effort" not in sent("openai_chat", model="a-model", reasoning={"summary": "auto"}).body
+
+
+SPACE = {"type": "namespace", "name": "mcp__files", "description": "d", "tools": [TOOL, {**TOOL, "name": "g" * 60}]}
+
+
+def test_functions_of_a_namespace_are_told_by_both_names():
+    call = {"type": "function_call", "call_id": "c", "namespace": "mcp__files", "name": "f", "arguments": "{}"}
+    items = [{"role": "user", "content": "Hi"}, call, {"type": "function_call_output", "call_id": "c", "output": "ok"}]
+    result = sent("openai_chat", input=items, tools=[TOOL, SPACE])
+    names = [tool["function"]["name"] for tool in result.body["tools"]]
+    assert names[:2] == ["f", "mcp__files__f"]
+    assert result.body["messages"][1]["tool_calls"][0]["function"]["name"] == "mcp__files__f"
+    defaults = AnswerDefaults("resp_1", "m", 1, result.tool_names, {"tools": [TOOL, SPACE]})
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+    choice = {"index": 0, "message": {"role": "assistant", "tool_calls": calls}, "finish_reason": "tool_calls"}
+    rendered = render_caller_response(msgspec.json.encode({"choices": [choice]}), "openai_responses", "openai_chat", defaults)
+    output = Response.model_validate(rendered, strict=True).output
+    assert [(item.namespace, item.name) for item in output] == [(None, "f"), ("mcp__files", "f"), ("mcp__files", "g" * 60)]
 
 
 @pytest.mark.parametrize(

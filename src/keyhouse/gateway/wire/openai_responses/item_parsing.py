@@ -21,6 +21,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
 from keyhouse.gateway.wire.openai_chat.message_parsing import parse_call_arguments
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import parse_kept_thought
+from keyhouse.gateway.wire.openai_responses.namespaces import joined_name
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 
@@ -47,7 +48,8 @@ def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
             role = _ROLES[item.choice("role", _ROLES)]
             return role, list(_said(item, role, losses))
         case "function_call":
-            return "assistant", [ToolCallPart(item.text("call_id"), item.text("name"), parse_call_arguments(item))]
+            name = joined_name(item.text_or_none("namespace"), item.text("name"))
+            return "assistant", [ToolCallPart(item.text("call_id"), name, parse_call_arguments(item))]
         case "function_call_output":
             return "user", [ToolResultPart(item.text("call_id"), tuple(_output(item, losses)))]
         case "reasoning":

@@ -9,8 +9,11 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import EFFORTS
 from keyhouse.gateway.wire.openai_chat.request_parsing import parse_service_tier
 from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
+from keyhouse.gateway.wire.openai_responses.namespaces import functions_of, joined_name
 
 ENCRYPTED = "reasoning.encrypted_content"
+_SEARCH = "web_search"
+"""Codex offers it to every model. What may be called can be missing; what must be called, as by `tool_choice`, can not."""
 _UNKNOWN = "This member is not known, so nobody can tell what leaving it out would change."
 
 
@@ -21,8 +24,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     """
     fields = Fields(body)
     _check_include(fields)
-    tools = tuple(_tool(tool) for tool in fields.objects_or_none("tools"))
-    tools, choice = _choice(fields, tools)
+    tools, choice = _choice(fields, tuple(_tools(fields, losses)))
     return Request(
         model=fields.text("model"),
         messages=tuple(_messages(fields, losses)),
@@ -68,8 +70,11 @@ def _reasoning(fields: Fields) -> Reasoning | None:
     level = wanted.choice("effort", ("none", *EFFORTS)) if wanted.has("effort") else None
     if level == "none":
         return Reasoning(mode="off", parameter="reasoning")
+    if level is None:
+        # How thoughts are told is no wish for any.
+        return None
     display = "summarized" if wanted.has("summary") or wanted.has("generate_summary") else None
-    return Reasoning(mode="on", effort=cast("Effort | None", level), display=display, parameter="reasoning")
+    return Reasoning(mode="on", effort=cast(Effort, level), display=display, parameter="reasoning")
 
 
 def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
@@ -94,14 +99,24 @@ def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
     )
 
 
-def _tool(tool: Fields) -> Tool:
+def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
+    for tool in fields.objects_or_none("tools"):
+        if tool.text("type").startswith(_SEARCH):
+            losses.drop("tools[].web_search", "This model calls functions only.")
+            continue
+        for name, function in functions_of(tool):
+            yield _tool(name, function)
+
+
+def _tool(name: str, tool: Fields) -> Tool:
     if tool.text("type") != "function":
         raise unsupported(
             tool.at("type"), "This model calls functions only: tools that OpenAI runs, and free text as input, have no equivalent."
         )
+    tool.text("name")
     schema = tool.object_or_none("parameters")
     return Tool(
-        name=tool.text("name"),
+        name=name,
         description=tool.text_or_none("description"),
         schema=None if schema is None else schema.raw,
         strict=tool.boolean_or_none("strict"),
@@ -126,4 +141,4 @@ def _choice(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], 
 def _function(chosen: Fields) -> str:
     if chosen.text("type") != "function":
         raise unsupported(chosen.at("type"), "This model calls functions only.")
-    return chosen.text("name")
+    return joined_name(chosen.text_or_none("namespace"), chosen.text("name"))

@@ -8,6 +8,7 @@ from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, Sto
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import render_kept_thought
+from keyhouse.gateway.wire.openai_responses.namespaces import separated_name
 
 ECHOED: Mapping[str, object] = {
     "instructions": None,
@@ -78,8 +79,8 @@ def render_item(part: AnswerPart, defaults: AnswerDefaults, number: int, *, argu
             return _message({"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}, defaults, number)
         case ToolCallPart():
             text = msgspec.json.encode(part.arguments).decode() if arguments is None else arguments
-            called = {"call_id": part.id, "name": part.name, "arguments": text, "status": "completed"}
-            return {"id": item_id("fc", defaults, number), "type": "function_call", **called}
+            called = {"call_id": part.id, **separated_name(part.name, defaults.request.get("tools") or ()), "arguments": text}
+            return {"id": item_id("fc", defaults, number), "type": "function_call", **called, "status": "completed"}
         case ThinkingPart() | RedactedThinkingPart():
             told = [{"type": "summary_text", "text": part.text}] if isinstance(part, ThinkingPart) and part.text else []
             item = {"id": item_id("rs", defaults, number), "type": "reasoning", "summary": told}
