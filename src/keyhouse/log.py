@@ -149,6 +149,8 @@ def configure_logging(line_format: Format, level: Level) -> None:
     logging.captureWarnings(True)
     sys.excepthook = _log_unforeseen
     threading.excepthook = lambda failure: _log_unforeseen(failure.exc_type, failure.exc_value, failure.exc_traceback)
+    # What is raised where nobody can catch it, such as while an object is forgotten.
+    sys.unraisablehook = lambda failure: _log_unforeseen(failure.exc_type, failure.exc_value, failure.exc_traceback)
 
 
 def _log_unforeseen(_kind: type[BaseException], cause: BaseException | None, _traceback: TracebackType | None) -> None:

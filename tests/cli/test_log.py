@@ -75,6 +75,10 @@ async def main():
     asyncio.create_task(task())
     await asyncio.sleep(0)
 asyncio.run(main())
+class Odd:
+    def __del__(self):
+        raise LookupError("planted-11")
+del [Odd()][0]
 thread = threading.Thread(target=lambda: int("planted-7"))
 thread.start(); thread.join()
 raise KeyError("planted-8")
@@ -110,7 +114,11 @@ def test_json_lines_are_json_and_without_secrets() -> None:
     for told in ("Transient error {} in 2 of spans", "{}", "by name: {}"):
         assert told.format("ValueError (ConnectionRefusedError)") in by_event
     assert by_event["Task exception was never retrieved"]["cause"] == "builtins.RuntimeError"
-    assert [line["cause"] for line in lines if line["event"] == "unforeseen failure"] == ["builtins.ValueError", "builtins.KeyError"]
+    assert [line["cause"] for line in lines if line["event"] == "unforeseen failure"] == [
+        "builtins.LookupError",
+        "builtins.ValueError",
+        "builtins.KeyError",
+    ]
     assert "a debug line" not in by_event
 
 

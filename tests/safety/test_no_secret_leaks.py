@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,15 @@ def test_a_file_that_is_no_database_any_more_brings_no_secret_to_light(tmp_path:
     assert any(status >= 500 for _, _, status in driven.statuses)
 
 
+@pytest.fixture
+def logged_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process's failures go into the log, and after the test to where they went before."""
+    for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
+    configure_logging("text", "debug")
+
+
+@pytest.mark.usefixtures("logged_here")
 def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     secret = planted("raised")
 
@@ -160,7 +171,6 @@ def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: 
             await storage.database.close()
 
     settings = Settings(data_dir=tmp_path)
-    configure_logging("text", "debug")
     exchange = asyncio.run(run())
     captured = capfd.readouterr()
     assert exchange.status == 500
