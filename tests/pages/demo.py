@@ -16,7 +16,9 @@ def demo_upstream() -> Iterator[str]:
         assert running.stdout is not None
         printed = re.search(r"(http://127\.0\.0\.1:\d+)/v1", running.stdout.readline())
         assert printed is not None
-        yield printed[1]
-        running.send_signal(signal.SIGTERM)
-        running.stdout.read()
+        try:
+            yield printed[1]
+        finally:
+            running.send_signal(signal.SIGTERM)
+            running.stdout.read()
         assert running.wait(20) == 0

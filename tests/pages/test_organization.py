@@ -1,6 +1,7 @@
 """Keys, projects, teams, audit and status in a browser."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
@@ -49,6 +50,17 @@ def test_a_key_is_made_shown_once_used_and_revoked(admin: Visitor) -> None:
     dialog.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("row", name="Nightly job")).to_contain_text("revoked")
     assert client.get("/api/model-providers").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("lasts", "words"),
+    [({"days": 30}, "in 30 days"), ({"hours": 25}, "in a day"), ({"hours": 5}, "in 5 hours"), ({"minutes": 9}, "within the hour")],
+)
+def test_how_long_a_key_lasts_is_told_to_the_nearest_unit(sqlite_house: ServedHouse, lasts: dict[str, float], words: str) -> None:
+    ends = (datetime.now(UTC) + timedelta(**lasts)).isoformat()
+    body = {"keyType": "service", "name": "Short", "expiresAt": ends}
+    assert sqlite_house.client(sqlite_house.keys.admin_key).post("/api/api-keys", json=body).status_code == 201
+    assert f">{words}</time>" in signed_in(sqlite_house, sqlite_house.keys.admin_key).get("/organization/keys").text
 
 
 def test_a_new_key_is_copied(visit: Visit) -> None:

@@ -45,7 +45,7 @@ def test_signing_out_ends_the_session_everywhere(visitor: Visitor) -> None:
     visitor.page.get_by_role("button", name="Sign out").click()
     expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
     stolen = visitor.house.anonymous().get(visitor.providers, headers={"cookie": f"{cookie['name']}={cookie['value']}"})
-    assert (stolen.status_code, stolen.headers["location"]) == (303, "/sign-in?over=1")
+    assert (stolen.status_code, stolen.headers["location"]) == (303, f"/sign-in?over=1&next={visitor.providers}")
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: Visitor) -> None:
@@ -74,6 +74,69 @@ def test_behind_tls_a_cookie_that_a_neighbouring_host_may_have_set_signs_nobody_
     client.cookies.clear()
     assert client.get("/", headers=planted).headers["location"].startswith("/projects/")
     assert client.get("/", headers={**planted, "x-forwarded-proto": "https"}).headers["location"].startswith("/sign-in")
+
+
+def test_signing_in_leads_to_the_page_that_was_asked_for(visitor: Visitor) -> None:
+    visitor.go(f"{visitor.providers}/openai/history?page=2")
+    visitor.page.get_by_label("Key").fill("sk-lw-wrong-one")
+    visitor.page.get_by_role("button", name="Sign in").click()
+    expect(visitor.page.get_by_role("alert")).to_contain_text("opens nothing")
+    visitor.page.get_by_label("Key").fill(visitor.house.keys.project_key)
+    visitor.page.get_by_role("button", name="Sign in").click()
+    expect(visitor.page).to_have_url(f"{visitor.house.address}{visitor.providers}/openai/history")
+
+
+def test_signing_in_leads_nowhere_that_the_key_does_not_open(sqlite_house: ServedHouse) -> None:
+    project = sqlite_house.keys.project_id
+    other = sqlite_house.client(sqlite_house.keys.admin_key).post(
+        "/api/projects", json={"name": "Other", "language": "other", "framework": "other", "newTeamName": "Other"}
+    )
+    odd = (
+        "//evil.example/x",
+        "https://evil.example/projects/project_1/try",
+        "/\\evil.example",
+        "/api/projects",
+        "/sign-out",
+        "javascript:x",
+        "/projects/../x",
+    )
+    live = f"/projects/{project}/providers/openai/live-models"
+    for place in (*odd, live, "/organization/keys", f"/projects/{other.json()['id']}/providers", "/organization/teams", "http://["):
+        answer = sqlite_house.anonymous().post("/sign-in", data={"key": sqlite_house.keys.project_key, "next": place})
+        assert (place, answer.headers["location"]) == (place, "/")
+    answer = sqlite_house.anonymous().post("/sign-in", data={"key": sqlite_house.keys.project_key, "next": f"/projects/{project}/try"})
+    assert answer.headers["location"] == f"/projects/{project}/try"
+
+
+def test_a_link_on_another_site_finds_whoever_is_signed_in(visitor: Visitor) -> None:
+    visitor.sign_in()
+    address = f"{visitor.house.address}{visitor.providers}/openai/history"
+    visitor.context.route(
+        "http://elsewhere.example/", lambda route: route.fulfill(body=f"<a href='{address}'>there</a>", content_type="text/html")
+    )
+    visitor.page.goto("http://elsewhere.example/")
+    visitor.page.get_by_role("link", name="there").click()
+    expect(visitor.page.get_by_role("heading", name="History of OpenAI")).to_be_visible()
+    expect(visitor.page).to_have_url(address)
+    visitor.page.get_by_role("button", name="Sign out").click()
+    visitor.page.goto("http://elsewhere.example/")
+    visitor.page.get_by_role("link", name="there").click()
+    expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_link_on_another_site_starts_no_test(visitor: Visitor) -> None:
+    assert (
+        visitor.house.client().put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "k"}}).is_success
+    )
+    visitor.sign_in()
+    address = f"{visitor.house.address}{visitor.providers}?saved=openai&test=openai"
+    visitor.context.route(
+        "http://elsewhere.example/", lambda route: route.fulfill(body=f"<a href='{address}'>there</a>", content_type="text/html")
+    )
+    visitor.page.goto("http://elsewhere.example/")
+    visitor.page.get_by_role("link", name="there").click()
+    expect(visitor.page.get_by_text("Not tested yet.")).to_be_visible()
+    expect(visitor.page).to_have_url(f"{visitor.house.address}{visitor.providers}")
 
 
 def test_the_database_holds_no_token_that_signs_in(visitor: Visitor) -> None:

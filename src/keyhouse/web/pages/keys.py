@@ -71,7 +71,8 @@ class KeyPages:
         except Error as error:
             if error.code not in (Code.VALIDATION_ERROR, Code.BAD_REQUEST):
                 raise
-            return await self._list(visit, STATUS[error.code], problem=_problem(error))
+            field, problem = _problem(error)
+            return await self._list(visit, STATUS[error.code], problem=problem, problem_field=field)
         return await self._list(visit, made=api_key, token=token)
 
     async def revoke(self, visit: Visit) -> Response:
@@ -96,7 +97,8 @@ class KeyPages:
         teams, _ = await self._teams.list(caller, page=1, limit=_MOST)
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
         now = datetime.now(UTC)
-        values: dict[str, Any] = {"made": None, "token": "", "problem": "", "projects": projects, "teams": teams, **shown}
+        values: dict[str, Any] = {"made": None, "token": "", "problem": "", "problem_field": "", **shown}
+        values |= {"projects": projects, "teams": teams}
         uses = await self._last_uses.of([key.id for key in keys])
         listed = [(key, _grants(key, names), _state(key, now), uses.get(key.id)) for key in keys]
         own = caller.actor.id
@@ -117,10 +119,11 @@ def _body(form: Form, caller: Caller) -> dict[str, Any]:
     return body
 
 
-def _problem(error: Error) -> str:
+def _problem(error: Error) -> tuple[str, str]:
+    """The field of the form that an error is about, or an empty string, and what is wrong."""
     names = {"name": "Give the key a name.", "description": "The description is too long or holds control characters."}
     fields: Any = error.details.get("fields") or []
-    return next((names[field] for field in fields if field in names), error.message)
+    return next(((field, names[field]) for field in fields if field in names), ("", error.message))
 
 
 def _grants(key: ApiKey, names: dict[str, str]) -> list[str]:

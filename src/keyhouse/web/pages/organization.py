@@ -57,7 +57,7 @@ class OrganizationPages:
         try:
             created = await self._projects.create(visit.caller, to_request(validated(ProjectBody, team_problems, body)))
         except Error as error:
-            return await self._refused(visit, error)
+            return await self._refused(visit, error, "new-project")
         return await self._list(visit, made=created.project, token=created.token)
 
     async def rename_project(self, visit: Visit) -> Response:
@@ -66,7 +66,7 @@ class OrganizationPages:
             body: Any = validated(ProjectUpdateBody, lambda body: [], {"name": visit.form.text("name")})
             await self._projects.update(visit.caller, visit.path["id"], ProjectUpdate(name=body.name))
         except Error as error:
-            return await self._refused(visit, error)
+            return await self._refused(visit, error, f"rename-{visit.path['id']}")
         return moved(visit, _HERE)
 
     async def archive_project(self, visit: Visit) -> Response:
@@ -79,7 +79,7 @@ class OrganizationPages:
         try:
             await self._teams.create(visit.caller, validated(TeamBody, lambda body: [], {"name": visit.form.text("name")}).name)
         except Error as error:
-            return await self._refused(visit, error)
+            return await self._refused(visit, error, "new-team")
         return moved(visit, _HERE)
 
     async def rename_team(self, visit: Visit) -> Response:
@@ -88,7 +88,7 @@ class OrganizationPages:
             name = validated(TeamBody, lambda body: [], {"name": visit.form.text("name")}).name
             await self._teams.rename(visit.caller, visit.path["id"], name)
         except Error as error:
-            return await self._refused(visit, error)
+            return await self._refused(visit, error, f"rename-team-{visit.path['id']}")
         return moved(visit, _HERE)
 
     async def archive_team(self, visit: Visit) -> Response:
@@ -96,7 +96,7 @@ class OrganizationPages:
         try:
             await self._teams.archive(visit.caller, visit.path["id"])
         except Error as error:
-            return await self._refused(visit, error)
+            return await self._refused(visit, error, "")
         return moved(visit, _HERE)
 
     async def show_audit(self, visit: Visit) -> Response:
@@ -105,12 +105,17 @@ class OrganizationPages:
         records, total = await self._audit.list(visit.caller, page=number, limit=_PER_PAGE)
         return page(visit, "audit.html", records=records, number=number, pages=-(-total // _PER_PAGE), total=total)
 
-    async def _refused(self, visit: Visit, error: Error) -> Response:
+    async def _refused(self, visit: Visit, error: Error, dialog: str) -> Response:
+        """The page again, with the dialog open whose form was refused; empty where there is nothing in it to put right."""
         if error.code not in _REFUSALS:
             raise error
         fields: Any = error.details.get("fields") or []
-        problem = "Give it a name, 1 to 200 characters." if any(field in ("name", "newTeamName") for field in fields) else error.message
-        return await self._list(visit, STATUS[error.code], problem=problem)
+        of_team = "newTeamName" in fields or (error.code is Code.TEAM_NAME_TAKEN and dialog == "new-project")
+        field = "new_team" if of_team and "name" not in fields else "name"
+        whose = "the new team" if field == "new_team" else "it"
+        named = "name" in fields or "newTeamName" in fields
+        problem = f"Give {whose} a name, 1 to 200 characters." if named else error.message
+        return await self._list(visit, STATUS[error.code], problem=problem, refused=dialog, refused_field=field)
 
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         if visit.caller.is_project_key:
@@ -118,12 +123,19 @@ class OrganizationPages:
         projects, total = await self._projects.list(visit.caller, page=visit.page_number(), limit=_PER_PAGE)
         teams, _ = await self._teams.list(visit.caller, page=1, limit=_MOST)
         listed = [(project, _rights(visit.caller, Place(project.organization_id, project.team_id, project.id))) for project in projects]
-        values: dict[str, Any] = {"made": None, "token": "", "problem": "", "form": visit.form, **shown}
+        values: dict[str, Any] = {"made": None, "token": "", "problem": "", "refused": "", "refused_field": "", "form": visit.form, **shown}
         values |= {"number": visit.page_number(), "pages": -(-total // _PER_PAGE), "teams": teams}
         values["creatable"] = [team for team in teams if "project:create" in _rights(visit.caller, Place(team.organization_id, team.id))]
         values["manageable"] = {
             team.id for team in teams if "project:manage" in _rights(visit.caller, Place(team.organization_id, team.id))
         }
+        dialogs = {
+            "new-project",
+            "new-team",
+            *(f"rename-{project.id}" for project in projects),
+            *(f"rename-team-{team.id}" for team in teams),
+        }
+        values["refused"] = values["refused"] if values["refused"] in dialogs else ""
         return page(visit, "projects.html", status, projects=listed, team_names={team.id: team.name for team in teams}, **values)
 
 

@@ -36,4 +36,4 @@ class ProviderTestPages:
         if not visit.is_fragment:
             return moved(visit, f"/projects/{visit.project_id}/providers")
         last = await self._tests.last_of(visit.project_id, provider)
-        return page(visit, "provider_test.html", status, tested=last, problem=problem)
+        return page(visit, "provider_test.html", status, tested=last, problem=problem, asked=True)

@@ -40,6 +40,7 @@ def files() -> Mapping[str, Document]:
     return {
         "css": kept_file(static, "keyhouse.css", "/static/"),
         "js": kept_file(static, "keyhouse.js", "/static/"),
+        "unsaved_js": kept_file(static, "unsaved.js", "/static/"),
         "combo_js": kept_file(static, "combobox.js", "/static/"),
         "stream_js": kept_file(static, "answer-stream.js", "/static/"),
         "samples_js": kept_file(static, "code-samples.js", "/static/"),
@@ -90,8 +91,16 @@ def _ago(moment: datetime) -> Markup:
 
 
 def _until(moment: datetime) -> Markup:
-    days = (moment - datetime.now(UTC)).days
-    return _time(moment, "today" if days == 0 else f"in {days} days" if 0 < days < 60 else _day(moment))
+    now = datetime.now(UTC)
+    return _time(moment, _future(moment, now) if moment > now else _past(moment, now))
+
+
+def _future(moment: datetime, now: datetime) -> str:
+    hours = round((moment - now).total_seconds() / 3600)
+    if hours < 24:
+        return "within the hour" if hours < 1 else "in an hour" if hours == 1 else f"in {hours} hours"
+    days = round(hours / 24)
+    return _day(moment) if days >= 60 else "in a day" if days == 1 else f"in {days} days"
 
 
 def _past(moment: datetime, now: datetime) -> str:

@@ -15,6 +15,7 @@ from keyhouse.web.log import ROUTE, log_failure
 from keyhouse.web.pages.rendering import HEADERS, moved, rendered
 from keyhouse.web.pages.site import Address, Page, failure_page
 from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Form, Visit, is_secure, read_form, require_same_site, session_token
+from keyhouse.web.pages.way_back import page_of
 
 ATTEMPTS_A_MINUTE = 20
 FORM_WITHIN_S = 10.0
@@ -41,8 +42,11 @@ class SignInPages:
 
     async def show(self, request: Request) -> Response:
         """The form."""
+        place, token = page_of(request.query_params.get("next", "")), session_token(request)
+        if place and token and await self._sessions.find(token):
+            return Response(status_code=303, headers={**HEADERS, "location": place})
         over = "Your session is over. Sign in again." if request.query_params.get("over") else ""
-        return rendered("sign_in.html", problem=over)
+        return rendered("sign_in.html", problem=over, place=place)
 
     async def sign_in(self, request: Request) -> Response:
         """Sign in, or say why not."""
@@ -54,10 +58,26 @@ class SignInPages:
         except Error as error:
             if error.code not in (Code.INVALID_CREDENTIALS, Code.TOO_MANY_REQUESTS):
                 raise
-            return _refused(error)
+            return _refused(error, page_of(form.text("next")))
         if old := session_token(request):
             await self._sessions.end(old)
-        return _with_cookie(request, Response(status_code=303, headers={**HEADERS, "location": "/"}), token)
+        address = await self._way_in(token, page_of(form.text("next")))
+        return _with_cookie(request, Response(status_code=303, headers={**HEADERS, "location": address}), token)
+
+    async def _way_in(self, token: str, place: str) -> str:
+        """The page that was asked for, where the key opens it; else the front door."""
+        session = await self._sessions.find(token)
+        kind, _, rest = place.removeprefix("/").partition("/")
+        if session is None or (kind == "organization" and session.caller.is_project_key):
+            return "/"
+        try:
+            if kind == "projects":
+                await self._sessions.caller_on(session, rest.partition("/")[0])
+        except Error as error:
+            if error.code is not Code.PROJECT_NOT_FOUND:
+                raise
+            return "/"
+        return place or "/"
 
     async def front(self, visit: Visit) -> Response:
         """To the only project, or to the list of them."""
@@ -97,10 +117,10 @@ def _guarded(handler: Handler) -> Handler:
     return answer
 
 
-def _refused(error: Error) -> Response:
+def _refused(error: Error, place: str) -> Response:
     limited = error.code is Code.TOO_MANY_REQUESTS
     problem = error.message if limited else "This key opens nothing: it is unknown, revoked or expired, or the address was used before."
-    answer = rendered("sign_in.html", STATUS[error.code], problem=problem)
+    answer = rendered("sign_in.html", STATUS[error.code], problem=problem, place=place)
     if limited:
         answer.headers["retry-after"] = str(error.details["retryAfter"])
     return answer

@@ -16,7 +16,17 @@ from keyhouse.web.log import ROUTE, log_failure
 from keyhouse.web.pages.compression import compressed
 from keyhouse.web.pages.documents import Documents
 from keyhouse.web.pages.rendering import HEADERS, files, page, rendered
-from keyhouse.web.pages.visit import Form, Visit, csrf_token, read_form, require_csrf, require_same_site, session_token
+from keyhouse.web.pages.visit import (
+    Form,
+    Visit,
+    csrf_token,
+    is_from_another_site,
+    read_form,
+    require_csrf,
+    require_same_site,
+    session_token,
+)
+from keyhouse.web.pages.way_back import sign_in_address
 
 _NOT_PAGES = ("/api", "/v1", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 _BELOW_THEM = tuple(f"{other}/" for other in _NOT_PAGES)
@@ -137,7 +147,11 @@ def failure_page(request: Request, error: Error, visit: Visit | None = None) -> 
 
 def to_sign_in(request: Request) -> Response:
     """To the page that signs in: nobody is signed in, or the session is over."""
-    address = "/sign-in?over=1" if session_token(request) else "/sign-in"
+    token = session_token(request)
+    address = sign_in_address(request, bool(token))
     if request.headers.get("hx-request") == "true":
         return Response(status_code=204, headers={**HEADERS, "hx-redirect": address})
+    if request.method == "GET" and not token and is_from_another_site(request):
+        # Browsers keep the cookie back where another site's link leads here. A page of ours that leads on gets it.
+        return rendered("opening.html", address=address)
     return Response(status_code=303, headers={**HEADERS, "location": address})

@@ -147,4 +147,4 @@ def is_secure(request: Request) -> bool:
 
 
 def _not_from_here() -> Error:
-    return Error(Code.PERMISSION_DENIED, "This form did not come from a page of this session. Reload the page and try again.")
+    return Error(Code.PERMISSION_DENIED, "This form did not come from a page of this session. Send it once more, or reload the page first.")

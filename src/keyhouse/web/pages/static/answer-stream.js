@@ -3,9 +3,9 @@
 
 // What went wrong, for people: a title, the sentence that came with it, and what to do.
 class AskError extends Error {
-  constructor(title, { message = "", hint = "", headers = null } = {}) {
+  constructor(title, { message = "", hint = "", link = null, headers = null } = {}) {
     super(message);
-    Object.assign(this, { title, hint, headers });
+    Object.assign(this, { title, hint, link, headers });
   }
 }
 
@@ -114,9 +114,10 @@ async function* partsOf(answer) {
   if (!ended) throw new AskError("The answer broke off", { message: "The connection ended before the answer did.", headers: answer.headers });
 }
 
-// Sends one request. Leads to the page that signs in where the session is over.
+// Sends one request, as whoever is signed in by now.
 async function post(address, csrf, request, signal) {
-  const form = new URLSearchParams({ csrf, request: JSON.stringify(request) });
+  if (sessionOver) await renewForms();
+  const form = new URLSearchParams({ csrf: csrf.value, request: JSON.stringify(request) });
   let answer;
   try {
     answer = await fetch(address, { method: "POST", body: form, signal, headers: { "hx-request": "true" } });
@@ -124,11 +125,9 @@ async function post(address, csrf, request, signal) {
     if (signal.aborted) throw error;
     throw new AskError("Keyhouse does not answer", { hint: "Check that it runs and that you are online, then send again." });
   }
-  const elsewhere = answer.headers.get("hx-redirect");
-  if (elsewhere) {
-    location.assign(elsewhere);
-    throw new AskError("Your session is over", { hint: "Sign in again." });
-  }
+  const isOver = answer.headers.has("hx-redirect");
+  sessionOver = isOver || answer.status === 403;
+  if (isOver) throw new AskError("Your session is over", { hint: "What you typed still stands here. Sign in, then send again.", link: signInElsewhere() });
   return answer;
 }
 

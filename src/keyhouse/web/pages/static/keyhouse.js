@@ -3,7 +3,26 @@
 "use strict";
 
 const drawer = () => document.getElementById("drawer");
-const say = (text) => { document.getElementById("said").textContent = text; };
+
+// Where a screen reader is told what happened. What lies behind an open dialog is not read, so each dialog has a place of its own.
+function sayingPlace() {
+  const holder = [...document.querySelectorAll("dialog:modal")].pop() ?? document.body;
+  let place = holder.querySelector(":scope > [data-said]");
+  if (!place) {
+    place = Object.assign(document.createElement("p"), { className: "visually-hidden" });
+    place.setAttribute("role", "status");
+    place.dataset.said = "";
+    holder.append(place);
+  }
+  return place;
+}
+
+// Emptied first, so that the same words are read twice.
+function say(text) {
+  const place = sayingPlace();
+  place.textContent = "";
+  setTimeout(() => { place.textContent = text; }, 60);
+}
 
 // One-time sign-in: the token stands behind the #, which no server and no log sees.
 function signInOnce() {
@@ -69,12 +88,20 @@ function watchAlternatives(form) {
   look();
 }
 
+// A field's description is more than one sentence: its mark, and what is wrong with it.
+function describe(input, id, is) {
+  const ids = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((one) => one && one !== id);
+  if (is) ids.unshift(id);
+  if (ids.length) input.setAttribute("aria-describedby", ids.join(" "));
+  else input.removeAttribute("aria-describedby");
+}
+
 // Errors beside their fields.
 function clearErrors(form) {
   form.querySelectorAll(".field-error").forEach((error) => error.remove());
   form.querySelectorAll("[aria-invalid]").forEach((input) => {
     input.removeAttribute("aria-invalid");
-    input.removeAttribute("aria-describedby");
+    describe(input, `error-${input.name}`, false);
   });
 }
 
@@ -92,7 +119,7 @@ function placeErrors(form) {
     input.closest("details")?.setAttribute("open", "");
     input.closest(".field").append(error);
     input.setAttribute("aria-invalid", "true");
-    input.setAttribute("aria-describedby", error.id);
+    describe(input, error.id, true);
     item.remove();
     first ??= input;
   }
@@ -144,6 +171,12 @@ function filter(input) {
   for (const item of document.getElementById(input.dataset.filter).children) item.hidden = !item.dataset.name.includes(wanted);
 }
 
+function nameRow(row) {
+  const id = row.querySelector("[data-names]").value.trim();
+  const remove = row.querySelector("[data-remove-row]");
+  remove.setAttribute("aria-label", `Remove ${id || remove.dataset.removeRow}`);
+}
+
 function removeRow(button) {
   const row = button.closest(".row");
   const list = row.parentElement;
@@ -163,9 +196,26 @@ function followId(input) {
 
 // Dialogs.
 function open(dialog) {
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    dialog.showModal();
+    sayingPlace();
+  }
   // What had the focus is gone where other content took its place.
   else if (!dialog.contains(document.activeElement)) dialog.querySelector("[data-close]").focus();
+}
+
+// A dialog whose form was refused stands open again: with the reason, tied to the field that it is about.
+function openRefused() {
+  const notice = document.querySelector("[data-refused-in]");
+  const dialog = notice && document.getElementById(notice.dataset.refusedIn);
+  if (!dialog) return;
+  dialog.querySelector("h2").after(notice);
+  open(dialog);
+  const input = dialog.querySelector(`[name="${notice.dataset.refusedField}"]`);
+  if (!input) return;
+  input.setAttribute("aria-invalid", "true");
+  describe(input, notice.id, true);
+  input.focus();
 }
 
 function mayClose(dialog) {
@@ -217,7 +267,11 @@ function overwrite(button) {
 }
 
 document.addEventListener("input", (event) => {
-  if (event.target.closest(".row")) followId(event.target);
+  const row = event.target.closest(".row");
+  if (row) {
+    followId(event.target);
+    nameRow(row);
+  }
   if ("filter" in event.target.dataset) filter(event.target);
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Enter" && "filter" in event.target.dataset) event.preventDefault(); });
@@ -225,8 +279,14 @@ document.addEventListener("cancel", (event) => { if (event.target.tagName === "D
 document.addEventListener("close", (event) => { if (event.target.id === "drawer") event.target.replaceChildren(); }, true);
 
 // A service account's file, dropped or picked: read here, sent with the form.
+const MOST_FILE_BYTES = 64 * 1024;
+
 async function takeFile(zone, file) {
   const input = zone.querySelector("textarea");
+  if (file.size > MOST_FILE_BYTES) {
+    tell(zone.closest("form"), "bad", `${file.name} is no key file: it is larger than ${MOST_FILE_BYTES / 1024} KiB.`);
+    return;
+  }
   input.value = await file.text();
   input.dispatchEvent(new Event("input", { bubbles: true }));
   say(`${file.name} was read`);
@@ -253,6 +313,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => {
   prepare(event.target);
   if (event.target === drawer()) open(drawer());
+  else if (event.target.matches("[data-sheet]")) document.getElementById("content").focus();
   const form = event.target.closest("form[data-changes]");
   if (form) placeErrors(form);
   for (const button of event.target.querySelectorAll("[data-pick]")) if (isDeclared(button.dataset.pick)) markPicked(button, "There");
@@ -262,9 +323,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
 const forgetAway = () => document.querySelectorAll("[data-away]").forEach((notice) => notice.remove());
 document.addEventListener("htmx:afterOnLoad", forgetAway);
 document.addEventListener("htmx:sendError", (event) => {
-  forgetAway();
   const message = "Keyhouse does not answer. Nothing was changed; check that it runs, then try again.";
   const place = event.detail.target.closest("[data-messages]") ?? (drawer()?.open && drawer().querySelector("[data-messages]"));
+  // What asks by itself every few seconds says so once.
+  if (event.target.matches("[hx-trigger^=every]") && document.querySelector("[data-away]")) return;
+  forgetAway();
   place?.querySelectorAll?.(":scope > .notice").forEach((old) => old.remove());
   const notice = document.createElement("p");
   notice.className = "notice bad";
@@ -284,4 +347,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 prepare(document);
 signInOnce();
-if (document.querySelector("[data-saved]")) history.replaceState(null, "", location.pathname);
+openRefused();
+const saved = document.querySelector("[data-saved]");
+if (saved) {
+  history.replaceState(null, "", location.pathname);
+  saved.focus();
+}

@@ -54,6 +54,7 @@ function tryIt(form) {
   function complain(error) {
     const parts = [["b", error.title ?? "This page could not read the answer"], ["p", error.message], ["p", error.hint]];
     problem.replaceChildren(...parts.filter(([, text]) => text).map(([tag, text]) => Object.assign(document.createElement(tag), { textContent: text })));
+    if (error.link) problem.append(error.link);
     problem.hidden = false;
   }
 
@@ -97,7 +98,7 @@ function tryIt(form) {
     const seen = { headers: null, usage: null, first: null, whole: null, reason: null };
     const request = { ...current(), stream_options: { include_usage: true } };
     try {
-      const answer = await ask(form.action, form.elements.csrf.value, request, signal);
+      const answer = await ask(form.action, form.elements.csrf, request, signal);
       seen.headers = answer.headers;
       limitName = "max_tokens" in request ? "max_tokens" : limitName;
       for await (const part of partsOf(answer)) {
