@@ -133,6 +133,7 @@ def test_an_endpoint_that_the_provider_lacks_names_those_that_have_it(road):
     answer = road.post("/v1/embeddings", {"model": "anthropic/claude-opus-4-8", "input": "Hi"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_endpoint")
     assert "openai can" in answer.json()["error"]["message"]
+    assert (answer.headers["x-keyhouse-provider"], answer.headers["x-keyhouse-model"]) == ("anthropic", "claude-opus-4-8")
 
 
 def test_the_list_has_every_model_of_the_enabled_providers_in_openais_shape(road):
@@ -173,3 +174,4 @@ def test_a_provider_without_an_address_says_what_is_missing(road):
     answer = road.chat("custom/any")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "provider_incomplete")
     assert "no address is stored" in answer.json()["error"]["message"]
+    assert (answer.headers["x-keyhouse-provider"], answer.headers["x-keyhouse-model"]) == ("custom", "any")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import EndpointName
+from keyhouse.domain.errors import Error
 from keyhouse.domain.target import Target
 from keyhouse.services.opened_projects import OpenedProject, OpenedProjects, OpenedProvider
 from keyhouse.services.resolution import Choice, choose, endpoint_of, has_endpoint, model_names, route_of
@@ -77,7 +78,8 @@ class Models:
     async def target(self, project_id: str, endpoint: EndpointName, model: str | None, voice: str = "") -> Target:
         """What a call of this model on this endpoint needs.
 
-        Raises Error `missing_model`, `model_not_found`, `unsupported_endpoint`, `provider_incomplete`, `credentials_unreadable`;
+        Raises Error `missing_model`, `model_not_found`; `unsupported_endpoint`, `provider_incomplete` and `credentials_unreadable`, whose
+        details hold what was `chosen`, provider and model;
         `storage_unavailable` for a project that is not in memory while the database is away.
         """
         project = await self._projects.get(project_id)
@@ -85,7 +87,11 @@ class Models:
         target: Target | None = project.targets.get(key)
         if target is None:
             choice = choose(project, self._catalog, model, endpoint)
-            target = target_of(choice, project, self._catalog, endpoint, voice)
+            try:
+                target = target_of(choice, project, self._catalog, endpoint, voice)
+            except Error as error:
+                error.details = {**error.details, "chosen": (choice.provider.spec.id, choice.model_id)}
+                raise
             if len(model or "") + len(voice) <= _LONGEST_REMEMBERED_NAME:
                 project.targets.put(key, target)
         return target

@@ -161,6 +161,8 @@ class Gateway:
             _log_failure(observation, error)
         observation.code = error.code.value
         status, headers, body = refusal(error, spoken, observation.request_id)
+        if isinstance(chosen := error.details.get("chosen"), tuple):
+            observation.provider, observation.model = chosen
         if observation.provider:
             headers += [(b"x-keyhouse-provider", header_text(observation.provider)), (b"x-keyhouse-model", header_text(observation.model))]
         observation.answered(status)
