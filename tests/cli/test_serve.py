@@ -201,6 +201,14 @@ def test_a_misspelt_variable_is_told_of(tmp_path: Path, serving: StartServer) ->
     serving(tmp_path, KEYHOUSE_DATADIR="x").wait_for_line("KEYHOUSE_DATADIR")
 
 
+@pytest.mark.parametrize("length", [19, 20])
+def test_an_instance_key_that_could_be_guessed_is_warned_of(tmp_path: Path, serving: StartServer, length: int) -> None:
+    server = serving(tmp_path, KEYHOUSE_ADMIN_KEY="k" * length)
+    assert _list(server).status_code == 200
+    server.wait_for_line("route=/api/model-providers ")
+    assert any("KEYHOUSE_ADMIN_KEY is shorter than 20 characters" in line for line in server.lines) == (length < 20)
+
+
 def test_listening_beyond_this_machine_is_warned_of(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path, "--host", "0.0.0.0")
     server.wait_for_line("without TLS")

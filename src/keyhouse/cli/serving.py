@@ -28,6 +28,7 @@ from keyhouse.services.tracing import require_tracing
 from keyhouse.settings import Settings, read_settings, unknown_variables
 from keyhouse.storage.database_url import parse_database_url
 
+_SHORTEST_INSTANCE_KEY = 20
 _log = structlog.get_logger("keyhouse")
 
 
@@ -156,6 +157,11 @@ def _warn(settings: Settings, *, loopback: bool) -> None:
         _log.warning(
             f"Keyhouse listens on {settings.host} without TLS: API keys and credentials cross the network in clear. "
             "Put a proxy that ends TLS in front of it, or listen on 127.0.0.1."
+        )
+    if settings.admin_key is not None and len(settings.admin_key.get_secret_value()) < _SHORTEST_INSTANCE_KEY:
+        _log.warning(
+            f"KEYHOUSE_ADMIN_KEY is shorter than {_SHORTEST_INSTANCE_KEY} characters, and nobody who reaches this server is kept from "
+            "guessing. Make a longer one, such as by `openssl rand -hex 32`."
         )
     if unknown := unknown_variables():
         _log.warning(f"No setting of Keyhouse, and ignored: {', '.join(unknown)}. See docs/settings.md for those there are.")
