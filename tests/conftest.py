@@ -238,6 +238,18 @@ def shared_sqlite_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         yield start()
 
 
+@pytest.fixture(autouse=True)
+def _clients_that_go(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test opened to a shared house goes with it: a process may open only so many files, here for both ends."""
+    names = {"shared_house", "shared_sqlite_house"}.intersection(request.fixturenames)
+    houses: list[ServedHouse] = [request.getfixturevalue(name) for name in names]
+    stay = [len(house.clients) for house in houses]
+    yield
+    for house, count in zip(houses, stay, strict=True):
+        while len(house.clients) > count:
+            house.clients.pop().close()
+
+
 @pytest.fixture
 def house(serve: Serve, database_url: str) -> ServedHouse:
     """A furnished house on each of the two databases."""

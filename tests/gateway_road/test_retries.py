@@ -1,13 +1,15 @@
 """What is tried again, how often, and what never is."""
 
 import itertools
+import threading
 import time
 from email.utils import formatdate
 
 import pytest
 
 from tests.gateway.fault_upstream import Peer
-from tests.gateway_road.upstreams import json_answer
+from tests.gateway_road.conftest import storing_in
+from tests.gateway_road.upstreams import json_answer, running_upstream
 
 BUSY = b"429 Too Many Requests"
 AWAY = b"503 Service Unavailable"
@@ -51,7 +53,14 @@ def test_no_more_than_two_more_tries_and_the_last_answer_is_the_callers(road):
 
 @pytest.mark.parametrize(
     "headers",
-    [b"", b"retry-after: 3\r\n", b"retry-after: soon\r\n", b"retry-after: inf\r\n", b"x-should-retry: false\r\nretry-after: 0\r\n"],
+    [
+        b"",
+        b"retry-after: 3\r\n",
+        b"retry-after: soon\r\n",
+        b"retry-after: inf\r\n",
+        b"retry-after-ms: nan\r\n",
+        b"x-should-retry: false\r\nretry-after: 0\r\n",
+    ],
 )
 def test_a_429_that_does_not_ask_for_it_is_not_tried_again(road, headers):
     road.store()
@@ -74,6 +83,23 @@ def test_a_503_that_says_nothing_is_tried_once_more(road):
     road.follows(answering_in_turn(failing(AWAY)))
     assert road.chat().status_code == 503
     assert len(road.upstream.requests) == 2
+
+
+def test_an_answer_that_is_not_the_last_is_left_although_it_has_not_ended(road):
+    left = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number == 0:
+            await peer.send(b"HTTP/1.1 503 Away\r\ncontent-length: 100\r\nretry-after: 0\r\n\r\n{")
+            await peer.left()
+            left.set()
+        await peer.send(GOOD)
+
+    with running_upstream(script) as upstream:
+        storing_in(road.house, upstream)()
+        assert road.chat().status_code == 200
+        assert left.wait(20)
 
 
 @pytest.mark.parametrize("status", [b"500 Oops", b"502 Bad Gateway", b"504 Late", b"408 Late", b"409 Conflict", b"529 Overloaded"])
