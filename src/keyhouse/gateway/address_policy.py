@@ -60,6 +60,7 @@ _FUTURE_USE = IPv4Network("240.0.0.0/4")
 _SITE_LOCAL = IPv6Network("fec0::/10")
 # RFC 6052, RFC 8215, RFC 4291 section 2.5.5.1, RFC 2765: the last four bytes are an IPv4 address.
 _NAT64 = IPv6Network("64:ff9b::/96")
+_6TO4 = IPv6Network("2002::/16")
 _LAST_FOUR_BYTES = (_NAT64, IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.IGNORECASE)
 
@@ -157,7 +158,8 @@ def _rule_of(address: Address) -> AddressRule | None:
         (AddressRule.LOOPBACK, address.is_loopback),
         (AddressRule.RESERVED, address in _FUTURE_USE or (isinstance(address, IPv6Address) and _is_reserved(address))),
         # Among them shared address space (100.64.0.0/10), which ipaddress calls neither private nor global, and site-local addresses.
-        (AddressRule.PRIVATE, address in _SITE_LOCAL or not (address.is_global or address in _NAT64)),
+        # Newer releases of Python call all of 6to4 private: it is as public as the address inside.
+        (AddressRule.PRIVATE, address in _SITE_LOCAL or not (address.is_global or address in _NAT64 or address in _6TO4)),
     )
     return next((rule for rule, holds in tests if holds), None)
 
