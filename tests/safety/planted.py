@@ -5,10 +5,11 @@ import json
 import re
 import secrets
 from collections.abc import Iterable
+from functools import cache
 from urllib.parse import quote, quote_plus
 
 MARK = f"Mark{secrets.token_hex(8)}"
-"""Stands in every planted secret: material that holds no form of it holds no form of any of them, and need not be searched for each."""
+"""Stands in every planted secret: each form of one holds a form of it, and is found where that is."""
 
 
 def planted(where: str) -> str:
@@ -21,6 +22,7 @@ def planted_token(where: str) -> str:
     return f"{where}{MARK}{secrets.token_hex(12)}"
 
 
+@cache
 def forms(secret: str | bytes) -> dict[str, bytes]:
     """The forms of a secret that are searched for, by name. Of base64 the characters that do not depend on what stands around it."""
     raw = secret.encode() if isinstance(secret, str) else secret
@@ -47,6 +49,25 @@ def forms(secret: str | bytes) -> dict[str, bytes]:
 
 def found_in(material: bytes, hidden: Iterable[str | bytes]) -> list[tuple[str, str]]:
     """Which secrets the material holds, and in which form; a secret is named by its beginning."""
-    marked = any(needle in material for needle in forms(MARK).values())
-    looked_for = (secret for secret in hidden if marked or not (isinstance(secret, str) and MARK in secret))
-    return [(str(secret)[:12], form) for secret in looked_for for form, needle in forms(secret).items() if needle in material]
+    looked_for = list(hidden)
+    marked = {secret for secret in looked_for if isinstance(secret, str) and MARK in secret}
+    marks = near_marks(material, max((len(needle) for secret in marked for needle in forms(secret).values()), default=0))
+    return [
+        (str(secret)[:12], form)
+        for secret in looked_for
+        for form, needle in forms(secret).items()
+        if needle in (marks if secret in marked else material)
+    ]
+
+
+def near_marks(material: bytes, reach: int) -> bytes:
+    """The parts of the material that are no further than `reach` from a form of `MARK`, each kind of them once."""
+    parts: set[bytes] = set()
+    begin = end = 0
+    for place in sorted(match.start() for needle in set(forms(MARK).values()) for match in re.finditer(re.escape(needle), material)):
+        if place - reach > end:
+            parts.add(material[begin:end])
+            begin = place - reach
+        end = place + reach
+    parts.add(material[begin:end])
+    return b"\0\0".join(parts)
