@@ -159,6 +159,25 @@ def test_a_client_of_responses_can_use_any_model(house, internet, provider):
     assert (internet.asked[0][0], internet.asked[0][1].line.split(b" ")[1].decode()) == (host, path)
 
 
+def test_claude_on_azure_answers_every_kind_of_client(house, internet):
+    store(house, "azure")
+    model = "azure/claude-opus-5-5"
+    with openai_client(house.address, house.keys.project_key) as client:
+        chat = client.chat.completions.create(model=model, messages=QUESTION).choices[0].message.content
+        response = client.responses.create(model=model, input="What is new?").output_text
+    body = {"model": model, "max_tokens": 9, "messages": QUESTION}
+    message = house.client().post("/v1/messages", json=body).json()["content"][0]["text"]
+    assert all(text.startswith("You said") for text in (chat, response, message))
+    for host, request in internet.asked:
+        assert (host, request.line) == ("api.house.example", b"POST /v1/anthropic/v1/messages HTTP/1.1")
+        assert request.header(b"x-api-key") == [SECRET.encode()]
+        assert (request.header(b"api-key"), request.header(b"anthropic-version")) == ([], [b"2023-06-01"])
+        assert json.loads(request.body)["model"] == "claude-opus-5-5"
+    assert len(internet.asked) == 3
+    house.client().post("/v1/messages/count_tokens", json=body)
+    assert internet.asked[-1][1].line == b"POST /v1/anthropic/v1/messages/count_tokens HTTP/1.1"
+
+
 def test_a_tool_runner_of_anthropics_client_goes_on_without_a_thread(house, internet):
     store(house, "groq")
 

@@ -135,6 +135,15 @@ def test_claude_on_vertex_answers_both_kinds_of_clients(world: World) -> None:
     assert len(world.google.issued) == 1
 
 
+def test_claude_on_vertex_counts_tokens(world: World) -> None:
+    world.put_account()
+    world.post("/v1/messages/count_tokens", model="vertex_ai/claude-sonnet-4-5", drop_tuning_params=True)
+    [request] = world.asked(VERTEX)
+    path = b"/v1/projects/p/locations/europe-west4/publishers/anthropic/models/count-tokens:rawPredict"
+    assert request.line == b"POST " + path + b" HTTP/1.1"
+    assert json.loads(request.body) == {"anthropic_version": "vertex-2023-10-16", "messages": QUESTION, "model": "claude-sonnet-4-5"}
+
+
 def test_many_first_calls_at_once_fetch_one_token(world: World) -> None:
     world.put_account()
     together = threading.Barrier(12)

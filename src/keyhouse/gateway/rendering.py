@@ -99,12 +99,13 @@ _REPEATED: Mapping[CallerFormat, Iterable[str]] = {"openai_chat": (), "openai_re
 
 
 def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
-    """The same format, with the model in the URL."""
+    """The same format, with the model in the URL; where tokens are counted, it stands in the body."""
     held = held_body(call)
     own = with_own_thoughts(held.body) if _may_hold_others(call) else held.body
     kept = {name: value for name, value in own.items() if name != DROP_TUNING_PARAMS}
+    counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(
-        msgspec.json.encode(render_vertex_request(kept, VERTEX_API_VERSION)),
+        msgspec.json.encode({**render_vertex_request(kept, VERTEX_API_VERSION), **counted}),
         call.head.stream,
         held.dropped if own is held.body else (*held.dropped, OTHERS_THOUGHTS),
         held.enforced,
@@ -139,6 +140,7 @@ _TRANSLATED: Mapping[tuple[EndpointName, Wire], Render] = {
     ("messages", "openai_responses"): _chat("anthropic_messages", "openai_responses"),
     ("messages", "bedrock_converse"): _chat("anthropic_messages", "bedrock_converse"),
     ("messages", "anthropic_vertex"): _messages_on_vertex,
+    ("count_tokens", "anthropic_vertex"): _messages_on_vertex,
     **OTHER_TRANSLATIONS,
 }
 """By the caller's endpoint and the upstream's wire format; all other pairs are the same format."""
