@@ -59,6 +59,19 @@ def test_a_connection_that_dies_as_it_is_made_is_a_failed_one() -> None:
     asyncio.run(scenario())
 
 
+def test_the_idle_connection_that_was_used_last_is_the_next() -> None:
+    async def scenario() -> None:
+        places = Places()
+        first, second = await places.take(), await places.take()
+        places.pool.give_back(first)
+        places.pool.give_back(second)
+        assert [await places.take(), await places.take()] == [second, first]
+        assert (places.pool.open, len(places.transports)) == (2, 2)
+        places.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_connection_that_dies_on_its_way_to_a_waiting_request_frees_its_place_once() -> None:
     async def scenario() -> None:
         places = Places(per_origin=1)
@@ -116,6 +129,28 @@ def test_a_free_place_does_not_go_to_an_origin_that_is_full() -> None:
         assert (waiting.done(), places.pool.open, places.pool.waiting) == (False, 1, 1)
         places.pool.give_back(full)
         assert await waiting is full
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_origin_that_is_waited_for_stays_one_when_a_request_leaves() -> None:
+    async def scenario() -> None:
+        places = Places(per_origin=1, total=2)
+        first, second = await places.take("a"), await places.take("b")
+        leaving, staying = await places.waiting("c"), await places.waiting("c")
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        first.abort()
+        connection = await staying
+        second.abort()
+        later = asyncio.create_task(places.take("c"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (later.done(), places.pool.open) == (False, 1)
+        places.pool.give_back(connection)
+        assert await later is connection
         places.close()
 
     asyncio.run(scenario())

@@ -1,7 +1,9 @@
 """Answers framed unusually that have to be read: compressed unasked, without the last blank line, an error as a success."""
 
+import asyncio
 import gzip
 import json
+import threading
 import zlib
 
 import anthropic
@@ -11,6 +13,7 @@ import pytest
 from tests.gateway.fault_upstream import response
 from tests.gateway_road import anthropic_api
 from tests.gateway_road.conftest import openai_client
+from tests.gateway_road.test_http_edge import BODY, connected, head
 from tests.gateway_road.upstreams import json_answer, named_event
 
 MESSAGE = {
@@ -103,3 +106,26 @@ def test_an_error_under_the_status_of_success_is_told(road):
         pytest.raises(anthropic.InternalServerError, match=r"quota is used up"),
     ):
         client.messages.create(model="gpt-5-mini", max_tokens=9, messages=QUESTION)
+
+
+def test_a_compressed_stream_that_is_passed_on_is_passed_as_it_comes(road):
+    road.store()
+    packed, seen = gzip.compress(b"data: {}\n\n"), threading.Event()
+
+    async def script(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n%bcontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % (STREAM, len(packed)), packed[:9])
+        await asyncio.to_thread(seen.wait, 20)
+        await peer.send(packed[9:])
+
+    road.follows(script)
+    with connected(road) as connection:
+        connection.sendall(head(road, b"accept-encoding: gzip") + BODY)
+        begun = b""
+        while not begun.endswith(packed[:9]):
+            begun += connection.recv(65536)
+        seen.set()
+        rest = b""
+        while len(rest) < len(packed) - 9:
+            rest += connection.recv(65536)
+    assert rest == packed[9:]

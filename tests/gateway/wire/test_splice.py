@@ -101,6 +101,8 @@ def test_repeated_keys_are_refused(name, between):
 def test_repeated_keys_are_refused_in_large_bodies_too():
     filler = b'"a":"%b",' % (b"x" * 70_000)
     assert refused(b'{"model":"m",%b"model":"n"}' % filler).details["param"] == "model"
+    every = json.dumps({"model": "m", "stream": True, "max_tokens": 1, "max_completion_tokens": 1, "max_output_tokens": 1}).encode()
+    assert refused(every[:-1] + b',"drop_tuning_params":true,%b"model":"n"}' % filler).details["param"] == "model"
     assert parse_head(b'{"tools":[{"model":1},{"model":2}],%b"model":"n"}' % filler).model == "n"
     nested = b",".join([b'{"model":1}'] * 5000)
     assert parse_head(b'{"tools":[%b],%b"model":"n"}' % (nested, filler)).model == "n"
