@@ -45,7 +45,8 @@ Refusable = Literal["reasoning_effort", "stream_options", "user"]
 """A parameter of Chat Completions that some servers of its shape refuse, and that an answer can do without."""
 Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools", "own_thoughts"]
 """What some servers want beside what the reference says. Of Chat Completions: signatures of tool calls back; ids of calls of nine letters
-and digits; a message of the assistant between the results of tools and the user's next. Of Messages: no thoughts but their own."""
+and digits; a message of the assistant between the results of tools and the user's next. Of Messages and Responses: no thoughts but those of
+their own models."""
 SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
 
 ANY = "*"

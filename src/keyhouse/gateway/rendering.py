@@ -17,7 +17,6 @@ from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.openai_responses import ECHOED
-from keyhouse.gateway.wire.own_thoughts import DROPPED as OTHERS_THOUGHTS
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat
 from keyhouse.gateway.wire.splice import with_model
@@ -55,9 +54,9 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
     if _looks_into(call, prepared):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
-        kept = with_own_thoughts(held.body) if _may_hold_others(call) else held.body
+        kept, others = with_own_thoughts(held.body) if _may_hold_others(call) else (held.body, ())
         if kept is not decoded:
-            dropped = held.dropped if kept is held.body else (*held.dropped, OTHERS_THOUGHTS)
+            dropped = (*held.dropped, *others)
             return Rendered(_encoded(kept, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
     return Rendered(with_model(body, head, target.upstream_model), head.stream, query=call.query)
 
@@ -101,13 +100,13 @@ _REPEATED: Mapping[CallerFormat, Iterable[str]] = {"openai_chat": (), "openai_re
 def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     """The same format, with the model in the URL; where tokens are counted, it stands in the body."""
     held = held_body(call)
-    own = with_own_thoughts(held.body) if _may_hold_others(call) else held.body
+    own, others = with_own_thoughts(held.body) if _may_hold_others(call) else (held.body, ())
     kept = {name: value for name, value in own.items() if name != DROP_TUNING_PARAMS}
     counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(
         msgspec.json.encode({**render_vertex_request(kept, VERTEX_API_VERSION), **counted}),
         call.head.stream,
-        held.dropped if own is held.body else (*held.dropped, OTHERS_THOUGHTS),
+        (*held.dropped, *others),
         held.enforced,
         passed_on(call, prepared, _BETA),
     )

@@ -97,5 +97,5 @@ def _message(content: JsonObject, defaults: AnswerDefaults, number: int) -> Json
 
 
 def item_id(kind: str, defaults: AnswerDefaults, number: int) -> str:
-    """The id of an item of a response."""
-    return f"{kind}_{defaults.id.removeprefix('resp_')}_{number}"
+    """The id of an item of a response: see `OWN_ITEMS`."""
+    return f"{kind}_kh_{defaults.id.removeprefix('resp_')}_{number}"
