@@ -158,6 +158,37 @@ def test_an_upstream_that_closes_in_the_handshake_could_not_be_connected(run: Ru
     run(scenario())
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_caller_that_leaves_in_the_handshake_leaves_the_upstream_and_nothing_in_the_log(
+    run: Run, authority: Authority, answers: bool
+) -> None:
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    upstreams_end = authority.server_context("127.0.0.1").wrap_bio(came, goes, server_side=True)
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        came.write(await peer.reader.read(65536))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            upstreams_end.do_handshake()
+        asked.set()
+        if answers:
+            await peer.send(goes.read())
+        await peer.left()
+        left.set()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream:
+            call = asyncio.create_task(fetched(upstream, replace(server.origin, scheme="https")))
+            await asked.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert upstream.connections().open == 0
+            await left.wait()
+
+    run(scenario())
+
+
 def test_large_bodies_pass_both_ways_over_tls(run: Run, authority: Authority) -> None:
     body = bytes(range(256)) * 20_000
 

@@ -1,6 +1,7 @@
 """Opens connections: resolves a name once, judges every address, tries the permitted ones, passes a proxy, starts TLS. Keeps none."""
 
 import asyncio
+import contextlib
 import errno
 import re
 import socket
@@ -64,13 +65,19 @@ class Dialer:
             connected = await _connect_any(self._permitted(origin.host, endpoints), "upstream")
         else:
             connected = await _connect_any(await self._resolve(proxy.host, proxy.port, "proxy"), "proxy")
-        try:
-            if proxy is not None and origin.scheme == "https":
+        if proxy is not None and origin.scheme == "https":
+            try:
                 await _tunnel(connected, proxy, origin)
-            return await self._connection(connected, origin, protocol_factory)
-        except (OSError, asyncio.CancelledError, UpstreamError):
-            connected.close()
-            raise
+            except (asyncio.CancelledError, UpstreamError):
+                connected.close()
+                raise
+        return await self._connection(connected, origin, protocol_factory)
+
+    async def _made(self, connected: socket.socket, origin: Origin, protocol_factory: Callable[[], Connection]) -> Connection:
+        is_tls = origin.scheme == "https"
+        context, name = (self.context, origin.host) if is_tls else (None, None)
+        made = asyncio.get_running_loop().create_connection(protocol_factory, sock=connected, ssl=context, server_hostname=name)
+        return (await made)[1]
 
     async def _resolve(self, host: str, port: int, whose: str) -> list[_Endpoint]:
         literal = literal_address(host)
@@ -90,11 +97,16 @@ class Dialer:
         return permitted
 
     async def _connection(self, connected: socket.socket, origin: Origin, protocol_factory: Callable[[], Connection]) -> Connection:
-        loop = asyncio.get_running_loop()
-        if origin.scheme == "http":
-            return (await loop.create_connection(protocol_factory, sock=connected))[1]
+        """The connection over a socket, which is the loop's from now on, TLS included. Who leaves has the handshake fail: uvloop keeps a
+        connection whose making is cancelled for half a minute and logs it as an error, or closes what is somebody else's by then."""
+        making = asyncio.create_task(self._made(connected, origin, protocol_factory))
         try:
-            return (await loop.create_connection(protocol_factory, sock=connected, ssl=self.context, server_hostname=origin.host))[1]
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_abort_unused)
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+            raise
         except ssl.SSLError as error:
             raise tls_failure(error, request_sent=False) from None
         except OSError as error:
@@ -109,6 +121,11 @@ def _alternating(endpoints: list[_Endpoint]) -> list[_Endpoint]:
     for position in range(max(len(first), len(other))):
         ordered += first[position : position + 1] + other[position : position + 1]
     return ordered
+
+
+def _abort_unused(making: "asyncio.Task[Connection]") -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().abort()
 
 
 async def _connect_any(endpoints: list[_Endpoint], whose: str) -> socket.socket:
