@@ -119,6 +119,17 @@ def test_asterisk_means_must_exist(house: ServedHouse) -> None:
     assert stored(client, "sk-2", **{"if-match": "*"}).status_code == 200
 
 
+def test_an_asterisk_among_what_must_not_match_means_must_not_exist(house: ServedHouse) -> None:
+    client = house.client()
+    assert stored(client, **{"if-none-match": "*"}).status_code == 200
+    tag = client.get(LIST).headers["etag"]
+    late = stored(client, "sk-2", **{"if-none-match": "*"})
+    assert (late.status_code, late.json()["error"], late.json()["fields"]) == (412, "precondition_failed", [])
+    assert client.get(LIST).headers["etag"] == tag
+    client.delete(OPENAI)
+    assert stored(client, **{"if-none-match": "*"}).status_code == 200
+
+
 def test_the_tag_of_a_provider_that_is_not_stored_means_must_not_exist(house: ServedHouse) -> None:
     client = house.client()
     absent = client.get(OPENAI).headers["etag"]

@@ -26,15 +26,15 @@ class NamedState:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """What `If-Match` asks for: any of these states, or that the provider exists. Tags of anybody else hold nowhere."""
+    """What a write asks for: any of these states, or that the provider exists, or that it does not. Tags of anybody else hold nowhere."""
 
     states: tuple[NamedState, ...] = ()
-    must_exist: bool = False
+    must_exist: bool | None = None
 
     def holds(self, provider: str, provider_revision: int, list_revision: int) -> bool:
         """Whether a write to `provider` may go on. `provider_revision` is 0 where nothing is stored."""
-        if self.must_exist:
-            return provider_revision > 0
+        if self.must_exist is not None:
+            return self.must_exist == (provider_revision > 0)
         current = (NamedState(None, list_revision), NamedState(provider, provider_revision))
         return any(state in current for state in self.states)
 
@@ -50,6 +50,11 @@ def parse_if_match(header: str) -> Precondition:
         return Precondition(must_exist=True)
     matches = (_TAG.fullmatch(tag.strip()) for tag in header.split(","))
     return Precondition(tuple(NamedState(found["provider"], int(found["revision"])) for found in matches if found))
+
+
+def parse_if_none_match(header: str) -> Precondition | None:
+    """The precondition of a write's `If-None-Match` header: `*` alone is one."""
+    return Precondition(must_exist=False) if header.strip() == "*" else None
 
 
 def matches_none(header: str, tag: str) -> bool:

@@ -241,6 +241,13 @@ def _differences(
     return [public_difference(before, after, change, spec.is_public) for change in entry.fields]
 
 
+_UNMET = {
+    None: "This was changed since you read it. Read it again, then send your change with the new ETag.",
+    True: "The provider does not exist.",
+    False: "The provider exists already. Read it, then send your change with its ETag in If-Match.",
+}
+
+
 class _Change:
     """One write to one provider, under the lock of its project: row, history, audit record and notice together.
 
@@ -261,13 +268,7 @@ class _Change:
             return
         state = precondition.newest_state(self.provider)
         fields = [] if state is None else fields_changed_since(self._tx, self.project.id, state.revision, state.provider)
-        raise Error(
-            Code.PRECONDITION_FAILED,
-            "The provider does not exist."
-            if precondition.must_exist
-            else "This was changed since you read it. Read it again, then send your change with the new ETag.",
-            fields=fields,
-        )
+        raise Error(Code.PRECONDITION_FAILED, _UNMET[precondition.must_exist], fields=fields)
 
     def write(self, after: ModelProvider, fields: tuple[FieldChange, ...], action: Action, default_model: str | None) -> None:
         """Write the provider and tell what changed."""

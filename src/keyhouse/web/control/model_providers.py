@@ -1,7 +1,7 @@
 """The routes of the Model Providers API."""
 
 from keyhouse.domain.model_provider import ModelProviderUpdate
-from keyhouse.domain.precondition import Precondition, matches_none, parse_if_match
+from keyhouse.domain.precondition import Precondition, matches_none, parse_if_match, parse_if_none_match
 from keyhouse.domain.tenancy import Permission
 from keyhouse.services.model_providers import ModelProviders, Shown
 from keyhouse.web.control import schemas
@@ -147,5 +147,7 @@ def _conditional(call: Call, shown: Shown) -> Answer:
 
 
 def _precondition(call: Call) -> Precondition | None:
-    named = call.header(b"if-match")
-    return None if named is None else parse_if_match(named)
+    named, excluded = call.header(b"if-match"), call.header(b"if-none-match")
+    if named is not None:
+        return parse_if_match(named)
+    return None if excluded is None else parse_if_none_match(excluded)

@@ -79,6 +79,12 @@ _IF_NONE_MATCH: Json = {
     "name": "If-None-Match",
     "description": "An ETag: answer 304 without a body if it still holds.",
 }
+_ONLY_NEW: Json = {
+    "schema": {"type": "string"},
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "`*`: write only if nothing is stored yet.",
+}
 _ETAG: Json = {"ETag": {"description": "Names the state that is shown.", "schema": {"type": "string"}}}
 
 
@@ -139,6 +145,8 @@ def _parameters(route: Route) -> Iterator[Json]:
         yield _PROJECT_HEADER
     if route.operation.conditional:
         yield _IF_NONE_MATCH if route.method == "GET" else _IF_MATCH
+        if route.method == "PUT":
+            yield _ONLY_NEW
 
 
 def _statuses(route: Route) -> list[int]:
