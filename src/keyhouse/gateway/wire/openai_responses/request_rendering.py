@@ -16,20 +16,22 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     """The body of `POST /responses`. Nothing of it is stored, so what the model thinks comes encrypted, to be sent back."""
     known = responses_traits(model.id)
     tools = [_tool(tool, losses) for tool in request.tools]
+    reasons = _reasons(request.reasoning, known)
     body = without_nones(
         {
             "model": model.id,
             "input": render_items(request.messages, losses),
             "max_output_tokens": _limit(request.max_tokens, losses),
-            **_sampling(request, known, losses),
+            **_sampling(request, losses, reasons=reasons),
             "tools": tools or None,
             "tool_choice": _tool_choice(request.tool_choice) if tools else None,
             "parallel_tool_calls": request.parallel_tool_calls if tools else None,
             "text": _text(request.output_schema),
             "reasoning": _reasoning(request.reasoning, known, losses),
-            "safety_identifier": render_user(request, model, losses),
+            "user": render_user(request, model, losses),
             "store": False,
-            "include": ["reasoning.encrypted_content"],
+            # A model that does not reason refuses it.
+            "include": ["reasoning.encrypted_content"] if reasons else None,
             "stream": True if request.stream else None,
         }
     )
@@ -43,10 +45,13 @@ def _limit(wanted: int | None, losses: Losses) -> int | None:
     return LEAST_OUTPUT_TOKENS
 
 
-def _sampling(request: Request, known: ResponsesTraits, losses: Losses) -> JsonObject:
+def _reasons(wanted: Reasoning | None, known: ResponsesTraits) -> bool:
+    """Whether the model will reason."""
+    return known.reasons_by_default if wanted is None else not (wanted.mode == "off" and known.can_be_off)
+
+
+def _sampling(request: Request, losses: Losses, *, reasons: bool) -> JsonObject:
     """Temperature and top_p, which no model takes while it reasons; 1 is what every model does anyway."""
-    wanted = request.reasoning
-    reasons = known.reasons_by_default if wanted is None else not (wanted.mode == "off" and known.can_be_off)
     given = {"temperature": request.temperature, "top_p": request.top_p}
     if not reasons:
         return given
@@ -63,9 +68,6 @@ def _reasoning(wanted: Reasoning | None, known: ResponsesTraits, losses: Losses)
         if known.can_be_off:
             return {"effort": "none"}
         losses.drop(wanted.parameter, "The model can not be switched off.")
-        return None
-    if known.efforts == ():
-        losses.drop(wanted.parameter, "The model takes no effort.")
         return None
     # Summaries are for verified organizations only, so they are asked for where the caller asks.
     summary = "auto" if wanted.display == "summarized" else None
