@@ -161,6 +161,29 @@ def test_an_answer_that_began_before_the_end_of_the_request_and_stops_is_left_af
     run(scenario())
 
 
+def test_an_answer_that_pauses_while_its_request_is_still_sent_is_waited_for(run: Run) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        paused = loop.create_future()
+
+        async def asked() -> AsyncIterator[bytes]:
+            yield b"a"
+            loop.call_later(SHORT_S * 5, paused.set_result, None)
+            await asyncio.Event().wait()
+
+        async def script(peer: Peer) -> None:
+            await peer.reader.readuntil(b"\r\n\r\n")
+            await peer.send(CHUNKED_HEAD)
+            await paused
+            await peer.send(b"2\r\nok\r\n0\r\n\r\n")
+
+        async with FaultUpstream(script) as server, client() as upstream:
+            answer = await upstream.open(limits(Call(body=asked()), idle_s=SHORT_S).to(server.origin))
+            assert await read(answer) == b"ok"
+
+    run(scenario())
+
+
 def test_an_answer_that_stops_after_its_reader_was_slow_is_left_after_the_idle_time(run: Run) -> None:
     async def scenario() -> None:
         async def script(peer: Peer) -> None:

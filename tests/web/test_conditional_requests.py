@@ -17,24 +17,21 @@ def stored(client: httpx.Client, key: str = "sk-1", path: str = OPENAI, **header
     return client.put(path, json={"enabled": True, "customKeys": {name: key}}, headers=headers)
 
 
-def test_every_success_names_its_state(house: ServedHouse) -> None:
-    client = house.client()
+def test_every_success_names_its_state(client: httpx.Client) -> None:
     answers = [stored(client), client.get(LIST), client.get(OPENAI), stored(client, "sk-2")]
     answers += [client.post(f"{OPENAI}/rollback", json={"version": 1}), client.delete(OPENAI)]
     assert [answer.status_code for answer in answers] == [200] * 6
     assert all(re.fullmatch(r'"[^"]+"', answer.headers["etag"]) for answer in answers)
 
 
-def test_a_write_answers_with_the_tag_that_the_list_then_has(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_write_answers_with_the_tag_that_the_list_then_has(client: httpx.Client) -> None:
     for write in (lambda: stored(client), lambda: client.post(f"{OPENAI}/rollback", json={"version": 1}), lambda: client.delete(OPENAI)):
         answer = write()
         listed = client.get(LIST)
         assert (answer.headers["etag"], answer.content) == (listed.headers["etag"], listed.content)
 
 
-def test_tag_follows_a_secret_alone(house: ServedHouse) -> None:
-    client = house.client()
+def test_tag_follows_a_secret_alone(client: httpx.Client) -> None:
     stored(client)
     before = client.get(LIST), client.get(OPENAI), client.get(GROQ)
     stored(client, "sk-2")
@@ -43,16 +40,14 @@ def test_tag_follows_a_secret_alone(house: ServedHouse) -> None:
     assert [one.headers["etag"] != two.headers["etag"] for one, two in zip(before, after, strict=True)] == [True, True, False]
 
 
-def test_a_write_that_changes_nothing_keeps_the_tag_and_makes_no_version(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_write_that_changes_nothing_keeps_the_tag_and_makes_no_version(client: httpx.Client) -> None:
     first = stored(client)
     assert stored(client).headers["etag"] == first.headers["etag"]
     assert client.get(f"{OPENAI}/history").json()["pagination"]["total"] == 1
 
 
 @pytest.mark.parametrize("path", [LIST, OPENAI])
-def test_not_modified_has_no_body(house: ServedHouse, path: str) -> None:
-    client = house.client()
+def test_not_modified_has_no_body(client: httpx.Client, path: str) -> None:
     stored(client)
     tag = client.get(path).headers["etag"]
     for named in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -63,8 +58,8 @@ def test_not_modified_has_no_body(house: ServedHouse, path: str) -> None:
     assert client.get(path, headers={"if-none-match": tag}).status_code == 200
 
 
-def test_a_cache_keeps_answers_for_their_own_credentials_only(sqlite_house: ServedHouse) -> None:
-    client = sqlite_house.client()
+def test_a_cache_keeps_answers_for_their_own_credentials_only(shared_sqlite_house: ServedHouse) -> None:
+    client = shared_sqlite_house.client()
     stored(client)
     first = client.get(LIST)
     for answer in (first, client.get(LIST, headers={"if-none-match": first.headers["etag"]})):
@@ -72,8 +67,8 @@ def test_a_cache_keeps_answers_for_their_own_credentials_only(sqlite_house: Serv
         assert {name.strip() for name in answer.headers["vary"].split(",")} == {"authorization", "x-auth-token", "x-project-id"}
 
 
-def test_what_has_no_tag_is_not_kept_and_nothing_is_sniffed(sqlite_house: ServedHouse) -> None:
-    client, nobody = sqlite_house.client(), sqlite_house.anonymous()
+def test_what_has_no_tag_is_not_kept_and_nothing_is_sniffed(shared_sqlite_house: ServedHouse) -> None:
+    client, nobody = shared_sqlite_house.client(), shared_sqlite_house.anonymous()
     stored(client)
     plain = [client.get(f"{OPENAI}/history"), nobody.get(LIST), client.get("/api/nothing"), client.put(OPENAI, json={})]
     assert [answer.headers["cache-control"] for answer in plain] == ["no-store"] * 4
@@ -81,8 +76,7 @@ def test_what_has_no_tag_is_not_kept_and_nothing_is_sniffed(sqlite_house: Served
 
 
 @pytest.mark.parametrize("path", [LIST, OPENAI])
-def test_either_kind_of_tag_lets_a_write_go_on_once(house: ServedHouse, path: str) -> None:
-    client = house.client()
+def test_either_kind_of_tag_lets_a_write_go_on_once(client: httpx.Client, path: str) -> None:
     stored(client)
     tag = client.get(path).headers["etag"]
     assert stored(client, "sk-2", **{"if-match": tag}).status_code == 200
@@ -92,8 +86,7 @@ def test_either_kind_of_tag_lets_a_write_go_on_once(house: ServedHouse, path: st
     assert late.json()["fields"] == [f"{prefix}customKeys.OPENAI_API_KEY"]
 
 
-def test_a_failed_condition_changes_nothing(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_failed_condition_changes_nothing(client: httpx.Client) -> None:
     stale = stored(client).headers["etag"]
     before = stored(client, "sk-2").headers["etag"]
     condition = {"if-match": stale}
@@ -103,8 +96,7 @@ def test_a_failed_condition_changes_nothing(house: ServedHouse) -> None:
     assert client.get(LIST).headers["etag"] == before
 
 
-def test_an_entry_tag_minds_no_other_provider_and_a_list_tag_does(house: ServedHouse) -> None:
-    client = house.client()
+def test_an_entry_tag_minds_no_other_provider_and_a_list_tag_does(client: httpx.Client) -> None:
     stored(client)
     entry, listed = client.get(OPENAI).headers["etag"], client.get(LIST).headers["etag"]
     stored(client, path=GROQ)
@@ -112,15 +104,13 @@ def test_an_entry_tag_minds_no_other_provider_and_a_list_tag_does(house: ServedH
     assert stored(client, "sk-2", **{"if-match": entry}).status_code == 200
 
 
-def test_asterisk_means_must_exist(house: ServedHouse) -> None:
-    client = house.client()
+def test_asterisk_means_must_exist(client: httpx.Client) -> None:
     assert stored(client, **{"if-match": "*"}).status_code == 412
     stored(client)
     assert stored(client, "sk-2", **{"if-match": "*"}).status_code == 200
 
 
-def test_an_asterisk_among_what_must_not_match_means_must_not_exist(house: ServedHouse) -> None:
-    client = house.client()
+def test_an_asterisk_among_what_must_not_match_means_must_not_exist(client: httpx.Client) -> None:
     assert stored(client, **{"if-none-match": "*"}).status_code == 200
     tag = client.get(LIST).headers["etag"]
     late = stored(client, "sk-2", **{"if-none-match": "*"})
@@ -130,8 +120,7 @@ def test_an_asterisk_among_what_must_not_match_means_must_not_exist(house: Serve
     assert stored(client, **{"if-none-match": "*"}).status_code == 200
 
 
-def test_the_tag_of_a_provider_that_is_not_stored_means_must_not_exist(house: ServedHouse) -> None:
-    client = house.client()
+def test_the_tag_of_a_provider_that_is_not_stored_means_must_not_exist(client: httpx.Client) -> None:
     absent = client.get(OPENAI).headers["etag"]
     assert stored(client, **{"if-match": absent}).status_code == 200
     assert stored(client, "sk-2", **{"if-match": absent}).status_code == 412
@@ -140,20 +129,17 @@ def test_the_tag_of_a_provider_that_is_not_stored_means_must_not_exist(house: Se
 @pytest.mark.parametrize(
     "named", ["", '""', "nonsense", '"1', '"-1"', '"999999999999999999"', '"9999999999999999999999"', '"openai-"', "W/*", '"groq-1"']
 )
-def test_a_tag_that_names_nothing_of_ours_never_holds(house: ServedHouse, named: str) -> None:
-    client = house.client()
+def test_a_tag_that_names_nothing_of_ours_never_holds(client: httpx.Client, named: str) -> None:
     stored(client)
     assert stored(client, "sk-2", **{"if-match": named}).status_code == 412
 
 
-def test_a_weak_tag_never_lets_a_write_go_on(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_weak_tag_never_lets_a_write_go_on(client: httpx.Client) -> None:
     tag = stored(client).headers["etag"]
     assert stored(client, "sk-2", **{"if-match": f"W/{tag}"}).status_code == 412
 
 
-def test_several_lines_of_tags_are_one_list(house: ServedHouse) -> None:
-    client = house.client()
+def test_several_lines_of_tags_are_one_list(client: httpx.Client) -> None:
     tag = stored(client).headers["etag"]
     several = [("if-match", '"nothing"'), ("if-match", tag)]
     assert client.put(OPENAI, json={"enabled": False}, headers=several).status_code == 200
@@ -162,8 +148,7 @@ def test_several_lines_of_tags_are_one_list(house: ServedHouse) -> None:
     )
 
 
-def test_a_deleted_and_stored_again_provider_has_a_new_tag(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_deleted_and_stored_again_provider_has_a_new_tag(client: httpx.Client) -> None:
     stored(client)
     first = client.get(OPENAI).headers["etag"]
     client.delete(OPENAI)
@@ -175,10 +160,9 @@ def test_a_deleted_and_stored_again_provider_has_a_new_tag(house: ServedHouse) -
 STALE = {"if-match": '"0"'}
 
 
-def test_a_condition_is_asked_after_what_is_wrong_with_the_request(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_condition_is_asked_after_what_is_wrong_with_the_request(shared_house: ServedHouse, client: httpx.Client) -> None:
     put = {"headers": STALE, "json": {"enabled": True}}
-    assert house.anonymous().put(OPENAI, **put).status_code == 401
+    assert shared_house.anonymous().put(OPENAI, **put).status_code == 401
     assert client.put(OPENAI, headers={**STALE, "content-type": "application/json"}, content=b"{").status_code == 400
     assert client.put(OPENAI, headers=STALE, json={}).status_code == 422
     assert client.put(f"{LIST}/nonsense", **put).json()["error"] == "Invalid provider"
@@ -187,8 +171,7 @@ def test_a_condition_is_asked_after_what_is_wrong_with_the_request(house: Served
     assert client.delete(f"{LIST}/nonsense", headers=STALE).status_code == 404
 
 
-def test_a_condition_is_asked_before_guards_and_rules(house: ServedHouse) -> None:
-    client = house.client()
+def test_a_condition_is_asked_before_guards_and_rules(client: httpx.Client) -> None:
     stored(client)
     for keys in ({}, {"OPENAI_API_KEY": ""}, {"OPENAI_API_KEY": 1}, {"OPENAI_BASE_URL": "https://elsewhere.example"}):
         assert client.put(OPENAI, json={"enabled": True, "customKeys": keys}, headers=STALE).status_code == 412

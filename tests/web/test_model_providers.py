@@ -1,11 +1,12 @@
 """The Model Providers API over HTTP, on both databases."""
 
+import httpx
+
 from keyhouse.domain.credentials import MASK
 from tests.conftest import ServedHouse
 
 
-def test_stored_credentials_read_back_masked(house: ServedHouse) -> None:
-    client = house.client()
+def test_stored_credentials_read_back_masked(client: httpx.Client) -> None:
     answer = client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}})
     assert answer.status_code == 200
     entry = client.get("/api/model-providers").json()["openai"]
@@ -14,23 +15,20 @@ def test_stored_credentials_read_back_masked(house: ServedHouse) -> None:
     assert "sk-planted" not in answer.text
 
 
-def test_omitted_secret_is_kept_and_public_field_shown(house: ServedHouse) -> None:
-    client = house.client()
+def test_omitted_secret_is_kept_and_public_field_shown(client: httpx.Client) -> None:
     keys = {"OPENAI_API_KEY": "sk-planted", "OPENAI_BASE_URL": "https://llm.example.com/v1"}
     client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": keys})
     answer = client.put("/api/model-providers/openai", json={"enabled": False})
     assert answer.json()["openai"]["customKeys"] == {"OPENAI_API_KEY": MASK, "OPENAI_BASE_URL": "https://llm.example.com/v1"}
 
 
-def test_changed_origin_asks_for_the_secrets_again(house: ServedHouse) -> None:
-    client = house.client()
+def test_changed_origin_asks_for_the_secrets_again(client: httpx.Client) -> None:
     client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}})
     answer = client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_BASE_URL": "https://evil.example"}})
     assert (answer.status_code, answer.json()["error"], answer.json()["fields"]) == (400, "endpoint_changed", ["customKeys.OPENAI_API_KEY"])
 
 
-def test_rollback_brings_the_secret_back(house: ServedHouse) -> None:
-    client = house.client()
+def test_rollback_brings_the_secret_back(client: httpx.Client) -> None:
     client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-first"}})
     first = client.get("/api/model-providers/openai/history").json()["data"][0]["fields"]
     client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-second"}})
@@ -41,16 +39,15 @@ def test_rollback_brings_the_secret_back(house: ServedHouse) -> None:
     assert entries[0]["fields"][0]["fingerprint"] == fingerprints["customKeys.OPENAI_API_KEY"]
 
 
-def test_delete_destroys_the_secrets_of_the_history(house: ServedHouse) -> None:
-    client = house.client()
+def test_delete_destroys_the_secrets_of_the_history(client: httpx.Client) -> None:
     client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-first"}})
     assert client.delete("/api/model-providers/openai").status_code == 200
     answer = client.post("/api/model-providers/openai/rollback", json={"version": 1})
     assert (answer.status_code, answer.json()["error"]) == (409, "secrets_destroyed")
 
 
-def test_failures_come_in_the_order_of_the_contract(house: ServedHouse) -> None:
-    client, nobody = house.client(), house.anonymous()
+def test_failures_come_in_the_order_of_the_contract(shared_house: ServedHouse, client: httpx.Client) -> None:
+    nobody = shared_house.anonymous()
     assert nobody.put("/api/model-providers/nonsense", content=b"x").status_code == 401
     assert client.put("/api/model-providers/nonsense", content=b"x", headers={"content-type": "application/json"}).status_code == 400
     answer = client.put("/api/model-providers/nonsense", json={})
