@@ -182,6 +182,18 @@ def test_a_mistake_of_ours_shows_the_place_and_not_the_message() -> None:
     assert "planted" not in fallen.stderr
 
 
+def test_a_projects_key_works_on_no_other_project(furnished: Furnished, serving: StartServer) -> None:
+    """The API passes over `X-Project-Id` with such a key, so that a command would change the key's own project."""
+    server = serving(furnished.folder)
+    where = {"KEYHOUSE_ENDPOINT": server.address, "KEYHOUSE_API_KEY": furnished.project_key}
+    for other in ("project_of_somebody_else", "my-project"):
+        refused = furnished.run(furnished.folder, "provider", "list", "--project", other, **where)
+        assert (refused.code, refused.out) == (4, "")
+        assert "opens that project alone" in refused.sentence
+    own = refused.sentence.split()[6].rstrip(",")
+    assert furnished.run(furnished.folder, "provider", "list", "--project", own, **where).code == 0
+
+
 def test_a_wrong_key_is_not_permitted(furnished: Furnished, serving: StartServer) -> None:
     server = serving(furnished.folder)
     refused = furnished.run(furnished.folder, "provider", "list", KEYHOUSE_ENDPOINT=server.address, KEYHOUSE_API_KEY=KEY)

@@ -125,8 +125,20 @@ def _remote(settings: Settings, project: str | None) -> Connection:
     if connection.is_in_clear:
         report("warning: this endpoint has no TLS, so the key and what you send cross the network in clear.")
     if project is not None:
-        connection.project_id = House(connection).find(_PROJECTS, "project", project)
+        house, key = House(connection), key_for("project") or ""
+        if key.strip().startswith("sk-lw-") and "_" not in key:
+            _require_own(house, project)
+        else:
+            connection.project_id = house.find(_PROJECTS, "project", project)
     return connection
+
+
+def _require_own(house: House, project: str) -> None:
+    """Raise CommandError where a project's key is to work on another project: the API would pass over that, and take the key's own."""
+    own = house.get("/api/model-defaults", "project")["scope"]["projectId"]
+    if project != own:
+        told = f"This is the project key of {own}, and opens that project alone. Leave --project away, or use an API key."
+        raise CommandError(told, ExitCode.NOT_PERMITTED)
 
 
 def _refusal(reply: Reply, request: Request) -> CommandError:
