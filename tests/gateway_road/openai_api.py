@@ -26,6 +26,8 @@ def answer(request: ReceivedRequest) -> bytes:
         return error(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key")
     if path == "/audio/transcriptions":
         return transcription(request.body)
+    if path == "/images/edits":
+        return edited_image(request)
     answering = _ANSWERS.get(path)
     if answering is None:
         return error(404, "Unknown request URL", "invalid_request_error", "unknown_url")
@@ -178,6 +180,13 @@ def speech(body: dict[str, Any]) -> bytes:
 def transcription(form: bytes) -> bytes:
     """A transcription; what it says tells what came."""
     return json_answer({"text": f"{b'whisper-1' in form} {b'RIFF' in form} {b'keyhouse' in form}"}, headers=IDS)
+
+
+def edited_image(request: ReceivedRequest) -> bytes:
+    """An edited image; what it says tells what came, as a form or as JSON."""
+    [kind] = request.header(b"content-type")
+    told = f"{kind.partition(b';')[0].decode()} {b'gpt-image-2' in request.body} {b'keyhouse' in request.body}"
+    return json_answer({"created": CREATED, "data": [{"b64_json": "aGk=", "revised_prompt": told}]}, headers=IDS)
 
 
 def error(status: int, text: str, kind: str, code: str | None, headers: bytes = b"") -> bytes:

@@ -58,6 +58,7 @@ OPENAI_CALLS = {
     "completions_stream": lambda c: c.completions.create(model="gpt-3.5-turbo-instruct", prompt="Hello", stream=True),
     "moderations": lambda c: c.moderations.create(model="omni-moderation-latest", input="Hi"),
     "images": lambda c: c.images.generate(model="gpt-image-1", prompt="A house", size="1024x1024"),
+    "image_edits": lambda c: c.images.edit(model="gpt-image-2", prompt="A house", image=[("a.png", io.BytesIO(b"PNG" * 5000))]),
     "speech": lambda c: c.audio.speech.create(model="tts-1", input="Hi", voice="alloy"),
     "transcription": lambda c: c.audio.transcriptions.create(model="whisper-1", file=("a.wav", io.BytesIO(b"RIFF" * 5000)), language="en"),
     "stream_error": lambda c: c.chat.completions.create(model="broken-stream", messages=QUESTION, stream=True),

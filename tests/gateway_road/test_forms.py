@@ -1,6 +1,7 @@
 """Forms on their way: the model is renamed and nothing else, and what two readers could read differently never leaves."""
 
 import io
+import json
 
 import httpx
 import pytest
@@ -30,6 +31,19 @@ def test_a_form_without_a_model_gets_the_default(road):
     answer = road.post("/v1/audio/transcriptions", form, content_type="multipart/form-data; boundary=b")
     assert answer.status_code == 200
     assert road.request.body == b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n' + form
+
+
+def test_an_image_is_edited_by_a_form_and_by_json(road):
+    road.store_custom()
+    with openai_client(road.house.address, road.house.keys.project_key) as client:
+        edited = client.images.edit(model="custom/gpt-image-2", prompt="Red", image=("a.png", io.BytesIO(b"PNG")))
+    body = {"model": "custom/gpt-image-2", "prompt": "Red", "images": [{"image_url": "https://e/a.png"}]}
+    by_json = road.post("/v1/images/edits", body).json()
+    told = (edited.data[0].revised_prompt, by_json["data"][0]["revised_prompt"])
+    assert told == ("multipart/form-data True False", "application/json True False")
+    assert json.loads(road.upstream.requests[1].body) == {**body, "model": "gpt-image-2"}
+    refused = road.post("/v1/images/edits", b"{", content_type="application/json; charset=utf-8")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "malformed_request")
 
 
 @pytest.mark.parametrize(

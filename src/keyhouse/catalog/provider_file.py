@@ -44,6 +44,7 @@ _WIRES: Mapping[EndpointName, Wire] = {
     "speech": "openai_speech",
     "transcription": "openai_transcription",
     "images": "openai_images",
+    "image_edits": "openai_image_edits",
     "moderations": "openai_moderations",
     "rerank": "cohere_rerank",
 }

@@ -17,6 +17,7 @@ EndpointName = Literal[
     "speech",
     "transcription",
     "images",
+    "image_edits",
     "moderations",
     "rerank",
 ]
@@ -28,6 +29,7 @@ Wire = Literal[
     "openai_speech",
     "openai_transcription",
     "openai_images",
+    "openai_image_edits",
     "openai_moderations",
     "anthropic_messages",
     "anthropic_count_tokens",

@@ -14,8 +14,10 @@ from keyhouse.gateway.signing import credential_header, fixed_headers
 from keyhouse.gateway.wire.enforcement import enforced
 
 USER_AGENT = b"keyhouse"
-FORM_ENDPOINTS: frozenset[EndpointName] = frozenset({"transcription"})
+FORM_ENDPOINTS: frozenset[EndpointName] = frozenset({"transcription", "image_edits"})
 """Whose bodies are forms; all others are JSON."""
+FORM_OR_JSON: frozenset[EndpointName] = frozenset({"image_edits"})
+"""Those of them that take JSON as well: https://developers.openai.com/api/reference/resources/images/methods/edit (2026-11-29)."""
 
 _JSON = (b"content-type", b"application/json")
 # Bytes pass as they come, so that they can be read on the way: events, usage, errors.

@@ -22,6 +22,7 @@ _ENDPOINTS: tuple[EndpointName, ...] = (
     "speech",
     "transcription",
     "images",
+    "image_edits",
     "moderations",
     "rerank",
 )

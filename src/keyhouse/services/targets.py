@@ -144,6 +144,7 @@ _PLAIN: dict[EndpointName, str] = {
     "speech": "speech",
     "transcription": "transcriptions",
     "images": "images",
+    "image_edits": "edits of images",
     "moderations": "moderations",
     "rerank": "reranking",
 }

@@ -35,6 +35,7 @@ ENDPOINTS = {
         _endpoint("/v1/audio/speech", "speech"),
         _endpoint("/v1/audio/transcriptions", "transcription"),
         _endpoint("/v1/images/generations", "images"),
+        _endpoint("/v1/images/edits", "image_edits"),
         _endpoint("/v1/moderations", "moderations"),
         _endpoint("/v1/rerank", "rerank"),
     )

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
+from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS, failure_of
 from keyhouse.gateway.headers import header_text
 from keyhouse.gateway.observation import Observation
+from keyhouse.gateway.prepared import FORM_OR_JSON
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.form import parse_form
@@ -113,7 +115,8 @@ class Gateway:
         if body is None:
             raise _too_large(self._limits.max_request_bytes)
         exchange.end_with_caller()
-        form = parse_form(headers.read.get(b"content-type", b""), body) if endpoint.takes_form else None
+        content_type = headers.read.get(b"content-type", b"")
+        form = parse_form(content_type, body) if endpoint.takes_form and not _is_json_instead(name, content_type) else None
         head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
         wanted = (observation.project_id, name, head.model, voice_of(body) if name == "speech" else "")
         target = self._models.remembered_target(*wanted) or await self._models.target(*wanted)
@@ -167,6 +170,11 @@ class Gateway:
             headers += [(b"x-keyhouse-provider", header_text(observation.provider)), (b"x-keyhouse-model", header_text(observation.model))]
         observation.answered(status)
         await exchange.answer(status, with_request_id(headers, spoken, observation.request_id.encode()), body)
+
+
+def _is_json_instead(name: EndpointName, content_type: bytes) -> bool:
+    """Whether a body is JSON where a form may stand too."""
+    return name in FORM_OR_JSON and content_type.partition(b";")[0].strip().lower() == b"application/json"
 
 
 def _require_method(exchange: Exchange, method: str) -> None:
