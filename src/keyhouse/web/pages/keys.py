@@ -1,6 +1,8 @@
 """Keys: a project's own, and the API keys of the organization. A new one is shown once, in the answer that makes it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -16,6 +18,7 @@ from keyhouse.services.teams import Teams
 from keyhouse.web.control.api_keys import ApiKeyBody, problems, to_request
 from keyhouse.web.control.routing import validated
 from keyhouse.web.errors import STATUS
+from keyhouse.web.pages.paging import list_page, listed
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
@@ -91,8 +94,10 @@ class KeyPages:
 
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         require_organization_admin(visit.caller)
-        number, caller = visit.page_number(), visit.caller
-        keys, total = await self._api_keys.list(caller, page=number, limit=_PER_PAGE)
+        caller = visit.caller
+        keys, found, total = await listed(
+            visit, partial(self._keys_of, caller), lambda key: f"{key.name} {key.description} {key.id}", _PER_PAGE
+        )
         projects, _ = await self._projects.list(caller, page=1, limit=_MOST)
         teams, _ = await self._teams.list(caller, page=1, limit=_MOST)
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
@@ -100,11 +105,13 @@ class KeyPages:
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "problem_field": "", **shown}
         values |= {"projects": projects, "teams": teams}
         uses = await self._last_uses.of([key.id for key in keys])
-        listed = [(key, _grants(key, names), _state(key, now), uses.get(key.id)) for key in keys]
+        shown_keys = [(key, _grants(key, names), _state(key, now), uses.get(key.id)) for key in keys]
         own = caller.actor.id
-        pages = -(-total // _PER_PAGE)
-        extra: dict[str, Any] = {"number": number, "pages": pages, "own": own, "roles": list(Role), "lifetimes": _LIFETIMES}
-        return page(visit, "organization_keys.html", status, keys=listed, form=visit.form, **values, **extra)
+        extra: dict[str, Any] = {"found": found, "total": total, "own": own, "roles": list(Role), "lifetimes": _LIFETIMES}
+        return list_page(visit, "organization_keys.html", found, _PER_PAGE, status, keys=shown_keys, form=visit.form, **values, **extra)
+
+    async def _keys_of(self, caller: Caller, number: int, limit: int) -> tuple[Sequence[ApiKey], int]:
+        return await self._api_keys.list(caller, page=number, limit=limit)
 
 
 def _body(form: Form, caller: Caller) -> dict[str, Any]:
@@ -117,6 +124,10 @@ def _body(form: Form, caller: Caller) -> dict[str, Any]:
     if chosen := form.all("permissions"):
         body |= {"permissionMode": "restricted", "permissions": chosen}
     return body
+
+
+def _words_of(key: ApiKey) -> str:
+    return f"{key.name} {key.description} {key.id}"
 
 
 def _problem(error: Error) -> tuple[str, str]:

@@ -1,11 +1,13 @@
 """The organization's projects and teams, and its audit log."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.tenancy import Caller, Permission, Place
+from keyhouse.domain.tenancy import Caller, Permission, Place, Project
 from keyhouse.services.audit import Audit
 from keyhouse.services.projects import Projects, ProjectUpdate
 from keyhouse.services.teams import Teams
@@ -13,7 +15,8 @@ from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_p
 from keyhouse.web.control.routing import validated
 from keyhouse.web.control.teams import TeamBody
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.rendering import moved, page
+from keyhouse.web.pages.paging import list_page, listed
+from keyhouse.web.pages.rendering import moved
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
 
@@ -101,9 +104,8 @@ class OrganizationPages:
 
     async def show_audit(self, visit: Visit) -> Response:
         """Every write, newest first."""
-        number = visit.page_number()
-        records, total = await self._audit.list(visit.caller, page=number, limit=_PER_PAGE)
-        return page(visit, "audit.html", records=records, number=number, pages=-(-total // _PER_PAGE), total=total)
+        records, total = await self._audit.list(visit.caller, page=visit.page_number(), limit=_PER_PAGE)
+        return list_page(visit, "audit.html", total, _PER_PAGE, records=records, total=total)
 
     async def _refused(self, visit: Visit, error: Error, dialog: str) -> Response:
         """The page again, with the dialog open whose form was refused; empty where there is nothing in it to put right."""
@@ -120,11 +122,15 @@ class OrganizationPages:
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         if visit.caller.is_project_key:
             raise Error(Code.PERMISSION_DENIED, "A project’s key opens its own project alone. Sign in with an API key of the organization.")
-        projects, total = await self._projects.list(visit.caller, page=visit.page_number(), limit=_PER_PAGE)
         teams, _ = await self._teams.list(visit.caller, page=1, limit=_MOST)
-        listed = [(project, _rights(visit.caller, Place(project.organization_id, project.team_id, project.id))) for project in projects]
+        team_names = {team.id: team.name for team in teams}
+        ask = partial(self._projects_of, visit.caller)
+        projects, found, total = await listed(visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id}", _PER_PAGE)
+        with_rights = [
+            (project, _rights(visit.caller, Place(project.organization_id, project.team_id, project.id))) for project in projects
+        ]
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "refused": "", "refused_field": "", "form": visit.form, **shown}
-        values |= {"number": visit.page_number(), "pages": -(-total // _PER_PAGE), "teams": teams}
+        values |= {"found": found, "total": total, "teams": teams, "team_names": team_names}
         values["creatable"] = [team for team in teams if "project:create" in _rights(visit.caller, Place(team.organization_id, team.id))]
         values["manageable"] = {
             team.id for team in teams if "project:manage" in _rights(visit.caller, Place(team.organization_id, team.id))
@@ -136,7 +142,10 @@ class OrganizationPages:
             *(f"rename-team-{team.id}" for team in teams),
         }
         values["refused"] = values["refused"] if values["refused"] in dialogs else ""
-        return page(visit, "projects.html", status, projects=listed, team_names={team.id: team.name for team in teams}, **values)
+        return list_page(visit, "projects.html", found, _PER_PAGE, status, projects=with_rights, **values)
+
+    async def _projects_of(self, caller: Caller, number: int, limit: int) -> tuple[Sequence[Project], int]:
+        return await self._projects.list(caller, page=number, limit=limit)
 
 
 def _rights(caller: Caller, place: Place) -> frozenset[Permission]:

@@ -129,6 +129,7 @@ def _errors(visit: Visit, error: Error, spec: ProviderSpec) -> list[tuple[str, s
 
 
 def _sentence(why: str) -> str:
+    why = why.replace("Input should be", "must be").replace(" or null", "")
     return why[:1].upper() + why[1:].rstrip(".") + "."
 
 

@@ -15,6 +15,7 @@ from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.last_uses import LastUses, provider_use
 from keyhouse.services.model_defaults import ModelDefaults, ProjectDefaults
 from keyhouse.services.model_providers import ModelProviders
+from keyhouse.web.pages.paging import list_page
 from keyhouse.web.pages.provider_views import ProviderView, change_in_words, provider_view
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_update, require_view
@@ -51,7 +52,7 @@ class ProviderPages:
         project = await self._defaults.get(visit.project_id)
         entries = await self._entries(visit)
         views = await self._views(project, [entry for entry in entries.values() if "id" in entry])
-        wanted = visit.request.query_params.get("q", "").strip()
+        wanted = visit.wanted
         found = [view for view in views if _matches(view, wanted)]
         saved, testing = (_stored(entries, visit.request.query_params.get(name, "")) for name in ("saved", "test"))
         values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "done": saved}
@@ -83,8 +84,8 @@ class ProviderPages:
             (entry, [(change, change_in_words(spec, change), shown) for change, shown in zip(entry.fields, of_entry, strict=True)])
             for entry, of_entry in zip(entries, differences, strict=True)
         ]
-        values: dict[str, Any] = {"changes": changes, "number": number, "pages": -(-total // _PER_PAGE), "tag": shown.tag}
-        return page(visit, "history.html", project=project, view=view, back=_back(entries, view), **values)
+        values: dict[str, Any] = {"changes": changes, "tag": shown.tag, "back": _back(entries, view)}
+        return list_page(visit, "history.html", total, _PER_PAGE, project=project, view=view, **values)
 
     async def roll_back(self, visit: Visit) -> Response:
         """Back to a version."""

@@ -133,6 +133,8 @@ def failed(request: Request, visit: Visit | None, error: Error) -> Response:
 
 
 def _told(request: Request, visit: Visit | None, error: Error) -> Response:
+    if error.code is Code.PRECONDITION_FAILED:
+        error = Error(error.code, "Somebody changed this after you opened the page, so nothing was done. Look at it again first.")
     if request.headers.get("hx-request") == "true":
         return rendered("notice.html", STATUS[error.code], error=error, errors=[])
     return failure_page(request, error, visit)

@@ -77,6 +77,11 @@ class Visit:
         """Whether the caller may change the project's providers."""
         return Permission.UPDATE in self.caller.permissions
 
+    @property
+    def wanted(self) -> str:
+        """What is searched for."""
+        return self.request.query_params.get("q", "").strip()
+
     def page_number(self) -> int:
         """Which page of a list is asked for, from 1."""
         text = self.request.query_params.get("page", "1")

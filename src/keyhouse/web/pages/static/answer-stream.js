@@ -90,11 +90,18 @@ async function* dataOf(body) {
   }
 }
 
+// Some servers send a list of parts, and a refusal apart from the words.
+function wordsOf(said) {
+  const content = said?.content ?? said?.refusal ?? "";
+  const parts = Array.isArray(content) ? content.map((part) => part?.text ?? part?.refusal) : [content];
+  return parts.filter((part) => typeof part === "string").join("");
+}
+
 // Yields {text}, {thinking}, {usage}, {reason}; throws AskError for an error event, and where the end does not come.
 async function* partsOf(answer) {
   if (!(answer.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
     const whole = parsed(await answer.text(), answer.headers);
-    yield { text: whole?.choices?.[0]?.message?.content ?? "", reason: whole?.choices?.[0]?.finish_reason, usage: whole?.usage };
+    yield { text: wordsOf(whole?.choices?.[0]?.message), reason: whole?.choices?.[0]?.finish_reason, usage: whole?.usage };
     return;
   }
   let ended = false;
@@ -105,7 +112,7 @@ async function* partsOf(answer) {
     const choice = chunk?.choices?.[0];
     ended ||= Boolean(choice?.finish_reason);
     yield {
-      text: choice?.delta?.content ?? "",
+      text: wordsOf(choice?.delta),
       thinking: Boolean(choice?.delta?.reasoning_content ?? choice?.delta?.reasoning),
       reason: choice?.finish_reason,
       usage: chunk?.usage,

@@ -1,6 +1,8 @@
 // The page that tries a model: from the form to a request, and from the answer's parts to what is seen. Needs the other scripts of the page.
 "use strict";
 
+const A_FRAME_MS = 16;
+
 function tryIt(form) {
   const find = (name) => document.querySelector(`[data-${name}]`);
   const [send, stop, state, problem, words, facts] = ["send", "stop", "state", "problem", "answer", "facts"].map(find);
@@ -39,8 +41,8 @@ function tryIt(form) {
     const head = (name) => headers?.get(name);
     fact("Provider", head("x-keyhouse-provider"));
     fact("Model", head("x-keyhouse-model"));
-    fact("Tokens in", usage?.prompt_tokens);
-    fact("Tokens out", usage?.completion_tokens);
+    fact("Tokens in", tokens(usage?.prompt_tokens));
+    fact("Tokens out", tokens(usage?.completion_tokens));
     fact("First token", first && seconds(first));
     fact("In all", whole && seconds(whole));
     fact("Enforced", head("x-keyhouse-enforced"), { tone: "warn", wide: true });
@@ -49,6 +51,7 @@ function tryIt(form) {
     fact("Request", head("x-keyhouse-request-id"), { wide: true });
   }
 
+  const tokens = (number) => (Number.isFinite(number) ? number.toLocaleString("en") : null);
   const seconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
   function complain(error) {
@@ -81,13 +84,24 @@ function tryIt(form) {
     stop.hidden = true;
     show(text, tone);
     tell(seen);
-    const out = seen.usage?.completion_tokens;
+    const out = tokens(seen.usage?.completion_tokens);
     say(`${text}. ${problem.hidden ? (out ? `${out} tokens.` : "") : problem.textContent}`);
   }
 
+  // The page is laid out once a frame, not once a piece: fast models send thousands.
+  let pending = "";
+
   function write(text) {
+    if (text && !pending) setTimeout(flush, A_FRAME_MS);
+    pending += text;
+  }
+
+  function flush() {
+    if (!pending) return;
     const follows = words.scrollHeight - words.scrollTop - words.clientHeight < 8;
-    words.append(text);
+    if (words.lastChild) words.lastChild.appendData(pending);
+    else words.append(pending);
+    pending = "";
     if (follows) words.scrollTop = words.scrollHeight;
   }
 
@@ -110,11 +124,13 @@ function tryIt(form) {
         seen.reason = part.reason ?? seen.reason;
       }
       seen.whole = performance.now() - started;
+      flush();
       if (!words.textContent) complain({ title: "The answer is empty", hint: "The model may have used all its tokens for thinking. Raise or clear the limit." });
       end("Complete", "good", seen);
     } catch (error) {
       seen.whole = performance.now() - started;
       seen.headers ??= error.headers ?? null;
+      flush();
       if (signal.aborted) return end("Stopped", "warn", seen);
       const broke = seen.headers && words.textContent;
       complain(error instanceof AskError ? error : new AskError("The answer broke off", { message: "The connection to Keyhouse ended before the answer did." }));

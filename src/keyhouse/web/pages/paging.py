@@ -1,0 +1,41 @@
+"""Lists that are longer than a page, and the search in them by name."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from keyhouse.web.pages.rendering import moved, page
+from keyhouse.web.pages.visit import Visit
+
+T = TypeVar("T")
+_AT_ONCE = 1000
+
+
+def list_page(visit: Visit, template: str, total: int, per_page: int, /, status: int = 200, **values: Any) -> Response:
+    """The page of a list that the address asks for; where the list ends before it, on to its last one."""
+    number, pages = visit.page_number(), max(1, -(-total // per_page))
+    if number > pages:
+        query = {"q": visit.wanted, "page": pages} if visit.wanted else {"page": pages}
+        return moved(visit, f"{visit.request.url.path}?{urlencode(query)}")
+    return page(visit, template, status, number=number, pages=pages, **values)
+
+
+async def listed(
+    visit: Visit, ask: Callable[[int, int], Awaitable[tuple[Sequence[T], int]]], named: Callable[[T], str], per_page: int
+) -> tuple[Sequence[T], int, int]:
+    """What the page shows of a list, how much a search found, and how much there is.
+
+    `ask` takes the number of a page and how many are on it; `named` gives the text in which is searched.
+    """
+    number, wanted = visit.page_number(), visit.wanted.casefold()
+    if not wanted:
+        items, total = await ask(number, per_page)
+        return items, total, total
+    found, total, asked = [], 1, 0
+    while asked * _AT_ONCE < total:
+        asked += 1
+        items, total = await ask(asked, _AT_ONCE)
+        found += [item for item in items if wanted in named(item).casefold()]
+    return found[(number - 1) * per_page : number * per_page], len(found), total
