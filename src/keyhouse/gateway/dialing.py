@@ -106,6 +106,8 @@ class Dialer:
             making.add_done_callback(_abort_unused)
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
+            # It ends in the loop's next rounds, without the upstream's doing.
+            await asyncio.wait([making])
             raise
         except ssl.SSLError as error:
             raise tls_failure(error, request_sent=False) from None
