@@ -194,6 +194,22 @@ def test_a_projects_key_works_on_no_other_project(furnished: Furnished, serving:
     assert furnished.run(furnished.folder, "provider", "list", "--project", own, **where).code == 0
 
 
+def test_a_key_works_on_no_other_organization(furnished: Furnished, serving: StartServer) -> None:
+    """No request names an organization, so that a command would change the key's own."""
+    server = serving(furnished.folder)
+    assert furnished.run(furnished.folder, "organization", "create", "Second").code == 0
+    where = {"KEYHOUSE_ENDPOINT": server.address, "KEYHOUSE_API_KEY": furnished.admin_key}
+    for asked in (("team", "create", "T"), ("api-key", "create", "K"), ("project", "list")):
+        refused = furnished.run(furnished.folder, *asked, "--organization", "second", **where)
+        assert (refused.code, refused.out) == (4, "")
+        assert "Leave --organization away" in refused.sentence
+    own = next(word for word in refused.sentence.split() if word.startswith("organization_"))
+    assert furnished.run(furnished.folder, "team", "list", **where, KEYHOUSE_ORGANIZATION=own).code == 0
+    assert furnished.run(furnished.folder, "provider", "list", **where, KEYHOUSE_ORGANIZATION="second").code == 4
+    project_key = {**where, "KEYHOUSE_API_KEY": furnished.project_key}
+    assert furnished.run(furnished.folder, "provider", "list", **project_key, KEYHOUSE_ORGANIZATION="second").code == 0
+
+
 def test_a_wrong_key_is_not_permitted(furnished: Furnished, serving: StartServer) -> None:
     server = serving(furnished.folder)
     refused = furnished.run(furnished.folder, "provider", "list", KEYHOUSE_ENDPOINT=server.address, KEYHOUSE_API_KEY=KEY)

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from keyhouse.cli.connection import Connection, HttpConnection, Reply, Request, Rights, all_entries
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of_status, report
-from keyhouse.cli.options import Place
+from keyhouse.cli.options import OrganizationPlace, Place, ProjectPlace
 from keyhouse.cli.secret_input import asked_secret, read_stdin
 from keyhouse.settings import Settings, read_settings
 
@@ -19,6 +19,7 @@ _HINTS = {
 }
 
 _PROJECTS = "/api/projects"
+_TEAMS = "/api/teams"
 
 
 class House:
@@ -81,7 +82,10 @@ def opened(place: Place, project: str | None = None, organization: str | None = 
     """The house of a running server where an endpoint is given, else that of the data folder."""
     settings = settings_for(place)
     project, organization = project or settings.project, organization or settings.organization
-    connection = _local(settings, project, organization) if settings.endpoint is None else _remote(settings, project)
+    if settings.endpoint is None:
+        connection = _local(settings, project, organization)
+    else:
+        connection = _remote(settings, project, organization if isinstance(place, OrganizationPlace | ProjectPlace) else None)
     try:
         yield House(connection)
     finally:
@@ -108,7 +112,7 @@ def _local(settings: Settings, project: str | None, organization: str | None) ->
     return LocalConnection(settings, project, organization)
 
 
-def _remote(settings: Settings, project: str | None) -> Connection:
+def _remote(settings: Settings, project: str | None, organization: str | None) -> Connection:
     asked: dict[str, str] = {}
 
     def key_for(rights: Rights) -> str | None:
@@ -124,17 +128,31 @@ def _remote(settings: Settings, project: str | None) -> Connection:
     connection = HttpConnection(settings.endpoint or "", key_for)
     if connection.is_in_clear:
         report("warning: this endpoint has no TLS, so the key and what you send cross the network in clear.")
-    if project is not None:
-        house, key = House(connection), key_for("project") or ""
+    if project is not None or organization is not None:
+        key, house = key_for("project") or "", House(connection)
         if key.strip().startswith("sk-lw-") and "_" not in key:
-            _require_own(house, project)
+            _require_own_project(house, project)
         else:
-            connection.project_id = house.find(_PROJECTS, "project", project)
+            _require_own_organization(house, organization)
+            connection.project_id = None if project is None else house.find(_PROJECTS, "project", project)
     return connection
 
 
-def _require_own(house: House, project: str) -> None:
+def _require_own_organization(house: House, organization: str | None) -> None:
+    """Raise CommandError where a key of a server is to work on another organization than its own, which no request names."""
+    if organization is None:
+        return
+    teams = house.page(_TEAMS, "organization", 1, 1)["data"]
+    own = teams[0]["organizationId"] if teams else "its own organization"
+    if organization != own:
+        told = f"On a server the key says which organization: this one opens {own} alone. Leave --organization away, or use another key."
+        raise CommandError(told, ExitCode.NOT_PERMITTED)
+
+
+def _require_own_project(house: House, project: str | None) -> None:
     """Raise CommandError where a project's key is to work on another project: the API would pass over that, and take the key's own."""
+    if project is None:
+        return
     own = house.get("/api/model-defaults", "project")["scope"]["projectId"]
     if project != own:
         told = f"This is the project key of {own}, and opens that project alone. Leave --project away, or use an API key."
