@@ -76,6 +76,31 @@ def test_items_become_the_turns_of_messages():
     assert "Hm." not in str(body)
 
 
+def test_results_follow_their_calls_whatever_stands_between():
+    call, result = ITEMS[4], ITEMS[6]
+    other = [{**call, "call_id": "c2"}, {**result, "call_id": "c2"}]
+    note = {"role": "developer", "content": "Note."}
+    thought = {"type": "reasoning", "summary": []}
+    items = [
+        ITEMS[1],
+        call,
+        note,
+        other[0],
+        {"role": "user", "content": "Stop."},
+        thought,
+        other[1],
+        note,
+        result,
+        {"role": "user", "content": "Go."},
+    ]
+    messages = sent("openai_chat", input=items, tools=[TOOL]).body["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool", "system", "user", "system", "user"]
+    assert [call["id"] for call in messages[1]["tool_calls"]] == ["c1", "c2"]
+    # A call that nobody answered holds nothing up.
+    messages = sent("openai_chat", input=[ITEMS[1], call, note, ITEMS[3]], tools=[TOOL]).body["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "system", "assistant"]
+
+
 def test_settings_become_those_of_messages():
     form = {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}, "strict": True}
     result = sent(

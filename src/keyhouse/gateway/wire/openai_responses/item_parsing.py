@@ -1,6 +1,8 @@
 """Parses the items of a request of Responses into messages: what stands in items of its own there is one message elsewhere."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 
 from keyhouse.gateway.wire.conversation import (
     DocumentPart,
@@ -27,18 +29,32 @@ _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "
 
 
 def parse_items(items: Iterable[Fields], losses: Losses) -> Iterator[Message]:
-    """The messages; neighbours of one role are one. Raises Error as `parse_request` does."""
-    role: Role | None = None
-    parts: list[Part] = []
-    for item in items:
-        of, found = _item(item, losses)
-        if of != role and parts and role is not None:
-            yield Message(role, tuple(parts))
-            parts = []
-        role = of
-        parts += found
-    if role is not None and parts:
-        yield Message(role, tuple(parts))
+    """The messages; neighbours of one role are one. Raises Error as `parse_request` does.
+
+    A result of a tool may stand anywhere behind its call here (https://github.com/deepseek-ai/awesome-deepseek-integration/issues/740,
+    2026-09-20: Codex puts other items between them), and must follow it at once elsewhere: what stands between goes behind the results.
+    """
+    given = [_item(item, losses) for item in items]
+    answered = {part.tool_call_id for _, parts in given for part in parts if isinstance(part, ToolResultPart)}
+    waiting: set[str] = set()
+    said: list[tuple[Role, list[Part]]] = []
+    behind: list[tuple[Role, list[Part]]] = []
+    for role, parts in given:
+        waiting |= {part.id for part in parts if isinstance(part, ToolCallPart)} & answered
+        results = {part.tool_call_id for part in parts if isinstance(part, ToolResultPart)}
+        (behind if waiting and role != "assistant" and not results else said).append((role, parts))
+        waiting -= results
+        if not waiting:
+            said += behind
+            behind = []
+    yield from _messages([*said, *behind])
+
+
+def _messages(said: Iterable[tuple[Role, list[Part]]]) -> Iterator[Message]:
+    for role, group in groupby(said, key=itemgetter(0)):
+        parts = tuple(part for _, found in group for part in found)
+        if parts:
+            yield Message(role, parts)
 
 
 def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
