@@ -1,5 +1,6 @@
 """What of an upstream's error reaches the caller: its status and its words, however many they are, and no secret of the call."""
 
+import base64
 import gzip
 import json
 import zlib
@@ -9,8 +10,8 @@ import pytest
 
 from tests.gateway.fault_upstream import Peer, response
 from tests.gateway_road import openai_api
-from tests.gateway_road.conftest import openai_client
-from tests.gateway_road.upstreams import json_answer
+from tests.gateway_road.conftest import openai_client, storing_in
+from tests.gateway_road.upstreams import answered_by, json_answer
 
 MIB = 1024 * 1024
 HEADERS = b"content-type: application/json\r\nretry-after: 30\r\nx-request-id: req_1\r\n"
@@ -90,6 +91,17 @@ def test_a_secret_in_an_errors_headers_is_hidden(road, path):
     answer = road.post(path, {"model": "openai/m", "max_tokens": 9, "messages": []})
     assert openai_api.KEY not in str(answer.headers)
     assert (answer.headers["x-ratelimit-scope"], answer.headers["retry-after"]) == ("key ***", "30")
+
+
+def test_a_proxy_that_shows_what_it_was_sent_shows_no_password_of_its_own(serve, upstream):
+    # For plain http a proxy is asked with the whole address: the upstream stands in for one.
+    upstream.script = answered_by(lambda request: json_answer({"error": {"message": request.head.decode()}}, b"403 No"))
+    house = serve(http_proxy=upstream.address.replace("://", "://somebody:planted@"))
+    storing_in(house, upstream)(customKeys={"OPENAI_API_KEY": openai_api.KEY, "OPENAI_BASE_URL": "http://provider.example/v1"})
+    answer = house.client().post("/v1/chat/completions", json={"model": "openai/m", "messages": []})
+    sent = base64.b64encode(b"somebody:planted")
+    assert upstream.requests[0].header(b"proxy-authorization") == [b"Basic " + sent]
+    assert (answer.status_code, "proxy-authorization" in answer.text, sent.decode() in answer.text) == (403, True, False)
 
 
 def test_a_secret_is_hidden_without_the_white_space_it_is_stored_with(road):

@@ -25,6 +25,7 @@ _HIDDEN = b"***"
 _SHORTEST_SECRET = 6
 _HEX = re.compile(r"\\u[0-9a-f]{4}")
 _SCHEMES = frozenset({"bearer", "basic", "token", "apikey", "api-key", "key"})
+_MADE = frozenset({b"authorization", b"proxy-authorization"})
 _FRAMING = frozenset({b"content-length", b"content-encoding"})
 REPLACED_BY_TRANSLATION = _FRAMING | {b"content-type", b"content-disposition", b"content-language"}
 """The headers of an answer that speak of a body which the caller does not get."""
@@ -54,14 +55,14 @@ async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: 
     return Answer(response.status, [*passed, *said, (b"content-length", b"%d" % len(body))], body)
 
 
-def spelt_secrets(target: Target, signed: Headers) -> list[bytes]:
-    """Every stored value that went into a call, as it is and as JSON spells it, and what was signed for it alone; longest first. Where a
-    header of the project's own holds a scheme and a token, the token too."""
+def spelt_secrets(target: Target, made: Headers) -> list[bytes]:
+    """Every stored value that went into a call, as it is and as JSON spells it, and what of the headers `made` for it alone is a secret, a
+    signature or a proxy's password; longest first. Where a header of the project's own holds a scheme and a token, the token too."""
     stored = [secret.strip() for secret in target.secrets()]
     tokens = [words[1] for secret in stored if len(words := secret.split()) == 2 and words[0].lower() in _SCHEMES]
     spelt = {form for secret in (*stored, *tokens) if len(secret) >= _SHORTEST_SECRET for form in _spellings(secret)}
     # Of `Bearer` and a token it is the token.
-    return sorted(spelt | {value.rpartition(b" ")[2] for name, value in signed if name == b"authorization"}, key=len, reverse=True)
+    return sorted(spelt | {value.rpartition(b" ")[2] for name, value in made if name in _MADE}, key=len, reverse=True)
 
 
 def _spellings(secret: str) -> Iterator[bytes]:

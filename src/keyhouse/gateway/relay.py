@@ -69,7 +69,8 @@ class Relay:
             return _passed(call, response, said)
         if response.status == 401 and prepared.signing is not None:
             self._signatures.refused(prepared.signing, call.target.values or {})
-        return await error_answer(response, outgoing, spelt_secrets(call.target, signed), said)
+        made = [*signed, *self._upstream.proxy_authorization(head.origin)]
+        return await error_answer(response, outgoing, spelt_secrets(call.target, made), said)
 
     async def _opened(self, request: UpstreamRequest, limit: int, observation: Observation) -> UpstreamResponse:
         retries: Retries | None = None

@@ -9,7 +9,7 @@ from keyhouse.gateway.address_policy import AddressPolicy
 from keyhouse.gateway.dialing import Dialer
 from keyhouse.gateway.pool import Counters, Pool, PoolLimits
 from keyhouse.gateway.proxy import Proxies
-from keyhouse.gateway.request import UpstreamRequest, rendered_head
+from keyhouse.gateway.request import Headers, UpstreamRequest, rendered_head
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.tls import tls_context
@@ -88,6 +88,11 @@ class Upstream:
         self._pool.close()
         # Transports close their sockets in the loop's next round.
         await asyncio.sleep(0)
+
+    def proxy_authorization(self, origin: Origin) -> Headers:
+        """What a proxy on the way is told of us, as a header of each request to `origin`: of https ones it hears that beforehand."""
+        lines = self._proxy_lines(origin) or b""
+        return [(b"proxy-authorization", lines.partition(b": ")[2].strip())] if lines else []
 
     def _proxy_lines(self, origin: Origin) -> bytes | None:
         proxy = self._settings.proxies.proxy_for(origin)
