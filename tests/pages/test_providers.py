@@ -60,6 +60,15 @@ def test_a_missing_key_is_said_beside_its_field_and_nothing_typed_is_lost(visito
     expect(page.get_by_label("Project", exact=True)).to_have_value("my-project")
 
 
+def test_blanks_around_what_was_pasted_are_left_out(visitor: Visitor) -> None:
+    visitor.sign_in()
+    visitor.go(f"{visitor.providers}/ollama")
+    visitor.page.get_by_label("Base URL").fill(" http://127.0.0.1:9/v1 ")
+    visitor.page.get_by_role("button", name="Save", exact=True).click()
+    expect_saved(visitor.page, "Ollama")
+    assert stored(visitor, "ollama")["customKeys"] == {"OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}
+
+
 def test_fields_that_go_together_say_so_as_they_are_typed(visitor: Visitor) -> None:
     visitor.sign_in()
     page = visitor.page

@@ -1,16 +1,18 @@
 """Who gets in, for how long, and what a session cannot be made to do."""
 
 import re
+import shutil
 import socket
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from keyhouse.web.pages import sign_in
 from tests.conftest import Serve, ServedHouse
-from tests.pages.browsing import Visit, Visitor
+from tests.pages.browsing import Visit, Visitor, new_visitor
+from tests.pages.conftest import ARGUMENTS
 
 
 def test_a_project_key_leads_to_its_providers(visitor: Visitor) -> None:
@@ -46,6 +48,22 @@ def test_signing_out_ends_the_session_everywhere(visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
     stolen = visitor.house.anonymous().get(visitor.providers, headers={"cookie": f"{cookie['name']}={cookie['value']}"})
     assert (stolen.status_code, stolen.headers["location"]) == (303, f"/sign-in?over=1&next={visitor.providers}")
+
+
+def test_the_back_button_shows_nothing_of_an_ended_session(browser: Browser, sqlite_house: ServedHouse) -> None:
+    executable = shutil.which("chromium")
+    kept = ["--disable-back-forward-cache"]
+    browser = browser.browser_type.launch(executable_path=executable, args=ARGUMENTS, ignore_default_args=kept)
+    visitor = new_visitor(browser, sqlite_house)
+    visitor.sign_in(sqlite_house.keys.admin_key)
+    visitor.go("/organization/projects")
+    visitor.page.get_by_role("link", name="My project").click()
+    expect(visitor.page.get_by_role("heading", name="Providers")).to_be_visible()
+    visitor.page.get_by_role("button", name="Sign out").click()
+    expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
+    visitor.page.evaluate("history.go(-2)")
+    expect(visitor.page).to_have_url(f"{sqlite_house.address}/sign-in?next=/organization/projects")
+    browser.close()
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: Visitor) -> None:

@@ -122,7 +122,8 @@ def _typed(form: Form) -> Iterator[tuple[str, str]]:
     for name in form.names():
         kind, _, field = name.partition(".")
         if kind == "key" and field:
-            yield field, form.text(name)
+            # Blanks around what was pasted: no address and no credential has any.
+            yield field, form.text(name).strip()
 
 
 def _model(form: Form, row: str) -> Body:

@@ -20,7 +20,11 @@ document.addEventListener("submit", (event) => {
   leaving = Boolean(form.closest("dialog"));
   setTimeout(() => { delete form.dataset.sent; }, FORGET_SENT_MS);
 });
-addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
+// A page that the browser kept and shows again may be one of a session that ended since.
+addEventListener("pageshow", (event) => {
+  document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; });
+  if (event.persisted && !isUnsaved()) location.reload();
+});
 
 // A notice above a form's fields, in place of what stood there.
 function tell(form, tone, ...words) {
