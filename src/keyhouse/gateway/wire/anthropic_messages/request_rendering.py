@@ -4,7 +4,6 @@ import base64
 import binascii
 from collections.abc import Iterable
 
-from keyhouse.gateway.wire.closed_schema import closed
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -33,6 +32,7 @@ from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_
 from keyhouse.gateway.wire.media import IMAGE_FORMATS
 from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, traits
 from keyhouse.gateway.wire.sampling import reasoning, sampling, taken_effort
+from keyhouse.gateway.wire.stated_schema import closed
 from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns
 
 DEFAULT_MAX_TOKENS = 8192

@@ -9,7 +9,6 @@ import msgspec
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
-from keyhouse.gateway.wire.closed_schema import closed
 from keyhouse.gateway.wire.conversation import (
     Message,
     OutputSchema,
@@ -28,6 +27,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits, traits
 from keyhouse.gateway.wire.reasoning_items import is_another_providers
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
+from keyhouse.gateway.wire.stated_schema import closed
 from keyhouse.gateway.wire.turns import turns
 
 _UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True, caches="none")

@@ -16,6 +16,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import chat_traits
 from keyhouse.gateway.wire.openai_chat.message_rendering import render_messages
 from keyhouse.gateway.wire.sampling import taken_effort
+from keyhouse.gateway.wire.stated_schema import described
 
 LONGEST_USER = 64
 """OpenAI takes no longer `user`, and Claude Code sends some 150 characters: https://github.com/maximhq/bifrost/pull/1000 (2025-12-08),
@@ -53,7 +54,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
 def _tool(tool: Tool, losses: Losses) -> JsonObject:
     if tool.cache is not None:
         losses.drop("tools[].cache_control", "Chat Completions has no such marker.")
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema, "strict": tool.strict}
+    function = {"name": tool.name, "description": tool.description, "parameters": described(tool.schema), "strict": tool.strict}
     return {"type": "function", "function": without_nones(function)}
 
 

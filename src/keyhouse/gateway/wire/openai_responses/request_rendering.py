@@ -7,6 +7,7 @@ from keyhouse.gateway.wire.model_traits import ResponsesTraits, responses_traits
 from keyhouse.gateway.wire.openai_chat.request_rendering import render_user
 from keyhouse.gateway.wire.openai_responses.item_rendering import render_items
 from keyhouse.gateway.wire.sampling import taken_effort
+from keyhouse.gateway.wire.stated_schema import described
 
 LEAST_OUTPUT_TOKENS = 16
 """A lower limit is refused: https://github.com/openai/openai-python/issues/2546 (2025-08-11)."""
@@ -79,7 +80,7 @@ def _tool(tool: Tool, losses: Losses) -> JsonObject:
         losses.drop("tools[].cache_control", "Responses has no such marker.")
     # Here tools are strict unless they say that they are not.
     rendered = {"type": "function", "name": tool.name, "description": tool.description, "strict": bool(tool.strict)}
-    return without_nones({**rendered, "parameters": tool.schema or {"type": "object", "properties": {}}})
+    return without_nones({**rendered, "parameters": described(tool.schema)})
 
 
 def _tool_choice(choice: ToolChoice | None) -> str | JsonObject | None:
