@@ -156,6 +156,16 @@ def test_an_organization_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     assert [each["name"] for each in _told(keyhouse, "team", "list", "--organization", "second")["data"]] == ["Second"]
 
 
+def test_an_unknown_project_is_not_told_of_as_the_first_one_missing(furnished: Furnished) -> None:
+    keyhouse = on_folder(furnished)
+    unknown = keyhouse("provider", "list", "--project", "project_unheard_of")
+    told = "There is no project with this id or slug. `keyhouse project list` shows those there are."
+    assert (unknown.code, unknown.sentence) == (1, told)
+    assert _told(keyhouse, "organization", "create", "Second")["organization"]["slug"] == "second"
+    empty = furnished.run(furnished.folder, "provider", "list", KEYHOUSE_ORGANIZATION="second")
+    assert (empty.code, empty.sentence) == (1, "There is no project yet. Make one with `keyhouse project create NAME`.")
+
+
 def test_a_server_finds_a_project_by_its_slug(furnished: Furnished, serving: StartServer) -> None:
     keyhouse = on_server(furnished, serving)
     _told(keyhouse, "project", "create", "Second")

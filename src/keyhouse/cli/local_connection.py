@@ -119,10 +119,11 @@ def _only(found: list[dict[str, Any]], wanted: str | None, kind: str) -> dict[st
     if len(matching) == 1:
         return matching[0]
     names = ", ".join(each["slug"] for each in found[:10]) + (", ..." if len(found) > 10 else "")
-    if not found:
+    if not found and wanted is None:
         raise CommandError(f"There is no {kind} yet. Make one with `keyhouse {kind} create NAME`.")
     if not matching:
-        raise CommandError(f"There is no {kind} with this id or slug. There are: {names}.")
+        there_are = f"There are: {names}." if found else f"`keyhouse {kind} list` shows those there are."
+        raise CommandError(f"There is no {kind} with this id or slug. {there_are}")
     if wanted is not None:
         raise CommandError(
             f"There are several with this slug. Name one by its id: {', '.join(each['id'] for each in matching)}.", ExitCode.USAGE
