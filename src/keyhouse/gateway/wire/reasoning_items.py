@@ -5,7 +5,7 @@ encrypted. It travels as a signature of Gemini's does, in a block of redacted th
 """
 
 from keyhouse.gateway.wire.call_signatures import is_call_signature
-from keyhouse.gateway.wire.conversation import Part, RedactedThinkingPart
+from keyhouse.gateway.wire.conversation import Part, RedactedThinkingPart, ThinkingPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 
 MARK = "openai:"
@@ -23,9 +23,9 @@ def is_reasoning_item(part: Part) -> bool:
     return isinstance(part, RedactedThinkingPart) and part.data.startswith(MARK)
 
 
-def is_another_providers(part: Part) -> bool:
-    """Whether a part is a thought, or the signature of a call, that no Claude model can read."""
-    return is_reasoning_item(part) or is_call_signature(part)
+def is_unreadable(part: Part) -> bool:
+    """Whether a part is a thought, or the signature of a call, that Claude's hosts refuse: another provider's, or without a signature."""
+    return is_reasoning_item(part) or is_call_signature(part) or (isinstance(part, ThinkingPart) and not part.signature)
 
 
 def render_reasoning_item(part: RedactedThinkingPart) -> JsonObject:

@@ -2,8 +2,8 @@
 
 import re
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolResultPart
 
@@ -35,6 +35,12 @@ def turns(messages: Iterable[Message]) -> Turns:
         elif parts:
             joined.append((message.role, parts))
     return Turns(tuple(system), tuple(Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined))
+
+
+def without_parts(is_left_out: Callable[[Part], bool], messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages without some of their parts, and without those that have no other."""
+    kept = (replace(message, parts=tuple(part for part in message.parts if not is_left_out(part))) for message in messages)
+    return tuple(message for message in kept if message.parts)
 
 
 def is_blank(part: Part) -> bool:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from dataclasses import replace
 
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
@@ -31,9 +31,10 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_block
 from keyhouse.gateway.wire.media import IMAGE_FORMATS
 from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, traits
+from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.stated_schema import closed
-from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns
+from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns, without_parts
 
 DEFAULT_MAX_TOKENS = 8192
 """Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
@@ -47,9 +48,10 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     """The body of `POST /v1/messages`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _UNKNOWN_MODEL)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
-    wanted = reasoning(request, known, losses, max_tokens=limit)
+    kept = without_parts(is_unreadable, request.messages)
+    wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)
     sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))
-    arranged = turns(request.messages)
+    arranged = turns(kept)
     body = without_nones(
         {
             "model": model.id,
@@ -87,17 +89,10 @@ def _system(texts: tuple[TextPart, ...]) -> str | list[JsonObject] | None:
 
 
 def _message(message: Message) -> JsonObject:
-    blocks = list(_blocks(message.parts))
+    blocks = [_block(part) for part in message.parts]
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
         return {"role": message.role, "content": blocks[0]["text"]}
     return {"role": message.role, "content": blocks}
-
-
-def _blocks(parts: Iterable[Part]) -> Iterable[JsonObject]:
-    for part in parts:
-        # Thinking without a signature is refused; the model is better off without it.
-        if not (isinstance(part, ThinkingPart) and not part.signature):
-            yield _block(part)
 
 
 def _block(part: Part) -> JsonObject:

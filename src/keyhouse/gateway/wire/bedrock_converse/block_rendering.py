@@ -76,9 +76,6 @@ def render_blocks(parts: Iterable[Part], names: DocumentNames, points: CachePoin
     """The blocks of one message. Raises Error (`unsupported_parameter`) for what Converse can not hold."""
     blocks: list[JsonObject] = []
     for part in parts:
-        # Thinking without a signature is refused; the model is better off without it.
-        if isinstance(part, ThinkingPart) and not part.signature:
-            continue
         blocks.append(_block(part, names))
         blocks += points.after_block(getattr(part, "cache", None))
     return blocks

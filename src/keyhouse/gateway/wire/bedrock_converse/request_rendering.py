@@ -1,6 +1,5 @@
 """Renders a request for Converse and ConverseStream. The model goes into the URL, not into the body. Sends nothing."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,6 @@ from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_M
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.conversation import (
-    Message,
     OutputSchema,
     Part,
     Reasoning,
@@ -25,10 +23,10 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits, traits
-from keyhouse.gateway.wire.reasoning_items import is_another_providers
+from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.stated_schema import closed
-from keyhouse.gateway.wire.turns import turns
+from keyhouse.gateway.wire.turns import turns, without_parts
 
 _UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True, caches="none")
 _BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all")
@@ -39,7 +37,7 @@ _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
-    request = replace(request, messages=_without(is_another_providers, request.messages))
+    request = replace(request, messages=without_parts(is_unreadable, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
     claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and _is_claude(known)
@@ -50,7 +48,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     arranged = turns(request.messages)
     names, points = DocumentNames(), CachePoints(known, losses)
     # Other families refuse the thoughts of a Claude model, signature and all.
-    kept = arranged.messages if _is_claude(known) else _without(_is_thought, arranged.messages)
+    kept = arranged.messages if _is_claude(known) else without_parts(_is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
     messages = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
@@ -78,12 +76,6 @@ def _is_claude(model: ModelTraits) -> bool:
 
 def _is_thought(part: Part) -> bool:
     return isinstance(part, ThinkingPart | RedactedThinkingPart)
-
-
-def _without(is_left_out: Callable[[Part], bool], messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages without some of their parts, and without those that have no other."""
-    kept = (replace(message, parts=tuple(part for part in message.parts if not is_left_out(part))) for message in messages)
-    return tuple(message for message in kept if message.parts)
 
 
 def _held_back(model: ModelTraits, inference: JsonObject) -> ModelTraits:
