@@ -81,7 +81,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class TextStarted:
-    """A part of text begins. Parts follow each other and never overlap."""
+    """A part of text begins, or of the words by which the model refuses. Parts follow each other and never overlap."""
+
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class ChunkParser:
 
     def __init__(self) -> None:
         self._started = False
-        self._open: Literal["text", "thinking"] | None = None
+        self._open: Literal["text", "refusal", "thinking"] | None = None
         self._calls = CallOrder()
         self._refusal: list[str] = []
         self._finish_reason: str | None = None
@@ -77,16 +77,16 @@ class ChunkParser:
         refusal = delta.text_or_none("refusal") or ""
         if refusal:
             self._refusal.append(refusal)
-            yield from self._opened("text")
+            yield from self._opened("refusal")
             yield TextDelta(refusal)
         for call in delta.objects_or_none("tool_calls"):
             yield from self._call(call)
 
-    def _opened(self, kind: Literal["text", "thinking"]) -> Iterator[StreamEvent]:
+    def _opened(self, kind: Literal["text", "refusal", "thinking"]) -> Iterator[StreamEvent]:
         if self._open != kind:
             yield from self._closed()
             self._open = kind
-            yield TextStarted() if kind == "text" else ThinkingStarted()
+            yield ThinkingStarted() if kind == "thinking" else TextStarted(is_refusal=kind == "refusal")
 
     def _closed(self) -> Iterator[StreamEvent]:
         yield from self._calls.ended()

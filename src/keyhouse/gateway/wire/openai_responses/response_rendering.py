@@ -34,10 +34,30 @@ _INCOMPLETE: Mapping[StopReason, str] = {
 
 def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:
     """A whole response."""
-    items = [render_item(part, defaults, number) for number, part in enumerate(answer.parts)]
-    if answer.refusal and answer.refusal not in {part.text for part in answer.parts if isinstance(part, TextPart)}:
-        items.append(render_refusal(answer.refusal, defaults, len(items)))
-    return render_envelope(defaults, answer.model, answer.stop, items, answer.usage or Usage())
+    has_refused = TextPart(answer.refusal or "") in answer.parts
+    parts = answer.parts if has_refused or not answer.refusal else (*answer.parts, TextPart(answer.refusal))
+    items = [
+        render_item(part, defaults, number, is_refusal=isinstance(part, TextPart) and part.text == answer.refusal)
+        for number, part in enumerate(parts)
+    ]
+    if items and is_cut(answer.stop):
+        items[-1] = unfinished(items[-1])
+    return render_envelope(defaults, answer.model, told_stop(answer.stop, has_refused=has_refused), items, answer.usage or Usage())
+
+
+def told_stop(stop: StopReason, *, has_refused: bool) -> StopReason:
+    """The reason as it is told: `has_refused` says that the model itself refused in words, with which its answer is complete."""
+    return "end" if has_refused and stop == "refusal" else stop
+
+
+def is_cut(stop: StopReason) -> bool:
+    """Whether the last item breaks off."""
+    return _INCOMPLETE.get(stop) == "max_output_tokens"
+
+
+def unfinished(item: JsonObject) -> JsonObject:
+    """The item as one that breaks off; thoughts have no such mark."""
+    return {**item, "status": "incomplete"} if "status" in item else item
 
 
 def render_envelope(
@@ -72,11 +92,14 @@ def _usage(usage: Usage) -> JsonObject:
     }
 
 
-def render_item(part: AnswerPart, defaults: AnswerDefaults, number: int, *, arguments: str | None = None) -> JsonObject:
+def render_item(
+    part: AnswerPart, defaults: AnswerDefaults, number: int, *, arguments: str | None = None, is_refusal: bool = False
+) -> JsonObject:
     """A whole item; `arguments` where they are there as text."""
     match part:
         case TextPart():
-            return _message({"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}, defaults, number)
+            said = {"role": "assistant", "content": [render_words(part.text, is_refusal=is_refusal)]}
+            return {"id": item_id("msg", defaults, number), "type": "message", "status": "completed", **said}
         case ToolCallPart():
             text = msgspec.json.encode(part.arguments).decode() if arguments is None else arguments
             called = {"call_id": part.id, **separated_name(part.name, defaults.request.get("tools") or ()), "arguments": text}
@@ -87,13 +110,9 @@ def render_item(part: AnswerPart, defaults: AnswerDefaults, number: int, *, argu
             return without_nones({**item, "encrypted_content": render_kept_thought(part)})
 
 
-def render_refusal(words: str, defaults: AnswerDefaults, number: int) -> JsonObject:
-    """The item that tells why nothing more was said."""
-    return _message({"type": "refusal", "refusal": words}, defaults, number)
-
-
-def _message(content: JsonObject, defaults: AnswerDefaults, number: int) -> JsonObject:
-    return {"id": item_id("msg", defaults, number), "type": "message", "status": "completed", "role": "assistant", "content": [content]}
+def render_words(text: str, *, is_refusal: bool) -> JsonObject:
+    """The content of a message."""
+    return {"type": "refusal", "refusal": text} if is_refusal else {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def item_id(kind: str, defaults: AnswerDefaults, number: int) -> str:

@@ -17,6 +17,7 @@ from keyhouse.gateway.wire.answer import (
     SignatureDelta,
     Started,
     Stopped,
+    StopReason,
     StreamEvent,
     TextDelta,
     TextStarted,
@@ -29,21 +30,35 @@ from keyhouse.gateway.wire.answer import (
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.openai_chat.errors import render_error
-from keyhouse.gateway.wire.openai_responses.response_rendering import item_id, render_envelope, render_item, render_refusal
+from keyhouse.gateway.wire.openai_responses.response_rendering import (
+    is_cut,
+    item_id,
+    render_envelope,
+    render_item,
+    render_words,
+    told_stop,
+    unfinished,
+)
 
 PING = b": ping\n\n"
-_EMPTY_TEXT = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+_FAILURES = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
+"""What the reference calls a failure of this status."""
 
 
 class ResponseEventRenderer:
-    """One stream from `response.created` to `response.completed` or `response.incomplete`; after an error nothing follows."""
+    """One stream from `response.created` to `response.completed`, `response.incomplete` or, behind an `error`, `response.failed`.
+
+    An item is told to be done once the next begins or the answer ends: until then nobody knows whether it breaks off.
+    """
 
     def __init__(self, defaults: AnswerDefaults) -> None:
         self._defaults = defaults
         self._model: str | None = None
         self._sequence = 0
         self._items: list[JsonObject] = []
+        self._ended_item: JsonObject | None = None
         self._open: AnswerPart | None = None
+        self._refuses = self._has_refused = False
         self._pieces: list[str] = []
         self._signature = ""
         self._usage = Usage()
@@ -52,6 +67,8 @@ class ResponseEventRenderer:
     def render(self, event: StreamEvent) -> Iterator[bytes]:
         """The bytes of one event, as whole server-sent events."""
         match event:
+            case TextDelta(text=text) if self._refuses:
+                yield self._more("response.refusal.delta", text, content_index=0)
             case TextDelta(text=text):
                 yield self._more("response.output_text.delta", text, content_index=0, logprobs=[])
             case ThinkingDelta(text=text):
@@ -63,9 +80,10 @@ class ResponseEventRenderer:
             case SignatureDelta(signature=signature):
                 self._signature = signature
             case RedactedThinking(data=data):
+                yield from self._done()
                 self._open = RedactedThinkingPart(data)
                 yield self._added({**render_item(self._open, self._defaults, len(self._items)), "encrypted_content": None})
-                yield self._done(self._open)
+                self._close(self._open)
             case PartEnded():
                 yield from self._ended()
             case _:
@@ -89,19 +107,25 @@ class ResponseEventRenderer:
                 yield PING
 
     def render_failure(self, error: ApiError) -> bytes:
-        """The `error` event, with the member at which the official client raises."""
+        """The `error` event, with the member at which the official client raises, and `response.failed`, which Codex reads instead."""
         stated = render_error(error)["error"]
-        return self._frame("error", code=stated["code"], message=stated["message"], param=stated["param"], error=stated)
+        done = b"".join(self._done())
+        told = self._frame("error", code=stated["code"], message=stated["message"], param=stated["param"], error=stated)
+        envelope = render_envelope(self._defaults, self._model, None, self._items, None)
+        failure = {"code": _FAILURES.get(error.status, "server_error"), "message": error.message}
+        return done + told + self._frame("response.failed", response={**envelope, "status": "failed", "error": failure})
 
     def _begun(self, event: TextStarted | ThinkingStarted | ToolCallStarted) -> Iterator[bytes]:
+        yield from self._done()
         self._pieces, self._signature = [], ""
         number = len(self._items)
         match event:
-            case TextStarted():
-                self._open = TextPart("")
+            case TextStarted(is_refusal=refuses):
+                self._open, self._refuses = TextPart(""), refuses
                 item = render_item(self._open, self._defaults, number)
                 yield self._added({**item, "status": "in_progress", "content": []})
-                yield self._frame("response.content_part.added", **self._place(), content_index=0, part=_EMPTY_TEXT)
+                part = render_words("", is_refusal=refuses)
+                yield self._frame("response.content_part.added", **self._place(), content_index=0, part=part)
             case ThinkingStarted():
                 self._open = ThinkingPart("")
                 yield self._added(render_item(self._open, self._defaults, number))
@@ -124,38 +148,48 @@ class ResponseEventRenderer:
         text = "".join(self._pieces)
         match self._open:
             case TextPart():
-                part = {**_EMPTY_TEXT, "text": text}
-                yield self._frame("response.output_text.done", **self._place(), content_index=0, text=text, logprobs=[])
-                yield self._frame("response.content_part.done", **self._place(), content_index=0, part=part)
-                yield self._done(TextPart(text))
+                part, place = render_words(text, is_refusal=self._refuses), {**self._place(), "content_index": 0}
+                if self._refuses:
+                    self._has_refused = True
+                    yield self._frame("response.refusal.done", **place, refusal=text)
+                else:
+                    yield self._frame("response.output_text.done", **place, text=text, logprobs=[])
+                yield self._frame("response.content_part.done", **place, part=part)
+                self._close(TextPart(text))
             case ThinkingPart():
                 if text:
                     told = {"type": "summary_text", "text": text}
                     yield self._frame("response.reasoning_summary_text.done", **self._place(), summary_index=0, text=text)
                     yield self._frame("response.reasoning_summary_part.done", **self._place(), summary_index=0, part=told)
-                yield self._done(ThinkingPart(text, self._signature or None))
+                self._close(ThinkingPart(text, self._signature or None))
             case ToolCallPart() as call:
                 yield self._frame("response.function_call_arguments.done", **self._place(), name=call.name, arguments=text or "{}")
-                yield self._done(call, arguments=text or "{}")
+                self._close(call, arguments=text or "{}")
 
     def _added(self, item: JsonObject) -> bytes:
         return self._frame("response.output_item.added", output_index=len(self._items), item=item)
 
-    def _done(self, part: AnswerPart, arguments: str | None = None) -> bytes:
-        return self._item_done(render_item(part, self._defaults, len(self._items), arguments=arguments))
+    def _close(self, part: AnswerPart, arguments: str | None = None) -> None:
+        self._ended_item = render_item(part, self._defaults, len(self._items), arguments=arguments, is_refusal=self._refuses)
+        self._open, self._refuses = None, False
 
-    def _item_done(self, item: JsonObject) -> bytes:
-        self._open = None
-        self._items.append(item)
-        return self._frame("response.output_item.done", output_index=len(self._items) - 1, item=item)
+    def _done(self, stop: StopReason | None = None) -> Iterator[bytes]:
+        """The end of the item that ended last, once; `stop` where the answer ends with it."""
+        item, self._ended_item = self._ended_item, None
+        if item is not None:
+            self._items.append(unfinished(item) if stop is not None and is_cut(stop) else item)
+            yield self._frame("response.output_item.done", output_index=len(self._items) - 1, item=self._items[-1])
 
     def _finished(self) -> Iterator[bytes]:
-        words = self._stopped.refusal
-        if words and not any(words == content.get("text") for item in self._items for content in item.get("content", ())):
-            item = render_refusal(words, self._defaults, len(self._items))
-            yield self._added({**item, "status": "in_progress", "content": []})
-            yield self._item_done(item)
-        response = render_envelope(self._defaults, self._model, self._stopped.stop, self._items, self._usage)
+        stop, words = self._stopped.stop, self._stopped.refusal
+        yield from self._done(stop)
+        has_refused = self._has_refused
+        if words and not has_refused:
+            for event in (TextStarted(is_refusal=True), TextDelta(words), PartEnded()):
+                yield from self.render(event)
+            yield from self._done()
+        told = told_stop(stop, has_refused=has_refused)
+        response = render_envelope(self._defaults, self._model, told, self._items, self._usage)
         yield self._frame(f"response.{response['status']}", response=response)
 
     def _place(self) -> JsonObject:
