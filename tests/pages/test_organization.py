@@ -72,6 +72,13 @@ def test_a_new_key_is_copied(visit: Visit) -> None:
     assert visitor.page.evaluate("navigator.clipboard.readText()") == token
 
 
+def test_a_key_that_the_browser_does_not_copy_is_not_said_to_be(admin: Visitor) -> None:
+    make_key(admin, "Not copied")
+    admin.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false; }")
+    admin.page.get_by_role("button", name="Copy", exact=True).click()
+    expect(admin.page.get_by_role("button", name="Selected, not copied")).to_be_visible()
+
+
 def test_revoking_the_key_one_signed_in_with_says_so_and_signs_out(admin: Visitor) -> None:
     admin.go("/organization/keys")
     admin.page.get_by_role("button", name="Revoke… Admin key of the first start").click()

@@ -56,6 +56,19 @@ def test_a_form_outlives_that_somebody_signs_in_anew_beside_it(visitor: Visitor)
     expect(page.get_by_text("Ollama is saved.")).to_be_visible()
 
 
+def test_a_switch_outlives_that_somebody_signs_in_anew_beside_it(visitor: Visitor) -> None:
+    assert visitor.house.client().put("/api/model-providers/openai", json={"enabled": True}).is_success
+    visitor.sign_in()
+    page, other = visitor.page, visitor.context.new_page()
+    other.goto(f"{visitor.house.address}/sign-in")
+    sign_in_in_another_tab(visitor, other)
+    switch = page.get_by_role("switch", name="OpenAI enabled")
+    switch.click()
+    expect(page.get_by_role("alert")).to_contain_text("Send it once more")
+    switch.click()
+    expect(switch).to_have_attribute("aria-checked", "false")
+
+
 def test_a_message_to_a_model_outlives_its_session(visitor: Visitor) -> None:
     with running_upstream(answered_by(openai_api.answer)) as upstream:
         body = {"enabled": True, "customKeys": {"OPENAI_BASE_URL": f"{upstream.address}/v1", "OPENAI_API_KEY": openai_api.KEY}}

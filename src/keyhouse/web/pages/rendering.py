@@ -81,7 +81,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": _ago, "until": _until, "mark": mark, "verdict": VERDICT_WORDS.__getitem__}
+    environment.filters |= {"ago": _ago, "until": _until, "count_of": "{:,}".format, "mark": mark, "verdict": VERDICT_WORDS.__getitem__}
     environment.globals |= {"files": {name: file.path for name, file in files().items()}, "version": version("keyhouse")}
     return environment
 

@@ -249,15 +249,16 @@ document.addEventListener("click", (event) => {
 
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
+  let word = "Copied";
   try {
     await navigator.clipboard.writeText(source.value ?? source.textContent);
   } catch {
     if (source.select) source.select();
     else getSelection().selectAllChildren(source);
-    document.execCommand("copy");
+    if (!document.execCommand("copy")) word = "Selected, not copied";
   }
-  button.textContent = "Copied";
-  say("Copied");
+  button.textContent = word;
+  say(word);
 }
 
 function overwrite(button) {

@@ -76,7 +76,7 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
 });
 document.addEventListener("htmx:confirm", (event) => {
   const form = event.target.closest("form[data-changes]");
-  if (!sessionOver || !form) return;
+  if (!sessionOver || event.detail.verb !== "post") return;
   event.preventDefault();
-  renewForms().then(() => (sessionOver ? tellOver(form) : event.detail.issueRequest(true)));
+  renewForms().then(() => (sessionOver && form ? tellOver(form) : event.detail.issueRequest(true)));
 });
