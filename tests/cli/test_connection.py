@@ -257,3 +257,12 @@ def test_commands_work_on_postgresql(fork_server: ForkServer, tmp_path: Path, se
     )
     assert stored.code == 0, stored.err
     assert json.loads(fork_server.run(tmp_path, "status", "--json", KEYHOUSE_DATABASE_URL=url).out)["dialect"] == "postgresql"
+
+
+@pytest.mark.parametrize("command", [("provider", "list"), ("status",), ("keys", "status"), ("keys", "rotate")], ids=" ".join)
+def test_a_postgresql_that_does_not_answer_is_told_of(fork_server: ForkServer, tmp_path: Path, command: tuple[str, ...]) -> None:
+    port = free_port()
+    refused = fork_server.run(tmp_path, *command, KEYHOUSE_DATABASE_URL=f"postgresql://keyhouse:planted@127.0.0.1:{port}/keyhouse")
+    assert (refused.code, refused.out) == (3, "")
+    assert f"PostgreSQL at 127.0.0.1:{port} does not answer, or refuses the user or the database." in refused.sentence
+    assert "planted" not in refused.err

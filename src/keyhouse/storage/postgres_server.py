@@ -44,7 +44,7 @@ def start_lock(server: PostgresServer) -> Iterator[None]:
             "prepares this database",
         )
     except psycopg.Error as failure:
-        raise storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.") from failure
+        raise _not_reached(server) from failure
     with connection:
         if connection.info.server_version < _OLDEST * 10_000:
             raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST} or newer is needed. This server is older.")
@@ -57,9 +57,17 @@ def start_lock(server: PostgresServer) -> Iterator[None]:
         yield
 
 
+def _not_reached(server: PostgresServer) -> Error:
+    return storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.")
+
+
 def revision(server: PostgresServer) -> str | None:
-    """See schema.schema_revision."""
-    with connect(server) as connection:
+    """See schema.schema_revision. Raises Error `storage_unavailable` where nobody answers."""
+    try:
+        reached = connect(server)
+    except psycopg.Error as failure:
+        raise _not_reached(server) from failure
+    with reached as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
