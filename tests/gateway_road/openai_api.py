@@ -202,5 +202,6 @@ _ANSWERS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "/completions": completions,
     "/moderations": moderations,
     "/images/generations": images,
+    "/images/edits": images,
     "/audio/speech": speech,
 }
