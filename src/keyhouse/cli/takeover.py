@@ -1,5 +1,6 @@
 """A server that is replaced in place: what it leaves to its successor, which is the same process with whatever is installed by then."""
 
+import errno
 import os
 import signal
 import socket
@@ -8,8 +9,11 @@ import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
+import structlog
+
 from keyhouse.settings import environment_with
 
+_log = structlog.get_logger("keyhouse")
 SIGNAL = signal.SIGUSR2
 """Says that a server is to be replaced in place."""
 CHECK = "--check"
@@ -44,7 +48,12 @@ def legacy_of(arguments: list[str]) -> Legacy | None:
 
 def could_start() -> bool:
     """Whether a server that is started now would open the house; what is wrong stands on standard error. Brings the schema up to date."""
-    return subprocess.run([*COMMAND, CHECK], stdin=subprocess.DEVNULL, env=environment_with(), check=False).returncode == 0  # noqa: S603 - a command of ours
+    try:
+        ended = subprocess.run([*COMMAND, CHECK], stdin=subprocess.DEVNULL, env=environment_with(), check=False)  # noqa: S603 - a command of ours
+    except OSError as failure:
+        _log.error("no process can be started now", reason=errno.errorcode.get(failure.errno or 0))
+        return False
+    return ended.returncode == 0
 
 
 def become_successor(legacy: Legacy) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -161,8 +162,15 @@ class _Supervisor:
         signal.setitimer(signal.ITIMER_REAL, max(min(later), 0.01) if later else 0)
 
     def _start(self, worker: _Worker) -> None:
-        ready, tell = os.pipe()
-        process_id = os.fork()
+        try:
+            process_id, ready, tell = _forked()
+        except OSError as failure:
+            # Memory, process ids or files have run out. That is no reason for the others to end.
+            worker.early_deaths += 1
+            worker.start_at = time.monotonic() + _delay_s(worker)
+            reason = errno.errorcode.get(failure.errno or 0)
+            _log.error("a worker cannot be started now, and is later", reason=reason, after_s=_delay_s(worker))
+            return
         if process_id == 0:
             os.close(ready)
             self._work(worker.number, tell)
@@ -218,7 +226,7 @@ class _Supervisor:
         """Say when the place of a worker that ended is taken again: the later, the more often it ended early."""
         died_early = not worker.was_ready or time.monotonic() - worker.started_at < _EARLY_S
         worker.early_deaths = worker.early_deaths + 1 if died_early else 0
-        delay = min(2.0 ** (worker.early_deaths - 1), _LONGEST_DELAY_S) if died_early else 0.0
+        delay = _delay_s(worker)
         worker.start_at = time.monotonic() + delay
         process_id, worker.process_id = worker.process_id, 0
         if self._outcome is None and self._served:
@@ -244,3 +252,19 @@ class _Supervisor:
         self._outcome = self._outcome or outcome
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
             os.kill(process_id, signal.SIGTERM)
+
+
+def _forked() -> tuple[int, int, int]:
+    """A child's process id, 0 in the child itself, and the two ends of a pipe from it. Raises OSError; then there is neither."""
+    ready, tell = os.pipe()
+    try:
+        return os.fork(), ready, tell
+    except OSError:
+        os.close(ready)
+        os.close(tell)
+        raise
+
+
+def _delay_s(worker: _Worker) -> float:
+    """How long its place stays empty: longer each time that a process for it ended early or could not be started."""
+    return min(2.0 ** (worker.early_deaths - 1), _LONGEST_DELAY_S) if worker.early_deaths else 0.0

@@ -1,0 +1,60 @@
+"""A machine on which nothing can be started for a while: the server goes on with the processes that it has, and takes more when it can."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.cli.commands import PATIENCE_S, Server
+from tests.cli.conftest import StartServer
+
+
+@contextlib.contextmanager
+def short_of_files(server: Server) -> Iterator[None]:
+    """The supervisor can open nothing more, so it can start nothing: as where memory, process ids or files have run out."""
+    supervisor = psutil.Process(server.process.pid)
+    soft, hard = supervisor.rlimit(psutil.RLIMIT_NOFILE)
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        supervisor.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+
+
+def workers_of(server: Server) -> list[int]:
+    return [child.pid for child in psutil.Process(server.process.pid).children()]
+
+
+def listed(server: Server) -> int:
+    return httpx.get(f"{server.address}/healthz", trust_env=False, timeout=PATIENCE_S).status_code
+
+
+def test_a_worker_that_cannot_be_replaced_yet_takes_no_other_with_it(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    assert listed(server) == 200
+    first, second = workers_of(server)
+    with short_of_files(server):
+        os.kill(first, signal.SIGKILL)
+        server.wait_for_line("a worker cannot be started now")
+        assert listed(server) == 200
+        assert workers_of(server) == [second]
+    deadline = time.monotonic() + PATIENCE_S
+    while len(workers_of(server)) < 2:
+        assert time.monotonic() < deadline
+    assert server.stop() == 0
+
+
+def test_a_server_that_cannot_be_replaced_yet_goes_on(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    assert listed(server) == 200
+    workers = workers_of(server)
+    with short_of_files(server):
+        server.process.send_signal(signal.SIGUSR2)
+        server.wait_for_line("The server goes on as it was")
+    assert (listed(server), workers_of(server)) == (200, workers)
+    assert server.stop() == 0
