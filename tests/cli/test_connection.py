@@ -1,11 +1,14 @@
 """Working against a server: which exit code when it does not answer, where the key comes from, and where it never goes."""
 
+import contextlib
 import http.server
 import json
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,10 @@ import pytest
 from tests.cli.commands import ForkServer, environment
 from tests.cli.conftest import Furnished, StartServer
 from tests.conftest import UNKNOWN_HOST, free_port
+from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 
 KEY = "sk-lw-" + "k" * 48
+KEY_OF_SEVERAL_PROJECTS = "sk-lw-" + "k" * 16 + "_" + "k" * 48
 
 
 class _Odd(http.server.BaseHTTPRequestHandler):
@@ -32,7 +37,7 @@ class _Odd(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.body)  # type: ignore[attr-defined]
 
-    def log_request(self, code: object = "-", size: object = "-") -> None:
+    def log_message(self, *_: object) -> None:
         """Nothing."""
 
 
@@ -73,6 +78,30 @@ def test_what_is_no_keyhouse_is_told_of(fork_server: ForkServer, tmp_path: Path,
     refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
     assert refused.code == 3
     assert "no Keyhouse" in refused.sentence
+
+
+def test_a_server_without_tls_is_told_of(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
+    refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", f"https://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    assert refused.code == 3
+    assert "speaks no TLS" in refused.err
+    assert "http://" in refused.err
+
+
+def test_a_certificate_that_is_not_accepted_is_told_of(fork_server: ForkServer, tmp_path: Path, authority: Authority) -> None:  # noqa: F811
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+
+        def refused_by_the_client() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                authority.server_context("127.0.0.1").wrap_socket(connection, server_side=True)
+
+        serving = thread.submit(refused_by_the_client)
+        address = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", address, KEYHOUSE_API_KEY=KEY)
+        serving.result()
+    assert refused.code == 3
+    assert "its certificate is not accepted" in refused.err
+    assert "SSL_CERT_FILE" in refused.err
 
 
 def test_no_redirect_takes_the_key_elsewhere(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
@@ -144,7 +173,8 @@ def test_an_argument_that_is_no_text_is_told_of(
     fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer, arguments: tuple[str, ...]
 ) -> None:
     odd.body = b'{"data":[],"pagination":{"total":0}}'  # type: ignore[attr-defined]
-    refused = fork_server.run(tmp_path, *arguments, KEYHOUSE_ENDPOINT=f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    endpoint = f"http://127.0.0.1:{odd.server_port}"
+    refused = fork_server.run(tmp_path, *arguments, KEYHOUSE_ENDPOINT=endpoint, KEYHOUSE_API_KEY=KEY_OF_SEVERAL_PROJECTS)
     assert refused.code in (1, 2)
     assert "Traceback" not in refused.err
     assert "mistake" not in refused.err

@@ -19,6 +19,8 @@ Rights = Literal["nobody", "project", "organization", "instance"]
 
 _PAGE = 1000
 _TIMEOUT_S = 60.0
+# What OpenSSL, the older and the newer, calls an answer that is no TLS.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 _LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 
 
@@ -170,6 +172,10 @@ def _why(problem: Exception) -> str:
         return "it took too long"
     if isinstance(reason, socket.gaierror):
         return "its name is not known"
+    if certificate := getattr(reason, "verify_message", None):
+        return f"its certificate is not accepted ({certificate}). SSL_CERT_FILE names other authorities to trust"
+    if getattr(reason, "reason", None) in _NO_TLS:
+        return "it speaks no TLS. Its address may have to begin with http:// instead of https://"
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror.lower()
     return type(reason).__name__
