@@ -227,8 +227,8 @@ def test_a_pipelined_body_larger_than_what_is_held_waits_its_turn(road):
 
 
 def test_a_pipelined_body_that_pauses_for_too_long_is_given_up(road, monkeypatch):
-    monkeypatch.setattr(http_protocol, "BODY_IDLE_TIMEOUT_S", 0.05)
     road.store()
+    monkeypatch.setattr(http_protocol, "BODY_IDLE_TIMEOUT_S", 0.05)
     with connected(road) as connection:
         connection.sendall(head(road) + BODY + head(road) + BODY[:10])
         received = everything(connection)

@@ -110,8 +110,8 @@ def test_a_head_that_does_not_come_to_its_end_in_time_is_given_up(road, monkeypa
 
 
 def test_a_body_that_pauses_for_too_long_is_given_up(road, monkeypatch):
-    monkeypatch.setattr(http_protocol, "BODY_IDLE_TIMEOUT_S", 0.05)
     road.store()
+    monkeypatch.setattr(http_protocol, "BODY_IDLE_TIMEOUT_S", 0.05)
     with connected(road) as connection:
         connection.sendall(head(road) + BODY[:10])
         assert is_closed(connection)

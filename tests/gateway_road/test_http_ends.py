@@ -65,8 +65,8 @@ def test_an_upstream_is_read_no_faster_than_the_caller_reads(road):
 
 
 def test_a_caller_who_reads_no_more_does_not_hold_the_upstream(road, monkeypatch):
-    monkeypatch.setattr(http_taking, "TAKE_TIMEOUT_S", 0.05)
     road.store()
+    monkeypatch.setattr(http_taking, "TAKE_TIMEOUT_S", 0.05)
     left = threading.Event()
 
     async def script(peer: Peer) -> None:
@@ -122,8 +122,8 @@ def test_a_caller_who_resets_a_stream_leaves_the_house_well(road):
 
 
 def test_half_a_request_behind_a_stream_does_not_end_it(road, monkeypatch):
-    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.01)
     road.store()
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.01)
     going_on = threading.Event()
     road.follows(stream_of_two(going_on))
     with connected(road) as connection:
