@@ -161,3 +161,15 @@ def test_a_small_screen_names_the_project(visit: Visit) -> None:
     visitor = visit(viewport={"width": 360, "height": 740})
     visitor.sign_in()
     expect(visitor.page.locator("main").get_by_text("My project")).to_be_visible()
+
+
+def test_a_printed_page_is_light_and_bears_exact_times(visit: Visit) -> None:
+    visitor = visit(color_scheme="dark")
+    visitor.sign_in(visitor.house.keys.admin_key)
+    visitor.go("/organization/audit")
+    page = visitor.page
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(246, 246, 243)"
+    expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+    time = page.locator("time").first
+    assert time.evaluate("element => getComputedStyle(element, '::after').content") == f'"{time.get_attribute("title")}"'
