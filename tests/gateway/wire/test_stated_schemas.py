@@ -20,6 +20,8 @@ def parameters(upstream, schema):
     ("given", "sent"),
     [
         ({"type": "object"}, EMPTY),
+        ({}, EMPTY),
+        ({"properties": {"a": {"type": "string"}}}, {"type": "object", "properties": {"a": {"type": "string"}}}),
         ({"type": "object", "additionalProperties": False}, {**EMPTY, "additionalProperties": False}),
         (
             {"type": "object", "properties": {"a": {"type": "array"}, "b": {"type": ["array", "null"], "description": "d"}}},

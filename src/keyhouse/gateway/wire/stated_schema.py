@@ -1,7 +1,7 @@
 """States in a JSON schema what the standard leaves unsaid and an API wants said.
 
 Messages and Converse refuse objects that leave other members open: https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
-OpenAI refuses parameters that name no properties, and arrays that describe no items; Claude takes both:
+OpenAI refuses parameters that are no object or name no properties, and arrays that describe no items; Claude takes both:
 https://github.com/microsoft/playwright-mcp/issues/1191, https://github.com/digitalocean-labs/mcp-digitalocean/issues/265 (2026-11-29).
 """
 
@@ -13,6 +13,8 @@ from keyhouse.gateway.wire.fields import JsonObject
 
 _MAPS = ("properties", "$defs", "definitions")
 _LISTS = ("anyOf", "oneOf", "prefixItems")
+_SHAPES = frozenset(("type", "anyOf", "oneOf", "allOf", "$ref"))
+"""Any of these says what a schema is of."""
 
 
 def closed(schema: JsonObject) -> JsonObject:
@@ -26,14 +28,17 @@ def closed(schema: JsonObject) -> JsonObject:
 
 
 def described(schema: JsonObject | None) -> JsonObject:
-    """The parameters of a tool with their properties, none if need be, and with items, whatever they are, where an array describes none."""
-    schema = {"type": "object", "properties": {}} if schema is None else schema
-    if _lacks_items(schema):
-        schema = msgspec.json.decode(msgspec.json.encode(schema))
-        for part in _parts(schema):
+    """The parameters of a tool as an object that names its properties, none if need be, and with items, whatever they are, where an array
+    describes none."""
+    stated = schema or {}
+    if not stated.keys() & _SHAPES:
+        stated = {"type": "object", **stated}
+    if _lacks_items(stated):
+        stated = msgspec.json.decode(msgspec.json.encode(stated))
+        for part in _parts(stated):
             if _is_bare_array(part):
                 part["items"] = {}
-    return schema if "properties" in schema or schema.get("type") != "object" else {**schema, "properties": {}}
+    return stated if "properties" in stated or stated.get("type") != "object" else {**stated, "properties": {}}
 
 
 def _lacks_items(schema: JsonObject) -> bool:
