@@ -150,7 +150,8 @@ def test_what_has_no_equivalent_is_refused(members, where):
 
 
 def test_a_search_that_may_be_made_is_left_out_and_named():
-    result = sent(tools=[TOOL, {"type": "web_search", "external_web_access": False}])
+    found = ["web_search_call.action.sources", "web_search_call.results"]
+    result = sent(tools=[TOOL, {"type": "web_search", "external_web_access": False}], include=found)
     assert ([tool["name"] for tool in result.body["tools"]], result.dropped) == (["f"], ("tools[].web_search",))
 
 

@@ -1,7 +1,7 @@
 """States in a JSON schema what the standard leaves unsaid and an API wants said.
 
 Messages and Converse refuse objects that leave other members open: https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
-OpenAI refuses parameters that are no object or name no properties, and arrays that describe no items; Claude takes both:
+OpenAI refuses parameters that are no object or name no properties, and arrays that describe no items:
 https://github.com/microsoft/playwright-mcp/issues/1191, https://github.com/digitalocean-labs/mcp-digitalocean/issues/265 (2026-11-29).
 """
 
