@@ -153,6 +153,7 @@ def test_hosts_addresses_and_networks_can_be_allowed() -> None:
     policy = address_policy(False, " Inside.Example. , 10.0.0.0/8,192.168.1.7, [fd12::]/16 ".replace("[fd12::]/16", "fd12::/16"))
 
     assert policy.rule_against("inside.example", ip_address("172.16.0.1")) is None
+    assert policy.rule_against("Inside.Example", ip_address("172.16.0.1")) is None
     assert policy.rule_against("other.example", ip_address("172.16.0.1")) is AddressRule.PRIVATE
     assert policy.rule_against("other.example", ip_address("10.9.9.9")) is None
     assert policy.rule_against("other.example", ip_address("::ffff:10.9.9.9")) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyhouse.gateway.events import WholeEvents
+from keyhouse.gateway.events import MAX_HELD_BYTES, WholeEvents
 from keyhouse.gateway.passing import PassedBody, pieces
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody
 from keyhouse.gateway.upstream_error import UpstreamError
@@ -195,6 +195,40 @@ def test_pieces_are_the_same_bytes_for_a_reader_that_waits_between_them(wrapped:
             if len(came) == 1:
                 exchange.feed(chunk(b"data: 2\n\nda"), chunk(b"ta: 3\n\n") + chunk(b"unfinished"), LAST)
         assert b"".join(came) == b"data: 1\n\ndata: 2\n\ndata: 3\n\nunfinished"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_an_event_goes_out_as_soon_as_it_has_ended(end: bytes) -> None:
+    async def scenario() -> None:
+        exchange, body = opened(chunk(b"data: 1" + end + b"da"))
+        reader = Reader()
+        passing = asyncio.create_task(events(body).pass_to(reader.take))
+        await turn()
+        assert reader.taken == [b"data: 1" + end]
+        exchange.feed(chunk(b"ta: 2" + end[:1]), chunk(end[1:]))
+        assert b"".join(reader.taken) == b"data: 1" + end + b"data: 2" + end
+        exchange.feed(LAST)
+        assert await passing is True
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("line_end", [b"", b"\n"])
+def test_an_event_without_end_is_not_held_for_ever(line_end: bytes) -> None:
+    async def scenario() -> None:
+        exchange, body = opened()
+        reader = Reader()
+        passing = asyncio.create_task(events(body).pass_to(reader.take))
+        await turn()
+        piece = b"x" * (MAX_HELD_BYTES // 5 - 1) + line_end
+        exchange.feed(*[chunk(piece)] * 5)
+        assert reader.taken == []
+        exchange.feed(chunk(piece))
+        assert b"".join(reader.taken) == piece * 6
+        exchange.feed(LAST)
+        assert await passing is True
 
     run(scenario())
 

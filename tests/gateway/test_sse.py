@@ -116,3 +116,11 @@ def test_large_events_cost_one_pass() -> None:
     events += parser.feed(b"\n\ndata: x\n\n")
 
     assert events == [ServerSentEvent(b"x")]
+
+
+def test_only_one_event_is_bounded_not_the_stream() -> None:
+    parser = SseParser(max_event_bytes=100)
+    for _ in range(50):
+        assert parser.feed(b"data: abcdef") == []
+        assert [event.data for event in parser.feed(b"gh\n\ndata: i")] == [b"abcdefgh"]
+        assert [event.data for event in parser.feed(b"\n\n")] == [b"i"]
