@@ -53,6 +53,7 @@ from keyhouse.web.control.projects import project_routes
 from keyhouse.web.control.routing import ControlPlane, Route
 from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
+from keyhouse.web.gateway.endpoints import is_meant_for_gateway
 from keyhouse.web.gateway.exchange import Exchange
 from keyhouse.web.gateway.gateway import Gateway, Limits
 from keyhouse.web.log import RequestLines, RequestLog
@@ -227,7 +228,9 @@ class App:
         """What answers requests for a path without ASGI: the gateway and the API, each where they are its own."""
         if self._house is None or self._gateway is None:
             return None
-        return self._gateway.serve if path.startswith("/v1/") else self._house.control.serve if path.startswith("/api/") else None
+        if path.startswith(("/api/", "//api/")):
+            return self._house.control.serve
+        return self._gateway.serve if is_meant_for_gateway(path) else None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

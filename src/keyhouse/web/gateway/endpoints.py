@@ -50,6 +50,14 @@ def is_models(path: str) -> bool:
     return path.startswith(MODELS_PATH) and path[len(MODELS_PATH) : len(MODELS_PATH) + 1] in ("", "/")
 
 
+_MISPLACED = tuple(path.removeprefix("/v1") for path in ENDPOINTS)
+
+
+def is_meant_for_gateway(path: str) -> bool:
+    """Whether a path begins with `/v1/`, or is an endpoint's but for a base URL that is wrong: `/chat/completions`, `//v1/messages`."""
+    return path.startswith(("/v1/", "//v1/")) or path.endswith(_MISPLACED)
+
+
 def format_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallerFormat:
     """Which API a caller speaks on a path, be it known or not: where it is no endpoint of one alone, the header tells that Anthropic's
     clients send."""
@@ -63,6 +71,7 @@ def format_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallerFormat
 
 NO_ENDPOINT = (
     f"There is no such endpoint. The gateway takes POST on {', '.join(ENDPOINTS)}, and GET on {MODELS_PATH}. What a provider keeps, as"
-    " files, batches and responses by their id, is to be asked for at the provider itself."
+    " files, batches and responses by their id, is to be asked for at the provider itself. The base URL of OpenAI's clients"
+    " ends in /v1, that of Anthropic's has no path."
 )
 """What is told of any other path."""

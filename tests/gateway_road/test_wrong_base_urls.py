@@ -1,0 +1,53 @@
+"""A client whose base URL is wrong is told so in its own format, and never by a page."""
+
+import re
+from pathlib import Path
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+import keyhouse.web.pages
+from keyhouse.web.gateway.endpoints import ENDPOINTS, is_meant_for_gateway
+from tests.conftest import NO_CERTIFICATES
+from tests.gateway_road.conftest import Road
+
+HINT = "The base URL of OpenAI's clients ends in /v1, that of Anthropic's has no path."
+
+
+@pytest.mark.parametrize("path", ["", "//v1", "/v1/v1", "/openai/v1"])
+def test_the_openai_client_says_what_is_wrong(road: Road, path: str) -> None:
+    with (
+        httpx.Client(trust_env=False, verify=NO_CERTIFICATES) as http,
+        openai.OpenAI(base_url=road.house.address + path, api_key=road.house.keys.project_key, http_client=http) as client,
+        pytest.raises(openai.NotFoundError) as caught,
+    ):
+        client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "Hi"}])
+    assert (caught.value.code, HINT in caught.value.message) == ("route_not_found", True)
+
+
+@pytest.mark.parametrize("path", ["/v1", "//v1", "/anthropic"])
+def test_the_anthropic_client_says_what_is_wrong(road: Road, path: str) -> None:
+    with (
+        anthropic.Anthropic(base_url=road.house.address + path, api_key=road.house.keys.project_key, max_retries=0) as client,
+        pytest.raises(anthropic.NotFoundError) as caught,
+    ):
+        client.messages.create(model="claude-sonnet-4-5", max_tokens=10, messages=[{"role": "user", "content": "Hi"}])
+    body = caught.value.body
+    assert isinstance(body, dict)
+    assert body["type"] == "error"
+    assert HINT in body["error"]["message"]
+
+
+def test_two_slashes_before_the_api_are_told_in_json(road: Road) -> None:
+    answer = road.post("//api/model-providers", {})
+    assert (answer.status_code, answer.json()["error"]) == (404, "Not Found")
+
+
+def test_no_page_is_taken_for_an_endpoint() -> None:
+    folder = Path(keyhouse.web.pages.__file__).parent
+    pages = {address for path in folder.rglob("*.py") for address in re.findall(r'"(/[^\s"]*)"', path.read_text())} - {"/v1"}
+    assert "/projects/{project}/providers/{provider}" in pages
+    assert not {page for page in pages if is_meant_for_gateway(page)}
+    assert all(map(is_meant_for_gateway, ENDPOINTS))
