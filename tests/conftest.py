@@ -42,6 +42,17 @@ def missing(what: str) -> None:
     pytest.skip(f"this machine lacks {what}")
 
 
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+NEEDS_IPV6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine lacks ::1")
+
+
 @dataclass
 class PostgresServer:
     """A PostgreSQL of the test session's own, on a Unix socket and a loopback port."""

@@ -21,7 +21,7 @@ import pytest
 
 from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, run
 from tests.cli.conftest import StartServer
-from tests.conftest import UNKNOWN_HOST
+from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
 
 FOLDER = "keyhouse-data"
 
@@ -225,6 +225,7 @@ def heard(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
+@NEEDS_IPV6
 def test_a_caller_over_ipv4_is_known_on_a_socket_for_both(tmp_path: Path, serving: StartServer) -> None:
     """Who may read /metrics, and whom a proxy speaks for, hangs on the address."""
     server = serving(tmp_path, "--host", "::")

@@ -11,17 +11,10 @@ from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, address_policy
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+from tests.conftest import NEEDS_IPV6
 from tests.gateway.calls import POST, client, fetched
 from tests.gateway.conftest import Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, response
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
 
 
 def under(policy: AddressPolicy) -> UpstreamSettings:
@@ -94,7 +87,7 @@ def test_a_connection_closed_as_soon_as_it_is_made_breaks_or_fails(run: Run) -> 
     [
         ("127.0.0.1", b"127.0.0.1"),
         ("localhost", b"localhost"),
-        pytest.param("::1", b"[::1]", marks=pytest.mark.skipif(not has_ipv6(), reason="this machine lacks ::1")),
+        pytest.param("::1", b"[::1]", marks=NEEDS_IPV6),
     ],
 )
 def test_literal_addresses_of_both_kinds_and_names_are_reached(run: Run, host: str, said: bytes) -> None:

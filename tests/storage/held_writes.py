@@ -12,12 +12,9 @@ from keyhouse.storage.statements import Statement, Transaction
 async def waits_for_a_lock(settings: Settings) -> None:
     """Until a statement waits for another transaction on PostgreSQL."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with await psycopg.AsyncConnection.connect(settings.url, autocommit=True) as connection:
-        for _ in range(10_000):
-            found = await (await connection.execute(query)).fetchone()
-            if found and found[0]:
-                return
-    raise AssertionError("nothing waits")
+    async with await psycopg.AsyncConnection.connect(settings.url, autocommit=True) as connection, asyncio.timeout(30):
+        while await (await connection.execute(query)).fetchone() == (0,):
+            pass
 
 
 class Held:
