@@ -30,7 +30,7 @@ def demo(sqlite_house):
             printed += line
         yield printed
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(30) == 0
 
 
 def printed_curl(text: str, key: str, method: str) -> list[str]:

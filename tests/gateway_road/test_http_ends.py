@@ -54,13 +54,13 @@ def test_an_upstream_is_read_no_faster_than_the_caller_reads(road):
     road.follows(script)
     with connected(road) as connection:
         connection.sendall(head(road, b"connection: close") + BODY)
-        assert begun.wait(20)
+        assert begun.wait(30)
         # Time enough for a server that holds all of it to take it.
         for _ in range(100):
             assert road.http.get("/healthz").status_code == 200
         assert not finished.is_set()
         received = everything(connection)
-        assert finished.wait(20)
+        assert finished.wait(30)
     assert len(received.partition(b"\r\n\r\n")[2]) == PIECES * len(PIECE)
 
 
@@ -81,7 +81,7 @@ def test_a_caller_who_reads_no_more_does_not_hold_the_upstream(road, monkeypatch
     road.follows(script)
     with connected(road) as connection:
         connection.sendall(head(road) + BODY)
-        assert left.wait(20)
+        assert left.wait(30)
         assert not everything(connection).endswith(b"0\r\n\r\n")
 
 
@@ -117,7 +117,7 @@ def test_a_caller_who_resets_a_stream_leaves_the_house_well(road):
         connection.sendall(head(road, length=len(STREAMED)) + STREAMED)
         assert b"200 OK" in connection.recv(65536)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    assert left.wait(20)
+    assert left.wait(30)
     assert road.http.get("/healthz").status_code == 200
 
 
@@ -173,7 +173,7 @@ def test_a_server_that_stops_finishes_what_is_under_way_and_says_that_it_closes(
     upstream.follow(script)
     parts = urlsplit(house.address)
     with socket.create_connection((parts.hostname, parts.port), timeout=20) as idle, calling(house, BODY) as connection:
-        assert asked.wait(20)
+        assert asked.wait(30)
         with stopping(house):
             assert idle.recv(1) == b""
             answering.set()
@@ -218,7 +218,7 @@ def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream):
             received += everything(connection)
     assert EVENT in received
     assert not received.endswith(b"0\r\n\r\n")
-    assert left.wait(20)
+    assert left.wait(30)
 
 
 def test_a_server_that_stops_does_not_wait_for_ever_for_a_caller_who_reads_nothing(serve, upstream):
@@ -235,7 +235,7 @@ def test_a_server_that_stops_does_not_wait_for_ever_for_a_caller_who_reads_nothi
 
     upstream.follow(script)
     with calling(house, BODY) as connection:
-        assert begun.wait(20)
+        assert begun.wait(30)
         with stopping(house):
             pass
         assert len(everything(connection)) < PIECES * len(PIECE)

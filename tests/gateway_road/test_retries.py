@@ -99,7 +99,7 @@ def test_an_answer_that_is_not_the_last_is_left_although_it_has_not_ended(road):
     with running_upstream(script) as upstream:
         storing_in(road.house, upstream)()
         assert road.chat().status_code == 200
-        assert left.wait(20)
+        assert left.wait(30)
 
 
 @pytest.mark.parametrize("status", [b"500 Oops", b"502 Bad Gateway", b"504 Late", b"408 Late", b"409 Conflict", b"529 Overloaded"])

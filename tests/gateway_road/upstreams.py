@@ -49,7 +49,7 @@ class Upstream:
             dropped.set()
 
         asyncio.run_coroutine_threadsafe(drop(), self.loop)
-        assert dropped.wait(10)
+        assert dropped.wait(30)
 
     def bodies(self) -> list[Any]:
         """The JSON bodies that came."""
@@ -74,7 +74,7 @@ def running_upstream(script: Script) -> Iterator[Upstream]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     try:
         yield upstream
     finally:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import ServedHouse
 
+PATIENCE_MS = 30_000
+"""Far more than anything takes: what hangs fails instead."""
+expect.set_options(timeout=PATIENCE_MS)
 AXE = (Path(__file__).parent / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
@@ -43,7 +46,7 @@ Visit = Callable[..., Visitor]
 
 def new_visitor(browser: Browser, house: ServedHouse, **options: Any) -> Visitor:
     context = browser.new_context(**options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     visitor = Visitor(house, context, context.new_page())
     context.on("request", lambda request: visitor.hosts.add(urlsplit(request.url).netloc))
     visitor.page.on("console", lambda message: visitor.complaints.append(message.text) if message.type == "error" else None)

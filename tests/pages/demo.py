@@ -21,4 +21,4 @@ def demo_upstream() -> Iterator[str]:
         finally:
             running.send_signal(signal.SIGTERM)
             running.stdout.read()
-        assert running.wait(20) == 0
+        assert running.wait(30) == 0

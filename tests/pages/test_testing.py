@@ -80,7 +80,7 @@ def test_while_it_runs_it_says_testing(visitor: Visitor, upstream: Upstream) -> 
     visitor.page.keyboard.press("Enter")
     expect(verdict_of(visitor).get_by_text("Testing…")).to_be_visible()
     expect(visitor.page.locator("#said")).to_have_text("Testing OpenAI")
-    assert asked.wait(10)
+    assert asked.wait(30)
     visitor.page.keyboard.press("Enter")
     go_on.set()
     expect(verdict_of(visitor)).to_contain_text("Works.")

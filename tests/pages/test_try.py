@@ -157,7 +157,7 @@ def test_stop_ends_the_upstreams_call(trier: Visitor, upstream: Upstream, by: st
         page.keyboard.press("Escape")
     else:
         page.get_by_role("link", name="Project key").click()
-    assert gate.left.wait(10)
+    assert gate.left.wait(30)
     if by != "leaving":
         state(page, "Stopped")
         words(page, "One")
