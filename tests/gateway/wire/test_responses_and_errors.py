@@ -244,10 +244,11 @@ def test_content_in_blocks_is_read_in_order(message):
     assert (thinking.thinking, text.text) == ("Hm.", "Yes")
 
 
-def test_calls_without_an_id_get_one(message):
+def test_calls_without_an_id_get_one_that_no_other_call_has(message):
     calls = [{"type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
     answer = {"index": 0, "message": {"role": "assistant", "tool_calls": calls, "reasoning": {"odd": 1}}, "finish_reason": "stop"}
-    assert [block.id for block in message("openai_chat", {**COMPLETION, "choices": [answer]}).content] == ["call_0", "call_1"]
+    said = [message("openai_chat", {**COMPLETION, "choices": [answer]}).content for _ in range(2)]
+    assert len({block.id for blocks in said for block in blocks}) == 4
 
 
 @pytest.mark.parametrize("extra", [{"google": {"thought_signature": "c2ln"}}, {"google": {"thought_signature": ""}}, {"google": []}, 5])

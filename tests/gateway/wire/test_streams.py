@@ -302,13 +302,14 @@ def test_converse_events_out_of_order_are_an_error(replayed, events, sequence):
     assert rendered == replayed("anthropic_messages", "bedrock_converse", stream)
 
 
-def test_calls_without_id_or_index_get_one(replayed):
+def test_calls_without_id_or_index_get_one_that_no_other_call_has(replayed):
     calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
     chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [call], "reasoning": {"odd": 1}}}]} for call in calls]
     last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
     stream = [(None, msgspec.json.encode(chunk)) for chunk in (*chunks, last)]
-    message = accumulated_message(replayed("anthropic_messages", "openai_chat", [*stream, (None, b"[DONE]")]))
-    assert [(block.id, block.name) for block in message.content] == [("call_0", "f"), ("call_1", "g")]
+    said = [accumulated_message(replayed("anthropic_messages", "openai_chat", [*stream, (None, b"[DONE]")])).content for _ in range(2)]
+    assert [[block.name for block in blocks] for blocks in said] == [["f", "g"]] * 2
+    assert len({block.id for blocks in said for block in blocks}) == 4
 
 
 def replied(replayed, *deltas):

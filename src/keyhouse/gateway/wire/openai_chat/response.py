@@ -1,5 +1,6 @@
 """A whole chat completion, parsed and rendered."""
 
+import secrets
 from collections.abc import Iterator
 
 import msgspec
@@ -108,7 +109,7 @@ def parse_response(body: object) -> Answer:
     given = tuple(message.objects_or_none("tool_calls"))
     refusal = message.text_or_none("refusal") or None
     stop = parse_stop(choice.text_or_none("finish_reason"), has_calls=bool(given), has_refusal=refusal is not None)
-    calls = tuple(part for number, call in enumerate(given) for part in _tool_call(call, number, is_cut=stop in _CUT_OFF))
+    calls = tuple(part for call in given for part in _tool_call(call, is_cut=stop in _CUT_OFF))
     usage = fields.object_or_none("usage")
     return Answer(
         parts=(*_said(message, refusal), *calls),
@@ -134,7 +135,12 @@ def parse_arguments(function: Fields) -> str:
     return function.text_or_none("arguments") or ""
 
 
-def _tool_call(call: Fields, number: int, *, is_cut: bool) -> Iterator[RedactedThinkingPart | ToolCallPart]:
+def made_call_id() -> str:
+    """An id for a call of an upstream that gives none: Claude's hosts and the Agents SDK want no two alike in a conversation."""
+    return f"call_{secrets.token_hex(12)}"
+
+
+def _tool_call(call: Fields, *, is_cut: bool) -> Iterator[RedactedThinkingPart | ToolCallPart]:
     """A call, and its signature before it. `is_cut`: the answer was cut off, and with it maybe this call, which then is none."""
     function = call.object("function")
     text = parse_arguments(function)
@@ -144,8 +150,7 @@ def _tool_call(call: Fields, number: int, *, is_cut: bool) -> Iterator[RedactedT
         if is_cut:
             return
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
-    # Some upstreams give their calls no id, and callers of other formats need one.
-    name, call_id = function.text("name"), call.text_or_none("id") or f"call_{number}"
+    name, call_id = function.text("name"), call.text_or_none("id") or made_call_id()
     signature = parse_call_signature(call)
     if signature is not None:
         yield signature

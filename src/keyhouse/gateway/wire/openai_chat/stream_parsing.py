@@ -25,7 +25,7 @@ from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.call_order import CallOrder
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
-from keyhouse.gateway.wire.openai_chat.response import parse_arguments, parse_said, parse_stop
+from keyhouse.gateway.wire.openai_chat.response import made_call_id, parse_arguments, parse_said, parse_stop
 from keyhouse.gateway.wire.usage import parse_openai_usage
 
 DONE = b"[DONE]"
@@ -105,7 +105,7 @@ class ChunkParser:
                 raise call.wrong("function", "an object where the call begins")
             if is_another or self._open is not None:
                 yield from self._closed()
-            call_id = call.text_or_none("id") or f"call_{index}"
+            call_id = call.text_or_none("id") or made_call_id()
             signature = parse_call_signature(call)
             signed = () if signature is None else (RedactedThinking(signature.data),)
             yield from self._calls.begun(index, call_id, *signed, ToolCallStarted(call_id, function.text("name")))
