@@ -278,7 +278,8 @@ def test_a_caller_who_leaves_is_no_failure_of_the_house(serve, capfd, begun):
             if begun:
                 assert connected.recv(65536)
         left = 'keyhouse_errors_total{code="caller_left"} 1'
-        told = next((text for _ in range(1000) if left in (text := house.anonymous().get("/metrics").text)), "")
+        nobody = house.anonymous()
+        told = next((text for _ in range(1000) if left in (text := nobody.get("/metrics").text)), "")
         assert left in told
         assert 'code="internal"' not in told
         house.stop()

@@ -21,7 +21,8 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-e
 
 
 def metric(house, name: str) -> float:
-    lines = house.anonymous().get("/metrics").text.splitlines()
+    with house.anonymous() as nobody:
+        lines = nobody.get("/metrics").text.splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0.0)
 
 

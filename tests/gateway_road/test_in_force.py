@@ -15,7 +15,8 @@ HANGS_S = 20.0
 
 
 def chat(house: ServedHouse, key: str | None = None, model: str = "gpt-5-mini"):
-    return house.client(key).post("/v1/chat/completions", json={**BODY, "model": model})
+    with house.client(key) as client:
+        return client.post("/v1/chat/completions", json={**BODY, "model": model})
 
 
 def keys_seen(upstream: Upstream) -> list[bytes]:
