@@ -100,15 +100,16 @@ def world(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Ite
 
 def verdict_on(house: ServedHouse, provider: str, stored: dict[str, str], **update: object) -> dict[str, object]:
     """The verdict on a provider, in a new organization: the limit of tests is one's own."""
-    instance = house.client(Authorization=f"Bearer {ADMIN_KEY}")
-    made = instance.post("/api/organizations", json={"name": secrets.token_hex(8)}).json()
-    admin = house.client(made["adminApiKey"]["token"])
+    with house.client(Authorization=f"Bearer {ADMIN_KEY}") as instance:
+        made = instance.post("/api/organizations", json={"name": secrets.token_hex(8)}).json()
     wanted = {"name": "p", "language": "python", "framework": "none", "teamId": made["team"]["id"]}
-    client = house.client(admin.post("/api/projects", json=wanted).json()["serviceApiKey"])
-    put = client.put(f"/api/model-providers/{provider}", json={"enabled": True, "customKeys": stored, **update})
-    assert put.status_code == 200, put.text
-    verdict: dict[str, object] = client.post(f"/api/model-providers/{provider}/test").json()
-    return verdict
+    with house.client(made["adminApiKey"]["token"]) as admin:
+        key = admin.post("/api/projects", json=wanted).json()["serviceApiKey"]
+    with house.client(key) as client:
+        put = client.put(f"/api/model-providers/{provider}", json={"enabled": True, "customKeys": stored, **update})
+        assert put.status_code == 200, put.text
+        verdict: dict[str, object] = client.post(f"/api/model-providers/{provider}/test").json()
+        return verdict
 
 
 def token_or(answering: bytes, request: ReceivedRequest) -> bytes:
