@@ -52,8 +52,16 @@ def test_what_is_printed_takes_a_stranger_to_a_streamed_answer(demo, sqlite_hous
         whole = client.chat.completions.create(model="demo", messages=body["messages"])
         embedded = client.embeddings.create(model="demo-embedding", input=["a", "b"])
         counted = list(client.chat.completions.create(**body, stream_options={"include_usage": True}))
+        response = client.responses.create(model="demo", input="Hello")
+        with client.responses.stream(
+            model="demo", input=[{"role": "user", "content": [{"type": "input_text", "text": "Hello"}]}]
+        ) as stream:
+            text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+            streamed = stream.get_final_response()
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "This is the demo upstream. You said: Hello"
     assert whole.choices[0].message.content == "This is the demo upstream. You said: Hello"
+    assert response.output_text == streamed.output_text == text == "This is the demo upstream. You said: Hello"
+    assert (response.status, response.usage.output_tokens, streamed.usage.output_tokens) == ("completed", 8, 8)
     assert len(embedded.data) == 2
     assert counted[-1].usage.completion_tokens == 8
 

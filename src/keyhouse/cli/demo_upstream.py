@@ -11,7 +11,7 @@ _HOUSE = "http://127.0.0.1:5560"
 def demo_upstream(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one. Default: 5570.", show_default=False)] = 5570,
 ) -> None:
-    """Serve a small upstream to try Keyhouse against: OpenAI-shaped chat, streams and embeddings, and Anthropic's Messages.
+    """Serve a small upstream to try Keyhouse against: OpenAI's Chat Completions, Responses and Embeddings, and Anthropic's Messages.
 
     It listens on 127.0.0.1, repeats what it is told, and prints how to store it in a house.
     """

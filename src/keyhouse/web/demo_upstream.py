@@ -1,4 +1,5 @@
-"""A small upstream to try Keyhouse against: Chat Completions, Embeddings and Messages, whole and streamed. It repeats what it is told.
+"""A small upstream to try Keyhouse against: Chat Completions, Responses, Embeddings and Messages, whole and streamed. It repeats what
+it is told.
 
 Shapes: the types of the openai package (3.54.0) and of the anthropic package (2.12.0).
 """
@@ -59,7 +60,7 @@ def _answered(scope: Scope, body: bytes) -> tuple[int, JsonObject | AsyncIterato
         return 200, {"object": "list", "data": [_model(MODEL), _model(EMBEDDING_MODEL)]}
     answer = _ANSWERS.get(scope["path"]) if scope["method"] == "POST" else None
     if answer is None:
-        return _error(404, "The demo upstream has /v1/chat/completions, /v1/embeddings, /v1/messages and /v1/models.")
+        return _error(404, "The demo upstream has /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages and /v1/models.")
     try:
         return 200, answer(msgspec.json.decode(body, type=dict[str, Any]))
     except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, IndexError):
@@ -110,7 +111,47 @@ def _messages(body: JsonObject) -> JsonObject | AsyncIterator[bytes]:
         {"type": "message_delta", "delta": stop, "usage": usage},
         {"type": "message_stop"},
     ]
-    return _events([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), msgspec.json.encode(event)) for event in events])
+    return _named_events(events)
+
+
+def _responses(body: JsonObject) -> JsonObject | AsyncIterator[bytes]:
+    given = body["input"]
+    messages = [{"content": given}] if isinstance(given, str) else given
+    said = _said(messages)
+    usage: JsonObject = _usage("input_tokens", "output_tokens", {"messages": messages}, said)
+    usage |= {
+        "total_tokens": sum(usage.values()),
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
+    part: JsonObject = {"type": "output_text", "text": said, "annotations": [], "logprobs": []}
+    item: JsonObject = {"id": "msg_demo", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
+    head: JsonObject = {"id": "resp_demo", "object": "response", "created_at": int(time.time()), "model": body["model"], "error": None}
+    head |= {
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+    }
+    whole = {**head, "status": "completed", "output": [item], "usage": usage}
+    if not body.get("stream"):
+        return whole
+    begun = {**head, "status": "in_progress", "output": [], "usage": None}
+    place = {"item_id": "msg_demo", "output_index": 0, "content_index": 0}
+    events: list[JsonObject] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress", "content": []}},
+        {"type": "response.content_part.added", **place, "part": {**part, "text": ""}},
+        *({"type": "response.output_text.delta", **place, "delta": word, "logprobs": []} for word in _words(said)),
+        {"type": "response.output_text.done", **place, "text": said, "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": part},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": whole},
+    ]
+    return _named_events([{**event, "sequence_number": number} for number, event in enumerate(events)])
 
 
 def _embeddings(body: JsonObject) -> JsonObject:
@@ -147,6 +188,10 @@ def _words(text: str) -> Iterator[str]:
     yield from (f" {word}" for word in rest)
 
 
+def _named_events(events: list[JsonObject]) -> AsyncIterator[bytes]:
+    return _events([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), msgspec.json.encode(event)) for event in events])
+
+
 async def _events(events: list[bytes]) -> AsyncIterator[bytes]:
     for event in events:
         yield event
@@ -171,4 +216,9 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"lifespan.{word}.complete"})
 
 
-_ANSWERS: dict[str, Answer] = {"/v1/chat/completions": _chat, "/v1/messages": _messages, "/v1/embeddings": _embeddings}
+_ANSWERS: dict[str, Answer] = {
+    "/v1/chat/completions": _chat,
+    "/v1/responses": _responses,
+    "/v1/messages": _messages,
+    "/v1/embeddings": _embeddings,
+}
