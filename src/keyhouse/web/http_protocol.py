@@ -336,7 +336,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._unread = 0
         reading.end_body()
-        # What waits for its answer alone has no deadline, but a caller whose leaving has to be heard; else the deadline is the next one's.
+        # Who waits only for an answer has no deadline, and is read on, so that its leaving is heard. Answered before its end: the next's.
         self.deadline = math.inf
         if not self._queue:
             self._resume_reading()

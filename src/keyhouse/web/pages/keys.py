@@ -95,9 +95,7 @@ class KeyPages:
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         require_organization_admin(visit.caller)
         caller = visit.caller
-        keys, found, total = await listed(
-            visit, partial(self._keys_of, caller), lambda key: f"{key.name} {key.description} {key.id}", _PER_PAGE
-        )
+        keys, found, total = await listed(visit, partial(self._keys_of, caller), _words_of, _PER_PAGE)
         projects, _ = await self._projects.list(caller, page=1, limit=_MOST)
         teams, _ = await self._teams.list(caller, page=1, limit=_MOST)
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
