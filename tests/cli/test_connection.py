@@ -80,6 +80,25 @@ def test_what_is_no_keyhouse_is_told_of(fork_server: ForkServer, tmp_path: Path,
     assert "no Keyhouse" in refused.sentence
 
 
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b'{"openai":{},"scope":{"projectId":"project_1"}}'])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("provider", "show", "openai"),
+        ("provider", "show", "openai", "--project", "project_1"),
+        ("project", "list", "--organization", "organization_1"),
+    ],
+    ids=" ".join,
+)
+def test_json_of_another_server_is_told_of(
+    fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer, arguments: tuple[str, ...], body: bytes
+) -> None:
+    odd.body = body  # type: ignore[attr-defined]
+    refused = fork_server.run(tmp_path, *arguments, "--endpoint", f"http://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
+    assert refused.code == 3
+    assert "no Keyhouse" in refused.sentence
+
+
 def test_a_server_without_tls_is_told_of(fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer) -> None:
     refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", f"https://127.0.0.1:{odd.server_port}", KEYHOUSE_API_KEY=KEY)
     assert refused.code == 3

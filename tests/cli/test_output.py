@@ -1,5 +1,6 @@
 """Where commands cannot say what they have to say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,16 @@ def test_an_answer_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path, 
     ran = run(tmp_path, *arguments, through=INTO_A_FULL_DISK)
     assert ran.code == 1
     assert ran.sentence == "What this command did is done, but its answer cannot be written: No space left on device."
+
+
+def test_models_of_the_catalogue_are_spelt_as_everything_else(tmp_path: Path) -> None:
+    models = json.loads(run(tmp_path, "catalog", "models", "--json").out)
+    members = {name for model in models for name in model}
+    assert members == {
+        "provider", "id", "mode", "contextWindow", "maxOutputTokens", "supportedParameters", "multimodalInputs", "prices", "priceTiers",
+    }  # fmt: skip
+    tiers = [tier for model in models for tier in model.get("priceTiers", [])]
+    assert {name for tier in tiers for name in tier} == {"aboveTokens", "prices"}
+    counted = {name for each in (*models, *tiers) for name in each.get("prices", {})}
+    assert {"input", "cacheRead", "cacheWrite1h"} <= counted
+    assert not any("_" in name for name in counted)

@@ -70,12 +70,13 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").out == "keyhouse 0.1.0\n"
 
 
-def test_ctrl_c_while_a_server_loads_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["keyhouse.cli.main", "keyhouse.cli.serve", "keyhouse.cli.serving"])
+def test_ctrl_c_while_a_server_loads_is_no_traceback(tmp_path: Path, module: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Interrupted:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'keyhouse.cli.serving':\n"
+        f"        if name == {module!r}:\n"
         "            raise KeyboardInterrupt\n"
         "sys.meta_path.insert(0, Interrupted())\n"
     )

@@ -52,6 +52,16 @@ def test_bad_credentials_are_refused_and_the_providers_words_stay_there(
     assert "sk-wrong" not in answer.text
 
 
+def test_the_answer_names_the_state_that_was_tested(sqlite_house: ServedHouse, store: Store) -> None:
+    store()
+    tested = answer_of(sqlite_house).headers["etag"]
+    client = sqlite_house.client()
+    assert client.get("/api/model-providers/openai").headers["etag"] == tested
+    store(customModels=["gpt-12"])
+    late = client.put("/api/model-providers/openai", json={"enabled": False}, headers={"If-Match": tested})
+    assert (late.status_code, late.json()["fields"]) == (412, ["customModels"])
+
+
 def test_a_disabled_provider_is_tested_too(sqlite_house: ServedHouse, store: Store) -> None:
     store(enabled=False)
     assert answer_of(sqlite_house).json()["verdict"] == "verified"

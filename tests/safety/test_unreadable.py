@@ -89,6 +89,22 @@ def test_a_damaged_value_is_unreadable_alone(stored: Stored) -> None:
     assert client.get("/api/model-providers").json()["openai"]["extraHeaders"] == [{**header, "value": MASK} for header in HEADERS]
 
 
+@pytest.mark.parametrize("kind", ["openai", "headers"])
+def test_a_call_with_a_damaged_value_is_refused_and_told_what_to_do(stored: Stored, kind: str) -> None:
+    async def damage(storage: Storage, values: dict[str, SealedValue]) -> None:
+        await put_blob(storage, values[kind], values[kind].blob[:-1])
+
+    client = stored.tamper(damage)
+    asked = client.post("/v1/chat/completions", json={"model": "openai/gpt-5-mini", "messages": [{"role": "user", "content": "Hi"}]})
+    tested = client.post("/api/model-providers/openai/test")
+    assert (asked.status_code, asked.json()["error"]["code"]) == (400, "credentials_unreadable")
+    assert (tested.status_code, tested.json()["error"]) == (400, "credentials_unreadable")
+    for told in (asked.json()["error"]["message"], tested.json()["message"]):
+        assert "stored for openai cannot be opened" in told
+        assert "damaged" in told
+        assert "send the credentials and headers again" in told
+
+
 def test_an_unreadable_value_is_not_overwritten_by_accident(stored: Stored) -> None:
     async def damage(storage: Storage, values: dict[str, SealedValue]) -> None:
         await put_blob(storage, values["openai"], values["openai"].blob[:-1])

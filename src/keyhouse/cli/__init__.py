@@ -1,14 +1,19 @@
 """The command line: the same services as the API, for people and scripts."""
 
 import resource
+import sys
+
+from keyhouse.cli.exit_codes import ExitCode
 
 
 def main() -> None:
     """Run the command line."""
     # A core file would hold, in clear, what is sealed on the disk. What a command starts inherits this.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from keyhouse.cli.main import run
-
+    try:
+        from keyhouse.cli.main import run
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
     run()
 
 

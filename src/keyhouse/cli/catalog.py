@@ -10,7 +10,10 @@ from keyhouse.cli.options import AsJson, flattened
 from keyhouse.cli.output import print_fields, print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from keyhouse.catalog.catalog import Catalog
+    from keyhouse.catalog.models_file import CatalogModel
     from keyhouse.domain.provider_spec import ProviderSpec
 
 app = typer.Typer(name="catalog", help="Which providers and models this installation knows.", no_args_is_help=True)
@@ -41,11 +44,11 @@ def list_models(provider: MaybeProvider = None, as_json: AsJson = False) -> None
     providers = list(catalog.providers) if provider is None else [_spec(catalog, provider).id]
     models = [(each, model) for each in providers for model in _models(catalog, each)]
     if as_json:
-        print_json([{"provider": each, **model} for each, model in models])
+        print_json([{"provider": each, **_model(model)} for each, model in models])
         return
     print_table(
         ("model", "mode", "context", "output"),
-        ((f"{each}/{model['id']}", model["mode"], model.get("context_window"), model.get("max_output_tokens")) for each, model in models),
+        ((f"{each}/{model.id}", model.mode, model.context_window, model.max_output_tokens) for each, model in models),
     )
 
 
@@ -84,13 +87,36 @@ def _spec(catalog: "Catalog", name: str) -> "ProviderSpec":
     return spec
 
 
-def _models(catalog: "Catalog", provider: str) -> list[dict[str, Any]]:
-    import msgspec
-
+def _models(catalog: "Catalog", provider: str) -> "list[CatalogModel]":
     from keyhouse.catalog.models_file import CatalogMode
 
     ids = [model for mode in get_args(CatalogMode) for model in catalog.models(provider, mode)]
-    return [{"mode": model.mode, **msgspec.to_builtins(model)} for name in ids if (model := catalog.model(provider, name))]
+    return [model for name in ids if (model := catalog.model(provider, name))]
+
+
+def _model(model: "CatalogModel") -> dict[str, Any]:
+    """What is known of a model; what is not is left out."""
+    shown: dict[str, Any] = {
+        "id": model.id,
+        "mode": model.mode,
+        "contextWindow": model.context_window,
+        "maxOutputTokens": model.max_output_tokens,
+        "supportedParameters": model.supported_parameters,
+        "multimodalInputs": model.multimodal_inputs,
+        "prices": _prices(model.prices) or None,
+        "priceTiers": [{"aboveTokens": tier.above_tokens, "prices": _prices(tier.prices)} for tier in model.price_tiers] or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _prices(prices: "Mapping[str, float]") -> dict[str, float]:
+    """Prices by what is counted, spelt as everything else that commands print."""
+    return {_camel(counted): price for counted, price in prices.items()}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _provider(catalog: "Catalog", spec: "ProviderSpec") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
@@ -159,11 +159,25 @@ def _parsed(endpoint: str) -> SplitResult:
     return parts
 
 
+class _Told(dict[str, Any]):
+    """An object of an answer. A member that a command needs and that is not there says who answered."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise _no_keyhouse(f"its answer has no {name}", ", or one of another release")
+
+
 def _reply(status: int, tag: str | None, body: bytes) -> Reply:
     try:
-        return Reply(status, json.loads(body) if body else None, tag)
+        told = json.loads(body, object_hook=_Told) if body else None
     except (ValueError, RecursionError):
-        raise CommandError(f"What answers at this endpoint is no Keyhouse (status {status}, and no JSON).", ExitCode.UNREACHABLE) from None
+        raise _no_keyhouse(f"status {status}, and no JSON") from None
+    if status < 300 and not isinstance(told, dict):
+        raise _no_keyhouse(f"status {status}, and no JSON object")
+    return Reply(status, told, tag)
+
+
+def _no_keyhouse(why: str, otherwise: str = "") -> CommandError:
+    return CommandError(f"What answers at this endpoint is no Keyhouse{otherwise} ({why}).", ExitCode.UNREACHABLE)
 
 
 def _why(problem: Exception) -> str:

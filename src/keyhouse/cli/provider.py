@@ -46,8 +46,8 @@ def show_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = Fal
 
     with opened(place, place.project) as house:
         entry = house.get(_path(provider), "project")
-        tested = house.get(f"{_path(provider)}/test", "project")
-    _print_entry(entry | tested, as_json=as_json)
+        entry.update(house.get(f"{_path(provider)}/test", "project"))
+    _print_entry(entry, as_json=as_json)
 
 
 @flattened

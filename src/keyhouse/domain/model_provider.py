@@ -70,9 +70,18 @@ class ModelProvider:
         return not (self.enabled or self.credentials or self.custom_models or self.custom_embeddings_models or self.extra_headers)
 
     @property
-    def headers_readable(self) -> bool:
-        """Whether the stored header values could be opened."""
-        return all(header.value is not None for header in self.extra_headers)
+    def is_readable(self) -> bool:
+        """Whether the stored credentials and header values could be opened."""
+        return self.credentials.readable and all(header.value is not None for header in self.extra_headers)
+
+    def require_readable(self) -> None:
+        """Raise Error `credentials_unreadable` where this provider is to be called with what cannot be opened."""
+        if not self.is_readable:
+            raise Error(
+                Code.CREDENTIALS_UNREADABLE,
+                f"What is stored for {self.provider} cannot be opened: its encryption key is missing, or it was damaged. "
+                "Put the key back (`keyhouse keys status` tells what is missing), or send the credentials and headers again.",
+            )
 
     def require_addable(self, spec: ProviderSpec) -> None:
         """Raise Error `provider_deprecated` where a write would add a provider that is on its way out."""

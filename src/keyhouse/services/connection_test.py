@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import ConnectionCheck, Route
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.precondition import entry_tag
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.target import Target
 from keyhouse.domain.tenancy import Caller
@@ -46,15 +47,16 @@ class ConnectionTest:
         self._test_limit = RateLimit(TESTS_A_MINUTE, 60.0)
         self._list_limit = RateLimit(LISTS_A_MINUTE, 60.0)
 
-    async def test(self, caller: Caller, provider: str) -> ConnectionResult:
-        """The verdict on what the caller's project stores for a provider. It is kept as the provider's last test.
+    async def test(self, caller: Caller, provider: str) -> tuple[ConnectionResult, str]:
+        """The verdict on what the caller's project stores for a provider, and the tag of the state that was tested. It is kept as the
+        provider's last test.
 
         Raises Error `not_found` for a provider that does not exist or is not stored, `too_many_requests`, `credentials_unreadable`.
         """
         spec, stored = await self._admitted(caller, provider, self._test_limit, "connection tests")
         result = await self._result(_opened(spec, stored))
         await self._storage.database.write(lambda tx: put_test(tx, stored, result, caller.actor))
-        return result
+        return result, entry_tag(provider, stored.provider.revision, self._catalog.digest)
 
     async def models(self, caller: Caller, provider: str) -> ListedModels:
         """The models that a provider lists with what the caller's project stores for it. Has a limit of its own, as large as that
@@ -90,8 +92,7 @@ class ConnectionTest:
         spec = self._spec(provider)
         stored = await self._stored(caller.project_id or "", spec)
         limit.take(caller.organization_id, what)
-        if not (stored.provider.credentials.readable and stored.provider.headers_readable):
-            raise Error(Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider} cannot be read: an encryption key is missing.")
+        stored.provider.require_readable()
         return spec, stored
 
     def _spec(self, provider: str) -> ProviderSpec:

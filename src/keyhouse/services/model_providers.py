@@ -304,7 +304,7 @@ class _Change:
                 Code.SECRETS_DESTROYED,
                 f"The secrets of version {version} were destroyed when {self.provider} was deleted. Store them again instead.",
             )
-        if not (state.provider.credentials.readable and state.provider.headers_readable):
+        if not state.provider.is_readable:
             raise Error(Code.CREDENTIALS_UNREADABLE, f"The secrets of version {version} cannot be read. Store them again instead.")
         return state
 

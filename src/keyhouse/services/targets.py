@@ -24,11 +24,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
     `provider_incomplete` where an address or a part of it is not stored.
     """
     provider, model_id = choice.provider, choice.model_id
-    stored = provider.stored
-    if not (stored.credentials.readable and stored.headers_readable):
-        raise Error(
-            Code.CREDENTIALS_UNREADABLE, f"The credentials stored for {provider.spec.id} cannot be read: an encryption key is missing."
-        )
+    provider.stored.require_readable()
     route, values = route_of(provider)
     found = endpoint_of(route, endpoint, model_id)
     if route is None or found is None:

@@ -1,6 +1,8 @@
 """The routes that test a stored provider, tell of its last test, and list its models. None takes a body: an address in one is never
 looked at."""
 
+from dataclasses import replace
+
 import msgspec
 from pydantic import BaseModel, Field
 
@@ -66,7 +68,8 @@ class ConnectionTestHandlers:
     async def test(self, call: Call) -> Answer:
         """Test."""
         try:
-            return Answer(msgspec.json.encode(_told(await self._service.test(call.caller, call.path["provider"]))))
+            result, tag = await self._service.test(call.caller, call.path["provider"])
+            return Answer(msgspec.json.encode(_told(result)), tag=tag)
         except Error as error:
             return _too_many(error)
 
@@ -91,7 +94,11 @@ def connection_test_routes(service: ConnectionTest) -> list[Route]:
     return [
         Route("GET", _PATH, handlers.last, _operation("getApi", "Test", last, {200: LastTestAnswer}), permission=Permission.VIEW),
         Route(
-            "POST", _PATH, handlers.test, _operation("postApi", "Test", test, _asking(ConnectionTestAnswer)), permission=Permission.UPDATE
+            "POST",
+            _PATH,
+            handlers.test,
+            replace(_operation("postApi", "Test", test, _asking(ConnectionTestAnswer)), tagged=True),
+            permission=Permission.UPDATE,
         ),
         Route(
             "GET",

@@ -177,6 +177,6 @@ def _response(status: int, route: Route, references: References) -> Json:
     model = route.operation.responses.get(status, ErrorOnly if status == 400 else Failure)
     if status != 304 and model is not None:
         response["content"] = {"application/json": {"schema": references[model]}}
-    if route.operation.conditional and status in (200, 304):
+    if (route.operation.conditional or route.operation.tagged) and status in (200, 304):
         response["headers"] = _ETAG
     return response

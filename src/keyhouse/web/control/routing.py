@@ -83,6 +83,8 @@ class Operation:
     query: type[BaseModel] | None = None
     conditional: bool = False
     """Whether it takes `If-Match` or `If-None-Match`."""
+    tagged: bool = False
+    """Whether its success bears an ETag without being conditional."""
 
 
 @dataclass(frozen=True, slots=True)
