@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from keyhouse.domain.tenancy import Actor, Role, RoleBinding, ScopeType
 from keyhouse.storage.api_keys import NewApiKey, put_api_key
 from keyhouse.storage.changes import note_change
+from keyhouse.storage.database import ConstraintBroken
 from keyhouse.storage.history import put_audit
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.organizations import count_organizations, put_organization
@@ -29,7 +30,15 @@ class FirstKeys:
 
 async def furnish(storage: Storage) -> FirstKeys | None:
     """Make an organization, a team, a project and an admin key, if there is no organization yet; else None."""
-    return await storage.database.write(lambda tx: None if count_organizations(tx) else _furnished(tx, storage))
+    try:
+        return await storage.database.write(lambda tx: _furnished_if_empty(tx, storage))
+    except ConstraintBroken:
+        # On PostgreSQL another server may have counted none either, and have made them a moment before us.
+        return await storage.database.write(lambda tx: _furnished_if_empty(tx, storage))
+
+
+def _furnished_if_empty(tx: Transaction, storage: Storage) -> FirstKeys | None:
+    return None if count_organizations(tx) else _furnished(tx, storage)
 
 
 def _furnished(tx: Transaction, storage: Storage) -> FirstKeys:
