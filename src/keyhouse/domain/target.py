@@ -15,7 +15,8 @@ class Target:
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the project's own, and replace a caller's
     of the same name; `fixed_headers` are sent where neither has one of the name. `signing` adds the credentials from `values`, None where a
     header of the project's own replaces them or none are stored. `declared` is what the project says of the model, `max_output_tokens` what
-    is known of it; the last three are as an `Endpoint` states them, `refuses` with what the model itself is known not to take.
+    is known of it; the next three are as an `Endpoint` states them, `refuses` with what the model itself is known not to take. `instead` is
+    to be called where the server at an address of the project's own turns out not to have this endpoint.
     """
 
     provider: str
@@ -35,6 +36,7 @@ class Target:
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
     quirks: tuple[Quirk, ...] = ()
+    instead: "Target | None" = None
 
     def __repr__(self) -> str:
         return "***"

@@ -1,6 +1,7 @@
 """The relay: render, sign, open, parse, in that order. An upstream's status is awaited before ours; bytes pass as they come."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
@@ -10,6 +11,7 @@ from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer
 from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.failures import failure_of, signing_failure_of
 from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upstream, value_of
+from keyhouse.gateway.missing_paths import NO_SUCH_PATH, MissingPaths
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import Prepared, PreparedTargets
 from keyhouse.gateway.rendered import Rendered
@@ -39,12 +41,36 @@ class Relay:
         self._upstream = upstream
         self._signatures = signatures
         self._prepared = PreparedTargets()
+        self._missing = MissingPaths()
 
     async def answer(self, call: Call, observation: Observation) -> Answer:
         """The upstream's answer, its head complete. Cancelling closes the upstream at once.
 
+        Where the upstream has not the endpoint that is called, another one that it has is called instead, if there is one.
         Raises Error: what rendering and signing raise, and a code for each way in which a call can fail before its answer.
         """
+        target = call.target
+        if target.instead is None:
+            return await self._answer(call, observation)
+        other_call = replace(call, target=target.instead)
+        if self._missing.knows(target.url):
+            return await self._answer(other_call, observation)
+        answer = await self._answer(call, observation)
+        if answer.status not in NO_SUCH_PATH:
+            return answer
+        try:
+            other = await self._answer(other_call, observation)
+        except Error:
+            return answer
+        if other.status in NO_SUCH_PATH:
+            # Not the path is missing, but the model, or whatever else the caller named.
+            return answer
+        if other.status < 300:
+            self._missing.note(target.url)
+        return other
+
+    async def _answer(self, call: Call, observation: Observation) -> Answer:
+        """The answer of one endpoint."""
         prepared = self._prepared.get(call.target, call.endpoint)
         beside = len(call.body) > LARGE_BYTES and takes_long(call, prepared)
         outgoing = await asyncio.to_thread(rendered, call, prepared) if beside else rendered(call, prepared)

@@ -8,7 +8,7 @@ from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Error
 from keyhouse.domain.target import Target
 from keyhouse.services.opened_projects import OpenedProject, OpenedProjects, OpenedProvider
-from keyhouse.services.resolution import Choice, choose, endpoint_of, has_endpoint, model_names, route_of
+from keyhouse.services.resolution import Choice, choose, endpoints_of, has_endpoint, model_names, route_of
 from keyhouse.services.targets import target_of
 from keyhouse.storage.database import ChangeNotice
 
@@ -143,4 +143,4 @@ def _chat_models(provider: OpenedProvider, catalog: Catalog) -> list[ChatModel]:
 
 def _endpoints(choice: Choice) -> list[str]:
     route, _ = route_of(choice.provider)
-    return [name for name in _ENDPOINTS if endpoint_of(route, name, choice.model_id) is not None]
+    return [name for name in _ENDPOINTS if endpoints_of(route, name, choice.model_id)]

@@ -82,18 +82,17 @@ def route_of(provider: OpenedProvider) -> tuple[Route | None, dict[str, str]]:
     return calling.route(values), values
 
 
-def endpoint_of(route: Route | None, endpoint: EndpointName, model_id: str) -> tuple[EndpointName, Endpoint] | None:
-    """Which of the route's endpoints answers a caller's for a model, and its name; None where none does."""
-    for name in CALLED_BY.get(endpoint, (endpoint,)):
-        found = route.endpoint(name, model_id) if route is not None else None
-        if found is not None:
-            return name, found
-    return None
+def endpoints_of(route: Route | None, endpoint: EndpointName, model_id: str) -> list[tuple[EndpointName, Endpoint]]:
+    """Which of the route's endpoints can answer a caller's for a model, with their names, first choice first."""
+    if route is None:
+        return []
+    found = ((name, route.endpoint(name, model_id)) for name in CALLED_BY.get(endpoint, (endpoint,)))
+    return [(name, called) for name, called in found if called is not None]
 
 
 def has_endpoint(provider: OpenedProvider, endpoint: EndpointName, model_id: str) -> bool:
     """Whether a provider can answer on this endpoint for this model."""
-    return endpoint_of(route_of(provider)[0], endpoint, model_id) is not None
+    return bool(endpoints_of(route_of(provider)[0], endpoint, model_id))
 
 
 def model_names(project: OpenedProject, catalog: Catalog) -> list[str]:

@@ -1,10 +1,11 @@
 """From the choice of a provider to the `Target` of a call: route, address, headers, signing, and what is declared of the model. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.catalog.models_file import CatalogModel
-from keyhouse.domain.calling import EndpointName, Refusable, Route, Signing
+from keyhouse.domain.calling import Endpoint, EndpointName, Refusable, Route, Signing
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel
 from keyhouse.domain.provider_spec import ProviderSpec
@@ -12,9 +13,20 @@ from keyhouse.domain.target import Target
 from keyhouse.gateway.signing import credential_header, possible_signing
 from keyhouse.gateway.wire.enforcement import wanted_mode
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
-from keyhouse.services.resolution import Choice, endpoint_of, has_endpoint, route_of
+from keyhouse.services.resolution import Choice, endpoints_of, has_endpoint, route_of
 
 Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Wanted:
+    """What is called, whichever endpoint of the route answers: `values` fill the templates, `endpoint` is the caller's."""
+
+    choice: Choice
+    route: Route
+    values: Mapping[str, str]
+    endpoint: EndpointName
+    voice: str
 
 
 def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint: EndpointName, voice: str = "") -> Target:
@@ -23,20 +35,28 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
     Raises Error: `unsupported_endpoint`, naming the providers of the project that have it, `credentials_unreadable`,
     `provider_incomplete` where an address or a part of it is not stored.
     """
-    provider, model_id = choice.provider, choice.model_id
+    provider = choice.provider
     provider.stored.require_readable()
     route, values = route_of(provider)
-    found = endpoint_of(route, endpoint, model_id)
-    if route is None or found is None:
+    found = endpoints_of(route, endpoint, choice.model_id)
+    if route is None or not found:
         raise _unsupported(project, endpoint, choice)
-    name, called = found
-    headers, fixed, signing = headers_and_signing(provider, route, values, called.signings)
-    if "{voice}" in called.path and not voice:
+    first, *others = (_target(_Wanted(choice, route, values, endpoint, voice), catalog, name, called) for name, called in found)
+    # What a provider's own address has is known; a server of the project's own may lack what the like of it have.
+    has_own_address = any(values.get(name) for name in provider.spec.address_fields)
+    instead = next((other for other in others if other.url != first.url), None) if has_own_address else None
+    return first if instead is None else replace(first, instead=instead)
+
+
+def _target(wanted: _Wanted, catalog: Catalog, name: EndpointName, called: Endpoint) -> Target:
+    provider, model_id, route = wanted.choice.provider, wanted.choice.model_id, wanted.route
+    headers, fixed, signing = headers_and_signing(provider, route, wanted.values, called.signings)
+    if "{voice}" in called.path and not wanted.voice:
         raise Error(Code.BAD_REQUEST, "voice must name one of the provider's voices by its id.", param="voice")
-    declared = _declared(provider, model_id, endpoint)
+    declared = _declared(provider, model_id, wanted.endpoint)
     known = catalog.model(provider.spec.id, model_id)
-    address = address_of(provider.spec, values)
-    places = {**values, "voice": voice} if voice else values
+    address = address_of(provider.spec, wanted.values)
+    places = {**wanted.values, "voice": wanted.voice} if wanted.voice else wanted.values
     try:
         url = route.url(called.path, places, address, model_id)
         stream_url = route.url(called.stream_path or called.path, places, address, model_id)
@@ -53,7 +73,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         headers=headers,
         fixed_headers=fixed,
         signing=signing,
-        values=values,
+        values=wanted.values,
         declared=declared,
         temperature_range=provider.spec.temperature_range,
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
