@@ -16,7 +16,7 @@ from tests.gateway_road.conftest import Road
 HINT = "The base URL of OpenAI's clients ends in /v1, that of Anthropic's has no path."
 
 
-@pytest.mark.parametrize("path", ["", "//v1", "/v1/v1", "/openai/v1"])
+@pytest.mark.parametrize("path", ["", "//v1", "/v1/v1", "/openai/v2"])
 def test_the_openai_client_says_what_is_wrong(road: Road, path: str) -> None:
     with (
         httpx.Client(trust_env=False, verify=NO_CERTIFICATES) as http,

@@ -50,12 +50,34 @@ def is_models(path: str) -> bool:
     return path.startswith(MODELS_PATH) and path[len(MODELS_PATH) : len(MODELS_PATH) + 1] in ("", "/")
 
 
-_MISPLACED = tuple(path.removeprefix("/v1") for path in ENDPOINTS)
+_VERSION = "/v1"
+_MISPLACED = tuple(path.removeprefix(_VERSION) for path in ENDPOINTS)
+_OPENAI = "/openai"
+_DEPLOYMENTS = "/deployments/"
+_SECOND_RERANK = "/v2/rerank"
 
 
 def is_meant_for_gateway(path: str) -> bool:
-    """Whether a path begins with `/v1/`, or is an endpoint's but for a base URL that is wrong: `/chat/completions`, `//v1/messages`."""
-    return path.startswith(("/v1/", "//v1/")) or path.endswith(_MISPLACED)
+    """Whether a path begins as those of clients do, or is an endpoint's but for a base URL that is wrong: `/chat/completions`."""
+    return path.startswith(("/v1/", "//v1/", "/openai/", "/v2/")) or path.endswith(_MISPLACED)
+
+
+def usual_path(path: str) -> tuple[str, str]:
+    """The path under `/v1` that another one stands for, and the model that it names; else the path itself.
+
+    Azure's clients: `/openai/deployments/{model}/chat/completions`, `/openai/responses`, `/openai/v1/...`; the last is Groq's as well
+    (learn.microsoft.com/azure/ai-foundry/openai/reference, and the openai and groq packages, 3.57.0 and 1.7.0). `/v2/rerank` is Cohere's
+    second API, whose format `/v1/rerank` speaks (docs.cohere.com/reference/rerank). 2026-11-29.
+    """
+    if path == _SECOND_RERANK:
+        return "/v1/rerank", ""
+    if not path.startswith(_OPENAI + "/"):
+        return path, ""
+    rest = path.removeprefix(_OPENAI)
+    if rest.startswith(_DEPLOYMENTS):
+        ending = next((ending for ending in _MISPLACED if rest.endswith(ending)), None)
+        return (path, "") if ending is None else (_VERSION + ending, rest[len(_DEPLOYMENTS) : -len(ending)])
+    return rest if rest.startswith(_VERSION + "/") else _VERSION + rest, ""
 
 
 def format_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallerFormat:
@@ -72,6 +94,6 @@ def format_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallerFormat
 NO_ENDPOINT = (
     f"There is no such endpoint. The gateway takes POST on {', '.join(ENDPOINTS)}, and GET on {MODELS_PATH}. What a provider keeps, as"
     " files, batches and responses by their id, is to be asked for at the provider itself. The base URL of OpenAI's clients"
-    " ends in /v1, that of Anthropic's has no path."
+    " ends in /v1, that of Anthropic's has no path. Azure's endpoint has none either."
 )
 """What is told of any other path."""

@@ -23,7 +23,7 @@ from keyhouse.gateway.wire.splice import Head, parse_head
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.errors import internal_error
-from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, NO_ENDPOINT, GatewayEndpoint, format_of, is_models
+from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, NO_ENDPOINT, GatewayEndpoint, format_of, is_models, usual_path
 from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
@@ -67,12 +67,16 @@ class Gateway:
     async def serve(self, exchange: Exchange) -> None:
         """Serve one request."""
         started_at = perf_counter()
-        endpoint = ENDPOINTS.get(exchange.path)
-        route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(exchange.path) else "-"
+        path, deployment = exchange.path, ""
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is None:
+            path, deployment = usual_path(path)
+            endpoint = ENDPOINTS.get(path)
+        route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(path) else "-"
         observation = Observation(f"{self._prefix}{next(self._numbers):08x}", exchange.method, route, started_at=started_at)
         try:
             if endpoint is not None:
-                await self._call(exchange, endpoint, observation)
+                await self._call(exchange, endpoint, deployment, observation)
             elif route == MODELS_PATH:
                 await self._tell_models(exchange, observation)
             else:
@@ -105,7 +109,7 @@ class Gateway:
         observation.answered(200)
         await exchange.answer(200, with_request_id([JSON], spoken, observation.request_id.encode()), body)
 
-    async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint, observation: Observation) -> None:
+    async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint, deployment: str, observation: Observation) -> None:
         _require_method(exchange, "POST")
         name = observation.endpoint = endpoint.name
         headers = exchange.read_headers()
@@ -118,7 +122,7 @@ class Gateway:
         content_type = headers.read.get(b"content-type", b"")
         form = parse_form(content_type, body) if endpoint.takes_form and not _is_json_instead(name, content_type) else None
         head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
-        wanted = (observation.project_id, name, head.model, voice_of(body) if name == "speech" else "")
+        wanted = (observation.project_id, name, deployment or head.model, voice_of(body) if name == "speech" else "")
         target = self._models.remembered_target(*wanted) or await self._models.target(*wanted)
         observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
         call = Call(name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)

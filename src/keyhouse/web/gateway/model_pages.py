@@ -6,13 +6,12 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.services.models import Models
 from keyhouse.web.gateway import anthropic, openai
-from keyhouse.web.gateway.endpoints import MODELS_PATH
 from keyhouse.web.gateway.exchange import Exchange
 
 
 def model_asked_for(raw_path: bytes) -> str | None:
-    """The name that a path below `/v1/models` asks for, slashes encoded or not; None for the list."""
-    return unquote(raw_path.decode("latin-1")[len(MODELS_PATH) + 1 :]) or None
+    """The name that a path below `/v1/models`, or `/openai/models`, asks for, slashes encoded or not; None for the list."""
+    return unquote(raw_path.decode("latin-1").partition("/models/")[2]) or None
 
 
 async def models_answer(models: Models, project_id: str, exchange: Exchange, spoken: CallerFormat) -> bytes:
