@@ -16,6 +16,7 @@ from keyhouse.domain.calling import (
     OutputLimitName,
     Quirk,
     Refusable,
+    Renamable,
     Route,
     Signing,
     SigningWay,
@@ -104,6 +105,7 @@ class EndpointEntry(_Strict):
     model_prefix: str = ""
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
+    renames: dict[Renamable, str] = {}
     quirks: tuple[Quirk, ...] = ()
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
@@ -250,6 +252,7 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         model_prefix=entry.model_prefix,
         output_limit=entry.output_limit,
         refuses=entry.refuses,
+        renames=entry.renames,
         quirks=entry.quirks,
         signings=_signings(entry.sign) if entry.sign else signings,
     )

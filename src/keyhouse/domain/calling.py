@@ -43,8 +43,10 @@ Wire = Literal[
 ]
 """A wire format, named after the API whose format it is."""
 OutputLimitName = Literal["max_completion_tokens", "max_tokens"]
-Refusable = Literal["reasoning_effort", "stream_options", "user"]
+Refusable = Literal["metadata", "reasoning_effort", "store", "stream_options", "user"]
 """A parameter of Chat Completions that some servers of its shape refuse, and that an answer can do without."""
+Renamable = Literal["max_completion_tokens", "seed"]
+"""A parameter of Chat Completions that some servers of its shape know by another name alone."""
 Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools", "own_thoughts"]
 """What some servers want beside what the reference says. Of Chat Completions: signatures of tool calls back; ids of calls of nine letters
 and digits; a message of the assistant between the results of tools and the user's next. Of Messages and Responses: no thoughts but those of
@@ -80,8 +82,9 @@ class Signing:
 class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
-    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last three are
-    for servers of one format that differ: what the limit of an answer is called, which parameters are refused, and what else is wanted.
+    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last four are
+    for servers of one format that differ: what the limit of an answer is called, which parameters are refused, which have another name
+    there, and what else is wanted.
     """
 
     path: str
@@ -92,6 +95,7 @@ class Endpoint:
     signings: tuple[Signing, ...] = ()
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
+    renames: Mapping[Renamable, str] = field(default_factory=dict)
     quirks: tuple[Quirk, ...] = ()
 
     def upstream_model(self, model_id: str) -> str:

@@ -1,9 +1,9 @@
 """Everything one upstream call needs, secrets opened. Made from memory for a model of a project, and never stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from keyhouse.domain.calling import EndpointName, OutputLimitName, Quirk, Refusable, Signing, Wire
+from keyhouse.domain.calling import EndpointName, OutputLimitName, Quirk, Refusable, Renamable, Signing, Wire
 from keyhouse.domain.model import CustomModel
 
 
@@ -15,7 +15,7 @@ class Target:
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the project's own, and replace a caller's
     of the same name; `fixed_headers` are sent where neither has one of the name. `signing` adds the credentials from `values`, None where a
     header of the project's own replaces them or none are stored. `declared` is what the project says of the model, `max_output_tokens` what
-    is known of it; the next three are as an `Endpoint` states them, `refuses` with what the model itself is known not to take. `instead` is
+    is known of it; the next four are as an `Endpoint` states them, `refuses` with what the model itself is known not to take. `instead` is
     to be called where the server at an address of the project's own turns out not to have this endpoint.
     """
 
@@ -35,6 +35,7 @@ class Target:
     max_output_tokens: int | None = None
     output_limit: OutputLimitName = "max_tokens"
     refuses: tuple[Refusable, ...] = ()
+    renames: Mapping[Renamable, str] = field(default_factory=dict)
     quirks: tuple[Quirk, ...] = ()
     instead: "Target | None" = None
 

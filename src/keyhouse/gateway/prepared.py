@@ -11,6 +11,7 @@ from keyhouse.domain.target import Target
 from keyhouse.gateway.headers import RawHeaders, header_text
 from keyhouse.gateway.request import Headers, RequestHead, request_head
 from keyhouse.gateway.signing import credential_header, fixed_headers
+from keyhouse.gateway.wire.dialect import foreign_keys
 from keyhouse.gateway.wire.enforcement import enforced
 
 USER_AGENT = b"keyhouse"
@@ -30,7 +31,7 @@ class Prepared:
 
     `replaced` are the caller's headers that do not go on, `defaults` those that go out where the caller states none of the name,
     `answer_headers` what every answer says of the target. `declares`: the project limits the model, so that each body is looked into;
-    `has_range`: only those that name a temperature.
+    `has_range`: only those that name a temperature; `foreign`: only those that name one of these keys, which the server refuses.
     """
 
     head: RequestHead
@@ -42,6 +43,7 @@ class Prepared:
     answer_headers: tuple[tuple[bytes, bytes], ...]
     declares: bool
     has_range: bool
+    foreign: tuple[bytes, ...]
 
     def __repr__(self) -> str:
         return "***"
@@ -103,6 +105,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         declares=declared is not None
         and (declared.max_tokens, declared.supported_parameters, declared.multimodal_inputs) != (None, None, None),
         has_range=target.temperature_range is not None,
+        foreign=foreign_keys(target.refuses, target.renames),
     )
 
 

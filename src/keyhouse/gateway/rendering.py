@@ -14,11 +14,13 @@ from keyhouse.gateway.translated import ChatTranslation
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.anthropic_messages import VERTEX_API_VERSION, render_vertex_request
 from keyhouse.gateway.wire.conversation import UpstreamModel
+from keyhouse.gateway.wire.dialect import in_dialect
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.openai_responses import ECHOED
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
-from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat
+from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat, drops_allowed
 from keyhouse.gateway.wire.splice import with_model
 from keyhouse.gateway.wire.translation import render_upstream_request
 
@@ -39,7 +41,9 @@ def takes_long(call: Call, prepared: Prepared) -> bool:
 def _looks_into(call: Call, prepared: Prepared) -> bool:
     if call.form is not None:
         return False
-    return prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call)
+    if prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call):
+        return True
+    return any(key in call.body for key in prepared.foreign)
 
 
 def _may_hold_others(call: Call) -> bool:
@@ -54,9 +58,11 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
     if _looks_into(call, prepared):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
-        kept, others = with_own_thoughts(held.body) if _may_hold_others(call) else (held.body, ())
+        losses = Losses(drops_allowed=drops_allowed(decoded))
+        understood = in_dialect(held.body, target.refuses, target.renames, losses)
+        kept, others = with_own_thoughts(understood) if _may_hold_others(call) else (understood, ())
         if kept is not decoded:
-            dropped = (*held.dropped, *others)
+            dropped = (*held.dropped, *losses.dropped, *others)
             return Rendered(_encoded(kept, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
     return Rendered(with_model(body, head, target.upstream_model), head.stream, query=call.query)
 

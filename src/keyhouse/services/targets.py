@@ -79,6 +79,7 @@ def _target(wanted: _Wanted, catalog: Catalog, name: EndpointName, called: Endpo
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
         output_limit=called.output_limit,
         refuses=(*called.refuses, *_refused_by(known)),
+        renames=called.renames,
         quirks=called.quirks,
     )
 
