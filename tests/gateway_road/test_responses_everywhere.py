@@ -36,6 +36,12 @@ def test_an_answer_is_read_whole_and_streamed(client):
     assert whole.id.startswith("resp_")
 
 
+def test_a_conversation_with_a_key_is_cached(road, client):
+    raw = client.responses.with_raw_response.create(model=MODEL, input="Hi", prompt_cache_key="thread_1")
+    assert road.sent["cache_control"] == {"type": "ephemeral"}
+    assert "x-keyhouse-params-dropped" not in raw.headers
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_tools_are_called_and_answered(road, client, streamed):
     question = {"role": "user", "content": "Oslo?"}

@@ -291,3 +291,33 @@ def test_vertex_has_the_model_in_the_url():
     body = to_messages(chat()).body
     vertex = anthropic_messages.render_vertex_request(body, anthropic_messages.VERTEX_API_VERSION)
     assert vertex == {"anthropic_version": "vertex-2023-10-16", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+MARK = {"type": "ephemeral", "ttl": "1h"}
+
+
+@pytest.mark.parametrize(
+    ("content", "ends"),
+    [
+        ("Hi", [{"type": "text", "text": "Hi", "cache_control": MARK}]),
+        ([{"type": "tool_result", "tool_use_id": "t"}], [{"type": "tool_result", "tool_use_id": "t", "cache_control": MARK}]),
+        ([{"type": "text", "text": " "}], [{"type": "text", "text": " "}]),
+        ([{"type": "thinking", "thinking": "Hm"}], [{"type": "thinking", "thinking": "Hm"}]),
+        (
+            [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}],
+            [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}],
+        ),
+        ([], []),
+        (7, 7),
+        (["odd"], ["odd"]),
+    ],
+)
+def test_vertex_is_told_where_what_shall_be_cached_ends(content, ends):
+    messages = [{"role": "user", "content": "First"}, {"role": "user", "content": content}]
+    vertex = anthropic_messages.render_vertex_request({"model": "m", "messages": messages, "cache_control": MARK}, "v")
+    assert vertex == {"anthropic_version": "v", "messages": [messages[0], {"role": "user", "content": ends}]}
+
+
+@pytest.mark.parametrize("messages", [[], "odd", ["odd"], None])
+def test_vertex_gets_odd_messages_as_they_are(messages):
+    assert anthropic_messages.render_vertex_request({"messages": messages, "cache_control": MARK}, "v")["messages"] == messages

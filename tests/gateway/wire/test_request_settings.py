@@ -206,6 +206,30 @@ def test_cache_markers_in_both_spellings():
     ]
 
 
+@pytest.mark.parametrize("asked", [{"prompt_cache_key": "k"}, {"cache_control": {"type": "ephemeral"}}], ids=["key", "control"])
+def test_a_whole_prompt_is_cached_where_a_caller_asks_for_that(asked):
+    point = {"cachePoint": {"type": "default"}}
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}, {"role": "user", "content": "Go on"}]
+    assert to_messages(chat(messages, **asked)).body["cache_control"] == {"type": "ephemeral"}
+    on_claude = to_converse(chat(messages, **asked))
+    assert [message["content"][1:] for message in on_claude.body["messages"]] == [[], [], [point]]
+    assert on_claude.dropped == ()
+    # Nova caches unasked, and the others not at all.
+    for model in ("amazon.nova-pro-v1:0", "meta.llama4-scout-17b"):
+        result = to_converse(chat(messages, **asked), model)
+        assert "cachePoint" not in str(result.body)
+        assert result.dropped == tuple(asked)
+
+
+def test_markers_of_a_callers_own_stand_alone():
+    parts = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "b"}]
+    marked = chat([{"role": "user", "content": parts}], prompt_cache_key="k")
+    assert "cache_control" not in to_messages(marked).body
+    assert str(to_converse(marked).body).count("cachePoint") == 1
+    at_the_end = chat([{"role": "user", "content": parts[:1]}], cache_control={"type": "ephemeral"})
+    assert str(to_converse(at_the_end).body).count("cachePoint") == 1
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [

@@ -119,7 +119,8 @@ def test_settings_become_those_of_messages():
     assert result.body["output_config"]["effort"] == "high"
     assert result.body["output_config"]["format"]["schema"]["additionalProperties"] is False
     assert result.body["tool_choice"] == {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
-    assert result.dropped == ("prompt_cache_key", "text.verbosity")
+    assert result.body["cache_control"] == {"type": "ephemeral"}
+    assert result.dropped == ("text.verbosity",)
 
 
 def test_only_allowed_tools_are_sent():

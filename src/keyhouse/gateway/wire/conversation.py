@@ -15,9 +15,10 @@ CacheLifetime = Literal["5m", "1h"]
 
 @dataclass(frozen=True, slots=True)
 class CacheMarker:
-    """The prompt up to and including this part shall be cached."""
+    """The prompt up to and including this part shall be cached; `parameter` is what asks for it where that is of a whole request."""
 
     lifetime: CacheLifetime | None = None
+    parameter: str = "cache_control"
 
 
 @dataclass(frozen=True, slots=True)

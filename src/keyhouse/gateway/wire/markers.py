@@ -1,8 +1,18 @@
 """Small members in the form of the Messages API, which Chat Completions carries as extensions: cache_control, thinking, its blocks."""
 
+from collections.abc import Iterable
 from typing import cast
 
-from keyhouse.gateway.wire.conversation import CacheLifetime, CacheMarker, Effort, Reasoning, RedactedThinkingPart, ThinkingPart
+from keyhouse.gateway.wire.conversation import (
+    CacheLifetime,
+    CacheMarker,
+    Effort,
+    Message,
+    Reasoning,
+    RedactedThinkingPart,
+    ThinkingPart,
+    Tool,
+)
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 
 
@@ -14,6 +24,17 @@ def parse_cache_control(fields: Fields) -> CacheMarker | None:
     control.choice("type", ("ephemeral",))
     lifetime = control.choice("ttl", ("5m", "1h")) if control.has("ttl") else None
     return CacheMarker(cast("CacheLifetime | None", lifetime))
+
+
+def parse_cache_wish(fields: Fields, messages: Iterable[Message], tools: Iterable[Tool]) -> CacheMarker | None:
+    """What a request of OpenAI's formats says of caching all of it. `prompt_cache_key` asks for it too, where nothing is marked: OpenAI
+    caches by itself, and the key says that more requests with this prompt follow."""
+    stated = parse_cache_control(fields)
+    if stated is not None or fields.text_or_none("prompt_cache_key") is None:
+        return stated
+    parts = (part for message in messages for part in message.parts)
+    is_marked = any(getattr(marked, "cache", None) is not None for marked in (*parts, *tools))
+    return None if is_marked else CacheMarker(parameter="prompt_cache_key")
 
 
 def render_cache_control(marker: CacheMarker | None) -> JsonObject | None:

@@ -39,6 +39,8 @@ from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns, witho
 DEFAULT_MAX_TOKENS = 8192
 """Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
 
+_CACHEABLE = frozenset(("text", "image", "document", "tool_use", "tool_result"))
+
 _UNKNOWN_MODEL = ModelTraits(
     thinking="adaptive", can_be_off=True, efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True, caches="all"
 )
@@ -78,8 +80,26 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
 
 
 def render_vertex_request(body: JsonObject, version: str) -> JsonObject:
-    """The same body as Vertex AI wants it: the model in the URL, the version of the API in the body."""
-    return {"anthropic_version": version, **{name: value for name, value in body.items() if name != "model"}}
+    """The same body as Vertex AI wants it: the model in the URL, the version of the API in the body, and what shall be cached marked where
+    it ends. A marker of the whole request is refused there: https://github.com/vercel/ai/pull/13986 (2026-03-31)."""
+    kept = {name: value for name, value in body.items() if name not in ("model", "cache_control")}
+    marker, messages = body.get("cache_control"), body.get("messages")
+    if marker is not None and isinstance(messages, list) and messages:
+        kept["messages"] = [*messages[:-1], _marked(messages[-1], marker)]
+    return {"anthropic_version": version, **kept}
+
+
+def _marked(message: object, marker: object) -> object:
+    """A message whose last block is marked, unless it is already or can not be."""
+    if not isinstance(message, dict):
+        return message
+    content = message.get("content")
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if not (isinstance(blocks, list) and blocks and isinstance(blocks[-1], dict)):
+        return message
+    end = blocks[-1]
+    can_be = end.get("type") in _CACHEABLE and not (end["type"] == "text" and not str(end.get("text")).strip())
+    return {**message, "content": [*blocks[:-1], {"cache_control": marker, **end}]} if can_be else message
 
 
 def _system(texts: tuple[TextPart, ...]) -> str | list[JsonObject] | None:

@@ -56,6 +56,12 @@ class CachePoints:
         """What follows a block of a message or of the system prompt; nothing without a marker."""
         return self._after(marker, "messages[].content[].cache_control", can=self._model.caches != "none")
 
+    def at_end(self, marker: CacheMarker | None, blocks: list[JsonObject]) -> list[JsonObject]:
+        """What follows the last message, of these blocks, where all of a request shall be cached; Nova's models do that by themselves."""
+        if blocks and "cachePoint" in blocks[-1]:
+            return []
+        return self._after(marker, "" if marker is None else marker.parameter, can=self._model.caches == "all")
+
     def after_tool(self, marker: CacheMarker | None) -> list[JsonObject]:
         """What follows a tool; nothing without a marker."""
         return self._after(marker, "tools[].cache_control", can=self._model.caches == "all")

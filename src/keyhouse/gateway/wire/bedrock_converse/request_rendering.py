@@ -1,5 +1,6 @@
 """Renders a request for Converse and ConverseStream. The model goes into the URL, not into the body. Sends nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,8 @@ from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_M
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.conversation import (
+    CacheMarker,
+    Message,
     OutputSchema,
     Part,
     Reasoning,
@@ -51,7 +54,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = arranged.messages if _is_claude(known) else without_parts(_is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
-    messages = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
+    messages = _messages(kept, names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
     tools = _tools(request, known, losses, points)
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
@@ -67,6 +70,14 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _messages(kept: Sequence[Message], names: DocumentNames, points: CachePoints, cache: CacheMarker | None) -> list[JsonObject]:
+    rendered: list[JsonObject] = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
+    if rendered:
+        blocks = rendered[-1]["content"]
+        blocks += points.at_end(cache, blocks)
+    return rendered
 
 
 def _is_claude(model: ModelTraits) -> bool:

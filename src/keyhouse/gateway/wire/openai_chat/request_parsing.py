@@ -14,7 +14,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
+from keyhouse.gateway.wire.markers import parse_cache_control, parse_cache_wish, parse_thinking
 from keyhouse.gateway.wire.model_traits import EFFORTS
 from keyhouse.gateway.wire.openai_chat.message_parsing import parse_message
 
@@ -28,10 +28,11 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     """
     fields = Fields(body)
     tools, tool_choice = _tools_and_choice(fields)
+    messages = tuple(parse_message(message, losses) for message in fields.objects("messages"))
     stream_options = fields.object_or_none("stream_options")
     return Request(
         model=fields.text("model"),
-        messages=tuple(parse_message(message, losses) for message in fields.objects("messages")),
+        messages=messages,
         tools=tools,
         tool_choice=tool_choice,
         parallel_tool_calls=fields.boolean_or_none("parallel_tool_calls"),
@@ -46,7 +47,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         include_usage=bool(stream_options and stream_options.boolean_or_none("include_usage")),
         user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
         service_tier=parse_service_tier(fields, losses),
-        cache=parse_cache_control(fields),
+        cache=parse_cache_wish(fields, messages, tools),
     )
 
 

@@ -26,7 +26,7 @@ https://github.com/looplj/axonhub/issues/1669 (2026-05-15). A SHA-256 in hexadec
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /chat/completions`. Raises Error (`unsupported_parameter`) for what the format can not hold."""
     if request.cache is not None:
-        losses.drop("cache_control", "Chat Completions has no such marker.")
+        losses.drop(request.cache.parameter, "Chat Completions has no such marker.")
     if request.top_k is not None:
         losses.drop("top_k", "Chat Completions has nothing like it.")
     streams = True if request.stream else None

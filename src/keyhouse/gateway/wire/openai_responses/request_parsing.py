@@ -6,6 +6,7 @@ from typing import Literal, cast
 from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, TextPart, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import parse_cache_wish
 from keyhouse.gateway.wire.model_traits import EFFORTS
 from keyhouse.gateway.wire.openai_chat.request_parsing import parse_service_tier
 from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
@@ -25,9 +26,10 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     fields = Fields(body)
     _check_include(fields)
     tools, choice = _choice(fields, tuple(_tools(fields, losses)))
+    messages = tuple(_messages(fields, losses))
     return Request(
         model=fields.text("model"),
-        messages=tuple(_messages(fields, losses)),
+        messages=messages,
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=fields.boolean_or_none("parallel_tool_calls"),
@@ -40,6 +42,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         include_usage=True,
         user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
         service_tier=parse_service_tier(fields, losses),
+        cache=parse_cache_wish(fields, messages, tools),
     )
 
 
