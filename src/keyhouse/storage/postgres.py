@@ -35,7 +35,7 @@ from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_connections import Connections, away
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
-from keyhouse.storage.postgres_server import NoAnswer, connect
+from keyhouse.storage.postgres_server import POOLED, NoAnswer, connect
 from keyhouse.storage.sharing import Shared
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
@@ -320,13 +320,9 @@ def _named(failure: Exception) -> BaseException:
     return failure
 
 
-_POOLED = (
-    "the pooler in front of PostgreSQL gives each transaction another session. Let it give each connection its own, as PgBouncer does "
-    "with pool_mode=session."
-)
 _SENTENCES: dict[type[psycopg.Error], str] = {
-    psycopg.errors.DuplicatePreparedStatement: _POOLED,
-    psycopg.errors.InvalidSqlStatementName: _POOLED,
+    psycopg.errors.DuplicatePreparedStatement: POOLED,
+    psycopg.errors.InvalidSqlStatementName: POOLED,
     psycopg.errors.QueryCanceled: "it broke off a statement, perhaps by its statement_timeout.",
     psycopg.errors.LockNotAvailable: "another transaction has held a lock for too long.",
     psycopg.errors.ReadOnlySqlTransaction: "it is read-only, perhaps a standby.",

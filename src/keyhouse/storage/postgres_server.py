@@ -22,6 +22,11 @@ PATIENCE_S = 10.0
 BOUND_LOCKS = "SET lock_timeout = '8s'"
 """Run first on a connection: who waits for a lock is told so in time, and no wait goes on behind a connection that was given up."""
 
+POOLED = (
+    "the pooler in front of PostgreSQL gives each transaction another session. Let it give each connection its own, as PgBouncer does "
+    "with pool_mode=session."
+)
+
 
 class NoAnswer(psycopg.OperationalError):
     """The server was asked, and said nothing for `PATIENCE_S`. The connection is of no use any more."""
@@ -35,17 +40,18 @@ def connect(server: PostgresServer, *, autocommit: bool = False) -> Connection:
 @contextmanager
 def start_lock(server: PostgresServer) -> Iterator[None]:
     """See schema.start_lock. A transaction holds it, not a session: one of those may be a pooler's, and outlive ours with all its locks."""
-    try:
-        connection = connect(server)
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        take_lock(
-            lambda: connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ADVISORY_LOCK]).fetchone() == (True,),
-            lambda: connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK]),
-            "prepares this database",
-        )
-    except psycopg.Error as failure:
-        raise _not_reached(server) from failure
-    with connection:
+    with _reached(server, autocommit=True) as connection:
+        try:
+            _require_sessions(connection, server)
+            connection.autocommit = False
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            take_lock(
+                lambda: connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ADVISORY_LOCK]).fetchone() == (True,),
+                lambda: connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK]),
+                "prepares this database",
+            )
+        except psycopg.Error as failure:
+            raise _not_reached(server) from failure
         if connection.info.server_version < _OLDEST * 10_000:
             raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST} or newer is needed. This server is older.")
         if (encoding := connection.info.parameter_status("server_encoding")) not in _ENCODINGS:
@@ -57,17 +63,38 @@ def start_lock(server: PostgresServer) -> Iterator[None]:
         yield
 
 
+def _reached(server: PostgresServer, *, autocommit: bool = False) -> Connection:
+    try:
+        return connect(server, autocommit=autocommit)
+    except psycopg.Error as failure:
+        raise _not_reached(server) from failure
+
+
+def _require_sessions(connection: Connection, server: PostgresServer) -> None:
+    """Raise Error `storage_unavailable` where two connections are seen to share a session.
+
+    PgBouncer prepares statements in whatever session comes next, from 1.21 on, so that nothing else tells of it; but settings go to other
+    applications then, and notices to nobody. https://www.pgbouncer.org/config.html#max_prepared_statements (2026-11-29)
+    """
+    with connect(server, autocommit=True) as another:
+        sessions = {(_session(connection), _session(another)) for _ in range(2)}
+    if len(sessions) > 1 or any(ours == other for ours, other in sessions):
+        raise storage_unavailable(POOLED)
+
+
+def _session(connection: Connection) -> tuple[object, ...] | None:
+    """Which one a connection has now. There are proxies that give it its own only once it sets something."""
+    connection.execute("SET keyhouse.session = on")
+    return connection.execute("SELECT pg_backend_pid()").fetchone()
+
+
 def _not_reached(server: PostgresServer) -> Error:
     return storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.")
 
 
 def revision(server: PostgresServer) -> str | None:
     """See schema.schema_revision. Raises Error `storage_unavailable` where nobody answers."""
-    try:
-        reached = connect(server)
-    except psycopg.Error as failure:
-        raise _not_reached(server) from failure
-    with reached as connection:
+    with _reached(server) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
