@@ -311,7 +311,7 @@ def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
     assert server.started, "the house did not start"
 
     def stop() -> None:
-        server.should_exit = True
+        server.stop()
         thread.join(30)
         listening.close()
         assert not thread.is_alive()

@@ -62,8 +62,7 @@ class Server(HouseServer):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; at the second time without waiting for open requests."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.stop()
 
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
