@@ -12,7 +12,8 @@ import pytest
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.encryption_keys import retire, rotate, status
 from keyhouse.settings import Settings
-from keyhouse.storage.key_file import read_key_file
+from keyhouse.storage.key_file import read_key_file, write_key_file
+from keyhouse.storage.key_ring import new_key
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sqlite import SqliteDatabase
 from tests.conftest import PostgresServer, Serve, missing
@@ -187,6 +188,23 @@ def test_a_key_file_that_cannot_be_written_stops_a_rotation_and_not_the_house(tm
 
         run_on(settings, main)
         with read_only(keys):
+            run_on(settings, lambda storage: store_secrets(storage, "sk-again"))
+
+
+def test_a_key_file_that_is_mounted_to_be_read_takes_part_in_rotation_and_retirement(tmp_path: Path, database_url: str) -> None:
+    with small_disk(tmp_path / "keys", 100) as keys:
+        settings = settings_of(tmp_path, database_url, key_file=keys / "keyring")
+        run_on(settings, lambda storage: store_secrets(storage, "sk-planted"))
+        former = read_key_file(keys / "keyring")
+        write_key_file(keys / "keyring", former.with_first(*new_key()))
+        (keys / "keyring.lock").unlink()
+
+        async def main(storage: Storage) -> str | None:
+            assert [progress.unreadable async for progress in rotate(storage, settle_s=0)][-1] == ()
+            return await retire(storage, former.writing_id)
+
+        with read_only(keys):
+            assert run_on(settings, main) == f"Now take the key {former.writing_id} out of the key file {keys / 'keyring'}."
             run_on(settings, lambda storage: store_secrets(storage, "sk-again"))
 
 

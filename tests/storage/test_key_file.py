@@ -1,6 +1,7 @@
 """The key ring's file: who may read it, and that it is replaced at once or not at all."""
 
 import fcntl
+import grp
 import os
 import shutil
 import stat
@@ -79,12 +80,37 @@ def test_the_file_keeps_its_owner(key_file: Path) -> None:
     assert (found.st_uid, found.st_gid, lock.st_uid) == (1234, 1235, 1234)
 
 
-@pytest.mark.parametrize("bits", [0o620, 0o602, 0o666])
+@pytest.mark.parametrize("bits", [0o602, 0o666])
 def test_a_file_that_others_may_write_is_refused(key_file: Path, bits: int) -> None:
     write_key_file(key_file, some_ring())
     key_file.chmod(bits)
     with pytest.raises(Error, match="chmod 600"):
         read_key_file(key_file)
+
+
+def give_to_group(key_file: Path, group_id: int) -> None:
+    if os.geteuid() != 0:
+        missing("root, to give a file to a group")
+    write_key_file(key_file, some_ring())
+    os.chown(key_file, -1, group_id)
+    key_file.chmod(0o660)
+
+
+def test_a_group_that_has_others_in_it_may_not_write_it(key_file: Path) -> None:
+    give_to_group(key_file, next(group.gr_gid for group in grp.getgrall() if group.gr_name != "root"))
+    with pytest.raises(Error, match="chmod 600"):
+        read_key_file(key_file)
+
+
+def test_a_group_that_only_its_owner_is_in_may_write_it(key_file: Path) -> None:
+    give_to_group(key_file, grp.getgrnam("root").gr_gid)
+    assert len(read_key_file(key_file).ids) == 1
+
+
+def test_a_volume_may_give_it_to_a_group_that_has_no_name(key_file: Path) -> None:
+    named = {group.gr_gid for group in grp.getgrall()}
+    give_to_group(key_file, next(number for number in range(1000650000, 1000660000) if number not in named))
+    assert len(read_key_file(key_file).ids) == 1
 
 
 @pytest.mark.parametrize(("bits", "warned"), [(0o600, False), (0o400, False), (0o640, False), (0o644, True), (0o604, True)])

@@ -154,8 +154,8 @@ async def retire(storage: Storage, key_id: str) -> str | None:
             raise _busy(key_id) from None
         if ring.key(key_id) is None:
             return None
-        if storage.keys.text is not None:
-            return f"Now take the key {key_id} out of KEYHOUSE_KEYS."
+        if not storage.keys.is_changeable:
+            return f"Now take the key {key_id} out of {storage.keys.where}."
         write_key_file(storage.keys.file, ring.without((key_id,)))
         await storage.key_watch.take_up()
     return None

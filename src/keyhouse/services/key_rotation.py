@@ -61,9 +61,9 @@ async def rotate(storage: Storage, *, settle_s: float = _SETTLE_S) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def ring_held(keys: KeySource) -> AsyncIterator[None]:
-    """Nobody else changes the key file meanwhile. A ring that comes from a setting is changed by nobody."""
+    """Nobody else changes the key file meanwhile. What cannot be changed here is changed by nobody."""
     with contextlib.ExitStack() as held:
-        if keys.text is None:
+        if keys.is_changeable:
             await asyncio.to_thread(held.enter_context, key_file_lock(keys.file))
         yield
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, parse_key_ring
-from keyhouse.storage.private_file import PRIVATE, keep_owner, lock_beside
+from keyhouse.storage.private_file import PRIVATE, keep_owner, lock_beside, others_may_write
 
 Identity = tuple[int, ...]
 """What changes whenever the file does: device, inode, size, and both times in nanoseconds."""
@@ -41,6 +41,11 @@ class KeySource:
         except OSError:
             return True
         return True
+
+    @property
+    def is_changeable(self) -> bool:
+        """Whether the ring can be replaced here: it is no setting, and no file in a folder that is only read, as mounted secrets are."""
+        return self.text is None and os.access(self.file.resolve().parent, os.W_OK)
 
     def load(self) -> KeyRing:
         """The ring as it is now. Raises Error `configuration`."""
@@ -73,7 +78,7 @@ def read_key_file(path: Path) -> KeyRing:
     """The ring of a file. Raises Error `configuration` where it is missing, not readable, writable by others, or not a ring."""
     try:
         with path.open(encoding="ascii") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            if others_may_write(os.fstat(file.fileno())):
                 # Whoever can write the ring can have all new secrets sealed with a key of their own.
                 raise Error(
                     Code.CONFIGURATION, f"The key file {path} may be written by other users than its owner. Run `chmod 600 {path}`."

@@ -2,7 +2,10 @@
 
 import contextlib
 import fcntl
+import grp
 import os
+import pwd
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +54,27 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
     except FileExistsError:
         close_to_others(path)
+
+
+def others_may_write(found: os.stat_result) -> bool:
+    """Whether anybody may write a file but its owner, this process and root.
+
+    A group that nobody else is in does not count: the owner's own, or one without a name, as a volume of Kubernetes gives its files to.
+    https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#set-the-security-context-for-a-pod
+    """
+    return bool(found.st_mode & stat.S_IWOTH) or bool(found.st_mode & stat.S_IWGRP and _has_others(found.st_gid, found.st_uid))
+
+
+def _has_others(group_id: int, owner_id: int) -> bool:
+    """Where users come from a directory not all can be listed, so a group counts as somebody's own only if it bears the name."""
+    try:
+        group = grp.getgrgid(group_id)
+    except KeyError:
+        return False
+    users = pwd.getpwall()
+    own = {user.pw_name for user in users if user.pw_uid in (0, os.geteuid(), owner_id)}
+    members = {*group.gr_mem, *(user.pw_name for user in users if user.pw_gid == group_id)}
+    return group.gr_name not in own or not members <= own
 
 
 def close_to_others(path: Path) -> None:
