@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from keyhouse.cli.welcome import welcome
 from keyhouse.domain.credentials import MASK
+from keyhouse.services.first_start import FirstKeys
 from keyhouse.settings import Settings
 from tests.cli.commands import Server, bash
 from tests.cli.conftest import Furnished, StartServer
@@ -43,7 +44,7 @@ def test_printed_curl_lines_store_and_read_back(tmp_path: Path, serving: StartSe
 def test_printed_python_lines_store_with_the_langwatch_client(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path)
     away_from_home = f"export UV_NO_CACHE=1 UV_OFFLINE=1 VIRTUAL_ENV={sys.prefix}"
-    ran = bash(tmp_path, "\n".join((away_from_home, _examples(server, "export LANGWATCH"), _examples(server, "uv run python -c"))))
+    ran = bash(tmp_path, "\n".join((away_from_home, _examples(server, "export LANGWATCH"), _examples(server, "uv run python3 -c"))))
     assert ran.code == 0, ran.err
     entry = httpx.get(f"{server.address}/api/model-providers", headers={"X-Auth-Token": server.project_key}, trust_env=False).json()[
         "openai"
@@ -123,6 +124,13 @@ def test_a_later_start_prints_no_password_of_the_database(url: str, option: str)
     said = welcome(Settings(data_dir=Path("/srv/house"), database_url=SecretStr(url)), "http://127.0.0.1:5560", None)
     assert "geheim" not in said
     assert f"uv run keyhouse api-key create NAME --data-dir /srv/house{option}\n" in said
+
+
+def test_where_it_is_installed_no_command_of_a_clone_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("keyhouse.cli.welcome._ROOT", tmp_path)
+    first = welcome(Settings(), "http://127.0.0.1:5560", FirstKeys("project_1", "sk-lw-project", "sk-lw-admin", "once"))
+    assert "uv run" not in first + welcome(Settings(), "http://127.0.0.1:5560", None)
+    assert re.findall("^keyhouse .*|^python3 ", first, re.MULTILINE) == ["python3 ", "keyhouse demo-upstream"]
 
 
 def test_second_start_tells_where_things_are_and_no_secret(tmp_path: Path, serving: StartServer) -> None:

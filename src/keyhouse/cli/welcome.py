@@ -2,11 +2,14 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from keyhouse.services.first_start import FirstKeys
 from keyhouse.settings import Settings
 from keyhouse.storage.database_url import SqliteFile, parse_database_url
 
+_ROOT = Path(__file__).resolve().parents[3]
+"""The clone that this runs in, where it does."""
 _BODY = '{"enabled": true, "customKeys": {"OPENAI_API_KEY": "sk-your-key"}}'
 _PYTHON_BODY = '{"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-your-key"}}'
 
@@ -27,13 +30,18 @@ def farewell_to_keys() -> str:
     )
 
 
+def _through() -> str:
+    """What commands are run through in a clone; where Keyhouse is installed, they are found as they are."""
+    return "uv run " if (_ROOT / "pyproject.toml").exists() else ""
+
+
 def _later(settings: Settings) -> str:
     where = "".join(f" {option} {shlex.quote(value)}" for option, value in _where(settings))
     return f"""\
 Keys are shown when they are made. To make new ones:
 
-uv run keyhouse project regenerate-api-key{where}
-uv run keyhouse api-key create NAME{where}
+{_through()}keyhouse project regenerate-api-key{where}
+{_through()}keyhouse api-key create NAME{where}
 """
 
 
@@ -83,11 +91,11 @@ curl {address}/api/model-providers -H 'X-Auth-Token: {key}'
 The same with LangWatch's Python client, unchanged:
 
 export LANGWATCH_ENDPOINT={address} LANGWATCH_API_KEY={key}
-uv run python -c 'import langwatch; langwatch.model_providers.set("openai", params={_PYTHON_BODY})'
+{_through()}python3 -c 'import langwatch; langwatch.model_providers.set("openai", params={_PYTHON_BODY})'
 
 No provider at hand? A small one ships with Keyhouse, and prints how to store and call it:
 
-uv run keyhouse demo-upstream
+{_through()}keyhouse demo-upstream
 """
 
 
