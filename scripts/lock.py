@@ -1,4 +1,4 @@
-"""Pins every dependency, the indirect ones too: versions into pyproject.toml, versions and hashes into requirements.lock. No addresses.
+"""Pins every dependency, the indirect ones too: versions into pyproject.toml, versions and hashes into lock files. No addresses.
 
 `uv run scripts/lock.py` holds what is pinned and adds what is new; `--upgrade` takes the newest versions that fit.
 """
@@ -11,10 +11,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "pyproject.toml"
-LOCK = ROOT / "requirements.lock"
+LOCKS = {
+    "requirements.lock": ["--all-extras", "--all-groups"],
+    "requirements-serve.lock": ["--all-extras", "--no-default-groups"],
+    "requirements-build.lock": ["--only-group", "build"],
+}
+"""Everything; what a server needs, extras included; what builds our own package."""
 BLOCK = re.compile(r"\[tool\.uv\]\nconstraint-dependencies = \[\n.*?\n\]\n", re.DOTALL)
-EXPORT = ["uv", "export", "--format", "requirements-txt", "--all-extras", "--all-groups"]
-EXPORT += ["--no-emit-project", "--no-header", "--no-annotate"]
+EXPORT = ["uv", "export", "--format", "requirements-txt", "--no-emit-project", "--no-header", "--no-annotate"]
 
 
 def pins(uv_lock: str) -> list[str]:
@@ -42,8 +46,9 @@ def main() -> None:
     subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
     write_pins(pins((ROOT / "uv.lock").read_text(encoding="utf-8")))
     subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
-    exported = subprocess.run(EXPORT, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    LOCK.write_text(exported, encoding="utf-8")
+    for name, what in LOCKS.items():
+        exported = subprocess.run([*EXPORT, *what], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        (ROOT / name).write_text(exported, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,16 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
+
+
+def entries(name: str) -> list[str]:
+    """The packages of a lock, each with its hashes, and without what says where it is wanted."""
+    lock = (ROOT / name).read_text(encoding="utf-8").strip()
+    return [re.sub(r" ; [^\\]+", " ", entry) for entry in re.split(r"\n(?=[a-z0-9])", lock)]
 
 
 def test_constraints_and_lock_name_the_same_versions() -> None:
@@ -24,8 +33,28 @@ def test_every_declared_dependency_is_pinned() -> None:
     assert names <= pinned
 
 
-def test_the_lock_holds_a_hash_for_each_version_and_no_address() -> None:
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    entries = re.split(r"\n(?=[a-z0-9])", lock)
-    assert all("--hash=sha256:" in entry for entry in entries)
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_holds_a_hash_for_each_version_and_no_address(name: str) -> None:
+    lock = (ROOT / name).read_text(encoding="utf-8")
+    assert all("--hash=sha256:" in entry for entry in entries(name))
     assert "://" not in lock
+
+
+def test_the_locks_of_the_image_are_parts_of_the_whole() -> None:
+    whole = {*entries("requirements.lock")}
+    assert [entry for name in LOCKS for entry in entries(name) if entry not in whole] == []
+
+
+def test_what_serves_has_every_extra_and_nothing_of_the_tests() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
+    needed = [*project["project"]["dependencies"], *(name for names in extras for name in names)]
+    served = {re.split(r"==|\[", entry)[0] for entry in entries("requirements-serve.lock")}
+    assert {re.split(r"[\[;<>=! ]", name)[0].lower() for name in needed} <= served
+    assert served.isdisjoint({"pytest", "langwatch", "playwright", "hatchling"})
+
+
+def test_what_builds_the_package_is_pinned_alike_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["dependency-groups"]["build"] == project["build-system"]["requires"]
+    assert [entry.split(" ")[0] for entry in entries("requirements-build.lock")][:1] == project["build-system"]["requires"]
