@@ -67,6 +67,19 @@ def test_json_object_is_refused():
     assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "response_format")
 
 
+def test_mistrals_words_are_understood():
+    body = chat([{"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png;base64,aGk="}]}], tools=[tool()])
+    sent = to_messages({**body, "tool_choice": "any", "random_seed": 3})
+    assert sent.body["tool_choice"] == {"type": "any"}
+    assert sent.body["messages"][0]["content"][0]["source"] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    assert sent.dropped == ("random_seed",)
+
+
+def test_an_image_that_has_no_address_is_told_where_it_stands():
+    error = refusal(to_messages, chat([{"role": "user", "content": [{"type": "image_url", "image_url": "nowhere"}]}]))
+    assert (error.code, error.details["param"]) == (Code.BAD_REQUEST, "messages.0.content.0.image_url")
+
+
 @pytest.mark.parametrize(
     ("given", "sent"),
     [({"max_tokens": 5}, 5), ({"max_completion_tokens": 7}, 7), ({"max_tokens": 5, "max_completion_tokens": 7}, 5), ({}, 8192)],

@@ -142,12 +142,22 @@ def test_only_allowed_tools_are_sent():
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
         ({"text": {"odd": 1}}, "text.odd"),
         ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"tool_choice": {"type": "web_search"}, "tools": [TOOL]}, "tool_choice.type"),
     ],
 )
 def test_what_has_no_equivalent_is_refused(members, where):
     error = refusal(sent, **members)
     assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, where)
+
+
+def test_json_without_a_schema_is_asked_of_chat_completions():
+    assert sent("openai_chat", text={"format": {"type": "json_object"}}).body["response_format"] == {"type": "json_object"}
+
+
+def test_what_to_do_about_items_that_are_not_kept_is_told():
+    error = refusal(sent, input=[{"type": "item_reference", "id": "msg_1"}])
+    assert "store: false" in error.message
 
 
 def test_a_search_that_may_be_made_is_left_out_and_named():

@@ -176,7 +176,7 @@ class OutputSchema:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A whole request. What is None was not asked for."""
+    """A whole request. What is None was not asked for. `any_json` is what the caller called a wish for JSON without a schema."""
 
     model: str
     messages: tuple[Message, ...]
@@ -190,6 +190,7 @@ class Request:
     stop: tuple[str, ...] = ()
     reasoning: Reasoning | None = None
     output_schema: OutputSchema | None = None
+    any_json: str | None = None
     stream: bool = False
     include_usage: bool = False
     user_id: str | None = None

@@ -114,14 +114,15 @@ def _user_part(part: Fields, losses: Losses) -> Part:
 
 
 def _image(part: Fields, losses: Losses) -> ImagePart:
-    image = part.object("image_url")
-    if image.has("detail") and image.text("detail") != "auto":
+    # Clients of Mistral send the address alone: https://docs.mistral.ai/capabilities/vision (2026-11-29).
+    holder, name = (part, "image_url") if isinstance(part.raw.get("image_url"), str) else (part.object("image_url"), "url")
+    if holder.has("detail") and holder.text("detail") != "auto":
         losses.drop("messages[].content[].image_url.detail", "Images of the upstream's format have no level of detail.")
-    url = image.text("url")
+    url = holder.text(name)
     if is_data_url(url):
-        return ImagePart(parse_data_url(url, image.at("url")), _cache(part))
+        return ImagePart(parse_data_url(url, holder.at(name)), _cache(part))
     if not is_web_url(url):
-        raise image.wrong("url", "an http, https or data URL")
+        raise holder.wrong(name, "an http, https or data URL")
     return ImagePart(UrlSource(url), _cache(part))
 
 

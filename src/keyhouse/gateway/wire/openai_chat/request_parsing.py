@@ -43,6 +43,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         stop=_stop(fields),
         reasoning=_reasoning(fields),
         output_schema=_output_schema(fields),
+        any_json="response_format" if _format_type(fields) == "json_object" else None,
         stream=bool(fields.boolean_or_none("stream")),
         include_usage=bool(stream_options and stream_options.boolean_or_none("include_usage")),
         user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
@@ -79,17 +80,9 @@ def _reasoning(fields: Fields) -> Reasoning | None:
 
 
 def _output_schema(fields: Fields) -> OutputSchema | None:
-    wanted = fields.object_or_none("response_format")
-    if wanted is None:
+    if _format_type(fields) != "json_schema":
         return None
-    kind = wanted.choice("type", ("text", "json_object", "json_schema"))
-    if kind == "json_object":
-        raise unsupported(
-            "response_format", "JSON without a schema can not be promised by this model; send type json_schema with a schema."
-        )
-    if kind == "text":
-        return None
-    schema = wanted.object("json_schema")
+    schema = fields.object("response_format").object("json_schema")
     return OutputSchema(
         schema=schema.object("schema").raw,
         name=schema.text_or_none("name"),
@@ -98,13 +91,19 @@ def _output_schema(fields: Fields) -> OutputSchema | None:
     )
 
 
+def _format_type(fields: Fields) -> str:
+    wanted = fields.object_or_none("response_format")
+    return "text" if wanted is None else wanted.choice("type", ("text", "json_object", "json_schema"))
+
+
 def _tools_and_choice(fields: Fields) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     tools = tuple(_tool(tool) for tool in fields.objects_or_none("tools"))
     choice = fields.raw.get("tool_choice")
     if choice is None:
         return tools, None
     if isinstance(choice, str):
-        mode = fields.choice("tool_choice", ("auto", "none", "required"))
+        # Mistral's word for it, which its clients send: https://docs.mistral.ai/capabilities/function_calling (2026-11-29).
+        mode = "required" if choice == "any" else fields.choice("tool_choice", ("auto", "none", "required"))
         return tools, ToolChoice(cast(Literal["auto", "none", "required"], mode))
     wanted = fields.object("tool_choice")
     if wanted.choice("type", ("function", "custom", "allowed_tools")) == "allowed_tools":

@@ -41,7 +41,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "tools": [_tool(tool, losses) for tool in request.tools] or None,
             "tool_choice": _tool_choice(request.tool_choice) if request.tools else None,
             "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
-            "response_format": _response_format(request.output_schema),
+            "response_format": {"type": "json_object"} if request.any_json else _response_format(request.output_schema),
             "reasoning_effort": _reasoning_effort(request.reasoning, model, losses),
             "user": render_user(request, model, losses),
             "stream": streams,

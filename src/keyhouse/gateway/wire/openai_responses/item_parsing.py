@@ -70,6 +70,10 @@ def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
             return "user", [ToolResultPart(item.text("call_id"), tuple(_output(item, losses)))]
         case "reasoning":
             return "assistant", list(_thought(item))
+        case "item_reference":
+            raise unsupported(
+                item.at("type"), "Nothing is kept of earlier responses. Send the items themselves, as clients do with store: false."
+            )
         case _:
             raise unsupported(
                 item.at("type"), "Items of this type have no equivalent for this model, and nothing is kept of earlier responses."

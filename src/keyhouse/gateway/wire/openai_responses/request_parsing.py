@@ -38,6 +38,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         top_p=fields.number_or_none("top_p"),
         reasoning=_reasoning(fields),
         output_schema=_output_schema(fields, losses),
+        any_json="text.format" if _format_type(fields) == "json_object" else None,
         stream=bool(fields.boolean_or_none("stream")),
         include_usage=True,
         user_id=fields.text_or_none("safety_identifier") or fields.text_or_none("user"),
@@ -90,17 +91,21 @@ def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
             raise unsupported(text.at(name[:100]), _UNKNOWN)
     if text.text_or_none("verbosity") not in (None, "medium"):
         losses.drop("text.verbosity", "The model has nothing like it.")
-    form = text.object_or_none("format")
-    if form is None or form.choice("type", ("text", "json_object", "json_schema")) == "text":
+    if _format_type(fields) != "json_schema":
         return None
-    if form.text("type") == "json_object":
-        raise unsupported("text.format", "JSON without a schema can not be promised by this model; send type json_schema with a schema.")
+    form = text.object("format")
     return OutputSchema(
         schema=form.object("schema").raw,
         name=form.text_or_none("name"),
         description=form.text_or_none("description"),
         strict=form.boolean_or_none("strict"),
     )
+
+
+def _format_type(fields: Fields) -> str:
+    text = fields.object_or_none("text")
+    form = text.object_or_none("format") if text is not None else None
+    return "text" if form is None else form.choice("type", ("text", "json_object", "json_schema"))
 
 
 def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
