@@ -20,6 +20,7 @@ from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.log import AccessLines, access_lines
 from keyhouse.services.api_keys import ApiKeys
+from keyhouse.services.attention import Attention
 from keyhouse.services.audit import Audit
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.encryption_keys import status
@@ -74,6 +75,7 @@ class House:
     control: ControlPlane
     identity: Identity
     models: Models
+    attention: Attention
     outgoing: Outgoing
     providers: ModelProviders
     tests: ConnectionTest
@@ -115,7 +117,7 @@ def build_house(settings: Settings, storage: Storage, lines: AccessLines | None 
     tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
     routes = [*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)]
     control = ControlPlane(routes, gate, RequestLines(lines))
-    return House(storage, catalog, control, identity, models, outgoing, providers, tests, last_uses, replicas)
+    return House(storage, catalog, control, identity, models, Attention(storage.database), outgoing, providers, tests, last_uses, replicas)
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +129,7 @@ async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines
         upstream = house.outgoing.upstream
         relay = Relay(upstream, house.outgoing.signatures)
         async with observing(metrics, house.last_uses, upstream, lines, names if settings.tracing else None) as observe:
-            yield Gateway(house.identity, house.models, relay, limits, observe)
+            yield Gateway(house.identity, house.models, house.attention, relay, limits, observe)
     finally:
         await house.outgoing.close()
 
@@ -135,7 +137,12 @@ async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines
 def local_gateway(house: House) -> Gateway:
     """The gateway for a caller in this process, who is observed by nobody."""
     return Gateway(
-        house.identity, house.models, Relay(house.outgoing.upstream, house.outgoing.signatures), Limits(), lambda observation: None
+        house.identity,
+        house.models,
+        house.attention,
+        Relay(house.outgoing.upstream, house.outgoing.signatures),
+        Limits(),
+        lambda observation: None,
     )
 
 
@@ -248,7 +255,7 @@ class App:
                 await send({"type": "lifespan.startup.failed", "message": error.message})
                 return
             _settle_memory()
-            async with upkeep(storage, _chores(house)):
+            async with house.attention.kept(), upkeep(storage, _chores(house)):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         await send({"type": "lifespan.shutdown.complete"})

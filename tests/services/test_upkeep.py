@@ -41,3 +41,25 @@ async def _main(settings: Settings) -> None:
                 await heard.wait()
         await other.database.write(lambda tx: tx.run(BACK))
     assert {entry["event"] for entry in logs if entry["log_level"] == "error"} == {"keeping up with other processes failed"}
+
+
+def test_a_chore_that_has_to_wait_keeps_no_change_of_others_from_being_heard(tmp_path: Path, database_url: str) -> None:
+    async def main() -> None:
+        heard, waiting, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            waiting.set()
+            await never.wait()
+
+        async def nothing() -> None:
+            pass
+
+        settings = settings_of(tmp_path, database_url)
+        async with asyncio.timeout(30), opened(settings) as storage, opened(settings) as other:
+            storage.database.on_changes = lambda notices: heard.set()
+            async with upkeep(storage, [Chore(3600, wait, at_the_end=nothing)]):
+                await waiting.wait()
+                await other.database.write(lambda tx: note_change(tx, "organization_1", None))
+                await heard.wait()
+
+    asyncio.run(main())

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -13,10 +12,12 @@ from keyhouse.storage.changes import prune
 from keyhouse.storage.opening import Storage
 
 _NOTICES_FORGOTTEN_EVERY_S = 600.0
+_KEYS_LOOKED_AT_EVERY_S = 1.0
+_AGAIN_S = 0.5
 _log = structlog.get_logger("keyhouse")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Chore:
     """Something to do every so many seconds, first `after_s` seconds after the start, and, if there is more to it, at the end."""
 
@@ -24,30 +25,25 @@ class Chore:
     do: Callable[[], Awaitable[None]]
     at_the_end: Callable[[], Awaitable[None]] | None = None
     after_s: float = 0.0
-    due_at: float = field(default=0.0, init=False)
-
-    def __post_init__(self) -> None:
-        self.due_at = time.monotonic() + self.after_s
-
-    async def do_if_due(self) -> None:
-        """Do it, if its time has come. Raises Error; then it is tried again when it is due the next time."""
-        now = time.monotonic()
-        if now >= self.due_at:
-            self.due_at = now + self.every_s
-            await self.do()
 
 
 @contextlib.asynccontextmanager
 async def upkeep(storage: Storage, chores: Sequence[Chore]) -> AsyncIterator[None]:
-    """Goes on while it is open. What is to be done at the end is done then, unless the database is away."""
+    """Goes on while it is open. What is to be done at the end is done then, unless the database is away.
+
+    Nothing waits for anything else: a chore may have to wait for a lock, and a revoked key must not.
+    """
+    for sentence in storage.warnings:
+        _log.warning(sentence)
     notices = Chore(_NOTICES_FORGOTTEN_EVERY_S, lambda: forget_old_notices(storage), after_s=_NOTICES_FORGOTTEN_EVERY_S)
-    keeping = asyncio.create_task(keep_up(storage, [*chores, notices]))
+    keys = Chore(_KEYS_LOOKED_AT_EVERY_S, lambda: look_at_keys(storage))
+    keeping = [asyncio.create_task(keep_up(storage)), *(asyncio.create_task(_repeat(chore)) for chore in (*chores, notices, keys))]
     try:
         yield
     finally:
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+        for task in keeping:
+            task.cancel()
+        await asyncio.wait(keeping)
         for chore in chores:
             try:
                 await (chore.at_the_end or chore.do)()
@@ -55,23 +51,29 @@ async def upkeep(storage: Storage, chores: Sequence[Chore]) -> AsyncIterator[Non
                 _tell(failure)
 
 
-async def keep_up(storage: Storage, chores: Sequence[Chore]) -> None:
-    """Until it is cancelled. A database that is away is waited for, a key ring that is no good is told of once.
+async def keep_up(storage: Storage) -> None:
+    """Until it is cancelled. A database that is away is asked again and again.
 
-    Whatever else fails is logged, and the next look made a second later: where nobody looks, revoked keys stay good for the gateway.
+    Whatever else fails is logged, and the next look made soon: where nobody looks, revoked keys stay good for the gateway.
     """
-    for sentence in storage.warnings:
-        _log.warning(sentence)
     while True:
         try:
-            for chore in chores:
-                await chore.do_if_due()
             await storage.database.changed()
             await storage.database.catch_up()
-            await look_at_keys(storage)
         except Exception as failure:  # noqa: BLE001 - see above
             _tell(failure)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _repeat(chore: Chore) -> None:
+    """Until it is cancelled. What fails is tried again when it is due the next time."""
+    await asyncio.sleep(chore.after_s)
+    while True:
+        try:
+            await chore.do()
+        except Exception as failure:  # noqa: BLE001 - logged; the next time may be better
+            _tell(failure)
+        await asyncio.sleep(chore.every_s)
 
 
 def _tell(failure: Exception) -> None:

@@ -64,7 +64,7 @@ class Database(Protocol):
         """Tell `on_changes` of everything committed before this call, by any process."""
 
     async def changed(self) -> None:
-        """Return when another process may have changed something, at the latest after a second."""
+        """Return when another process may have changed something, at the latest after a second; at once where the last look failed."""
 
     async def close(self) -> None:
         """Let go of every connection."""

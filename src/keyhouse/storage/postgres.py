@@ -128,7 +128,8 @@ class PostgresDatabase:
 
     async def changed(self) -> None:
         """See Database."""
-        await self._listener.heard()
+        if self._watch.is_open:
+            await self._listener.heard()
         self._connections.shed()
 
     async def close(self) -> None:

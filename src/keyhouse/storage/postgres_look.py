@@ -31,13 +31,18 @@ class Look:
         self.opened = 0
         """How many connections were opened: behind another one there may be another database, restored or a standby that fell short."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection on which the next question can be asked."""
+        return self._line is not None and self._line.lost is None
+
     async def after(self, mark: str) -> tuple[dict[int, ChangeNotice], str]:
         """The notices since a mark by their number, and the next mark.
 
         Raises psycopg.Error; then the next question opens a new connection. Raises Error `storage_unavailable` where none can be opened.
         """
-        line = self._line
-        if line is None or line.lost is not None:
+        line = self._line if self.is_open else None
+        if line is None:
             line = await self._opened()
         try:
             rows = _rows(await line.answer(mark.encode()))

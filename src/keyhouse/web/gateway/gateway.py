@@ -20,6 +20,7 @@ from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.form import parse_form
 from keyhouse.gateway.wire.speech import voice_of
 from keyhouse.gateway.wire.splice import Head, parse_head
+from keyhouse.services.attention import Attention
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.errors import internal_error
@@ -55,7 +56,8 @@ class Limits:
 class Gateway:
     """Answers callers of any OpenAI or Anthropic client. `observe` is told of every request once it has ended."""
 
-    def __init__(self, identity: Identity, models: Models, relay: Relay, limits: Limits, observe: Observe) -> None:
+    def __init__(self, identity: Identity, models: Models, attention: Attention, relay: Relay, limits: Limits, observe: Observe) -> None:
+        self._attention = attention
         self._identity = identity
         self._models = models
         self._relay = relay
@@ -75,6 +77,8 @@ class Gateway:
         route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(path) else "-"
         observation = Observation(f"{self._prefix}{next(self._numbers):08x}", exchange.method, route, started_at=started_at)
         try:
+            if self._attention.is_lost:
+                await self._attention.regain()
             if endpoint is not None:
                 await self._call(exchange, endpoint, deployment, observation)
             elif route == MODELS_PATH:
