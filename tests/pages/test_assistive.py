@@ -117,6 +117,21 @@ def test_a_refused_dialog_stands_open_with_what_was_typed(visitor: Visitor) -> N
     expect(dialog.get_by_label("Team", exact=True)).to_have_value("")
 
 
+def test_a_button_that_cannot_be_pressed_looks_so_when_it_is_pointed_at(visit: Visit) -> None:
+    visitor = visit(reduced_motion="reduce")
+    store(visitor.house, "groq")
+    visitor.sign_in()
+    visitor.go(f"{visitor.providers}/groq")
+    button, colours = (
+        visitor.page.get_by_role("button", name="Save and test"),
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]",
+    )
+    before = button.evaluate(colours)
+    button.hover(force=True)
+    assert button.evaluate("e => e.matches(':hover:disabled')")
+    assert button.evaluate(colours) == before
+
+
 def test_a_switch_shows_its_state_in_forced_colours(visit: Visit) -> None:
     visitor = visit(forced_colors="active")
     store(visitor.house, "groq")

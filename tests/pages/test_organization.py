@@ -139,6 +139,7 @@ def test_a_project_and_its_team_are_made_renamed_and_archived(admin: Visitor) ->
     key = page.get_by_label("It is shown this once").input_value()
     assert admin.house.client(key).get("/api/model-providers").status_code == 200
     page.get_by_role("button", name="Rename… Search", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_label("Name", exact=True)).to_be_focused()
     page.get_by_role("dialog").get_by_label("Name").fill("Research")
     page.get_by_role("dialog").get_by_role("button", name="Rename").click()
     expect(page.get_by_role("link", name="Research")).to_be_visible()

@@ -1,5 +1,6 @@
 """What people typed is kept: over the end of a session, another sign-in, a step away from the page, and a button pressed twice."""
 
+import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 from tests.conftest import ServedHouse
@@ -126,3 +127,48 @@ def test_a_button_pressed_twice_sends_its_form_once(visitor: Visitor) -> None:
       return sent;
     }"""
     assert visitor.page.evaluate(sent) == 1
+
+
+def test_esc_again_and_again_loses_nothing_that_somebody_stays_with(visitor: Visitor) -> None:
+    visitor.house.client().put(
+        "/api/model-providers/ollama", json={"enabled": True, "customKeys": {"OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}}
+    )
+    visitor.sign_in()
+    page, asked = visitor.page, []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("link", name="Edit Ollama").click()
+    address = page.get_by_role("dialog").get_by_label("Base URL")
+    address.fill(TYPED)
+    # Browsers close a dialog at the second or third time whatever the page says.
+    for _ in range(4):
+        page.keyboard.press("Escape")
+        expect(address).to_have_value(TYPED)
+        expect(address).to_be_focused()
+    assert asked == ["Leave without saving what you changed?"] * 4
+
+
+def test_a_page_that_a_browser_kept_is_loaded_anew(visitor: Visitor) -> None:
+    page = type_an_address(visitor)
+    page.on("dialog", lambda dialog: pytest.fail(f"asked again: {dialog.type}"))
+    with page.expect_navigation():
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(page.get_by_label("Base URL")).to_have_value("")
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()
+
+
+def test_a_page_that_shows_a_new_key_makes_no_other_when_it_is_loaded_again(visitor: Visitor) -> None:
+    visitor.sign_in(visitor.house.keys.admin_key)
+    page = visitor.page
+    visitor.go(f"/projects/{visitor.house.keys.project_id}/key")
+    page.get_by_role("button", name="Regenerate…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Regenerate").click()
+    made = page.get_by_label("The new project key").input_value()
+    page.reload()
+    expect(page.get_by_role("heading", name="Project key")).to_be_visible()
+    expect(page.get_by_label("The new project key")).to_have_count(0)
+    assert visitor.house.client(made).get("/api/model-providers").status_code == 200

@@ -276,8 +276,22 @@ document.addEventListener("input", (event) => {
   if ("filter" in event.target.dataset) filter(event.target);
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Enter" && "filter" in event.target.dataset) event.preventDefault(); });
-document.addEventListener("cancel", (event) => { if (event.target.tagName === "DIALOG" && !mayClose(event.target)) event.preventDefault(); }, true);
-document.addEventListener("close", (event) => { if (event.target.id === "drawer") event.target.replaceChildren(); }, true);
+// A page may hold a dialog open against Esc just once in a while. What a browser closes all the same stands open again at once.
+let kept = null;
+document.addEventListener("cancel", (event) => {
+  if (event.target.tagName !== "DIALOG" || mayClose(event.target)) return;
+  event.preventDefault();
+  if (!event.cancelable) kept = document.activeElement;
+}, true);
+document.addEventListener("close", (event) => {
+  if (kept) {
+    event.target.showModal();
+    kept.focus();
+    kept = null;
+  } else if (event.target === drawer()) {
+    event.target.replaceChildren();
+  }
+}, true);
 
 // A service account's file, dropped or picked: read here, sent with the form.
 const MOST_FILE_BYTES = 64 * 1024;
@@ -350,7 +364,6 @@ prepare(document);
 signInOnce();
 openRefused();
 const saved = document.querySelector("[data-saved]");
-if (saved) {
-  history.replaceState(null, "", location.pathname);
-  saved.focus();
-}
+// Loaded anew, a page of a form would send it once more: it would make another key, and end the one that was just copied.
+if (saved || document.querySelector("[data-shown-once]")) history.replaceState(null, "", location.pathname);
+saved?.focus();

@@ -20,10 +20,13 @@ document.addEventListener("submit", (event) => {
   leaving = Boolean(form.closest("dialog"));
   setTimeout(() => { delete form.dataset.sent; }, FORGET_SENT_MS);
 });
-// A page that the browser kept and shows again may be one of a session that ended since.
+// A page that the browser kept and shows again may be one of a session that ended since. Of what was typed there some browsers keep a
+// part: all of it goes, which people agreed to when they left.
 addEventListener("pageshow", (event) => {
   document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; });
-  if (event.persisted && !isUnsaved()) location.reload();
+  if (!event.persisted) return;
+  leaving = true;
+  location.reload();
 });
 
 // A notice above a form's fields, in place of what stood there.
