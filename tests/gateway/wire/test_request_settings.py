@@ -62,9 +62,16 @@ def test_structured_output_and_effort_share_output_config():
     assert config == {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}}
 
 
-def test_json_object_is_refused():
-    error = refusal(to_messages, chat(response_format={"type": "json_object"}))
-    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "response_format")
+def test_json_without_a_schema_is_asked_for_in_words_and_not_promised():
+    body = chat([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], response_format={"type": "json_object"})
+    for render, members in ((to_messages, ("output_config",)), (to_converse, ("outputConfig",))):
+        result = render(body)
+        said = [block["text"] for block in result.body["system"]]
+        assert said[0] == "Be brief."
+        assert "one valid JSON object and nothing else" in said[1]
+        assert (result.dropped, result.body.keys() & set(members)) == (("response_format",), set())
+        error = refusal(render, {**body, "drop_tuning_params": False})
+        assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "response_format")
 
 
 def test_mistrals_words_are_understood():

@@ -141,7 +141,6 @@ def test_only_allowed_tools_are_sent():
         ({"include": ["message.output_text.logprobs"]}, "include.0"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
         ({"text": {"odd": 1}}, "text.odd"),
-        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"tool_choice": {"type": "web_search"}, "tools": [TOOL]}, "tool_choice.type"),
     ],
@@ -152,7 +151,11 @@ def test_what_has_no_equivalent_is_refused(members, where):
 
 
 def test_json_without_a_schema_is_asked_of_chat_completions():
-    assert sent("openai_chat", text={"format": {"type": "json_object"}}).body["response_format"] == {"type": "json_object"}
+    wanted = {"text": {"format": {"type": "json_object"}}}
+    assert sent("openai_chat", **wanted).body["response_format"] == {"type": "json_object"}
+    told = sent(**wanted)
+    assert "one valid JSON object" in str(told.body["system"])
+    assert told.dropped == ("text.format",)
 
 
 def test_what_to_do_about_items_that_are_not_kept_is_told():

@@ -19,7 +19,7 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.conversation import RenderedRequest, ToolCallPart, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
-from keyhouse.gateway.wire.fields import JsonObject, unsupported
+from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
 from keyhouse.gateway.wire.tool_names import with_short_names
@@ -87,8 +87,6 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     losses = Losses(drops_allowed=drops_allowed(body))
     kept = kept_parameters(body, caller, upstream, losses)
     request = _request_parsers[caller](kept, losses)
-    if request.any_json is not None and upstream != "openai_chat":
-        raise unsupported(request.any_json, "JSON without a schema can not be promised by this model; send type json_schema with a schema.")
     if upstream == "anthropic_messages":
         return _request_renderers[upstream](request, model, losses)
     shortened, names = with_short_names(request)

@@ -4,6 +4,7 @@ import base64
 import binascii
 from dataclasses import replace
 
+from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -49,6 +50,7 @@ _UNKNOWN_MODEL = ModelTraits(
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /v1/messages`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _UNKNOWN_MODEL)
+    request = with_json_told(request, losses)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     kept = without_parts(is_unreadable, request.messages)
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)

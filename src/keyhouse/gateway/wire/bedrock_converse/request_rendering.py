@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
+from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.conversation import (
@@ -40,6 +41,7 @@ _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
+    request = with_json_told(request, losses)
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
