@@ -37,6 +37,9 @@ def test_axe_finds_nothing_serious(browser: Browser, furnished: ServedHouse, the
         visitor.go(stop.path)
         stop.then(visitor.page)
         found[stop.name] = serious(visitor.page)
+    for path in (f"{visitor.providers}/add", f"{visitor.providers}/azure", "/nowhere"):
+        visitor.go(path)
+        found[path] = serious(visitor.page)
     visitor.context.clear_cookies()
     visitor.go("/sign-in")
     found["sign-in"] = serious(visitor.page)

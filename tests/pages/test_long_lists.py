@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.conftest import ServedHouse, _serving
 from tests.pages.browsing import Visitor, new_visitor
-from tests.pages.test_sign_in import signed_in
+from tests.pages.test_sign_in import csrf, signed_in
 
 MADE = 55
 
@@ -73,3 +73,19 @@ def test_a_history_is_not_said_to_be_empty_behind_its_last_page(full_house: Serv
     client = signed_in(full_house, full_house.keys.admin_key)
     address = f"/projects/{full_house.keys.project_id}/providers/openai/history"
     assert client.get(f"{address}?page=7").headers["location"] == f"{address}?page=1"
+
+
+def test_a_key_is_made_for_a_project_behind_a_thousand_others(sqlite_house: ServedHouse) -> None:
+    admin, oldest = sqlite_house.client(sqlite_house.keys.admin_key), sqlite_house.keys.project_id
+    body = {"language": "other", "framework": "other", "newTeamName": "Many"}
+    for number in range(1000):
+        answer = admin.post("/api/projects", json={**body, "name": f"Project {number}"})
+        assert answer.status_code == 201
+        body = {"language": "other", "framework": "other", "teamId": answer.json()["teamId"]}
+    client = signed_in(sqlite_house, sqlite_house.keys.admin_key)
+    page = client.get("/organization/keys").text
+    assert f'<option value="PROJECT:{oldest}" >Project My project</option>' in page
+    form = {"csrf": csrf(client, "/organization/keys"), "name": "Of the oldest", "role": "VIEWER", "scope": f"PROJECT:{oldest}", "days": ""}
+    made = client.post("/organization/keys", data=form).text
+    assert "viewer of project My project" in made
+    assert "that was archived" not in made

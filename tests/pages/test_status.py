@@ -71,6 +71,22 @@ def test_charts_tell_what_went_through_and_go_on_by_themselves(admin: Visitor, u
     assert admin.complaints == []
 
 
+def test_the_page_stands_still_while_it_is_paused(admin: Visitor) -> None:
+    admin.page.clock.install()
+    admin.go("/organization/status")
+    page, asked = admin.page, []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/now") else None)
+    page.get_by_role("button", name="Pause updates").click()
+    expect(page.get_by_role("button", name="Resume updates")).to_be_focused()
+    page.clock.run_for(35_000)
+    expect(page.locator("#said")).to_have_text("Paused")
+    assert asked == []
+    page.get_by_role("button", name="Resume updates").click()
+    with page.expect_response("**/organization/status/now"):
+        page.clock.run_for(11_000)
+    expect(page.get_by_role("button", name="Pause updates")).to_be_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious_in_the_charts(browser: Browser, sqlite_house: ServedHouse, upstream: Upstream, theme: str) -> None:
     storing_in(sqlite_house, upstream)()

@@ -18,14 +18,13 @@ from keyhouse.services.teams import Teams
 from keyhouse.web.control.api_keys import ApiKeyBody, problems, to_request
 from keyhouse.web.control.routing import validated
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.paging import list_page, listed
+from keyhouse.web.pages.paging import list_page, listed, whole
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Form, Visit
 
 _PER_PAGE = 50
-_MOST = 1000
 _LIFETIMES = (("", "It does not expire"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
 
 
@@ -96,8 +95,8 @@ class KeyPages:
         require_organization_admin(visit.caller)
         caller = visit.caller
         keys, found, total = await listed(visit, partial(self._keys_of, caller), _words_of, _PER_PAGE)
-        projects, _ = await self._projects.list(caller, page=1, limit=_MOST)
-        teams, _ = await self._teams.list(caller, page=1, limit=_MOST)
+        projects = await whole(lambda number, limit: self._projects.list(caller, page=number, limit=limit))
+        teams = await whole(lambda number, limit: self._teams.list(caller, page=number, limit=limit))
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
         now = datetime.now(UTC)
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "problem_field": "", **shown}

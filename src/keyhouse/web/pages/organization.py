@@ -15,13 +15,12 @@ from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_p
 from keyhouse.web.control.routing import validated
 from keyhouse.web.control.teams import TeamBody
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.paging import list_page, listed
+from keyhouse.web.pages.paging import list_page, listed, whole
 from keyhouse.web.pages.rendering import moved
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
 
 _PER_PAGE = 50
-_MOST = 1000
 _HERE = "/organization/projects"
 # What a person can put right in a form.
 _REFUSALS = frozenset({Code.VALIDATION_ERROR, Code.BAD_REQUEST, Code.CONFLICT, Code.TEAM_NAME_TAKEN})
@@ -122,7 +121,7 @@ class OrganizationPages:
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         if visit.caller.is_project_key:
             raise Error(Code.PERMISSION_DENIED, "A project’s key opens its own project alone. Sign in with an API key of the organization.")
-        teams, _ = await self._teams.list(visit.caller, page=1, limit=_MOST)
+        teams = await whole(lambda number, limit: self._teams.list(visit.caller, page=number, limit=limit))
         team_names = {team.id: team.name for team in teams}
         ask = partial(self._projects_of, visit.caller)
         projects, found, total = await listed(visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id}", _PER_PAGE)

@@ -33,9 +33,17 @@ async def listed(
     if not wanted:
         items, total = await ask(number, per_page)
         return items, total, total
-    found, total, asked = [], 1, 0
+    items = await whole(ask)
+    found = [item for item in items if wanted in named(item).casefold()]
+    return found[(number - 1) * per_page : number * per_page], len(found), len(items)
+
+
+async def whole(ask: Callable[[int, int], Awaitable[tuple[Sequence[T], int]]]) -> list[T]:
+    """A list from its beginning to its end. `ask` is that of `listed`."""
+    items: list[T] = []
+    total, asked = 1, 0
     while asked * _AT_ONCE < total:
         asked += 1
-        items, total = await ask(asked, _AT_ONCE)
-        found += [item for item in items if wanted in named(item).casefold()]
-    return found[(number - 1) * per_page : number * per_page], len(found), total
+        page_of_it, total = await ask(asked, _AT_ONCE)
+        items += page_of_it
+    return items

@@ -234,7 +234,7 @@ function prepare(root) {
 }
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-close], [data-dialog], [data-add-row], [data-remove-row], [data-copy], [data-overwrite], [data-pick]");
+  const target = event.target.closest("[data-close], [data-dialog], [data-add-row], [data-remove-row], [data-copy], [data-overwrite], [data-pick], [data-pause]");
   if (event.target.tagName === "DIALOG" && mayClose(event.target)) event.target.close();
   if (!target) return;
   const data = target.dataset;
@@ -245,7 +245,16 @@ document.addEventListener("click", (event) => {
   else if ("removeRow" in data) removeRow(target);
   else if ("copy" in data) copy(target);
   else if ("overwrite" in data) overwrite(target);
+  else if ("pause" in data) pause(target);
 });
+
+// What goes on by itself stands still while somebody wants it to.
+function pause(button) {
+  const stops = !("paused" in button.dataset);
+  button.toggleAttribute("data-paused", stops);
+  button.textContent = stops ? "Resume updates" : "Pause updates";
+  say(stops ? "Paused" : "Goes on");
+}
 
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
@@ -321,6 +330,10 @@ document.addEventListener("change", (event) => {
 
 // htmx: parts of pages.
 document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.querySelector("[data-paused]")?.dataset.pause === event.target.id) {
+    event.preventDefault();
+    return;
+  }
   const form = event.target.closest("form[data-changes]");
   if (form) clearErrors(form);
   if (event.target.dataset.says) say(event.target.dataset.says);
