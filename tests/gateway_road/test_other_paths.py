@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from tests.conftest import NO_CERTIFICATES
+from tests.gateway_road import anthropic_api
 from tests.gateway_road.conftest import Road
 
 QUESTION: Any = [{"role": "user", "content": "Hi"}]
@@ -68,6 +69,21 @@ def test_a_deployment_needs_no_model_in_the_body(road: Road) -> None:
     road.store()
     answer = road.post("/openai/deployments/openai%2Fgpt-5-mini/chat/completions", {"messages": QUESTION})
     assert (answer.status_code, road.sent["model"]) == (200, "gpt-5-mini")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/openai/deployments/claude-opus-4-8/chat/completions", {"messages": QUESTION}),
+        ("/openai/deployments/claude-opus-4-8/chat/completions", {"messages": QUESTION, "model": None}),
+        ("/openai/deployments/claude-opus-4-8/responses", {"input": "Hi"}),
+    ],
+)
+def test_a_translated_deployment_needs_no_model_in_the_body_either(road: Road, path: str, body: dict[str, Any]) -> None:
+    road.put("anthropic", {"ANTHROPIC_API_KEY": anthropic_api.KEY, "ANTHROPIC_BASE_URL": road.upstream.address})
+    road.answers(anthropic_api.answer)
+    answer = road.post(path, body)
+    assert (answer.status_code, road.sent["model"]) == (200, "claude-opus-4-8")
 
 
 def test_an_unknown_deployment_is_told_by_its_name(road: Road, azure: openai.AzureOpenAI) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.gateway_road import anthropic_api
+
 CHAT = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -98,6 +100,22 @@ def test_without_a_model_the_default_is_taken(road):
         answer = road.chat(model)
         assert (answer.status_code, answer.headers["x-keyhouse-model"]) == (200, "gpt-5-mini")
     assert {body["model"] for body in road.upstream.bodies()} == {"gpt-5-mini"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
+        ("/v1/responses", {"input": "Hi"}),
+    ],
+)
+def test_without_a_model_the_default_is_taken_on_a_translated_call(road, path, body):
+    keys = {"ANTHROPIC_API_KEY": anthropic_api.KEY, "ANTHROPIC_BASE_URL": road.upstream.address}
+    road.put("anthropic", keys, defaultModel="claude-opus-4-8")
+    road.answers(anthropic_api.answer)
+    for given in (body, {**body, "model": None}):
+        assert road.post(path, given).status_code == 200
+    assert [sent["model"] for sent in road.upstream.bodies()] == ["claude-opus-4-8"] * 2
 
 
 def test_without_a_model_and_a_default_it_is_400_even_with_one_provider(road):

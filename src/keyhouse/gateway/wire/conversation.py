@@ -178,7 +178,6 @@ class OutputSchema:
 class Request:
     """A whole request. What is None was not asked for. `any_json` is what the caller called a wish for JSON without a schema."""
 
-    model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None

@@ -22,7 +22,6 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     choice, parallel = _tool_choice(fields)
     metadata = fields.object_or_none("metadata")
     return Request(
-        model=fields.text("model"),
         messages=tuple(_messages(fields)),
         tools=tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools")),
         tool_choice=choice,

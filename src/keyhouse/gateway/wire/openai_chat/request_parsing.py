@@ -31,7 +31,6 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     messages = tuple(parse_message(message, losses) for message in fields.objects("messages"))
     stream_options = fields.object_or_none("stream_options")
     return Request(
-        model=fields.text("model"),
         messages=messages,
         tools=tools,
         tool_choice=tool_choice,

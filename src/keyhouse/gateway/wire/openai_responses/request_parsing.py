@@ -28,7 +28,6 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     tools, choice = _choice(fields, tuple(_tools(fields, losses)))
     messages = tuple(_messages(fields, losses))
     return Request(
-        model=fields.text("model"),
         messages=messages,
         tools=tools,
         tool_choice=choice,
