@@ -11,7 +11,9 @@ from opentelemetry.sdk.trace.export import in_memory_span_exporter as in_memory
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as semconv
 
 from keyhouse.catalog.catalog import load_catalog
+from keyhouse.domain.address import Origin
 from keyhouse.gateway.observation import Observation
+from keyhouse.gateway.usage_reader import WholeRead
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.services.tracing import Tracing
 
@@ -64,6 +66,22 @@ def test_an_error_is_told_by_its_code_or_status() -> None:
     assert (broken.attributes["error.type"], broken.status.status_code.name) == ("upstream_broken", "ERROR")
     assert (refused.attributes["error.type"], refused.status.status_code.name) == ("429", "ERROR")
     assert semconv.GEN_AI_USAGE_INPUT_TOKENS not in refused.attributes
+
+
+def test_what_an_answer_says_of_itself_is_told() -> None:
+    body = b'{"id":"msg_1","model":"claude-x-2026","content":[],"stop_reason":"end_turn"}'
+    told, broken, refused = spans_of(
+        ended(origin=Origin("https", "api.example.com", 443), answer=WholeRead(body)),
+        ended(code="upstream_broken", answer=WholeRead(body.replace(b'"end_turn"', b"null"))),
+        ended(status=400, code="missing_model"),
+    )
+    assert told.attributes[semconv.GEN_AI_RESPONSE_ID] == "msg_1"
+    assert told.attributes[semconv.GEN_AI_RESPONSE_MODEL] == "claude-x-2026"
+    assert told.attributes[semconv.GEN_AI_RESPONSE_FINISH_REASONS] == ("stop",)
+    assert (told.attributes["server.address"], told.attributes["server.port"]) == ("api.example.com", 443)
+    assert told.attributes["gen_ai.usage.cache_write.input_tokens"] == 10
+    assert broken.attributes[semconv.GEN_AI_RESPONSE_FINISH_REASONS] == ("error",)
+    assert not {"server.address", semconv.GEN_AI_RESPONSE_FINISH_REASONS, semconv.GEN_AI_RESPONSE_ID} & refused.attributes.keys()
 
 
 def test_what_does_not_hold_of_a_call_is_left_out() -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.target import Target
+from keyhouse.gateway.answer_facts import NOTHING_READ, AnswerRead
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.passing import PassedBody
-from keyhouse.gateway.wire.answer import Usage
 from keyhouse.gateway.wire.form import Form
 from keyhouse.gateway.wire.splice import Head
 
@@ -36,13 +36,13 @@ class Call:
 class Answer:
     """An answer whose head is there. `body` is whole, or comes as it is read, once; then `close` must follow, however that ends.
 
-    Reading raises UpstreamError where the answer breaks off and cannot say so in its own format. `usage`, and `error_code` for a stream
+    Reading raises UpstreamError where the answer breaks off and cannot say so in its own format. `read`, and `error_code` for a stream
     that ended in an error event, are asked at the end.
     """
 
     status: int
     headers: RawHeaders
     body: bytes | PassedBody = field(repr=False)
-    usage: Callable[[], Usage | None] = lambda: None
+    read: AnswerRead = NOTHING_READ
     error_code: Callable[[], str] = lambda: ""
     close: Callable[[], None] = lambda: None

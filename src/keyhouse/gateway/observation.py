@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from time import perf_counter
 
+from keyhouse.domain.address import Origin
 from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.answer_facts import NOTHING_READ, AnswerRead
 from keyhouse.gateway.wire.answer import Usage
 
 
@@ -16,7 +18,7 @@ class Observation:
     chosen. `status` is what the caller got, 0 where it left before; `code` is the error's, empty where there was none, `caller_left` where
     the caller went first. Moments are of `perf_counter`; None: it did not happen. `upstream_s` is the time spent waiting for the
     upstream's answers: their heads, all tries and the pauses between them, and bodies that are read whole to be translated.
-    `traceparent` is a caller's header.
+    `traceparent` is a caller's header, `origin` where the call went, `answer` what was read of its answer on the way.
     """
 
     request_id: str
@@ -38,6 +40,8 @@ class Observation:
     upstream_s: float = 0.0
     usage: Usage | None = None
     traceparent: bytes | None = None
+    origin: Origin | None = None
+    answer: AnswerRead = NOTHING_READ
 
     @property
     def duration_s(self) -> float:

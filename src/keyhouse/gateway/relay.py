@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 from time import perf_counter
 
 from keyhouse.domain.errors import Error
@@ -25,7 +24,7 @@ from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
 from keyhouse.gateway.unsigned_request import SigningError, UnsignedRequest
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
-from keyhouse.gateway.usage_reader import CountedBody, UsageReader, usage_of
+from keyhouse.gateway.usage_reader import CountedBody, UsageReader, WholeRead
 
 MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
 """A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
@@ -75,6 +74,7 @@ class Relay:
         beside = len(call.body) > LARGE_BYTES and takes_long(call, prepared)
         outgoing = await asyncio.to_thread(rendered, call, prepared) if beside else rendered(call, prepared)
         head = prepared.head_for(outgoing.streams, outgoing.query)
+        observation.origin = head.origin
         stated = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
         headers = prepared.with_defaults(stated)
         request = UpstreamRequest(head, outgoing.body, headers)
@@ -140,12 +140,12 @@ def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:
     body = response.body
     if body.ended:
         whole = body.take()
-        return Answer(response.status, headers, whole, partial(usage_of, whole))
+        return Answer(response.status, headers, whole, WholeRead(whole))
     usage = UsageReader()
     if (value_of(headers, b"content-type") or b"").startswith(b"text/event-stream") and value_of(headers, b"content-encoding") is None:
         events = WholeEvents(body, call.endpoint, usage)
-        return Answer(response.status, headers, events, usage.usage, lambda: events.error_code, response.close)
-    return Answer(response.status, headers, CountedBody(body, usage), usage.usage, close=response.close)
+        return Answer(response.status, headers, events, usage, lambda: events.error_code, response.close)
+    return Answer(response.status, headers, CountedBody(body, usage), usage, close=response.close)
 
 
 async def _translated(
@@ -158,7 +158,7 @@ async def _translated(
     if events is not None:
         headers.append((b"content-type", EVENTS_TYPE))
         # Not the upstream's: there are statuses whose answers have no body, and this one at least tells of an error.
-        return Answer(200, headers, events, events.usage, lambda: events.error_code, response.close)
+        return Answer(200, headers, events, events, lambda: events.error_code, response.close)
     began = perf_counter()
     try:
         body = unpacked(packing, await read_at_most(response.body, MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
@@ -174,7 +174,7 @@ async def _translated(
         # The provider has answered, and bills: whoever asked must not ask again by itself.
         raise Error(error.code, error.message, **{**error.details, "retry": False}) from error
     headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
-    return Answer(response.status, headers, rendered_body, partial(usage_of, body))
+    return Answer(response.status, headers, rendered_body, WholeRead(body))
 
 
 def _checked_packing(response: UpstreamResponse) -> bytes:

@@ -6,11 +6,12 @@ from typing import Protocol
 import msgspec
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.answer_facts import AnswerFacts, convention_of
 from keyhouse.gateway.failures import failure_of, status_of
 from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.sse import EventTooLargeError, SseParser
 from keyhouse.gateway.upstream_error import UpstreamError
-from keyhouse.gateway.wire.answer import AnswerDefaults, Usage
+from keyhouse.gateway.wire.answer import AnswerDefaults, Started, Usage
 from keyhouse.gateway.wire.aws_event_stream import EventStreamDecoder
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat
 from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_error, render_caller_response
@@ -103,6 +104,11 @@ class TranslatedEvents:
     def usage(self) -> Usage | None:
         """What was counted so far."""
         return self._translation.usage
+
+    def facts(self) -> AnswerFacts:
+        """See AnswerRead."""
+        started, stop = self._translation.started or Started(), self._translation.stop
+        return AnswerFacts(started.id, started.model, () if stop is None else (convention_of(stop),))
 
     @property
     def error_code(self) -> str:

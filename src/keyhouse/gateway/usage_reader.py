@@ -5,6 +5,7 @@ from collections import deque
 
 import msgspec
 
+from keyhouse.gateway.answer_facts import AnswerFacts, facts_of
 from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.gateway.wire.usage import generated_tokens
@@ -61,6 +62,23 @@ def usage_of(body: bytes) -> Usage | None:
     return None if last is None else _parse(last, body)
 
 
+class WholeRead:
+    """What is read of an answer that is there whole."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def usage(self) -> Usage | None:
+        """See AnswerRead."""
+        return usage_of(self._body)
+
+    def facts(self) -> AnswerFacts:
+        """See AnswerRead."""
+        return facts_of(self._body)
+
+
 class UsageReader:
     """The usage of one answer, plain JSON or server-sent events, in the shapes of OpenAI, Anthropic, Responses and Converse.
 
@@ -89,6 +107,11 @@ class UsageReader:
         if self._head and last is None:
             last = _last_counts(self._head)
         return None if last is None else _parse(last, self._head or kept)
+
+    def facts(self) -> AnswerFacts:
+        """See AnswerRead."""
+        kept = b"".join(self._chunks)
+        return facts_of(self._head, kept) if self._head else facts_of(kept)
 
     def _cut(self) -> None:
         if not self._head:

@@ -1,6 +1,6 @@
 """Spans of calls, by OpenTelemetry's conventions for generative AI. Off unless asked for; the library is not even loaded then.
 
-https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md (2026-11-29).
+https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/client-inference.md (2026-11-29).
 Where spans go, the OTEL_* variables of the library say.
 """
 
@@ -11,11 +11,15 @@ from importlib.metadata import version
 from typing import Any
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.answer_facts import AnswerFacts
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.wire.answer import Usage
 
 _OPERATIONS = {"messages": "chat", "responses": "chat", "completions": "text_completion"}
 """Endpoints whose operation has another name in the conventions."""
+_ENDING = frozenset({"chat", "text_completion"})
+"""Operations whose answers say why they ended."""
+Attribute = str | int | float | bool | tuple[str, ...]
 _EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
@@ -59,8 +63,8 @@ class Tracing:
         """Send what waits. Takes seconds where nobody receives it."""
         self._provider.shutdown()
 
-    def _attributes(self, operation: str, observation: Observation) -> dict[str, str | int | float | bool]:
-        attributes: dict[str, str | int | float | bool] = {
+    def _attributes(self, operation: str, observation: Observation) -> dict[str, Attribute]:
+        attributes: dict[str, Attribute] = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": self._names.get(observation.provider, observation.provider),
             "gen_ai.request.model": observation.model,
@@ -74,7 +78,12 @@ class Tracing:
             attributes["http.response.status_code"] = observation.status
         if observation.added_s is not None:
             attributes["keyhouse.added_latency_s"] = observation.added_s
-        return attributes if observation.usage is None else {**attributes, **_counts(observation.usage)}
+        if observation.origin is not None:
+            attributes["server.address"], attributes["server.port"] = observation.origin.host, observation.origin.port
+        if observation.usage is not None:
+            attributes.update(_counts(observation.usage))
+        attributes.update(_facts(observation.answer.facts(), is_broken=operation in _ENDING and bool(observation.code)))
+        return attributes
 
 
 def require_tracing() -> None:
@@ -103,12 +112,25 @@ def _named_resource(resource: Any) -> Any:
     return resource.create({"service.name": "keyhouse"}) if unnamed else told
 
 
+def _facts(facts: AnswerFacts, *, is_broken: bool) -> dict[str, Attribute]:
+    """`is_broken`: a reason for its end was expected, and the answer broke off."""
+    reasons = facts.finish_reasons or (("error",) if is_broken and facts.id else ())
+    told: dict[str, Attribute | None] = {
+        "gen_ai.response.id": facts.id,
+        "gen_ai.response.model": facts.model,
+        "gen_ai.response.finish_reasons": reasons or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def _counts(usage: Usage) -> dict[str, int]:
     counts = {
         # The conventions count what a cache served among the input.
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": usage.cache_read_tokens,
+        "gen_ai.usage.cache_write.input_tokens": usage.cache_write_tokens,
+        # Its name until 2026, which receivers still know it by.
         "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
         "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
     }

@@ -12,7 +12,11 @@ from keyhouse.gateway.wire.answer import (
     ApiError,
     Failed,
     Finished,
+    Started,
+    Stopped,
+    StopReason,
     StreamEvent,
+    TextDelta,
     ToolCallStarted,
     Usage,
     UsageCounted,
@@ -133,6 +137,8 @@ class StreamTranslation:
         self.has_ended = False
         self.error: ApiError | None = None
         self.usage: Usage | None = None
+        self.started: Started | None = None
+        self.stop: StopReason | None = None
 
     def feed(self, name: str | None, data: bytes) -> bytes:
         """One event of the upstream: a server-sent event's name, or the event type of an AWS event stream; and its data."""
@@ -162,8 +168,15 @@ class StreamTranslation:
 
     def _note(self, event: StreamEvent) -> None:
         match event:
+            case TextDelta():
+                # By far the most.
+                pass
             case UsageCounted(usage=usage):
                 self.usage = usage
+            case Started():
+                self.started = event
+            case Stopped(stop=stop):
+                self.stop = stop
             case Failed(error=error):
                 self.has_ended, self.error = True, error
             case Finished():

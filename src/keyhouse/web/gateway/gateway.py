@@ -146,7 +146,8 @@ class Gateway:
             observation.code = failure_of(error).code.value
         finally:
             answer.close()
-            observation.usage = answer.usage()
+            observation.answer = answer.read
+            observation.usage = answer.read.usage()
 
     def _recalled(self, headers: RequestHeaders) -> Caller | None:
         """The caller, where it was admitted before."""
