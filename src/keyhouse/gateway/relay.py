@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from time import perf_counter
 
-from keyhouse.domain.errors import Error
+from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.call import Answer, Call
 from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
@@ -173,6 +173,9 @@ async def _translated(
     except Error as error:
         # The provider has answered, and bills: whoever asked must not ask again by itself.
         raise Error(error.code, error.message, **{**error.details, "retry": False}) from error
+    except RecursionError:
+        # It was read just so: what is written is a little deeper.
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's answer is nested too deep to be translated.", retry=False) from None
     headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
     return Answer(response.status, headers, rendered_body, WholeRead(body))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from keyhouse.domain.calling import EndpointName, Wire
+from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.other_rendering import OTHER_TRANSLATIONS
 from keyhouse.gateway.prepared import Prepared
@@ -29,8 +30,12 @@ _BETA = frozenset({b"anthropic-beta"})
 
 def rendered(call: Call, prepared: Prepared) -> Rendered:
     """What goes out for a call. Raises Error: what the body says that it must not."""
-    render = _TRANSLATED.get((call.endpoint, call.target.wire))
-    return _native(call, prepared) if render is None else render(call, prepared)
+    render = _TRANSLATED.get((call.endpoint, call.target.wire), _native)
+    try:
+        return render(call, prepared)
+    except RecursionError:
+        # It was read just so: what goes out is a little deeper.
+        raise Error(Code.MALFORMED_REQUEST, "The body is nested too deep to be translated.") from None
 
 
 def takes_long(call: Call, prepared: Prepared) -> bool:
