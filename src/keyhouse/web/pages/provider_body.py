@@ -51,7 +51,7 @@ def body_of(form: Form, spec: ProviderSpec, current: Entry) -> Body:
     if changed or "id" not in current:
         body["customKeys"] = keys
     for name, prefix in MODEL_LISTS.items():
-        models = [_model(form, f"{prefix}.{number}") for number in row_numbers(form, prefix)]
+        models = models_of(form, prefix)
         if models != (base.get(name) or []):
             body[name] = models
     headers, changed = _headers(form, base.get("headers") or [])
@@ -61,6 +61,17 @@ def body_of(form: Form, spec: ProviderSpec, current: Entry) -> Body:
     if default_model != base.get("defaultModel", ""):
         body["defaultModel"] = default_model
     return body
+
+
+def models_of(form: Form, prefix: str) -> list[Body]:
+    """The models that the form's rows of a kind declare."""
+    return [_model(form, f"{prefix}.{number}") for number in row_numbers(form, prefix)]
+
+
+def header_rows(form: Form) -> list[tuple[str, str, bool]]:
+    """(name, typed value, whether a value is stored) for each row of the headers."""
+    rows = [f"header.{number}" for number in row_numbers(form, "header")]
+    return [(form.text(f"{row}.key").strip(), form.text(f"{row}.value"), f"{row}.stored" in form) for row in rows]
 
 
 def row_numbers(form: Form, prefix: str) -> list[str]:
@@ -146,11 +157,7 @@ def _number(text: str) -> object:
 
 
 def _headers(form: Form, shown: Sequence[str]) -> tuple[list[Body], bool]:
-    headers: list[Body] = []
-    typed = False
-    for number in row_numbers(form, "header"):
-        name, value = form.text(f"header.{number}.key").strip(), form.text(f"header.{number}.value")
-        keeps = value == "" and f"header.{number}.stored" in form
-        typed = typed or not keeps
-        headers.append({"key": name, "value": MASK if keeps else value})
+    rows = header_rows(form)
+    headers: list[Body] = [{"key": name, "value": MASK if stored and not value else value} for name, value, stored in rows]
+    typed = any(value or not stored for _, value, stored in rows)
     return headers, typed or [header["key"] for header in headers] != list(shown)

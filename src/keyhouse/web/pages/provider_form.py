@@ -1,12 +1,11 @@
 """Adding and editing a provider: the picker, the form, and what becomes of a save that the house refuses."""
 
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.model import MultimodalInput, SupportedParameter
 from keyhouse.domain.precondition import parse_if_match
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.services.model_defaults import ModelDefaults
@@ -14,11 +13,12 @@ from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.control import schemas
 from keyhouse.web.control.routing import validated
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.provider_body import base_of, body_of, inputs_of
+from keyhouse.web.pages.provider_body import body_of, inputs_of
 from keyhouse.web.pages.provider_views import ProviderView, field_label, in_words, provider_view
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_update
 from keyhouse.web.pages.site import Page
+from keyhouse.web.pages.typed_form import input_label, stored_form, typed_form
 from keyhouse.web.pages.visit import Visit
 
 _ADD = "/projects/{project}/providers/add"
@@ -62,22 +62,22 @@ class ProviderFormPages:
         """The form, of what is stored or empty."""
         require_update(visit)
         view, tag = await self._current(visit)
-        return await self._page(visit, "provider_form", **_form_values(view, tag))
+        return await self._page(visit, "provider_form", **stored_form(view, tag))
 
     async def save(self, visit: Visit) -> Response:
-        """Save, or say beside which field why not. What was typed stays in the browser; a secret is never sent back."""
+        """Save, or say beside which field why not. What was typed stays in the browser; without scripts it comes back, but for secrets."""
         require_update(visit)
         view, tag = await self._current(visit)
         body = body_of(visit.form, view.spec, view.entry)
         try:
             update = schemas.to_update(validated(schemas.ModelProviderBody, schemas.problems, body))
-            await self._providers.upsert(visit.caller, view.id, update, parse_if_match(visit.form.text("etag")))
+            await self._providers.upsert(visit.caller, view.id, update, parse_if_match(visit.form.text("over") or visit.form.text("etag")))
         except Error as error:
             if error.code is Code.PRECONDITION_FAILED:
                 return await self._conflict(visit, error, view, tag)
             if error.code not in _REFUSALS:
                 raise
-            return await self._refused(visit, error, view.spec)
+            return await self._refused(visit, error, view)
         then = f"&test={view.id}" if visit.form.text("then") == "test" else ""
         return moved(visit, f"/projects/{visit.project_id}/providers?saved={view.id}{then}")
 
@@ -92,30 +92,27 @@ class ProviderFormPages:
         name = f"{template}.html" if visit.is_fragment else "sheet_page.html"
         return page(visit, name, status, project=project, sheet=f"{template}.html", **values)
 
-    async def _refused(self, visit: Visit, error: Error, spec: ProviderSpec) -> Response:
-        shown = Error(error.code, "Not saved. Put right what is marked, then save again.")
-        errors = _errors(visit, error, spec)
+    async def _refused(self, visit: Visit, error: Error, view: ProviderView) -> Response:
+        shown = Error(error.code, f"Not saved. Put right what is {'marked' if visit.is_fragment else 'named here'}, then save again.")
+        errors = _errors(visit, error, view.spec)
         if not errors:
-            shown = Error(error.code, f"Not saved. {in_words(spec, error.message)}")
+            shown = Error(error.code, f"Not saved. {in_words(view.spec, error.message)}")
         elif error.code is Code.ENDPOINT_CHANGED:
             shown = Error(error.code, f"Not saved. {_WHY_AGAIN}")
-        return await self._page(visit, "notice", STATUS[error.code], error=shown, errors=errors)
+        where = [(name, input_label(view.spec, name), why) for name, why in errors]
+        return await self._not_saved(visit, "notice", STATUS[error.code], view, error=shown, errors=where)
 
     async def _conflict(self, visit: Visit, error: Error, view: ProviderView, tag: str) -> Response:
         changes, _ = await self._providers.history(visit.project_id, view.id, page=1, limit=1)
         fields: Any = error.details.get("fields") or []
         theirs = [(field_label(view.spec, name), _shown_now(view, name), _shown_mine(visit, view.spec, name)) for name in fields]
-        return await self._page(visit, "conflict", 412, view=view, tag=tag, changed=changes[0] if changes else None, theirs=theirs)
+        changed = changes[0] if changes else None
+        return await self._not_saved(visit, "conflict", 412, view, now_tag=tag, changed=changed, theirs=theirs)
 
-
-def _form_values(view: ProviderView, tag: str) -> dict[str, Any]:
-    return {
-        "view": view,
-        "tag": tag,
-        "base": base_of(view),
-        "parameters": get_args(SupportedParameter),
-        "inputs": get_args(MultimodalInput),
-    }
+    async def _not_saved(self, visit: Visit, told: str, status: int, view: ProviderView, **values: Any) -> Response:
+        if visit.is_fragment:
+            return await self._page(visit, told, status, view=view, **values)
+        return await self._page(visit, "provider_form", status, **typed_form(view, visit.form, f"{told}.html"), **values)
 
 
 def _errors(visit: Visit, error: Error, spec: ProviderSpec) -> list[tuple[str, str]]:

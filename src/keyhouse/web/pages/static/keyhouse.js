@@ -39,7 +39,8 @@ const stateOf = (form) => new URLSearchParams([...new FormData(form)].filter(([,
 
 function watchChanges(form) {
   const saves = form.querySelectorAll("[data-save]");
-  const before = stateOf(form);
+  // What came back unsaved, because no script was there yet, can be saved as it is.
+  const before = "typed" in form.dataset ? null : stateOf(form);
   const look = () => saves.forEach((save) => { save.disabled = stateOf(form) === before; });
   form.addEventListener("input", look);
   form.addEventListener("rows", look);
@@ -244,7 +245,7 @@ document.addEventListener("click", (event) => {
   else if ("pick" in data) pick(target);
   else if ("removeRow" in data) removeRow(target);
   else if ("copy" in data) copy(target);
-  else if ("overwrite" in data) overwrite(target);
+  else if ("overwrite" in data) target.form.elements.etag.value = target.value;
   else if ("pause" in data) pause(target);
 });
 
@@ -268,12 +269,6 @@ async function copy(button) {
   }
   button.textContent = word;
   say(word);
-}
-
-function overwrite(button) {
-  const form = button.closest("form");
-  form.elements.etag.value = button.dataset.overwrite;
-  form.requestSubmit(form.querySelector("[data-save][data-default]"));
 }
 
 document.addEventListener("input", (event) => {
