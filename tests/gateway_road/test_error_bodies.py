@@ -157,7 +157,7 @@ def test_an_error_in_an_encoding_that_cannot_be_read_keeps_its_status(road, enco
     with openai_client(road.house.address, road.house.keys.project_key) as client, pytest.raises(openai.RateLimitError) as raised:
         client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "Hi"}])
     assert raised.value.response.headers["retry-after"] == "30"
-    assert raised.value.response.content == b"" or set(raised.value.response.content) == {ord("x")}
+    assert "cannot be read" in raised.value.message or set(raised.value.response.content) == {ord("x")}
 
 
 def test_a_compressed_error_is_not_blown_up(road):

@@ -73,6 +73,21 @@ def test_what_can_not_be_unpacked_is_an_error_that_says_so(road, client, ask):
         ask(client)
 
 
+@pytest.mark.parametrize(("coding", "body"), [(b"br", b"\x0b\x02\x80Hello\x03"), (b"zstd", b"\x28\xb5\x2f\xfd"), (b"gzip", b"no gzip")])
+def test_an_error_that_can_not_be_unpacked_says_so_in_the_callers_format(road, client, coding, body):
+    road.store()
+    kept = b"retry-after: 30\r\ncontent-encoding: %b\r\n" % coding
+    road.answers(response(body, status=b"429 Too Many Requests", headers=b"content-type: text/html\r\n" + kept))
+    said = rf"compressed them \({coding.decode()}\)"
+    for model in ("openai/gpt-5-mini", "claude-opus-5-5"):
+        with pytest.raises(openai.RateLimitError, match=said) as raised:
+            client.chat.completions.create(model=model, messages=QUESTION)
+        headers = raised.value.response.headers
+        assert (headers["content-type"], headers["retry-after"], "content-encoding" in headers) == ("application/json", "30", False)
+    answer = road.post("/v1/messages", {"model": "claude-opus-5-5", "max_tokens": 9, "messages": QUESTION})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (429, "rate_limit_error")
+
+
 @pytest.mark.parametrize(("body", "ask"), [(b"no gzip", whole), (b"no gzip", streamed), (gzip.compress(EVENTS)[:-200], streamed)])
 def test_an_answer_that_is_not_compressed_as_it_says_is_an_error(road, client, body, ask):
     road.answers(response(body, headers=STREAM + b"content-encoding: gzip\r\n"))

@@ -59,6 +59,7 @@ NOT_JSON = {
 def test_what_is_not_json_is_malformed(shared_sqlite_house: ServedHouse, body: bytes) -> None:
     reply = put(shared_sqlite_house, body)
     assert (reply.status, reply.json["error"], reply.json["target"]) == (400, "malformed_request", "json")
+    assert "without a byte order mark" in reply.json["message"]
 
 
 BROKEN_SCHEMA: dict[str, tuple[Any, list[str]]] = {

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
 from keyhouse.gateway.call import Answer
-from keyhouse.gateway.failures import failure_of
+from keyhouse.gateway.failures import error_body, failure_of
 from keyhouse.gateway.headers import to_caller, value_of
 from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.request import Headers
@@ -17,6 +18,7 @@ from keyhouse.gateway.response import ResponseBody, UpstreamResponse
 from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.unpacking import packing_of, unpacked
 from keyhouse.gateway.upstream_error import UpstreamError
+from keyhouse.gateway.wire.answer import ApiError
 
 MAX_ERROR_BYTES = 1024 * 1024
 """What of an error's body the caller gets; the rest is cut off."""
@@ -31,7 +33,9 @@ REPLACED_BY_TRANSLATION = _FRAMING | {b"content-type", b"content-disposition", b
 """The headers of an answer that speak of a body which the caller does not get."""
 
 
-async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: Sequence[bytes], said: Headers) -> Answer:
+async def error_answer(
+    response: UpstreamResponse, outgoing: Rendered, secrets: Sequence[bytes], said: Headers, endpoint: EndpointName
+) -> Answer:
     """The answer to a call that the upstream did not answer with success, without the secrets, longest first.
 
     Raises Error: `upstream_redirect`, `upstream_invalid_answer` for a status that none is, and the code of a break before the end.
@@ -45,12 +49,17 @@ async def error_answer(response: UpstreamResponse, outgoing: Rendered, secrets: 
     if response.status > 599:
         response.close()
         raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream answered with the status {response.status}, which there is not.")
-    body = without_secrets(await _whole(response, len(secrets[0]) if secrets else 0), secrets)[:MAX_ERROR_BYTES]
-    if outgoing.translation is not None:
+    whole = await _whole(response, len(secrets[0]) if secrets else 0)
+    body = b"" if whole is None else without_secrets(whole, secrets)[:MAX_ERROR_BYTES]
+    is_ours = whole is None or outgoing.translation is not None
+    if whole is None:
+        body = error_body(endpoint, ApiError(response.status, _illegible(packing_of(response.headers))))
+    elif outgoing.translation is not None:
         kind = value_of(response.headers, b"x-amzn-errortype")
         body = outgoing.translation.error(response.status, body, kind.decode("latin-1") if kind is not None else None)
+    if is_ours:
         said = [*said, (b"content-type", JSON_TYPE)]
-    replaced = REPLACED_BY_TRANSLATION if outgoing.translation else _FRAMING
+    replaced = REPLACED_BY_TRANSLATION if is_ours else _FRAMING
     passed = [(name, without_secrets(value, secrets)) for name, value in to_caller(response.headers) if name not in replaced]
     return Answer(response.status, [*passed, *said, (b"content-length", b"%d" % len(body))], body)
 
@@ -85,8 +94,13 @@ def without_secrets(body: bytes, secrets: Sequence[bytes]) -> bytes:
     return body
 
 
-async def _whole(response: UpstreamResponse, longest: int) -> bytes:
-    """An error's body, legible: of a large one as much as the caller gets and a secret at its end needs."""
+def _illegible(packing: bytes) -> str:
+    shown = packing[:20].decode("ascii", "replace")
+    return f"The upstream's words cannot be read: it compressed them ({shown}), although nobody asked for that."
+
+
+async def _whole(response: UpstreamResponse, longest: int) -> bytes | None:
+    """An error's body, legible, None where it can not be: of a large one as much as the caller gets and a secret at its end needs."""
     limit = MAX_ERROR_BYTES + longest
     try:
         body = await read_at_most(response.body, limit)
@@ -94,7 +108,8 @@ async def _whole(response: UpstreamResponse, longest: int) -> bytes:
         raise failure_of(error) from error
     finally:
         response.close()
-    return unpacked(packing_of(response.headers), body, limit)
+    legible = unpacked(packing_of(response.headers), body, limit)
+    return None if body and not legible else legible
 
 
 async def read_at_most(body: ResponseBody, limit: int) -> bytes:

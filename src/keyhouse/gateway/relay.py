@@ -96,7 +96,7 @@ class Relay:
         if response.status == 401 and prepared.signing is not None:
             self._signatures.refused(prepared.signing, call.target.values or {})
         made = [*signed, *self._upstream.proxy_authorization(head.origin)]
-        return await error_answer(response, outgoing, spelt_secrets(call.target, made), said)
+        return await error_answer(response, outgoing, spelt_secrets(call.target, made), said, call.endpoint)
 
     async def _opened(self, request: UpstreamRequest, limit: int, observation: Observation) -> UpstreamResponse:
         retries: Retries | None = None

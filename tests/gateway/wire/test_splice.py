@@ -198,3 +198,10 @@ def test_body_of_the_largest_size_is_spliced_whole():
     spliced = with_model(body, parse_head(body), "gpt-6")
     assert spliced.endswith(image + b'"}],"model":"gpt-6"}')
     assert len(spliced) == len(body) + 4
+
+
+def test_a_byte_order_mark_is_told_of():
+    with pytest.raises(Error) as raised:
+        parse_head(b'\xef\xbb\xbf{"model":"m"}')
+    assert raised.value.code == Code.MALFORMED_REQUEST
+    assert "byte order mark" in raised.value.message

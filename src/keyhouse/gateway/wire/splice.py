@@ -1,5 +1,6 @@
 """Reads the few members of a request's body that the gateway acts on, and changes `model` in place. Every other byte stays as it is."""
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -136,7 +137,8 @@ def _decoded(body: bytes) -> _Members:
     except msgspec.ValidationError as error:
         raise _mistyped(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from error
+        marked = " It begins with a byte order mark: send it without." if body.startswith(codecs.BOM_UTF8) else ""
+        raise Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}") from error
 
 
 def _mistyped(reason: str) -> Error:

@@ -201,7 +201,9 @@ def _decoded(body: bytes) -> object:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Error(
-            Code.MALFORMED_REQUEST, "The body is not JSON. Send a JSON object, as UTF-8, with numbers in range.", target="json"
+            Code.MALFORMED_REQUEST,
+            "The body is not JSON. Send a JSON object, as UTF-8 without a byte order mark, with numbers in range.",
+            target="json",
         ) from None
 
 
