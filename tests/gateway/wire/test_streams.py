@@ -44,9 +44,9 @@ def accumulated_message(stream: bytes):
 def test_text_of_messages_arrives_as_chunks_in_order(recorded, replayed, events):
     stream = replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"))
     chunks = chunks_of(stream, events)
-    assert [chunk.choices[0].delta.content for chunk in chunks] == [None, "Good ", "evening.", None]
+    assert [chunk.choices[0].delta.content for chunk in chunks] == [None, None, "Good ", "evening.", None]
     assert chunks[0].choices[0].delta.role == "assistant"
-    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, "stop"]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, None, "stop"]
     assert {(chunk.id, chunk.model, chunk.created) for chunk in chunks} == {("msg_01", "claude-opus-5-5", 1_800_000_000)}
     assert all("usage" not in chunk.model_fields_set for chunk in chunks)
     assert events(stream)[-1] == (None, b"[DONE]")
@@ -245,7 +245,9 @@ def test_unknown_events_and_deltas_are_passed_over(recorded, replayed):
 
 
 def test_ping_keeps_both_kinds_of_callers_awake(recorded, replayed):
-    assert b": ping\n\n" in replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"))
+    told = replayed("openai_chat", "anthropic_messages", recorded("messages_text.sse"))
+    assert b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":null}]' in told
+    assert all(line.startswith(b"data: ") for line in told.splitlines() if line)
     assert b"event: ping\n" in replayed("anthropic_messages", "openai_chat", recorded("chunks_text.sse"))
 
 

@@ -31,9 +31,6 @@ from keyhouse.gateway.wire.openai_chat.errors import render_error
 from keyhouse.gateway.wire.openai_chat.response import FINISH_REASONS
 from keyhouse.gateway.wire.usage import render_openai_usage
 
-PING = b": ping\n\n"
-"""A comment, which readers of server-sent events pass over: Chat Completions has no event for a sign of life."""
-
 
 class ChunkRenderer:
     """One stream of chunks, ending in `data: [DONE]`; after an error nothing follows, not even that."""
@@ -47,6 +44,7 @@ class ChunkRenderer:
         self._signature = ""
         self._thinking_blocks = 0
         self._calls = 0
+        self._has_started = False
         self._call_is_open = self._call_has_arguments = False
 
     def render(self, event: StreamEvent) -> Iterator[bytes]:
@@ -62,7 +60,7 @@ class ChunkRenderer:
                 self._call_has_arguments = True
                 yield self._call_chunk({"function": {"arguments": text}})
             case Started():
-                self._head = _head(self._defaults, event)
+                self._head, self._has_started = _head(self._defaults, event), True
                 yield self._chunk({"role": "assistant", "content": None, "refusal": None})
             case ToolCallStarted():
                 yield self._call_started(event)
@@ -90,8 +88,9 @@ class ChunkRenderer:
                 yield b"data: [DONE]\n\n"
             case Failed(error=error):
                 yield self.render_failure(error)
-            case Ping():
-                yield PING
+            case Ping() if self._has_started:
+                # Chat Completions has no event for a sign of life, and not every client reads comments: azure-ai-inference 1.0 raises.
+                yield self._chunk({})
 
     def render_failure(self, error: ApiError) -> bytes:
         """The error chunk. The official client raises at its member `error`."""
