@@ -117,7 +117,28 @@ def test_the_api_document_is_as_light_or_dark_as_the_pages(browser: Browser, fur
     expect(visitor.page.get_by_role("heading", name="Model providers")).to_be_visible()
     seen = visitor.page.evaluate("[document.body, document.documentElement].map(e => getComputedStyle(e).backgroundColor)")
     assert seen == ["rgba(0, 0, 0, 0)", "rgb(28, 32, 34)" if dark else "rgba(0, 0, 0, 0)"]
+    assert visitor.page.evaluate("getComputedStyle(document.body).colorScheme") == ("dark" if dark else "normal")
     assert visitor.complaints == []
+    visitor.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_api_document_can_be_read_and_used_by_keyboard(browser: Browser, furnished: ServedHouse, theme: str) -> None:
+    visitor = new_visitor(browser, furnished, color_scheme=theme, bypass_csp=True, reduced_motion="reduce")
+    visitor.go("/docs")
+    page = visitor.page
+    expect(page.get_by_role("heading", name="Model providers")).to_be_visible()
+    expect(page.locator(".opblock-summary-control a[href]")).to_have_count(0)
+    # Its headings and landmarks are Swagger UI's own.
+    own = ("heading-order", "landmark-unique", "region")
+    assert serious(page, own) == []
+    page.locator(".opblock-put .opblock-summary-control").first.press("Enter")
+    expect(page.locator(".opblock.is-open .microlight[tabindex='0']").first).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Description").first).to_be_visible()
+    assert serious(page, own) == []
+    page.get_by_role("button", name="Authorize").click()
+    expect(page.get_by_role("button", name="Close").first).to_be_visible()
+    assert serious(page, own) == []
     visitor.context.close()
 
 

@@ -21,7 +21,7 @@ _PAGE = """\
 <link rel="stylesheet" href="{css}">
 </head>
 <body>
-<main id="api"><noscript>This page needs JavaScript. The document itself is at <a href="openapi.json">openapi.json</a>.</noscript></main>
+<div id="api"><noscript>This page needs JavaScript. The document itself is at <a href="openapi.json">openapi.json</a>.</noscript></div>
 <script src="{swagger_js}"></script>
 <script src="{js}"></script>
 </body>

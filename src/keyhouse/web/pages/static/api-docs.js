@@ -3,6 +3,8 @@
 "use strict";
 
 function arranged(api) {
+  // There is one server, this one: no list to choose from.
+  delete api.servers;
   for (const path of Object.values(api.paths)) {
     const operations = Object.values(path);
     const tags = operations.map((operation) => operation.tags).find(Boolean);
@@ -28,6 +30,15 @@ function shown(api) {
   });
 }
 
+// What Swagger UI leaves out for people who use a keyboard or a screen reader.
+function mend() {
+  const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
+  all(".opblock-summary-control a[href]", (link) => link.removeAttribute("href"));
+  all(".microlight:not([tabindex])", (code) => { code.tabIndex = 0; });
+  all(".close-modal:not([aria-label])", (button) => button.setAttribute("aria-label", "Close"));
+  all(".auth-btn-wrapper [aria-label]", (button) => button.removeAttribute("aria-label"));
+}
+
 function failed(problem) {
   document.getElementById("api").textContent = `The API document could not be loaded (${problem.message}). Reload the page to try again.`;
 }
@@ -38,6 +49,7 @@ const dress = () => document.documentElement.classList.toggle("dark-mode", dark.
 dark.addEventListener("change", dress);
 dress();
 
+new MutationObserver(mend).observe(document.getElementById("api"), { childList: true, subtree: true });
 fetch("openapi.json")
   .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`status ${response.status}`))))
   .then(shown)
