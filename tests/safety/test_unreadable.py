@@ -206,6 +206,16 @@ def test_a_rollback_to_what_cannot_be_read_is_refused(stored: Stored) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "credentials_unreadable")
 
 
+def test_a_rollback_to_headers_that_cannot_be_read_is_refused(stored: Stored) -> None:
+    async def damage(storage: Storage, values: dict[str, SealedValue]) -> None:
+        await put_blob(storage, values["headers"], values["headers"].blob[:-1])
+
+    stored.house.client().put("/api/model-providers/openai", json={"enabled": True, "extraHeaders": []}).raise_for_status()
+    client = stored.tamper(damage)
+    answer = client.post("/api/model-providers/openai/rollback", json={"version": 1})
+    assert (answer.status_code, answer.json()["error"]) == (400, "credentials_unreadable")
+
+
 def test_the_places_of_values_differ(stored: Stored) -> None:
     async def contexts() -> list[Context]:
         from tests.storage.houses import opened

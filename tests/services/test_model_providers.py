@@ -1,0 +1,49 @@
+"""Writes to providers where what is remembered, or what is known of a provider, changed meanwhile."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keyhouse.domain.credentials import MASK
+from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.model import CustomModel
+from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.storage.key_ring import KeyRing
+from keyhouse.storage.opening import Storage
+from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
+
+
+def test_a_write_opens_anew_what_was_read_under_another_ring(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        await providers.upsert(caller, "openai", openai_key("sk-planted"), None)
+        right = storage.box.ring
+        storage.box.use(KeyRing({"other": b"k" * 32}, "a test"))
+        providers.forget(None)
+        assert MASK.encode() in (await providers.list(caller.project_id or "")).body
+        # Its notice is still on the way: what is remembered was read without the key.
+        storage.box.use(right)
+        kept = ModelProviderUpdate(enabled=True, custom_keys={"OPENAI_API_KEY": MASK, "OPENAI_BASE_URL": "https://llm.example.com/v1"})
+        with pytest.raises(Error) as refused:
+            await providers.upsert(caller, "openai", kept, None)
+        assert refused.value.code is Code.ENDPOINT_CHANGED, "it is known to be readable"
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_what_nobody_can_add_any_more_is_not_brought_back_either(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        catalog = providers._catalog
+        deprecated = next(spec for spec in catalog.providers.values() if spec.deprecated)
+        before = providers_of(storage)
+        before.spec = lambda provider, code: replace(deprecated, deprecated=False, replaced_by=None)  # type: ignore[method-assign]
+        declared = ModelProviderUpdate(enabled=True, custom_models=(CustomModel("m", "m", "chat"),))
+        await before.upsert(caller, deprecated.id, declared, None)
+        await before.delete(caller, deprecated.id, None)
+        with pytest.raises(Error) as refused:
+            await providers.roll_back(caller, deprecated.id, 1, None)
+        assert refused.value.code is Code.PROVIDER_DEPRECATED
+
+    run_on(settings_of(tmp_path, database_url), work)
