@@ -188,6 +188,19 @@ def csrf(client: httpx.Client, path: str) -> str:
     return found[1]
 
 
+def test_a_password_manager_tells_the_key_that_signs_in_from_those_of_providers(visitor: Visitor) -> None:
+    names = "form => [...form.querySelectorAll('[autocomplete=username]')].map(input => [input.value, input.name, input.checkVisibility()])"
+    of_secrets = "form => [...new Set([...form.querySelectorAll('[type=password]')].map(input => input.autocomplete))]"
+    visitor.go("/sign-in")
+    form = visitor.page.locator("form")
+    assert (form.evaluate(names), form.evaluate(of_secrets)) == ([["Keyhouse", "", False]], ["current-password"])
+    visitor.sign_in()
+    visitor.go(f"{visitor.providers}/bedrock")
+    form = visitor.page.locator("form[data-changes]")
+    visitor.page.get_by_role("button", name="Header", exact=True).click()
+    assert (form.evaluate(names), form.evaluate(of_secrets)) == ([["Bedrock of My project", "", False]], ["new-password"])
+
+
 @pytest.mark.parametrize("sent", ["none", "wrong", "another session's"])
 def test_a_write_needs_the_token_of_its_session(sqlite_house: ServedHouse, sent: str) -> None:
     project = f"/projects/{sqlite_house.keys.project_id}/providers"
