@@ -115,3 +115,20 @@ def test_what_may_read_otherwise_by_now_is_not_kept() -> None:
 
     assert projects.keep(4, other_keys) is None
     assert projects.keep(4) == Read(4)
+
+
+def test_after_a_restored_database_what_is_older_is_kept_again() -> None:
+    kept: KeptByProject[Read] = KeptByProject(3, lambda: None)
+
+    async def read(revision: int) -> Read:
+        return Read(revision)
+
+    async def main() -> None:
+        kept.forget([ChangeNotice("organization", "project", 7)])
+        await kept.keep("project", read(6))
+        assert kept.get("project") is None
+        kept.forget(None)
+        await kept.keep("project", read(5))
+        assert kept.get("project") == Read(5)
+
+    asyncio.run(main())

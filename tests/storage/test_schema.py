@@ -17,7 +17,7 @@ from sqlalchemy import inspect, text
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database_url import parse_database_url
-from keyhouse.storage.migration import engine_of
+from keyhouse.storage.migration import begin, engine_of
 from keyhouse.storage.schema import HEAD, migrate, require_schema, start_lock
 from keyhouse.storage.tables import metadata
 from tests.conftest import PostgresServer
@@ -211,3 +211,16 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Error, match=r"PostgreSQL at 127\.0\.0\.1:1") as refused, start_lock(url):
         pass
     assert "planted-password" not in refused.value.message
+
+
+def test_migrations_and_copies_take_as_long_as_they_take(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    limits = ("idle_in_transaction_session_timeout", "statement_timeout")
+    with psycopg.connect(url, autocommit=True) as administrator:
+        for limit in limits:
+            administrator.execute(f"ALTER DATABASE {administrator.info.dbname} SET {limit} = '1h'".encode())
+    engine = engine_of(parse_database_url(url))
+    with engine.connect() as connection:
+        begin(connection)
+        assert [connection.exec_driver_sql(f"SHOW {limit}").scalar() for limit in limits] == ["0", "0"]
+    engine.dispose()

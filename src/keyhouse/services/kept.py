@@ -94,8 +94,10 @@ class KeptByProject(Generic[P]):
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name, unless what is kept is as new as they are. Revision 0 says that the project itself changed."""
         if notices is None:
+            # The database may be another one, restored, in which revisions begin again at older ones.
             self._cleared += 1
             self._kept.clear()
+            self._noticed.clear()
             return
         for notice in notices:
             if notice.project_id is not None:

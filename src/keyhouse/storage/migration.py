@@ -50,8 +50,13 @@ def engine_of(url: DatabaseUrl) -> Engine:
 
 
 def begin(connection: Connection, sqlite: str = "BEGIN IMMEDIATE") -> None:
-    """One transaction around all that follows: what is killed leaves nothing. PostgreSQL's driver begins one by itself."""
+    """One transaction around all that follows: what is killed leaves nothing. PostgreSQL's driver begins one by itself.
+
+    It takes as long as it takes, whatever the server's administrators allow other transactions.
+    """
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.driver_connection
         driver.isolation_level = None
         connection.exec_driver_sql(sqlite)
+    else:
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
