@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ import pytest
 
 from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, run
 from tests.cli.conftest import StartServer
+from tests.cli.test_takeover import begun_put, finished
 from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
 
 FOLDER = "keyhouse-data"
@@ -252,6 +254,32 @@ def test_a_signal_lets_open_requests_finish(tmp_path: Path, serving: StartServer
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert (answer.status, json.loads(answer.read())["openai"]["enabled"]) == (200, True)
+    assert server.ended() == 0
+
+
+def is_refused(where: tuple[str, int]) -> bool:
+    """Whether a server comes to refuse connections."""
+    latest = time.monotonic() + PATIENCE_S
+    while time.monotonic() < latest:
+        try:
+            socket.create_connection(where, PATIENCE_S).close()
+        except ConnectionResetError:
+            # It came at the very moment.
+            continue
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_stops_refuses_connections_at_once(tmp_path: Path, serving: StartServer, workers: str) -> None:
+    """A load balancer turns to another server then, instead of waiting for this one."""
+    server = serving(tmp_path, "--workers", workers)
+    where = ("127.0.0.1", urlsplit(server.address).port or 0)
+    with begun_put(server) as open_request:
+        server.process.send_signal(signal.SIGTERM)
+        assert is_refused(where)
+        assert finished(open_request) == 200
     assert server.ended() == 0
 
 

@@ -1,9 +1,12 @@
 """How requests of the gateway end otherwise than by their answer: callers who read slowly or leave, and a server that stops."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -240,3 +243,21 @@ def test_a_server_that_stops_does_not_wait_for_ever_for_a_caller_who_reads_nothi
         with stopping(house):
             pass
         assert len(everything(connection)) < PIECES * len(PIECE)
+
+
+def test_the_last_answer_of_a_server_that_stops_says_so(sqlite_house, monkeypatch):
+    """Whoever asks again and again on one connection turns to another server instead of running into its end."""
+    monkeypatch.setattr("keyhouse.web.serving._LATE_S", 3600.0)
+    where = ("127.0.0.1", urlsplit(sqlite_house.address).port or 0)
+    with contextlib.closing(http.client.HTTPConnection(*where, timeout=30)) as caller, ThreadPoolExecutor(1) as thread:
+        caller.request("GET", "/healthz")
+        assert caller.getresponse().read()
+        stopping = thread.submit(sqlite_house.stop)
+        with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
+            while not stopping.done():
+                socket.create_connection(where, 30).close()
+        caller.request("GET", "/healthz")
+        answer = caller.getresponse()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        answer.read()
+        stopping.result()

@@ -249,6 +249,8 @@ class _Supervisor:
         """Tell all to finish; told again, they no longer wait for open requests. Former workers are finishing already."""
         former = self._former if self._outcome is not None else ()
         self._outcome = self._outcome or outcome
+        # Ours is open in the name of workers to come. Left so, it would take connections that nobody serves.
+        self._listening.close()
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
             os.kill(process_id, signal.SIGTERM)
 

@@ -78,7 +78,7 @@ class HttpProtocol(asyncio.Protocol):
         self._server: Address = None
         self._client: Address = None
         # Deaf: nothing is parsed any more, what comes is thrown away until the connection is closed.
-        self._read_paused = self._is_deaf = self._is_ending = False
+        self._read_paused = self._is_deaf = self.is_ending = False
         self._refusal, self._known = NO_REQUEST, KnownHead()
         self._in_head = self._head_is_timed = self._is_misframed = self._asks_first = False
         self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = self._quiet_bytes = self._unread = 0
@@ -115,7 +115,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops: what has come is answered, and nothing more taken."""
-        self._is_ending = True
+        self.is_ending = True
         if self._active is None:
             self.taking.close()
 
@@ -247,7 +247,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _hear_no_more(self) -> None:
         """Close as soon as everything is answered that has come whole."""
-        self._is_deaf = self._is_ending = True
+        self._is_deaf = self.is_ending = True
         self._unread = 0
         self.deadline = math.inf
         self._resume_reading()
@@ -347,7 +347,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def may_stay(self, exchange: HttpExchange) -> bool:
         """Whether the connection can have a further request behind this one, as its answer's head has to say."""
-        return not (self._is_ending and not self._queue) and (exchange.is_whole or not exchange.asks_first)
+        return not (self.is_ending and not self._queue) and (exchange.is_whole or not exchange.asks_first)
 
     def _start(self, exchange: HttpExchange) -> None:
         self._active = exchange
@@ -375,7 +375,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         if not exchange.is_answered:
             self._break_off(exchange)
-        elif not exchange.keep_alive or (self._is_ending and not self._queue):
+        elif not exchange.keep_alive or (self.is_ending and not self._queue):
             self._close(linger=self._expects_more)
         elif self._queue:
             self._start(self._queue.popleft())

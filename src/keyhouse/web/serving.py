@@ -63,7 +63,9 @@ class HouseServer(uvicorn.Server):
         """Finish what ends in time, then close every connection: the event loop would wait for callers who take nothing."""
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
-        # Who has just connected is about to send a request.
+        # Who has just connected, or asks again and again, is about to send a request. Its answer is the last, and says so.
+        for connection in self._connections():
+            connection.is_ending = True
         await self._emptied(_LATE_S)
         for connection in self._connections():
             connection.shutdown()
