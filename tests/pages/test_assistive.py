@@ -188,3 +188,23 @@ def test_a_printed_page_is_light_and_bears_exact_times(visit: Visit) -> None:
     expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
     time = page.locator("time").first
     assert time.evaluate("element => getComputedStyle(element, '::after').content") == f'"{time.get_attribute("title")}"'
+
+
+def test_a_printed_page_is_whole_and_tells_what_is_on(visit: Visit) -> None:
+    visitor = visit(viewport={"width": 700, "height": 990})
+    store(visitor.house, "groq")
+    visitor.sign_in(visitor.house.keys.admin_key)
+    page = visitor.page
+    page.emulate_media(media="print")
+    visitor.go("/organization/status")
+    table = page.get_by_role("region", name="Processes on this database")
+    assert table.evaluate("element => element.scrollWidth <= element.clientWidth")
+    visitor.go(visitor.providers)
+    assert page.get_by_role("switch").evaluate("element => getComputedStyle(element).printColorAdjust") == "exact"
+
+
+def test_a_small_screen_shows_which_page_it_is(visit: Visit) -> None:
+    visitor = visit(viewport={"width": 320, "height": 640})
+    visitor.sign_in(visitor.house.keys.admin_key)
+    visitor.go("/organization/status")
+    expect(visitor.page.get_by_role("navigation", name="Main").get_by_role("link", name="Status")).to_be_in_viewport(ratio=1)

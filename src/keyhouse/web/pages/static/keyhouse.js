@@ -369,6 +369,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 prepare(document);
+// On a small screen the pages stand in a row, some of them outside of it.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 signInOnce();
 openRefused();
 const saved = document.querySelector("[data-saved]");
