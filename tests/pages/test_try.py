@@ -357,11 +357,11 @@ def test_without_scripts_a_sentence_says_what_is_missing(visit: Visit, upstream:
     visitor.sign_in()
     visitor.go(address_of(visitor))
     expect(visitor.page.get_by_text("which needs JavaScript")).to_be_visible()
+    # One run of text: the parts of a notice itself stand below each other.
+    expect(visitor.page.locator(".notice.warn > p")).to_contain_text("call /v1/chat/completions with the project’s key")
     visitor.page.get_by_role("button", name="Send").click()
     expect(visitor.page.get_by_role("alert")).to_contain_text("Nothing was sent to a provider")
     assert upstream.requests == []
-    # One run of text: the parts of a notice itself stand below each other.
-    expect(visitor.page.locator(".notice.warn > p")).to_contain_text("call /v1/chat/completions with the project’s key")
 
 
 def test_an_empty_project_leads_to_the_providers(visitor: Visitor) -> None:
