@@ -224,3 +224,13 @@ def test_migrations_and_copies_take_as_long_as_they_take(postgres_server: Postgr
         begin(connection)
         assert [connection.exec_driver_sql(f"SHOW {limit}").scalar() for limit in limits] == ["0", "0"]
     engine.dispose()
+
+
+def test_a_session_that_was_ended_while_it_held_the_start_is_no_failure(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    with psycopg.connect(url, autocommit=True) as administrator, start_lock(parse_database_url(url)):
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        ended = administrator.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {others}".encode()).fetchall()
+        assert ended == [(True,)]
+    with start_lock(parse_database_url(url)):
+        pass

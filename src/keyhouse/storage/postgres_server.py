@@ -1,7 +1,7 @@
 """What a start asks of a PostgreSQL server before it opens the database on it. psycopg comes with the extra `postgres`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -40,7 +40,8 @@ def connect(server: PostgresServer, *, autocommit: bool = False) -> Connection:
 @contextmanager
 def start_lock(server: PostgresServer) -> Iterator[None]:
     """See schema.start_lock. A transaction holds it, not a session: one of those may be a pooler's, and outlive ours with all its locks."""
-    with _reached(server, autocommit=True) as connection:
+    # The lock is given up by closing: where the session was ended meanwhile there is nothing to commit.
+    with closing(_reached(server, autocommit=True)) as connection:
         try:
             _require_sessions(connection, server)
             connection.autocommit = False
