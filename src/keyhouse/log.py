@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
@@ -23,6 +23,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 _FLUSH_AFTER_S = 0.1
 _FLUSH_AT_LINES = 256
+_LAST_PATIENCE_MS = 1000
 _MASK = "***"
 _SECRET_NAME = re.compile(r"key|token|secret|password|passphrase|credential|authorization|cookie", re.IGNORECASE)
 _HARMLESS_NAME = re.compile(r"(^|_)(id|ids|count|version)$", re.IGNORECASE)
@@ -32,10 +33,20 @@ _LIBRARIES_LEVEL = logging.WARNING
 
 
 class LineWriter:
-    """Writes lines to standard error: at once, or shortly after together with others. A log that cannot be written stops nothing."""
+    """Writes lines to standard error: at once, or shortly after together with others. A log that cannot be written stops nothing.
 
-    def __init__(self) -> None:
+    Nor does one that nobody reads, in a process that has an event loop: lines wait then, and of more than `most_waiting` the oldest are
+    dropped, which is told as soon as there is room. Elsewhere a line waits for its reader.
+    """
+
+    def __init__(self, most_waiting: int = 10_000) -> None:
         self._pending: deque[str] = deque()
+        self._most_waiting = most_waiting
+        self._dropped = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tries_again = False
+        # Entered anew where a signal is handled, or what was dropped is told.
+        self._lock = threading.RLock()
 
     def write(self, line: str) -> None:
         """Write a line now, after those that wait."""
@@ -60,29 +71,54 @@ class LineWriter:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
-        lines: list[str] = []
-        with contextlib.suppress(IndexError):  # emptied, by this thread or by another one
-            while True:
-                lines.append(self._pending.popleft())
-        with contextlib.suppress(OSError, ValueError):
-            for piece in _pieces(lines):
-                sys.stderr.write(piece)
-                sys.stderr.flush()
+        """Write what waits, as far as there is room for it."""
+        with self._lock:
+            with contextlib.suppress(RuntimeError):
+                self._loop = asyncio.get_running_loop()
+            while self._pending:
+                if self._loop is not None and not _has_room(_LAST_PATIENCE_MS if self._loop.is_closed() else 0):
+                    self._wait(self._loop)
+                    return
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stderr.write(self._next_piece())
+                    sys.stderr.flush()
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            structlog.get_logger("keyhouse").error("lines of the log were dropped, because nobody read it", count=dropped)
+
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Try again later, and keep no more until then than may wait."""
+        while len(self._pending) > self._most_waiting:
+            self._pending.popleft()
+            self._dropped += 1
+        if not self._tries_again and not loop.is_closed():
+            self._tries_again = True
+            loop.call_soon_threadsafe(loop.call_later, _FLUSH_AFTER_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._tries_again = False
+        self.flush()
+
+    def _next_piece(self) -> str:
+        """Whole lines, together no more than a pipe takes at once: of more, other workers' lines may come between, in the middle of one."""
+        piece, piece_bytes = "", 0
+        while self._pending:
+            line = self._pending[0]
+            piece_bytes += (len(line) if line.isascii() else len(line.encode(errors="replace"))) + 1
+            if piece and piece_bytes > select.PIPE_BUF:
+                break
+            piece += f"{self._pending.popleft()}\n"
+        return piece
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Whole lines, together no more than a pipe takes at once: of more, other workers' lines may come between, in the middle of one."""
-    piece, piece_bytes = "", 0
-    for line in lines:
-        line_bytes = (len(line) if line.isascii() else len(line.encode(errors="replace"))) + 1
-        if piece and piece_bytes + line_bytes > select.PIPE_BUF:
-            yield piece
-            piece, piece_bytes = "", 0
-        piece += f"{line}\n"
-        piece_bytes += line_bytes
-    if piece:
-        yield piece
+def _has_room(patience_ms: int) -> bool:
+    """Whether standard error takes a piece by then; also where that cannot be known, or its reader is gone."""
+    try:
+        waiting = select.poll()
+        waiting.register(sys.stderr.fileno(), select.POLLOUT)
+    except (OSError, ValueError):
+        return True
+    return bool(waiting.poll(patience_ms))
 
 
 WRITER = LineWriter()

@@ -1,6 +1,7 @@
 """The log: one format, no secret, no value of a request; cheap lines for requests."""
 
 import asyncio
+import fcntl
 import json
 import os
 import select
@@ -220,3 +221,54 @@ def test_lines_of_several_workers_stay_whole_though_their_reader_is_slow() -> No
     lines = taken.decode().splitlines()
     assert len(lines) == 2 * 60 * 256
     assert set(lines) == {"a" * 300, "b" * 300}
+
+
+UNREAD = """
+import asyncio, sys
+from keyhouse import log
+log.configure_logging("text", "error")
+log.WRITER._most_waiting = 100
+async def main():
+    for number in range(2000):
+        log.WRITER.write_soon(f"{number:>100}")
+    print("not held up", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+asyncio.run(main())
+"""
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody_and_what_it_lost_is_told() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", UNREAD], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process, process.stdin, process.stdout, process.stderr:
+        assert process.stdout.readline() == "not held up\n"
+        numbers = []
+        while "were dropped" not in (line := process.stderr.readline()):
+            numbers.append(int(line))
+        assert numbers == sorted(numbers)
+        assert numbers[-100:] == list(range(1900, 2000)), "of those that waited the newest are kept"
+        assert line.rstrip().endswith(f"count={2000 - len(numbers)}")
+        process.stdin.write("\n")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_whose_log_nobody_reads_goes_on(tmp_path: Path, serving: StartServer, workers: str) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reading = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)
+    server = serving(tmp_path, "--workers", workers, through=("sh", "-c", f'exec "$@" 2>{log}', "sh"))
+    with httpx.Client(base_url=server.address, headers={"X-Auth-Token": server.project_key}, trust_env=False) as client:
+        for _ in range(200):
+            assert client.get("/api/model-providers").status_code == 200
+    os.set_blocking(reading, True)
+    with open(reading) as lines:
+        for _ in range(200):
+            while "method=GET" not in lines.readline():
+                pass
+        assert server.stop() == 0
