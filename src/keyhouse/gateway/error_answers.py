@@ -19,8 +19,6 @@ from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.unpacking import packing_of, unpacked
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.answer import ApiError
-from keyhouse.gateway.wire.decoding import decoded_object, no_message
-from keyhouse.gateway.wire.openai_chat import parse_error
 
 MAX_ERROR_BYTES = 1024 * 1024
 """What of an error's body the caller gets; the rest is cut off."""
@@ -53,30 +51,18 @@ async def error_answer(
         raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream answered with the status {response.status}, which there is not.")
     whole = await _whole(response, len(secrets[0]) if secrets else 0)
     body = b"" if whole is None else without_secrets(whole, secrets)[:MAX_ERROR_BYTES]
-    told = None if whole is None or outgoing.translation is not None else _in_an_envelope(endpoint, response.status, body)
-    is_ours = whole is None or outgoing.translation is not None or told is not None
+    is_ours = whole is None or outgoing.translation is not None
     if whole is None:
         body = error_body(endpoint, ApiError(response.status, _illegible(packing_of(response.headers))))
     elif outgoing.translation is not None:
         kind = value_of(response.headers, b"x-amzn-errortype")
         body = outgoing.translation.error(response.status, body, kind.decode("latin-1") if kind is not None else None)
-    elif told is not None:
-        body = told
     if is_ours:
         # What was spelt with escapes of its own is spelt plainly now.
         body, said = without_secrets(body, secrets), [*said, (b"content-type", JSON_TYPE)]
     replaced = REPLACED_BY_TRANSLATION if is_ours else _FRAMING
     passed = [(name, without_secrets(value, secrets)) for name, value in to_caller(response.headers) if name not in replaced]
     return Answer(response.status, [*passed, *said, (b"content-length", b"%d" % len(body))], body)
-
-
-def _in_an_envelope(endpoint: EndpointName, status: int, body: bytes) -> bytes | None:
-    """The words of an error in the envelope that the caller's clients read, where it has none of the kind: Gemini's stands in a list,
-    Mistral's at the top, and JavaScript's clients then say "no body". None where the body is to pass as it is."""
-    if isinstance(decoded_object(body).get("error"), dict) and not body.lstrip().startswith(b"["):
-        return None
-    error = parse_error(status, body)
-    return None if error.message == no_message(status) else error_body(endpoint, error)
 
 
 def spelt_secrets(target: Target, made: Headers) -> list[bytes]:
