@@ -138,6 +138,7 @@ def test_the_api_document_can_be_read_and_used_by_keyboard(browser: Browser, fur
     assert serious(page, own) == []
     page.get_by_role("button", name="Authorize").click()
     expect(page.get_by_role("button", name="Close").first).to_be_visible()
+    assert set(page.locator(".auth-container input").evaluate_all("inputs => inputs.map(input => input.autocomplete)")) == {"off"}
     assert serious(page, own) == []
     visitor.context.close()
 

@@ -40,6 +40,7 @@ def test_a_refused_form_comes_back_with_what_was_typed(scriptless: Visitor) -> N
     page.get_by_label("temperature").check()
     page.get_by_role("group", name="Header").get_by_label("Name").fill("X-Group")
     page.get_by_label("Default model").fill("llama")
+    expect(page.get_by_role("button", name="Save and test")).to_be_hidden()
     save(page)
     told = page.get_by_role("alert")
     expect(told).to_contain_text("Not saved. Put right what is named here, then save again.")

@@ -30,12 +30,14 @@ function shown(api) {
   });
 }
 
-// What Swagger UI leaves out for people who use a keyboard or a screen reader.
+// What Swagger UI leaves out, most of it for people who use a keyboard or a screen reader.
 function mend() {
   const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
   all(".opblock-summary-control a[href]", (link) => link.removeAttribute("href"));
   all(".microlight:not([tabindex])", (code) => { code.tabIndex = 0; });
   all(".close-modal:not([aria-label])", (button) => button.setAttribute("aria-label", "Close"));
+  // A key is nothing for the browser's memory of forms.
+  all(".auth-container input:not([autocomplete])", (input) => Object.assign(input, { autocomplete: "off", spellcheck: false }));
   all(".auth-btn-wrapper [aria-label]", (button) => button.removeAttribute("aria-label"));
 }
 
