@@ -42,9 +42,9 @@ def ended(**changes: object) -> Observation:
 
 def test_a_request_is_counted_once_everywhere() -> None:
     metrics = Metrics()
-    metrics.observe(ended(usage=Usage(100, 20, 5, None, 7), retries=2))
-    metrics.observe(ended(status=429, code="", streams=True))
-    metrics.observe(ended(provider="", endpoint="", status=401, code="invalid_credentials", answered_at=None))
+    metrics.observe([ended(usage=Usage(100, 20, 5, None, 7), retries=2)])
+    metrics.observe([ended(status=429, code="", streams=True)])
+    metrics.observe([ended(provider="", endpoint="", status=401, code="invalid_credentials", answered_at=None)])
     told = samples(metrics.text())
     assert told['keyhouse_requests_total{endpoint="chat",provider="openai",status="200"}'] == 1
     assert told['keyhouse_requests_total{endpoint="chat",provider="openai",status="429"}'] == 1
@@ -70,14 +70,14 @@ def test_a_request_is_counted_once_everywhere() -> None:
 
 def test_a_bucket_holds_its_own_bound() -> None:
     metrics = Metrics()
-    metrics.observe(ended(started_at=0.0, answered_at=None, ended_at=2.5))
+    metrics.observe([ended(started_at=0.0, answered_at=None, ended_at=2.5)])
     told = samples(metrics.text())
     assert told['keyhouse_request_duration_seconds_bucket{endpoint="chat",provider="openai",stream="no",le="2.5"}'] == 1
 
 
 def test_a_caller_that_left_has_status_0_and_its_code() -> None:
     metrics = Metrics()
-    metrics.observe(ended(status=0, code="caller_left", answered_at=None))
+    metrics.observe([ended(status=0, code="caller_left", answered_at=None)])
     told = samples(metrics.text())
     assert told['keyhouse_requests_total{endpoint="chat",provider="openai",status="0"}'] == 1
     assert told['keyhouse_errors_total{code="caller_left"}'] == 1
@@ -86,7 +86,7 @@ def test_a_caller_that_left_has_status_0_and_its_code() -> None:
 def test_no_upstream_can_make_series_without_end() -> None:
     metrics = Metrics()
     for status in range(100, 1000):
-        metrics.observe(ended(status=status))
+        metrics.observe([ended(status=status)])
     told = [name for name in samples(metrics.text()) if name.startswith("keyhouse_requests_total")]
     assert len(told) < 80
     other = 'keyhouse_requests_total{endpoint="chat",provider="openai",status="other"}'
@@ -96,7 +96,7 @@ def test_no_upstream_can_make_series_without_end() -> None:
 @pytest.mark.parametrize("count", [-5, 10**30, True])
 def test_an_odd_count_of_tokens_spoils_nothing(count: int) -> None:
     metrics = Metrics()
-    metrics.observe(ended(usage=Usage(count, 3)))
+    metrics.observe([ended(usage=Usage(count, 3))])
     told = samples(metrics.text())
     assert told['keyhouse_tokens_total{provider="openai",kind="input"}'] in (0, 1)
     assert told['keyhouse_tokens_total{provider="openai",kind="output"}'] == 3
@@ -132,11 +132,11 @@ from keyhouse.services.metrics.metrics import Metrics
 memory = MetricsMemory(2)
 child = os.fork()
 if child == 0:
-    Metrics(memory, 0).observe(Observation("", "", "", endpoint="chat", provider="openai", status=200))
+    Metrics(memory, 0).observe([Observation("", "", "", endpoint="chat", provider="openai", status=200)])
     os._exit(0)
 os.waitpid(child, 0)
 own = Metrics(memory, 1)
-own.observe(Observation("", "", "", endpoint="chat", provider="openai", status=200))
+own.observe([Observation("", "", "", endpoint="chat", provider="openai", status=200)])
 os.write(1, own.text())
 """
 
@@ -149,10 +149,10 @@ def test_each_worker_tells_the_counts_of_all() -> None:
 
 def test_a_worker_goes_on_with_the_counts_of_the_one_that_died() -> None:
     memory = MetricsMemory(1)
-    Metrics(memory, 0).observe(ended())
+    Metrics(memory, 0).observe([ended()])
     successor = Metrics(memory, 0)
-    successor.observe(ended())
-    successor.observe(ended(provider="groq"))
+    successor.observe([ended()])
+    successor.observe([ended(provider="groq")])
     told = samples(successor.text())
     assert told['keyhouse_requests_total{endpoint="chat",provider="openai",status="200"}'] == 2
     assert told['keyhouse_requests_total{endpoint="chat",provider="groq",status="200"}'] == 1
@@ -171,10 +171,10 @@ def test_counting_holds_no_memory_for_each_request() -> None:
     noted = ended(usage=Usage(1, 1))
     # The interpreter keeps a little for code that runs often.
     for _ in range(1000):
-        metrics.observe(noted)
+        metrics.observe([noted])
     tracemalloc.start()
     for _ in range(10_000):
-        metrics.observe(noted)
+        metrics.observe([noted])
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert grown < 10_000
@@ -183,7 +183,7 @@ def test_counting_holds_no_memory_for_each_request() -> None:
 def test_the_text_is_what_prometheus_reads() -> None:
     parser = pytest.importorskip("prometheus_client.parser")
     metrics = Metrics()
-    metrics.observe(ended(usage=Usage(1, 1), retries=1, code="upstream_broken"))
+    metrics.observe([ended(usage=Usage(1, 1), retries=1, code="upstream_broken")])
     families = {family.name: family for family in parser.text_string_to_metric_families(metrics.text().decode())}
     assert {name.removesuffix("_total") for name in (metric.name for metric in METRICS)} == set(families)
     assert all(family.documentation for family in families.values())

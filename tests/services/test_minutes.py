@@ -53,9 +53,9 @@ def test_workers_are_added_up_and_a_successor_counts_on() -> None:
 def test_metrics_tell_the_hour_of_all_workers_and_prometheus_nothing_of_it() -> None:
     memory = MetricsMemory(2)
     one, other = Metrics(memory, 0), Metrics(memory, 1)
-    one.observe(ended(usage=Usage(100, 20, 5, None, 7)))
-    one.observe(ended(status=429))
-    other.observe(ended(status=0, code="caller_left", answered_at=None))
+    one.observe([ended(usage=Usage(100, 20, 5, None, 7))])
+    one.observe([ended(status=429)])
+    other.observe([ended(status=0, code="caller_left", answered_at=None)])
     other.refresh()
     told = one.last_hour()
     # The minute may end in the middle of this.

@@ -25,8 +25,7 @@ def spans_of(*observations: Observation):  # type: ignore[no-untyped-def]
     provider = sdk.TracerProvider()
     provider.add_span_processor(export.SimpleSpanProcessor(exporter))
     tracing = Tracing(provider, {"bedrock": "aws.bedrock"})
-    for observation in observations:
-        tracing.observe(observation)
+    tracing.observe(observations)
     tracing.close()
     return exporter.get_finished_spans()
 

@@ -5,7 +5,7 @@ Where spans go, the OTEL_* variables of the library say.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -38,10 +38,13 @@ class Tracing:
         self._error = trace.Status(trace.StatusCode.ERROR)
         self._propagator = import_module("opentelemetry.trace.propagation.tracecontext").TraceContextTextMapPropagator()
 
-    def observe(self, observation: Observation) -> None:
-        """Note a request that has ended; one that reached no provider made no call."""
-        if not observation.provider:
-            return
+    def observe(self, observations: Iterable[Observation]) -> None:
+        """Note requests that have ended; one that reached no provider made no call."""
+        for each in observations:
+            if each.provider:
+                self._note(each)
+
+    def _note(self, observation: Observation) -> None:
         operation = _OPERATIONS.get(observation.endpoint, observation.endpoint)
         ended_ns = time.time_ns()
         span = self._tracer.start_span(

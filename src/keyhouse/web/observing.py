@@ -51,13 +51,13 @@ async def observing(
 ) -> AsyncIterator[Observe]:
     """What tells all of them, while it is open. `lines` is None at a log level that leaves requests out; `traced_names` are the providers'
     names in spans, by id, None where no spans are wanted. Raises Error `configuration` where the library for spans is missing."""
-    observers: list[ObserveAll] = [metrics.observe_all, last_uses.observe]
+    observers: list[ObserveAll] = [metrics.observe, last_uses.observe]
     metrics.connections = lambda: (upstream.connections(), upstream.counters)
     if lines is not None:
         observers.append(CallLines(lines).write)
     tracing = None if traced_names is None else open_tracing(traced_names)
     if tracing is not None:
-        observers.append(_each(tracing.observe))
+        observers.append(tracing.observe)
     ended = Ended(observers)
     metrics.before_reading = last_uses.before_reading = ended.tell
     measuring = asyncio.create_task(_measure(metrics))
@@ -76,11 +76,3 @@ async def _measure(metrics: Metrics) -> None:
     while True:
         metrics.refresh()
         await asyncio.sleep(_MEASURED_EVERY_S)
-
-
-def _each(observe: Observe) -> ObserveAll:
-    def observe_all(observations: Sequence[Observation]) -> None:
-        for each in observations:
-            observe(each)
-
-    return observe_all

@@ -99,11 +99,7 @@ class Metrics:
         self.connections: Connections | None = None
         self.before_reading: Callable[[], None] = lambda: None
 
-    def observe(self, observation: Observation) -> None:
-        """Count a request that has ended."""
-        self.observe_all((observation,))
-
-    def observe_all(self, observations: Iterable[Observation]) -> None:
+    def observe(self, observations: Iterable[Observation]) -> None:
         """Count requests that have ended. The shared memory is written once for all that were alike: about a microsecond each."""
         alike: dict[tuple[str, str, int, bool], list[Observation]] = {}
         for observation in observations:
