@@ -1,5 +1,6 @@
 """The folder of the key file and the SQLite database: for its owner alone, and never seen by git. Nothing that was there is changed."""
 
+import os
 from pathlib import Path
 
 from keyhouse.domain.errors import Code, Error
@@ -17,9 +18,10 @@ def make_data_folder(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _hide_from_git(folder)
     except OSError as problem:
+        who = f" for user {os.geteuid()}" if isinstance(problem, PermissionError) else ""
         raise Error(
             Code.CONFIGURATION,
-            f"The data folder {folder} cannot be written ({problem.strerror}). Choose another with --data-dir, or make it writable.",
+            f"The data folder {folder} cannot be written ({problem.strerror}{who}). Choose another with --data-dir, or make it writable.",
         ) from None
 
 
