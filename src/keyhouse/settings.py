@@ -1,6 +1,7 @@
 """The settings: every KEYHOUSE_* variable, each secret also as KEYHOUSE_*_FILE. The only reader of the environment."""
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ PREFIX = "KEYHOUSE_"
 SECRETS = ("keys", "admin_key", "database_url", "api_key", "https_proxy", "http_proxy")
 """Settings that may also come from a file, whose path stands in the variable of that name and `_FILE`."""
 _DEFAULT_PORT = 5560
+# `app://obsidian.md` and `vscode-webview://id` are origins as well.
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 
 
 def _outgoing(name: str, description: str) -> Any:
@@ -64,6 +67,10 @@ class Settings(BaseSettings):
     allowed_addresses: str = Field(
         "", description="Hosts and networks (`10.0.0.0/8`) that providers may have although private addresses are not allowed, by commas."
     )
+    allowed_origins: str = Field(
+        "",
+        description="Origins (`https://chat.example.com`) whose pages may call the gateway from a browser, by commas; `*`: everybody's.",
+    )
     max_request_bytes: int = Field(32 * 1024 * 1024, gt=0, description="How large the body of a gateway request may be, in bytes.")
     ca_file: Path | None = Field(None, description="Certificates, in PEM form, of authorities to trust for providers beside the system's.")
     https_proxy: SecretStr | None = _outgoing("https_proxy", "HTTP proxy for https addresses of providers.")
@@ -97,6 +104,15 @@ class Settings(BaseSettings):
         """Variables that are made from files often end in a line's end. Of nothing but white space there is nothing left."""
         return value.strip() or None if isinstance(value, str) else value
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        """As browsers spell them: without a path, or `null`, which sandboxed pages send."""
+        entries = [entry for part in value.split(",") if (entry := part.strip().lower())]
+        if not all(entry.isascii() and _ORIGIN.fullmatch(entry) for entry in entries):
+            raise ValueError("each must be an origin such as https://chat.example.com, without a path")
+        return ",".join(entries)
+
     @field_validator("trusted_proxies")
     @classmethod
     def _check_proxies(cls, value: str) -> str:
@@ -108,6 +124,11 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError("each must be an address or a network such as 10.0.0.0/8") from None
         return ",".join(entries)
+
+    @property
+    def origins(self) -> frozenset[bytes]:
+        """The origins whose pages may call the gateway."""
+        return frozenset(entry.encode() for entry in self.allowed_origins.split(",") if entry)
 
     @property
     def url(self) -> str:

@@ -64,6 +64,7 @@ def test_taken_port_costs_nothing(tmp_path: Path) -> None:
         ([], {"KEYHOUSE_MODELS_FILE": "/nonexistent/models.json"}, "/nonexistent/models.json"),
         ([], {"KEYHOUSE_CA_FILE": "/nonexistent/ca.pem"}, "KEYHOUSE_CA_FILE cannot be read: /nonexistent/ca.pem"),
         ([], {"KEYHOUSE_ALLOWED_ADDRESSES": "10.0.0.0/99"}, "KEYHOUSE_ALLOWED_ADDRESSES: '10.0.0.0/99' is neither"),
+        ([], {"KEYHOUSE_ALLOWED_ORIGINS": "https://a.example/chat"}, "wrong: KEYHOUSE_ALLOWED_ORIGINS: each must be an origin such as"),
         ([], {"KEYHOUSE_TRUSTED_PROXIES": "10.0.0.1,proxy"}, "wrong: KEYHOUSE_TRUSTED_PROXIES: each must be an address or a network"),
         ([], {"KEYHOUSE_HTTPS_PROXY": "socks5://me:planted@proxy"}, "HTTPS_PROXY must be"),
     ],

@@ -12,12 +12,13 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS, failure_of
-from keyhouse.gateway.headers import header_text
+from keyhouse.gateway.headers import RawHeaders, header_text
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import FORM_OR_JSON
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.form import parse_form
+from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.gateway.wire.speech import voice_of
 from keyhouse.gateway.wire.splice import Head, parse_head
 from keyhouse.services.attention import Attention
@@ -28,6 +29,7 @@ from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, NO_ENDPOINT, 
 from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
+from keyhouse.web.gateway.origins import is_preflight, origin_headers, preflight_headers
 from keyhouse.web.gateway.request_headers import RequestHeaders
 from keyhouse.web.log import log_failed_request
 
@@ -47,10 +49,11 @@ _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may do: the size of its body, and how often its call may be tried again."""
+    """What a request may do: the size of its body, how often its call may be tried again, and from which origins pages may send it."""
 
     max_request_bytes: int = 32 * 1024 * 1024
     retries: int = 2
+    origins: frozenset[bytes] = frozenset()
 
 
 class Gateway:
@@ -79,12 +82,12 @@ class Gateway:
         try:
             if self._attention.is_lost:
                 await self._attention.regain()
-            if endpoint is not None:
+            if self._limits.origins and is_preflight(exchange.method, exchange.headers):
+                await self._tell_browser(exchange, observation)
+            elif endpoint is not None:
                 await self._call(exchange, endpoint, deployment, observation)
-            elif route == MODELS_PATH:
-                await self._tell_models(exchange, observation)
             else:
-                await self._refuse(exchange, observation, Error(Code.ROUTE_NOT_FOUND, NO_ENDPOINT))
+                await self._tell_models(exchange, observation)
         except Error as error:
             await self._refuse(exchange, observation, error)
         except CallerLeftError:
@@ -101,7 +104,13 @@ class Gateway:
             observation.ended_at = perf_counter()
             self._observe(observation)
 
+    async def _tell_browser(self, exchange: Exchange, observation: Observation) -> None:
+        observation.answered(204)
+        await exchange.answer(204, preflight_headers(self._limits.origins, exchange.headers), b"")
+
     async def _tell_models(self, exchange: Exchange, observation: Observation) -> None:
+        if observation.route != MODELS_PATH:
+            raise Error(Code.ROUTE_NOT_FOUND, NO_ENDPOINT)
         _require_method(exchange, "GET")
         spoken = format_of(exchange.path, exchange.headers)
         headers = exchange.read_headers()
@@ -111,7 +120,7 @@ class Gateway:
         except Error as error:
             raise not_found(error) from error
         observation.answered(200)
-        await exchange.answer(200, with_request_id([JSON], spoken, observation.request_id.encode()), body)
+        await exchange.answer(200, self._shown([JSON], spoken, exchange, observation), body)
 
     async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint, deployment: str, observation: Observation) -> None:
         _require_method(exchange, "POST")
@@ -136,7 +145,7 @@ class Gateway:
 
     async def _relayed(self, exchange: Exchange, endpoint: GatewayEndpoint, call: Call, observation: Observation) -> None:
         answer = await self._relay.answer(call, observation)
-        headers = with_request_id(answer.headers, endpoint.format, observation.request_id.encode())
+        headers = self._shown(answer.headers, endpoint.format, exchange, observation)
         observation.answered(answer.status)
         try:
             await exchange.answer(answer.status, headers, answer.body)
@@ -178,7 +187,12 @@ class Gateway:
         if observation.provider:
             headers += [(b"x-keyhouse-provider", header_text(observation.provider)), (b"x-keyhouse-model", header_text(observation.model))]
         observation.answered(status)
-        await exchange.answer(status, with_request_id(headers, spoken, observation.request_id.encode()), body)
+        await exchange.answer(status, self._shown(headers, spoken, exchange, observation), body)
+
+    def _shown(self, headers: RawHeaders, spoken: CallerFormat, exchange: Exchange, observation: Observation) -> RawHeaders:
+        """The headers of an answer with those that every answer has."""
+        named = with_request_id(headers, spoken, observation.request_id.encode())
+        return [*named, *origin_headers(self._limits.origins, exchange.headers)] if self._limits.origins else named
 
 
 def _is_json_instead(name: EndpointName, content_type: bytes) -> bool:
