@@ -1,10 +1,12 @@
 """The relay: render, sign, open, parse, in that order. An upstream's status is awaited before ours; bytes pass as they come."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from time import perf_counter
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.target import Target
 from keyhouse.gateway.call import Answer, Call
 from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
@@ -42,16 +44,17 @@ class Relay:
         self._prepared = PreparedTargets()
         self._missing = MissingPaths()
 
-    async def answer(self, call: Call, observation: Observation) -> Answer:
+    def answer(self, call: Call, observation: Observation) -> Awaitable[Answer]:
         """The upstream's answer, its head complete. Cancelling closes the upstream at once.
 
         Where the upstream has not the endpoint that is called, another one that it has is called instead, if there is one.
         Raises Error: what rendering and signing raise, and a code for each way in which a call can fail before its answer.
         """
-        target = call.target
-        if target.instead is None:
-            return await self._answer(call, observation)
-        other_call = replace(call, target=target.instead)
+        instead = call.target.instead
+        return self._answer(call, observation) if instead is None else self._answer_or_instead(call, instead, observation)
+
+    async def _answer_or_instead(self, call: Call, instead: Target, observation: Observation) -> Answer:
+        target, other_call = call.target, replace(call, target=instead)
         if self._missing.knows(target.url):
             return await self._answer(other_call, observation)
         answer = await self._answer(call, observation)
