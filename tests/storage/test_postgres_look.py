@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -245,3 +246,30 @@ def test_looks_go_on_after_the_server_was_away(tmp_path: Path) -> None:
                 assert heard == [None, None]
 
         asyncio.run(main())
+
+
+def test_what_was_kept_of_a_database_is_dropped_where_an_older_dump_is_restored_in_it(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    settings = settings_of(tmp_path, postgres_server.new_database())
+    run_on(settings, lambda storage: store_secrets(storage, "sk-old"))
+    taken = [postgres_server.binaries / "pg_dump", "--clean", "--if-exists", "--inserts", "--dbname", settings.url]
+    dump = subprocess.run(taken, check=True, capture_output=True).stdout
+    restoring = b"\n".join(line for line in dump.splitlines() if not line.startswith(b"\\"))
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            caller, providers = await project_caller(storage), providers_of(storage)
+            storage.database.on_changes = providers.forget
+            await storage.database.catch_up()
+            kept = await providers.list(caller.project_id or "")
+            for secret in ("sk-new", "sk-newer"):
+                await providers.upsert(caller, "openai", openai_key(secret), None)
+            await storage.database.catch_up()
+            changed = await providers.list(caller.project_id or "")
+            with psycopg.connect(settings.url) as connection:
+                connection.execute(restoring)
+            await storage.database.catch_up()
+            assert await providers.list(caller.project_id or "") == kept != changed
+
+    asyncio.run(main())

@@ -282,3 +282,26 @@ def test_the_log_that_a_long_reader_made_grow_is_small_again_after_it(settings: 
         assert log.stat().st_size <= LOG_BYTES + 64 * 1024
 
     run_on(settings, main)
+
+
+def test_what_was_kept_is_dropped_where_a_backup_is_restored_into_the_open_file(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}")
+
+    async def main() -> None:
+        heard: list[object] = []
+        async with opened(settings) as storage:
+            await storage.database.write(lambda tx: note_change(tx, None, "project_1", 1))
+            with (
+                contextlib.closing(sqlite3.connect(tmp_path / "keyhouse.db")) as file,
+                contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copy,
+            ):
+                file.backup(copy)
+                for revision in (2, 3):
+                    await storage.database.write(lambda tx, revision=revision: note_change(tx, None, "project_1", revision))  # type: ignore[misc]
+                storage.database.on_changes = heard.append
+                copy.backup(file)
+            await storage.database.catch_up()
+            await storage.database.write(lambda tx: note_change(tx, None, "project_1", 2))
+            assert heard[0] is None
+
+    asyncio.run(main())

@@ -28,12 +28,15 @@ _WAS_UNDER_WAY = "transaction_id = ANY(ARRAY(SELECT pg_snapshot_xip(:mark::pg_sn
 _XMAX = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _NEWEST = Statement("SELECT", _SNAPSHOT, sqlite="SELECT coalesce(max(id), 0) FROM changes")
 _NOTICE = "id, organization_id, project_id, revision"
+# A dump that is restored in place makes the table anew, and its key once all tables are filled. Both have other files then.
+_PLACE = "concat_ws('/', pg_relation_filenode(to_regclass('changes')), pg_relation_filenode(to_regclass('pk_changes')))"
 AFTER = Statement(
-    f"SELECT {_SNAPSHOT}, {_NOTICE}",
-    f"FROM (SELECT 1) AS always LEFT JOIN changes ON ({_BEGAN_LATER} OR {_WAS_UNDER_WAY}) AND transaction_id < {_XMAX} ORDER BY id",
-    sqlite=" ".join(("SELECT NULL,", _NOTICE, "FROM changes WHERE id > :mark ORDER BY id")),
+    f"SELECT {_SNAPSHOT}, place, {_NOTICE}",
+    f"FROM (SELECT {_PLACE} AS place) AS always",
+    f"LEFT JOIN changes ON ({_BEGAN_LATER} OR {_WAS_UNDER_WAY}) AND transaction_id < {_XMAX} ORDER BY id",
+    sqlite=" ".join(("SELECT NULL, NULL,", _NOTICE, "FROM changes WHERE id > :mark ORDER BY id")),
 )
-"""What a look asks: the notices since `mark`. On PostgreSQL each row names the next mark."""
+"""What a look asks: the notices since `mark`. On PostgreSQL each row names the next mark, and where the table is."""
 # The newest stays: SQLite numbers the next row after it.
 _OLDEST = "DELETE FROM changes WHERE id < (SELECT max(id) FROM changes) AND id IN (SELECT id FROM changes ORDER BY id LIMIT :limit)"
 _PRUNE = Statement(
@@ -54,7 +57,7 @@ def newest_mark(tx: Transaction) -> Any:
 
 def noticed(rows: Sequence[Row]) -> dict[int, ChangeNotice]:
     """The notices by their number, of the rows that `AFTER` returned."""
-    return {row[1]: ChangeNotice(*row[2:]) for row in rows if row[1] is not None}
+    return {row[2]: ChangeNotice(*row[3:]) for row in rows if row[2] is not None}
 
 
 def prune(tx: Transaction, retention_us: int = RETENTION_US) -> bool:

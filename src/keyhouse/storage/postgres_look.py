@@ -28,8 +28,12 @@ class Look:
         self._connect = connect
         self._line: _Line | None = None
         self._closed = False
+        self._place: str | None = None
         self.opened = 0
-        """How many connections were opened: behind another one there may be another database, restored or a standby that fell short."""
+        """How many databases were looked at: behind another connection there may be another one, restored or a standby that fell short.
+
+        One that was restored in place counts as another, too.
+        """
 
     @property
     def is_open(self) -> bool:
@@ -50,7 +54,10 @@ class Look:
             line.close()
             self._line = None
             raise
-        return changes.noticed(rows), rows[0][0]
+        mark, place = rows[0][:2]
+        self.opened += self._place not in (None, place)
+        self._place = place
+        return changes.noticed(rows), mark
 
     def close(self) -> None:
         """Close the connection. Who waits for an answer, or asks later, gets a psycopg.OperationalError."""
@@ -165,8 +172,8 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-_COLUMNS = (_text, _number, _text, _text, _number)
-"""Of `changes.AFTER`: the next mark, then a notice's number, organization, project and revision."""
+_COLUMNS = (_text, _text, _number, _text, _text, _number)
+"""Of `changes.AFTER`: the next mark, the table's place, then a notice's number, organization, project and revision."""
 
 
 def _require(result: PGresult) -> None:

@@ -175,9 +175,11 @@ class SqliteDatabase:
         version = _data_version(self._reader)
         foreign_version = _data_version(self._writer) if self._worker is None else self._foreign_version
         notices = changes.noticed(self._reading.rows(changes.AFTER, mark=self._mark))
-        missed = now_us() - self._looked_at > changes.RETENTION_US // 2
+        newest = changes.newest_mark(self._reading)
+        # A number goes back only where a backup was restored into the open file.
+        missed = newest < self._mark or now_us() - self._looked_at > changes.RETENTION_US // 2
         self.on_changes(None if missed else list(notices.values()))
-        self._mark = max(notices, default=self._mark)
+        self._mark = max(notices, default=min(newest, self._mark))
         self._version, self._foreign_version, self._looked_at = version, foreign_version, now_us()
 
     def _has_news(self) -> bool:
