@@ -1,10 +1,13 @@
 """`keyhouse database`: a house moves from SQLite to PostgreSQL by two commands, and is backed up while it serves."""
 
 import json
+import os
 from pathlib import Path
 
 import httpx
+import pytest
 
+from tests.cli.commands import BOUND_BY_MODES, run
 from tests.cli.conftest import DATA, Furnished, StartServer, on_folder
 from tests.cli.terminal import Terminal
 from tests.conftest import PostgresServer
@@ -63,6 +66,16 @@ def test_a_backup_whose_secrets_do_not_open_is_no_success_unless_that_is_accepte
         assert copied.code == code
         assert json.loads(copied.out)["unreadable"] == json.loads(copied.out)["values"] > 0
         assert ("sealed values do not open" in copied.err) == (code == 1)
+
+
+@pytest.mark.parametrize("command", ["status", "keys status", "provider list", "database prune --history-days 9 --yes"])
+def test_a_folder_that_somebody_else_keeps_closed_is_one_sentence(furnished: Furnished, command: str) -> None:
+    data = furnished.folder / DATA
+    data.chmod(0)
+    refused = run(furnished.folder, *command.split(), through=BOUND_BY_MODES)
+    data.chmod(0o700)
+    assert refused.code == 3
+    assert f"{data / 'keyhouse.db'} cannot be looked at by user {os.geteuid()} (Permission denied)" in refused.sentence
 
 
 def test_copying_shows_a_bar_to_people(furnished: Furnished, tmp_path: Path) -> None:

@@ -101,16 +101,25 @@ def prepare_process() -> None:
 
 
 def require_data(settings: Settings) -> None:
-    """Raise CommandError where there is no data folder: a command makes none."""
+    """Raise CommandError where there is no data folder, or a closed one: a command makes none."""
     url = parse_database_url(settings.url)
     if isinstance(url, PostgresServer):
         require_schema(url)
-    elif not url.path.exists():
+        return
+    try:
+        url.path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         raise CommandError(
             f"There is no Keyhouse in {settings.shown_database}. Start one with `keyhouse serve`, name its folder with --data-dir, "
             "or a running server with --endpoint.",
             ExitCode.UNREACHABLE,
-        )
+        ) from None
+    except OSError as problem:
+        raise CommandError(
+            f"The database {settings.shown_database} cannot be looked at by user {os.geteuid()} ({problem.strerror}). "
+            "Run this as the user whom the server runs as, or name a running server with --endpoint.",
+            ExitCode.UNREACHABLE,
+        ) from None
 
 
 def _only(found: list[dict[str, Any]], wanted: str | None, kind: str) -> dict[str, Any]:
