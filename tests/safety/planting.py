@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import secrets
 import signal
@@ -99,7 +100,7 @@ class Planting:
         if self.postgres is not None and self.url is not None:
             return _dumped_postgresql(self.postgres, self.url)
         files = [path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("output")]
-        with sqlite3.connect(f"file:{self.folder / 'keyhouse.db'}?mode=ro", uri=True) as database:
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'keyhouse.db'}?mode=ro", uri=True)) as database:
             dump = "\n".join(database.iterdump()).encode()
         return b"".join(path.read_bytes() for path in files) + dump
 
@@ -109,7 +110,7 @@ class Planting:
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute(statement)  # type: ignore[arg-type]
         else:
-            with sqlite3.connect(self.folder / "keyhouse.db") as database:
+            with contextlib.closing(sqlite3.connect(self.folder / "keyhouse.db", isolation_level=None)) as database:
                 database.execute(statement)
 
 

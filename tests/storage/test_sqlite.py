@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -133,6 +134,17 @@ def test_opening_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(Error, match="its file is missing"):
         SqliteDatabase(tmp_path / "keyhouse.db")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"no database at all, though it is a file" * 99, b""], ids=["damaged", "without a schema"])
+def test_a_file_that_cannot_be_opened_is_not_kept_open(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "keyhouse.db"
+    path.write_bytes(content)
+    # What was raised still holds all that was there when it was.
+    with pytest.raises((Error, sqlite3.OperationalError)) as refused:
+        SqliteDatabase(path)
+    assert refused.value.__traceback__ is not None
+    assert str(path) not in [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
 
 
 @pytest.mark.parametrize("name", ["with space", "question?mode=ro", "percent%20", "hash#tag", "ümlaut"])

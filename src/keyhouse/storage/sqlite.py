@@ -86,17 +86,21 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_PATIENCE_MS / 1000
     )
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "secure_delete=ON",
-        "trusted_schema=OFF",
-        "wal_autocheckpoint=4000",
-        f"journal_size_limit={LOG_BYTES}",
-        "temp_store=MEMORY",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "trusted_schema=OFF",
+            "wal_autocheckpoint=4000",
+            f"journal_size_limit={LOG_BYTES}",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -110,12 +114,14 @@ class SqliteDatabase:
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
         try:
-            self._reader, self._writer = connect(path), connect(path)
-            self._writer.execute("PRAGMA busy_timeout=0")
-            self._reading, self._writing = SqliteTransaction(self._reader), SqliteTransaction(self._writer)
-            self._mark: int = changes.newest_mark(self._reading)
-            self._version, self._foreign_version = _data_version(self._reader), _data_version(self._writer)
-            self._files = OpenFiles(path)
+            with contextlib.ExitStack() as opened:
+                self._reader, self._writer = (opened.enter_context(contextlib.closing(connect(path))) for _ in range(2))
+                self._writer.execute("PRAGMA busy_timeout=0")
+                self._reading, self._writing = SqliteTransaction(self._reader), SqliteTransaction(self._writer)
+                self._mark: int = changes.newest_mark(self._reading)
+                self._version, self._foreign_version = _data_version(self._reader), _data_version(self._writer)
+                self._files = OpenFiles(path)
+                opened.pop_all()
         except sqlite3.Error as failure:
             raise _named(failure) from failure
         self._looked_at = now_us()
