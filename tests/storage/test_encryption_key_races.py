@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -12,7 +13,9 @@ from keyhouse.domain.errors import Error
 from keyhouse.services.encryption_keys import retire, status
 from keyhouse.settings import Settings
 from keyhouse.storage.encryption_keys import retire_key
-from keyhouse.storage.key_file import read_key_file
+from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
+from keyhouse.storage.key_ring import KeyRing, new_key
+from keyhouse.storage.key_watch import usable_ring
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_sealed, lock_sealed_under_other_keys, put_sealed
 from keyhouse.storage.sqlite import SqliteTransaction, connect
@@ -151,5 +154,29 @@ def test_rotation_and_deletion_do_not_wait_for_each_other_in_a_circle(settings: 
                 await rotated(storage)
             await deleting
             assert (await status(storage.database, storage.keys)).unreadable == 0
+
+    asyncio.run(main())
+
+
+class Overtaken(KeySource):
+    """A key file that somebody replaces right after it was read, as often as there are rings to come."""
+
+    coming: ClassVar[list[KeyRing]] = []
+
+    def load(self) -> KeyRing:
+        ring = super().load()
+        if self.coming:
+            write_key_file(self.file, self.coming.pop(0))
+        return ring
+
+
+def test_a_ring_that_was_replaced_twice_while_it_was_read_is_read_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            right = storage.keys.load()
+            write_key_file(storage.keys.file, KeyRing(dict([new_key()]), "a test"))
+            Overtaken.coming[:] = [KeyRing(dict([new_key()]), "a test"), right]
+            ring = await usable_ring(storage.database, Overtaken(storage.keys.file), accept_unreadable=False)
+            assert ring.equals(right)
 
     asyncio.run(main())

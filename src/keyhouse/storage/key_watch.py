@@ -84,14 +84,14 @@ class KeyWatch:
 
 async def usable_ring(database: Database, source: KeySource, *, accept_unreadable: bool) -> KeyRing:
     """The ring of a source, checked, and known to the database. Raises Error `configuration` or `storage_unavailable`."""
-    identity = source.identity()
-    try:
-        return await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
-    except Error:
-        # A key may have been put in front, and the old one retired, since the file was read.
-        if source.identity() == identity:
-            raise
-    return await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
+    while True:
+        identity = source.identity()
+        try:
+            return await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
+        except Error:
+            # A key may have been put in front, and the old one retired, since the file was read.
+            if source.identity() == identity:
+                raise
 
 
 async def _known_ring(database: Database, ring: KeyRing, *, accept_unreadable: bool) -> KeyRing:
