@@ -283,7 +283,8 @@ def test_a_session_that_is_over_leads_to_signing_in(trier: Visitor) -> None:
     client = trier.house.client(trier.house.keys.admin_key)
     assert client.post(f"/api/projects/{trier.house.keys.project_id}/regenerate-api-key").status_code == 200
     send(trier.page)
-    expect(trier.page.get_by_text("Your session is over")).to_be_visible()
+    expect(trier.page.locator("[data-problem]")).to_contain_text("Your session is over")
+    expect(trier.page.locator("#said")).to_contain_text("No answer. Your session is over. What you typed still stands here. Sign in, then")
 
 
 def test_the_models_are_found_by_keyboard(trier: Visitor) -> None:

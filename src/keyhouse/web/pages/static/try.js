@@ -85,7 +85,8 @@ function tryIt(form) {
     show(text, tone);
     tell(seen);
     const out = tokens(seen.usage?.completion_tokens);
-    say(`${text}. ${problem.hidden ? (out ? `${out} tokens.` : "") : problem.textContent}`);
+    const complaint = [...problem.children].map((part) => part.textContent.replace(/\.?$/, ".")).join(" ");
+    say(`${text}. ${problem.hidden ? (out ? `${out} tokens.` : "") : complaint}`);
   }
 
   // The page is laid out once a frame, not once a piece: fast models send thousands.
