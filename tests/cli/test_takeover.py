@@ -141,3 +141,22 @@ def test_a_server_that_could_not_start_again_goes_on(tmp_path: Path, serving: St
     server.wait_for_line("goes on as it was" if workers == "2" else "cannot be replaced in place")
     assert listed(server) == 200
     assert server.stop() == 0
+
+
+def test_former_workers_go_on_while_no_new_one_can_start(tmp_path: Path, serving: StartServer) -> None:
+    """As where the database goes away between the check and the start."""
+    ring, away = tmp_path / DATA / "keyring", tmp_path / "keyring"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os, sys\nif '--in-place-of' in sys.orig_argv: os.rename({str(ring)!r}, {str(away)!r})\n"
+    )
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert listed(server) == 200
+    former = [psutil.Process(number) for number in workers_of(server)]
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_for_line("ended unexpectedly and is replaced")
+    assert all(worker.is_running() for worker in former)
+    assert listed(server) == 200
+    away.rename(ring)
+    assert psutil.wait_procs(former, PATIENCE_S)[1] == []
+    assert listed(server) == 200
+    assert server.stop() == 0

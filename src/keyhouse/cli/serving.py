@@ -55,7 +55,8 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     _warn(settings, loopback=is_loopback(listening))
     make_data_folder(settings)
     patience = _Patience()
-    first = prepare_in_child(settings)
+    # For a successor all was prepared by the check. What fails since then is tried again by its workers, while the former ones serve.
+    first = prepare_in_child(settings) if legacy is None else None
     _say(welcome(settings, address, first), made_keys=first is not None)
     if patience.ended():
         return ExitCode.DONE

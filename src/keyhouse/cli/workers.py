@@ -30,6 +30,7 @@ _log = structlog.get_logger("keyhouse")
 # A terminal that closes says so by HUP; `nohup` has us overlook it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else ()))
 _EARLY_S = 30.0
+_LOOK_EVERY_S = 0.1
 _LONGEST_DELAY_S = 30.0
 
 
@@ -115,7 +116,7 @@ class _Supervisor:
     """Waits for signals: of children that died, of the clock, and of whoever wants it to stop or to be replaced.
 
     `_former` are workers of the server before this one, `_former_wanted` the pipe's end that they live by. Each of ours lets go of it once
-    it serves.
+    it serves, the supervisor once any does: what keeps all of them from starting, such as a database that is away, ends nobody's service.
     """
 
     _WAITED = (signal.SIGCHLD, signal.SIGALRM, takeover.SIGNAL, *STOP_SIGNALS)
@@ -128,7 +129,7 @@ class _Supervisor:
         self._alive = os.pipe()
         self._former = set(legacy.workers) if legacy else set()
         self._former_wanted = legacy.wanted if legacy else None
-        self._served = False
+        self._served = legacy is not None
         self._outcome: ExitCode | None = None
 
     def run(self) -> ExitCode:
@@ -138,14 +139,11 @@ class _Supervisor:
         for waited in (signal.SIGCHLD, takeover.SIGNAL):
             signal.signal(waited, lambda number, frame: None)
         self._start_due()
-        if self._former_wanted is not None:
-            os.close(self._former_wanted)
-            self._former_wanted = None
         while self._outcome is None or self._former or any(worker.runs for worker in self._workers):
             number = signal.sigwait(self._WAITED)
             if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
-            if number == takeover.SIGNAL and self._outcome is None:
+            if number == takeover.SIGNAL and self._outcome is None and self._former_wanted is None:
                 self._hand_over()
             self._reap()
             if self._outcome is None:
@@ -158,6 +156,9 @@ class _Supervisor:
         for worker in [worker for worker in waiting if worker.start_at <= now]:
             self._start(worker)
         later = [worker.start_at - now for worker in self._workers if not worker.runs]
+        if self._former_wanted is not None:
+            # No signal says that a worker serves.
+            later.append(_LOOK_EVERY_S)
         signal.setitimer(signal.ITIMER_REAL, max(min(later), 0.01) if later else 0)
 
     def _start(self, worker: _Worker) -> None:
@@ -212,7 +213,9 @@ class _Supervisor:
                 continue
             is_ready = bool(select.select([worker.ready], [], [], 0)[0]) and os.read(worker.ready, 1) == b"1"
             worker.was_ready |= is_ready
-            self._served |= is_ready
+            if is_ready:
+                self._served = True
+                self._let_go_of_former()
         for worker in self._workers:
             if worker.runs and os.waitpid(worker.process_id, os.WNOHANG)[0]:
                 os.close(worker.ready)
@@ -234,6 +237,11 @@ class _Supervisor:
             _log.error("No worker could start. The lines above say why.")
             self._stop(ExitCode.FAILED)
 
+    def _let_go_of_former(self) -> None:
+        if self._former_wanted is not None:
+            os.close(self._former_wanted)
+            self._former_wanted = None
+
     def _hand_over(self) -> None:
         """Become another server, unless that could not start, or a stop came meanwhile. Our workers go on until its own serve."""
         if not takeover.could_start():
@@ -251,6 +259,7 @@ class _Supervisor:
         self._outcome = self._outcome or outcome
         # Ours is open in the name of workers to come. Left so, it would take connections that nobody serves.
         self._listening.close()
+        self._let_go_of_former()
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
             os.kill(process_id, signal.SIGTERM)
 

@@ -13,7 +13,7 @@ from keyhouse.storage.opening import Storage
 
 _NOTICES_FORGOTTEN_EVERY_S = 600.0
 _KEYS_LOOKED_AT_EVERY_S = 1.0
-_AGAIN_S = 0.5
+_AGAIN_S = 0.25
 _log = structlog.get_logger("keyhouse")
 
 
