@@ -11,7 +11,7 @@ import httpx
 from tests.cli.conftest import StartServer
 from tests.conftest import NO_CERTIFICATES, PostgresServer
 
-STOPPED_S = 1.0
+STOPPED_S = 1.25
 """Longer than what counts as a gap."""
 KEYS = 5
 

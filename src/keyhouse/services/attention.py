@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from keyhouse.domain.errors import Error
 from keyhouse.storage.database import Database
 
-_BEAT_S = 0.25
-_LONGEST_GAP_S = 0.75
+_BEAT_S = 0.5
+_LONGEST_GAP_S = 1.0
 _ATTEMPTS = 2
 """A connection that did not outlive the gap is only noticed by the first."""
 
