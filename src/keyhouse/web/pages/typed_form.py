@@ -31,7 +31,7 @@ def stored_form(view: ProviderView, tag: str) -> dict[str, Any]:
 
 def typed_form(view: ProviderView, form: Form, told: str) -> dict[str, Any]:
     """The values of the same template for what came with a form that was not saved. `told` is the template that says why."""
-    fields = tuple(replace(field, value="" if field.secret else form.text(f"key.{field.name}")) for field in view.fields)
+    fields = tuple(replace(field, value="" if field.secret else _without_password(form.text(f"key.{field.name}"))) for field in view.fields)
     entry = {**view.entry, **{name: models_of(form, prefix) for name, prefix in MODEL_LISTS.items()}}
     headers = header_rows(form)
     typed = replace(view, entry=entry, fields=fields, default_model=form.text("default_model"))
@@ -44,6 +44,11 @@ def typed_form(view: ProviderView, form: Form, told: str) -> dict[str, Any]:
         "told": told,
         "retype": any(value for _, value, _ in headers) or any(field.secret and form.text(f"key.{field.name}") for field in fields),
     }
+
+
+def _without_password(text: str) -> str:
+    """Nothing of an address with a user's name in it, whose password would stand in the page."""
+    return "" if "@" in text else text
 
 
 def input_label(spec: ProviderSpec, name: str) -> str:
