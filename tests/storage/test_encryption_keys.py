@@ -295,6 +295,31 @@ def test_a_server_that_writes_with_a_retired_key_takes_up_the_new_one(settings: 
     asyncio.run(main())
 
 
+def test_a_write_outlives_one_retirement_after_the_other(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            caller, providers = await project_caller(lagging), providers_of(lagging)
+            take_newer, replaced = lagging.database.on_retired_key, []
+
+            async def replace_once_more() -> None:
+                await rotated(storage)
+                await retire(storage, lagging.box.ring.writing_id)
+
+            async def retired_again() -> None:
+                await take_newer()
+                replaced.append(lagging.box.ring.writing_id)
+                if len(replaced) == 1:
+                    await replace_once_more()
+
+            lagging.database.on_retired_key = retired_again
+            await replace_once_more()
+            await providers.upsert(caller, "openai", openai_key("sk-after"), None)
+            assert len(replaced) == 2
+            assert b'{"OPENAI_API_KEY":"sk-after"}' in await plaintexts(storage)
+
+    asyncio.run(main())
+
+
 def test_a_retired_key_with_nothing_newer_is_no_way_to_write(settings: Settings) -> None:
     """The ring of another machine, which nobody brought up to date: it must not bring the key back."""
 

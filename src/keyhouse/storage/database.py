@@ -32,6 +32,9 @@ class WritingKeyRetired(ConstraintBroken):
     """The key that sealed a value of this write was retired in the meantime; the transaction changed nothing."""
 
 
+MOST_RETIREMENTS = 5
+"""How many keys may be retired under one write, each just after the one before was taken up."""
+
 OnRetiredKey = Callable[[], Awaitable[None]]
 """Asked for a newer key to seal with. Raises Error `storage_unavailable` where there is none."""
 

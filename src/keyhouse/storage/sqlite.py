@@ -14,6 +14,7 @@ from urllib.parse import quote
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
+    MOST_RETIREMENTS,
     ChangeNotice,
     ConstraintBroken,
     OnChanges,
@@ -146,10 +147,11 @@ class SqliteDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        try:
-            return await self._write(work)
-        except WritingKeyRetired:
-            await self.on_retired_key()
+        for _ in range(MOST_RETIREMENTS):
+            try:
+                return await self._write(work)
+            except WritingKeyRetired:
+                await self.on_retired_key()
         return await self._write(work)
 
     async def _write(self, work: Work[T]) -> T:
