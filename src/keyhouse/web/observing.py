@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from keyhouse.gateway.answer_facts import NOTHING_READ
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.log import AccessLines
@@ -23,13 +24,16 @@ ObserveAll = Callable[[Sequence[Observation]], None]
 class Ended:
     """Requests that have ended and of which nobody was told yet: they are told of together, off the road of those that are under way."""
 
-    def __init__(self, observers: Sequence[ObserveAll]) -> None:
+    def __init__(self, observers: Sequence[ObserveAll], *, keeps_answers: bool) -> None:
         self._observers = observers
+        self._keeps_answers = keeps_answers
         self._waiting: list[Observation] = []
         self._loop = asyncio.get_running_loop()
 
     def observe(self, observation: Observation) -> None:
-        """Tell of a request within a twentieth of a second."""
+        """Tell of a request within a twentieth of a second. Its answer, which may be large, is let go where nobody looks into it."""
+        if not self._keeps_answers:
+            observation.answer = NOTHING_READ
         waiting = self._waiting
         waiting.append(observation)
         if len(waiting) == 1:
@@ -58,7 +62,7 @@ async def observing(
     tracing = None if traced_names is None else open_tracing(traced_names)
     if tracing is not None:
         observers.append(tracing.observe)
-    ended = Ended(observers)
+    ended = Ended(observers, keeps_answers=tracing is not None)
     metrics.before_reading = last_uses.before_reading = ended.tell
     measuring = asyncio.create_task(_measure(metrics))
     try:
