@@ -44,7 +44,9 @@ class LineWriter:
         self._most_waiting = most_waiting
         self._dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tries_again = False
+        # The loops that will flush, and try again: one that ended will not.
+        self._flushed_by: asyncio.AbstractEventLoop | None = None
+        self._tried_by: asyncio.AbstractEventLoop | None = None
         # Entered anew where a signal is handled, or what was dropped is told.
         self._lock = threading.RLock()
 
@@ -55,15 +57,13 @@ class LineWriter:
 
     def write_soon(self, line: str) -> None:
         """Write a line within a tenth of a second. Outside an event loop: now."""
-        pending = self._pending
-        pending.append(line)
-        if len(pending) == 1:
-            try:
-                asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self.flush)
-            except RuntimeError:
-                self.flush()
-        elif len(pending) >= _FLUSH_AT_LINES:
+        self._pending.append(line)
+        loop = asyncio._get_running_loop()
+        if loop is None or len(self._pending) >= _FLUSH_AT_LINES:
             self.flush()
+        elif self._flushed_by is not loop:
+            self._flushed_by = loop
+            loop.call_later(_FLUSH_AFTER_S, self.flush)
 
     def write_together(self, lines: Iterable[str]) -> None:
         """Write lines now, after those that wait."""
@@ -73,8 +73,8 @@ class LineWriter:
     def flush(self) -> None:
         """Write what waits, as far as there is room for it."""
         with self._lock:
-            with contextlib.suppress(RuntimeError):
-                self._loop = asyncio.get_running_loop()
+            self._flushed_by = None
+            self._loop = asyncio._get_running_loop() or self._loop
             while self._pending:
                 if self._loop is not None and not _has_room(_LAST_PATIENCE_MS if self._loop.is_closed() else 0):
                     self._wait(self._loop)
@@ -91,12 +91,12 @@ class LineWriter:
         while len(self._pending) > self._most_waiting:
             self._pending.popleft()
             self._dropped += 1
-        if not self._tries_again and not loop.is_closed():
-            self._tries_again = True
+        if self._tried_by is not loop and not loop.is_closed():
+            self._tried_by = loop
             loop.call_soon_threadsafe(loop.call_later, _FLUSH_AFTER_S, self._try_again)
 
     def _try_again(self) -> None:
-        self._tries_again = False
+        self._tried_by = None
         self.flush()
 
     def _next_piece(self) -> str:

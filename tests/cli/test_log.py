@@ -135,6 +135,29 @@ def test_the_level_leaves_lines_out() -> None:
     assert not any("INSERT" in line for line in _logged("text", "debug"))
 
 
+def test_a_line_that_an_ended_loop_left_holds_up_no_later_one(capfd: pytest.CaptureFixture[str]) -> None:
+    writer = LineWriter()
+
+    async def say(line: str) -> None:
+        writer.write_soon(line)
+
+    async def say_and_hear(line: str) -> str:
+        writer.write_soon(line)
+        heard = ""
+        async with asyncio.timeout(30):
+            while line not in heard:
+                await asyncio.sleep(0)
+                heard += capfd.readouterr().err
+        return heard
+
+    asyncio.run(say("first"))
+    assert not capfd.readouterr().err
+    writer.write_soon("second")
+    assert capfd.readouterr().err == "first\nsecond\n"
+    asyncio.run(say("third"))
+    assert asyncio.run(say_and_hear("fourth")) == "third\nfourth\n"
+
+
 def test_a_request_is_one_line_of_fixed_fields(capfd: pytest.CaptureFixture[str]) -> None:
     AccessLines("json").request("PUT", "/api/model-providers/{provider}", 200, 1.23456, "req_1")
     line = json.loads(capfd.readouterr().err)
