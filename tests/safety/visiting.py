@@ -102,7 +102,7 @@ class Visitor:
         good = {f"key.{name}": token(name) for name in names}
         yield {"enabled": "on", "base": "{}", **good, **headers}
         yield {"enabled": "on", "base": "{}", "etag": '"1.0"', **{f"key.{name}": token(name) for name in names}, **headers}
-        yield {"enabled": "on", "base": "no JSON", **{f"key.{name}": secret("unfit") + "\n" for name in names}}
-        yield {"enabled": "on", "base": "{}", "header.1.key": "no name", "header.1.value": secret("value") + "\r\n"}
+        yield {"enabled": "on", "base": secret("base"), **{f"key.{name}": secret("unfit") + "\n" for name in names}}
+        yield {"enabled": "on", "base": "{}", "header.1.key": secret("name"), "header.1.value": secret("value") + "\r\n"}
         yield {"enabled": "on", "base": "{}", "model.1.id": "", "key.OPENAI_BASE_URL": f"https://user:{token('inside')}@host", **good}
-        yield {"enabled": "on", "base": "{}", "key.OPENAI_BASE_URL": "https://elsewhere.example/v1", "model.1.max_tokens": "no number"}
+        yield {"enabled": "on", "base": "{}", "key.OPENAI_BASE_URL": "https://elsewhere.example/v1", "model.1.max_tokens": secret("number")}

@@ -100,6 +100,11 @@ def _input_of(field: str, rows: Mapping[str, tuple[str, list[str]]]) -> str:
 _PARTS = {"modelId": "id", "displayName": "name", "maxTokens": "max_tokens", "supportedParameters": "params", "multimodalInputs": "inputs"}
 
 
+def known_base(form: Form) -> str:
+    """What `base_of` wrote into the form, and nothing else that may have come in its place."""
+    return msgspec.json.encode(_base(form)).decode()
+
+
 def _base(form: Form) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(form.text("base"), type=_Base)

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any, get_args
 
+from keyhouse.domain.headers import header_problem
 from keyhouse.domain.model import MultimodalInput, SupportedParameter
 from keyhouse.domain.provider_spec import ProviderSpec
-from keyhouse.web.pages.provider_body import MODEL_LISTS, base_of, header_rows, models_of
+from keyhouse.web.pages.provider_body import MODEL_LISTS, Body, base_of, header_rows, known_base, models_of
 from keyhouse.web.pages.provider_views import ProviderView, field_label
 from keyhouse.web.pages.visit import Form
 
@@ -30,17 +31,20 @@ def stored_form(view: ProviderView, tag: str) -> dict[str, Any]:
 
 
 def typed_form(view: ProviderView, form: Form, told: str) -> dict[str, Any]:
-    """The values of the same template for what came with a form that was not saved. `told` is the template that says why."""
+    """The values of the same template for what came with a form that was not saved. `told` is the template that says why.
+
+    What an input could not hold is left out: it may be a secret that was meant for another one.
+    """
     fields = tuple(replace(field, value="" if field.secret else _without_password(form.text(f"key.{field.name}"))) for field in view.fields)
-    entry = {**view.entry, **{name: models_of(form, prefix) for name, prefix in MODEL_LISTS.items()}}
+    entry = {**view.entry, **{name: _with_numbers(models_of(form, prefix)) for name, prefix in MODEL_LISTS.items()}}
     headers = header_rows(form)
     typed = replace(view, entry=entry, fields=fields, default_model=form.text("default_model"))
     return stored_form(typed, form.text("etag")) | {
-        "base": form.text("base"),
+        "base": known_base(form),
         "enabled": "enabled" in form,
         "alternative": form.text("alternative") or view.alternative,
         "cleared": frozenset(field.name for field in fields if f"clear.{field.name}" in form),
-        "headers": [(name, stored) for name, _, stored in headers],
+        "headers": [("" if header_problem(name, "") else name, stored) for name, _, stored in headers],
         "told": told,
         "retype": any(value for _, value, _ in headers) or any(field.secret and form.text(f"key.{field.name}") for field in fields),
     }
@@ -49,6 +53,11 @@ def typed_form(view: ProviderView, form: Form, told: str) -> dict[str, Any]:
 def _without_password(text: str) -> str:
     """Nothing of an address with a user's name in it, whose password would stand in the page."""
     return "" if "@" in text else text
+
+
+def _with_numbers(models: list[Body]) -> list[Body]:
+    """Models without what is no number where one must stand."""
+    return [{name: value for name, value in model.items() if name != "maxTokens" or not isinstance(value, str)} for model in models]
 
 
 def input_label(spec: ProviderSpec, name: str) -> str:
