@@ -44,9 +44,8 @@ class LineWriter:
         self._most_waiting = most_waiting
         self._dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        # The loops that will flush, and try again: one that ended will not.
+        # The loop that will flush what waits: one that ended will not.
         self._flushed_by: asyncio.AbstractEventLoop | None = None
-        self._tried_by: asyncio.AbstractEventLoop | None = None
         # Entered anew where a signal is handled, or what was dropped is told.
         self._lock = threading.RLock()
 
@@ -63,7 +62,7 @@ class LineWriter:
             self.flush()
         elif self._flushed_by is not loop:
             self._flushed_by = loop
-            loop.call_later(_FLUSH_AFTER_S, self.flush)
+            loop.call_later(_FLUSH_AFTER_S, self._flush_due)
 
     def write_together(self, lines: Iterable[str]) -> None:
         """Write lines now, after those that wait."""
@@ -73,7 +72,6 @@ class LineWriter:
     def flush(self) -> None:
         """Write what waits, as far as there is room for it."""
         with self._lock:
-            self._flushed_by = None
             self._loop = asyncio._get_running_loop() or self._loop
             while self._pending:
                 if self._loop is not None and not _has_room(_LAST_PATIENCE_MS if self._loop.is_closed() else 0):
@@ -91,12 +89,12 @@ class LineWriter:
         while len(self._pending) > self._most_waiting:
             self._pending.popleft()
             self._dropped += 1
-        if self._tried_by is not loop and not loop.is_closed():
-            self._tried_by = loop
-            loop.call_soon_threadsafe(loop.call_later, _FLUSH_AFTER_S, self._try_again)
+        if self._flushed_by is not loop and not loop.is_closed():
+            self._flushed_by = loop
+            loop.call_soon_threadsafe(loop.call_later, _FLUSH_AFTER_S, self._flush_due)
 
-    def _try_again(self) -> None:
-        self._tried_by = None
+    def _flush_due(self) -> None:
+        self._flushed_by = None
         self.flush()
 
     def _next_piece(self) -> str:

@@ -232,7 +232,7 @@ def test_a_name_that_does_not_resolve_is_a_failed_connection(run: Run, resolving
 def test_a_caller_that_leaves_while_connecting_leaves_nothing_open(run: Run) -> None:
     async def scenario() -> None:
         async with FaultUpstream(Peer.left) as server, client() as upstream:
-            for turns in range(12):
+            for turns in [*range(12)] * 20:  # which turn meets which event differs
                 opening = asyncio.create_task(upstream.open(POST.to(replace(server.origin, scheme="https"))))
                 for _ in range(turns):
                     await asyncio.sleep(0)

@@ -11,6 +11,8 @@ import pytest
 import uvloop
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.tenancy import Caller
+from keyhouse.services.model_providers import ModelProviders, Shown
 from keyhouse.settings import Settings
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ChangeNotice
@@ -62,6 +64,14 @@ async def note_elsewhere(settings: Settings, project_id: str) -> None:
     """A notice of another process."""
     async with opened(settings) as other:
         await other.database.write(lambda tx: note_change(tx, None, project_id, 1))
+
+
+async def watched(storage: Storage) -> tuple[Caller, ModelProviders, Shown]:
+    """The project's caller, its providers, which hear of changes, and their list as it is kept now."""
+    caller, providers = await project_caller(storage), providers_of(storage)
+    storage.database.on_changes = providers.forget
+    await storage.database.catch_up()
+    return caller, providers, await providers.list(caller.project_id or "")
 
 
 def test_a_look_whose_connection_was_cut_is_made_again(settings: Settings) -> None:
@@ -123,10 +133,7 @@ def test_what_was_kept_of_a_database_is_dropped_where_another_took_its_place(tmp
 
         async def main() -> None:
             async with opened(settings) as storage:
-                caller, providers = await project_caller(storage), providers_of(storage)
-                storage.database.on_changes = providers.forget
-                await storage.database.catch_up()
-                kept = await providers.list(caller.project_id or "")
+                caller, providers, kept = await watched(storage)
                 await providers.upsert(caller, "openai", openai_key("sk-new"), None)
                 changed = await providers.list(caller.project_id or "")
                 await storage.database.catch_up()
@@ -259,10 +266,7 @@ def test_what_was_kept_of_a_database_is_dropped_where_an_older_dump_is_restored_
 
     async def main() -> None:
         async with opened(settings) as storage:
-            caller, providers = await project_caller(storage), providers_of(storage)
-            storage.database.on_changes = providers.forget
-            await storage.database.catch_up()
-            kept = await providers.list(caller.project_id or "")
+            caller, providers, kept = await watched(storage)
             for secret in ("sk-new", "sk-newer"):
                 await providers.upsert(caller, "openai", openai_key(secret), None)
             await storage.database.catch_up()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+import uvloop
+
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, blocked, literal_address
 from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
@@ -108,11 +110,21 @@ class Dialer:
                 connected.shutdown(socket.SHUT_RDWR)
             # It ends in the loop's next rounds, without the upstream's doing.
             await asyncio.wait([making])
+            _forget_closed(connected)
             raise
         except ssl.SSLError as error:
+            _forget_closed(connected)
             raise tls_failure(error, request_sent=False) from None
         except OSError as error:
+            _forget_closed(connected)
             raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The connection ended during the TLS handshake{_named(error)}.") from None
+
+
+def _forget_closed(connected: socket.socket) -> None:
+    """Have a socket not closed again when it is freed: uvloop closes that of a connection that came to nothing by its number, which may be
+    another one's by then, and does not tell the object where it ended in the round in which it was taken over."""
+    if isinstance(asyncio.get_running_loop(), uvloop.Loop):
+        connected.detach()
 
 
 def _alternating(endpoints: list[_Endpoint]) -> list[_Endpoint]:

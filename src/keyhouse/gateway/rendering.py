@@ -48,7 +48,7 @@ def _looks_into(call: Call, prepared: Prepared) -> bool:
         return False
     if prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call):
         return True
-    return any(key in call.body for key in prepared.foreign)
+    return bool(prepared.foreign) and any(key in call.body for key in prepared.foreign)
 
 
 def _may_hold_others(call: Call) -> bool:
