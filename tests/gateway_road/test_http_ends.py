@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import pytest
+
 from keyhouse.web import http_protocol, http_taking
 from tests.gateway.fault_upstream import Peer, Script
 from tests.gateway_road.conftest import storing_in
@@ -204,8 +206,9 @@ def test_a_server_that_stops_finishes_a_stream(serve, upstream):
     assert received.endswith(b"0\r\n\r\n")
 
 
-def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream):
-    house = serve(shutdown_timeout_s=1)
+@pytest.mark.parametrize("timeout_s", [0, 1])
+def test_a_server_that_stops_ends_what_does_not_end_in_time(serve, upstream, timeout_s):
+    house = serve(shutdown_timeout_s=timeout_s)
     storing_in(house, upstream)()
     left = threading.Event()
 

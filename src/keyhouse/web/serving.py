@@ -1,7 +1,6 @@
 """How the house is served: uvicorn opens and stops it, the connections are our own."""
 
 import asyncio
-import math
 import socket
 import time
 from functools import partial
@@ -69,7 +68,7 @@ class HouseServer(uvicorn.Server):
         await self._emptied(_LATE_S)
         for connection in self._connections():
             connection.shutdown()
-        if not await self._emptied(self.config.timeout_graceful_shutdown or math.inf):
+        if not await self._emptied(self.config.timeout_graceful_shutdown or 0):
             for task in self.server_state.tasks:
                 task.cancel()
         for connection in self._connections():
