@@ -353,6 +353,16 @@ def test_transcription_of_elevenlabs_by_openais_client(house, internet):
     assert b"prompt" not in request.body
 
 
+def test_text_that_is_no_utf_8_is_told_of_by_whoever_reads_it(house, internet):
+    store(house, "elevenlabs")
+    spoken = house.client().post("/v1/audio/speech", content=b'{"model":"eleven_v3","input":"Hi","voice":"\xff"}')
+    assert (spoken.status_code, spoken.json()["error"]["code"]) == (400, "bad_request")
+    internet.answering = lambda host, request: response(b'{"text":"\xff"}')
+    heard = house.client().post("/v1/audio/transcriptions", data={"model": "scribe_v2"}, files={"file": b"RIFF"})
+    internet.answering = answered
+    assert (heard.status_code, heard.json()["error"]["code"]) == (502, "upstream_invalid_answer")
+
+
 def test_an_error_stated_in_detail_comes_back_in_the_envelope(house, internet):
     store(house, "voyage")
     answer = house.client().post("/v1/embeddings", json={"model": "voyage/m", "input": [1]})

@@ -6,7 +6,7 @@ https://developers.openai.com/api/reference/resources/audio (2026-11-23).
 
 import msgspec
 
-from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.decoding import decoded_event
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.form import Form, Part
 from keyhouse.gateway.wire.losses import Losses
@@ -30,7 +30,7 @@ def voice_of(body: bytes) -> str:
     """The voice that a request for speech names, as a text or by its id; empty where it names none."""
     try:
         voice = _voice.decode(body).voice
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     if isinstance(voice, dict):
         voice = str(voice.get("id") or "")
@@ -82,10 +82,7 @@ def _renamed(form: Form, part: Part, name: str) -> list[bytes | memoryview]:
 
 def parse_transcription(body: bytes, wanted: str) -> tuple[bytes, bytes]:
     """The content type and the body of an answer. Raises Error (`upstream_invalid_answer`)."""
-    try:
-        text = Fields(msgspec.json.decode(body), code=Code.UPSTREAM_INVALID_ANSWER).text("text")
-    except (msgspec.MsgspecError, RecursionError):
-        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from None
+    text = decoded_event(body).text("text")
     if wanted == "text":
         return b"text/plain; charset=utf-8", f"{text}\n".encode()
     return b"application/json", msgspec.json.encode({"text": text})
