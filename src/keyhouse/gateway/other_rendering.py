@@ -13,7 +13,7 @@ from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.wire import openai_chat, voyage_embeddings, voyage_rerank
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.detail_errors import parse_error
-from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.fields import Fields, JsonObject
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import drops_allowed
 from keyhouse.gateway.wire.speech import parse_transcription, render_speech_request, render_transcription_form
@@ -42,7 +42,7 @@ class DetailTranslation:
         return
 
 
-def _json(render_body: RenderBody, parse_body: Callable[[object], JsonObject]) -> Render:
+def _json(render_body: RenderBody, parse_body: Callable[[Fields], JsonObject]) -> Render:
     def parse(body: bytes) -> tuple[bytes, bytes]:
         return JSON_TYPE, msgspec.json.encode(parse_body(decoded(body)))
 

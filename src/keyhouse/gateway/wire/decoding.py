@@ -1,7 +1,5 @@
 """Decodes the JSON that an upstream sent. Reads no member of it."""
 
-from typing import Any
-
 import msgspec
 
 from keyhouse.domain.errors import Code, Error
@@ -10,17 +8,27 @@ from keyhouse.gateway.wire.fields import Fields, JsonObject
 _LONGEST_WORDS = 4000
 
 
-def decoded(data: bytes) -> Any:
-    """The JSON value of a whole answer. Raises Error (`upstream_invalid_answer`)."""
+def decoded(data: bytes) -> Fields:
+    """The JSON object of a whole answer, or of one event. Raises Error (`upstream_invalid_answer`)."""
     try:
-        return msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from error
+    return Fields(value, code=Code.UPSTREAM_INVALID_ANSWER)
 
 
-def decoded_event(data: bytes) -> Fields:
-    """The JSON object of one event. Raises Error (`upstream_invalid_answer`)."""
-    return Fields(decoded(data), code=Code.UPSTREAM_INVALID_ANSWER)
+def decoded_arguments(text: str, *, is_cut: bool) -> JsonObject | None:
+    """The arguments of a tool call, JSON in a string. `is_cut`: the answer was cut off, and with it maybe this call, which then is None.
+
+    Raises Error (`upstream_invalid_answer`).
+    """
+    try:
+        arguments = msgspec.json.decode(text) if text.strip() else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if is_cut:
+            return None
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
+    return Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw
 
 
 def decoded_object(body: bytes) -> JsonObject:

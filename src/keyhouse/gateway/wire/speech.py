@@ -6,7 +6,7 @@ https://developers.openai.com/api/reference/resources/audio (2026-11-23).
 
 import msgspec
 
-from keyhouse.gateway.wire.decoding import decoded_event
+from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.form import Form, Part
 from keyhouse.gateway.wire.losses import Losses
@@ -82,7 +82,7 @@ def _renamed(form: Form, part: Part, name: str) -> list[bytes | memoryview]:
 
 def parse_transcription(body: bytes, wanted: str) -> tuple[bytes, bytes]:
     """The content type and the body of an answer. Raises Error (`upstream_invalid_answer`)."""
-    text = decoded_event(body).text("text")
+    text = decoded(body).text("text")
     if wanted == "text":
         return b"text/plain; charset=utf-8", f"{text}\n".encode()
     return b"application/json", msgspec.json.encode({"text": text})

@@ -1,6 +1,5 @@
 """Embeddings between OpenAI's format and Voyage's: https://docs.voyageai.com/reference/embeddings-api (2026-11-23)."""
 
-from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
@@ -26,9 +25,8 @@ def render_request(body: JsonObject, model: str, losses: Losses) -> JsonObject:
     return without_nones({**rendered, "model": model, "encoding_format": encoding if encoding == "base64" else None})
 
 
-def parse_response(body: object) -> JsonObject:
+def parse_response(fields: Fields) -> JsonObject:
     """An answer in OpenAI's format: the same, but for the count of the prompt's tokens."""
-    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
     fields.items("data")
     usage = fields.object_or_none("usage")
     total = usage.integer_or_none("total_tokens") or 0 if usage else 0

@@ -1,7 +1,6 @@
 """Reranking between Cohere's format, which callers speak, and Voyage's: https://docs.voyageai.com/reference/reranker-api and
 https://docs.cohere.com/reference/rerank (2026-11-23)."""
 
-from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
@@ -30,9 +29,8 @@ def render_request(body: JsonObject, model: str, losses: Losses) -> JsonObject:
     )
 
 
-def parse_response(body: object) -> JsonObject:
+def parse_response(fields: Fields) -> JsonObject:
     """An answer in Cohere's format."""
-    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
     usage = fields.object_or_none("usage")
     total = usage.integer_or_none("total_tokens") if usage else None
     results = [_result(result) for result in fields.objects("data")]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason, Usage
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject
@@ -20,9 +19,8 @@ STOP_REASONS: dict[str, StopReason] = {
 _RENDERED_STOP_REASONS: dict[StopReason, str] = {ours: theirs for theirs, ours in STOP_REASONS.items()}
 
 
-def parse_response(body: object) -> Answer:
-    """A decoded message. Raises Error (`upstream_invalid_answer`) when it is none."""
-    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
+def parse_response(fields: Fields) -> Answer:
+    """A message. Raises Error (`upstream_invalid_answer`) when it is none."""
     usage = fields.object_or_none("usage")
     return Answer(
         parts=tuple(_parts(fields)),

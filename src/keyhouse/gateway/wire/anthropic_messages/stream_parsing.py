@@ -27,7 +27,7 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.anthropic_messages.errors import parse_error_member
 from keyhouse.gateway.wire.anthropic_messages.response import STOP_REASONS, parse_refusal
-from keyhouse.gateway.wire.decoding import decoded_event
+from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.usage import parse_anthropic_usage
 
@@ -51,7 +51,7 @@ class MessageEventParser:
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one server-sent event amounts to. Raises Error (`upstream_invalid_answer`)."""
-        event = decoded_event(data)
+        event = decoded(data)
         kind = event.text("type")
         if kind == "ping":
             yield Ping()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.answer import Answer, AnswerPart, StopReason
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import Fields
@@ -19,9 +18,8 @@ STOP_REASONS: dict[str, StopReason] = {
 }
 
 
-def parse_response(body: object) -> Answer:
-    """A decoded answer of `POST /model/{id}/converse`. Raises Error (`upstream_invalid_answer`) when it is none."""
-    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
+def parse_response(fields: Fields) -> Answer:
+    """An answer of `POST /model/{id}/converse`. Raises Error (`upstream_invalid_answer`) when it is none."""
     message = fields.object("output").object("message")
     usage = fields.object_or_none("usage")
     return Answer(

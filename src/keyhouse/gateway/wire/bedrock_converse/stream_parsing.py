@@ -25,7 +25,7 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.bedrock_converse.errors import parse_error_member
 from keyhouse.gateway.wire.bedrock_converse.response import parse_stop
-from keyhouse.gateway.wire.decoding import decoded_event
+from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.usage import parse_converse_usage
 
@@ -41,7 +41,7 @@ class ConverseEventParser:
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one event amounts to: `name` as in `contentBlockDelta`, `data` its JSON. Raises Error."""
-        event = decoded_event(data)
+        event = decoded(data)
         if name is not None and name.endswith(("Exception", "Error")):
             yield Failed(parse_error_member(event.raw, name))
         elif name == "messageStart":

@@ -9,6 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason
 from keyhouse.gateway.wire.call_signatures import parse_call_signature
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.decoding import decoded_arguments
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 from keyhouse.gateway.wire.markers import render_thinking_block
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
@@ -96,9 +97,8 @@ def parse_said(said: Fields) -> Iterator[ThinkingPart | TextPart]:
                 yield ThinkingPart("".join(inner.text_or_none("text") or "" for inner in block.objects_or_none("thinking")))
 
 
-def parse_response(body: object) -> Answer:
-    """A decoded chat completion; its first choice. Raises Error (`upstream_invalid_answer`) when it is none."""
-    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
+def parse_response(fields: Fields) -> Answer:
+    """A chat completion; its first choice. Raises Error (`upstream_invalid_answer`) when it is none."""
     if fields.has("error") and not fields.has("choices"):
         # Some servers state their errors under the status of success.
         raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream answered with an error: {parse_error_member(fields.raw).message}")
@@ -141,20 +141,16 @@ def made_call_id() -> str:
 
 
 def _tool_call(call: Fields, *, is_cut: bool) -> Iterator[RedactedThinkingPart | ToolCallPart]:
-    """A call, and its signature before it. `is_cut`: the answer was cut off, and with it maybe this call, which then is none."""
+    """A call, and its signature before it. `is_cut`: see `decoded_arguments`."""
     function = call.object("function")
-    text = parse_arguments(function)
-    try:
-        arguments = msgspec.json.decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if is_cut:
-            return
-        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
+    arguments = decoded_arguments(parse_arguments(function), is_cut=is_cut)
+    if arguments is None:
+        return
     name, call_id = function.text("name"), call.text_or_none("id") or made_call_id()
     signature = parse_call_signature(call)
     if signature is not None:
         yield signature
-    yield ToolCallPart(call_id, name, Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
+    yield ToolCallPart(call_id, name, arguments)
 
 
 def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:

@@ -21,7 +21,7 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.call_signatures import parse_call_signature
 from keyhouse.gateway.wire.conversation import ThinkingPart
-from keyhouse.gateway.wire.decoding import decoded_event
+from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.call_order import CallOrder
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
@@ -46,7 +46,7 @@ class ChunkParser:
         if data.strip() == DONE:
             yield from self._end()
             return
-        chunk = decoded_event(data)
+        chunk = decoded(data)
         if chunk.has("error"):
             yield Failed(parse_error_member(chunk.raw))
             return

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-import msgspec
-
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import Answer, AnswerPart, StopReason
 from keyhouse.gateway.wire.conversation import TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.decoding import decoded_arguments
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.reasoning_items import parse_reasoning_item
 from keyhouse.gateway.wire.usage import parse_responses_usage
@@ -15,9 +14,8 @@ _INCOMPLETE: dict[str, StopReason] = {"max_output_tokens": "max_tokens", "conten
 BETWEEN_SUMMARIES = "\n\n"
 
 
-def parse_response(body: object) -> Answer:
-    """A decoded response. Raises Error (`upstream_invalid_answer`) when it is none, or failed."""
-    fields = Fields(body, code=Code.UPSTREAM_INVALID_ANSWER)
+def parse_response(fields: Fields) -> Answer:
+    """A response. Raises Error (`upstream_invalid_answer`) when it is none, or failed."""
     error = fields.object_or_none("error")
     if error is not None:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, error.text_or_none("message") or "The upstream failed to answer.")
@@ -69,16 +67,6 @@ def _parts(item: Fields, *, is_cut: bool) -> Iterator[AnswerPart]:
             if kept is not None:
                 yield kept
         case "function_call":
-            yield from _call(item, is_cut=is_cut)
-
-
-def _call(item: Fields, *, is_cut: bool) -> Iterator[ToolCallPart]:
-    """A call. `is_cut`: the answer was cut off, and with it maybe this call, which then is none."""
-    text = item.text("arguments")
-    try:
-        arguments = msgspec.json.decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if is_cut:
-            return
-        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
-    yield ToolCallPart(item.text("call_id"), item.text("name"), Fields(arguments, "arguments", Code.UPSTREAM_INVALID_ANSWER).raw)
+            arguments = decoded_arguments(item.text("arguments"), is_cut=is_cut)
+            if arguments is not None:
+                yield ToolCallPart(item.text("call_id"), item.text("name"), arguments)

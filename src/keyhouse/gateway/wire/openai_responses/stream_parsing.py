@@ -25,7 +25,7 @@ from keyhouse.gateway.wire.answer import (
     ToolCallStarted,
     UsageCounted,
 )
-from keyhouse.gateway.wire.decoding import decoded_event
+from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
 from keyhouse.gateway.wire.openai_responses.response import BETWEEN_SUMMARIES, parse_stop
@@ -48,7 +48,7 @@ class ResponseEventParser:
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one server-sent event amounts to. Raises Error (`upstream_invalid_answer`)."""
-        event = decoded_event(data)
+        event = decoded(data)
         kind = event.text("type")
         if kind in ("error", "response.failed"):
             response = event.object_or_none("response")
