@@ -13,6 +13,8 @@ MESSAGES = TypeAdapter(message_create_params.MessageCreateParams)
 COMPLETION = TypeAdapter(completion_create_params.CompletionCreateParams)
 PNG = "data:image/png;base64,aGk="
 CURRENT, OLDER = "claude-opus-5-5", "claude-sonnet-4-5"
+CAN_BE_FORCED = "claude-opus-5"
+"""Takes a `tool_choice` that forces a tool, as those after it do not."""
 
 
 def chat(messages=None, **members):

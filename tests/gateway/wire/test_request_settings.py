@@ -5,6 +5,7 @@ import pytest
 
 from keyhouse.domain.errors import Code
 from tests.gateway.wire.rendered_requests import (
+    CAN_BE_FORCED,
     CURRENT,
     OLDER,
     TOOL_LOOP,
@@ -76,7 +77,7 @@ def test_json_without_a_schema_is_asked_for_in_words_and_not_promised():
 
 def test_mistrals_words_are_understood():
     body = chat([{"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png;base64,aGk="}]}], tools=[tool()])
-    sent = to_messages({**body, "tool_choice": "any", "random_seed": 3})
+    sent = to_messages({**body, "tool_choice": "any", "random_seed": 3}, CAN_BE_FORCED)
     assert sent.body["tool_choice"] == {"type": "any"}
     assert sent.body["messages"][0]["content"][0]["source"] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
     assert sent.dropped == ("random_seed",)
@@ -127,7 +128,9 @@ def test_models_of_other_names_keep_their_sampling():
         (CURRENT, "minimal", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
         (CURRENT, "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}),
         ("claude-opus-4-6", "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
-        (CURRENT, "none", {"thinking": {"type": "disabled"}}),
+        ("claude-opus-5", "none", {"thinking": {"type": "disabled"}}),
+        ("claude-haiku-5-5", "none", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5-5", "none", {"thinking": {"type": "between_tools"}}),
         (OLDER, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}),
         (OLDER, "high", {"thinking": {"type": "enabled", "budget_tokens": 9999}}),
         ("claude-opus-4-5", "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}, "output_config": {"effort": "low"}}),
@@ -152,12 +155,56 @@ def test_reasoning_that_can_not_be_is_dropped(model, members):
     assert ("thinking" in result.body, result.dropped) == (False, ("reasoning_effort",))
 
 
-def test_switching_off_is_dropped_for_models_that_always_think():
-    assert to_messages(chat(reasoning_effort="none"), "claude-fable-5").dropped == ("reasoning_effort",)
+@pytest.mark.parametrize("model", [CURRENT, "claude-fable-5", "claude-fable-5-2", "claude-mythos-preview", "claude-opus-7"])
+def test_switching_off_is_dropped_for_models_that_always_think(model):
+    assert to_messages(chat(reasoning_effort="none"), model).dropped == ("reasoning_effort",)
+
+
+def test_thinking_between_tools_stands_in_where_it_can_not_be_switched_off():
+    assert to_messages(chat(reasoning_effort="none"), "claude-sonnet-5-5").enforced == ("reasoning_effort=between_tools",)
+    asked = {**chat(), "max_tokens": 5000, "thinking": {"type": "disabled"}, "output_config": {"effort": "max"}}
+    fields = to_converse(asked, "us.anthropic.claude-sonnet-5-5", caller="anthropic_messages").body["additionalModelRequestFields"]
+    assert fields == {"thinking": {"type": "between_tools"}, "output_config": {"effort": "high"}}
 
 
 def test_forced_tools_and_adaptive_thinking_go_together():
-    assert to_messages(chat(tools=[tool()], tool_choice="required", reasoning_effort="low")).body["thinking"] == {"type": "adaptive"}
+    body = chat(tools=[tool()], tool_choice="required", reasoning_effort="low")
+    assert to_messages(body, CAN_BE_FORCED).body["thinking"] == {"type": "adaptive"}
+
+
+@pytest.mark.parametrize(
+    "model", [CURRENT, "claude-sonnet-5-5", "claude-fable-5-1", "claude-fable-5-2", "claude-mythos-5-1", "claude-opus-7"]
+)
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [("required", "one of the tools"), ({"type": "function", "function": {"name": "g"}}, "the tool g")],
+    ids=["any", "one"],
+)
+def test_a_forced_tool_is_asked_for_in_words_where_none_can_be(model, choice, told):
+    asked = chat([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], tools=[tool("f"), tool("g")])
+    for result, free in (
+        (to_messages({**asked, "tool_choice": choice}, model), lambda body: body["tool_choice"] == {"type": "auto"}),
+        (
+            to_converse({**asked, "tool_choice": choice}, f"us.anthropic.{model}"),
+            lambda body: body["toolConfig"]["toolChoice"] == {"auto": {}},
+        ),
+    ):
+        assert free(result.body)
+        said = [block["text"] for block in result.body["system"]]
+        assert (said[0], told in said[1], result.dropped) == ("Be brief.", True, ("tool_choice",))
+    error = refusal(to_messages, {**asked, "tool_choice": choice, "drop_tuning_params": False}, model)
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "tool_choice")
+
+
+@pytest.mark.parametrize("model", [OLDER, CAN_BE_FORCED, "claude-opus-4-8", "claude-haiku-5-5", "claude-fable-5", "claude-sonnet-5"])
+def test_a_tool_is_forced_where_it_can_be(model):
+    result = to_messages(chat(tools=[tool()], tool_choice="required"), model)
+    assert (result.body["tool_choice"], result.dropped, "system" in result.body) == ({"type": "any"}, (), False)
+
+
+def test_free_choice_needs_no_words():
+    for choice in ("auto", "none"):
+        assert "system" not in to_messages(chat(tools=[tool()], tool_choice=choice)).body
 
 
 def test_thinking_excludes_sampling():

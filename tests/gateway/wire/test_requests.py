@@ -6,6 +6,7 @@ import pytest
 
 from keyhouse.domain.errors import Code
 from tests.gateway.wire.rendered_requests import (
+    CAN_BE_FORCED,
     PNG,
     TOOL_LOOP,
     call,
@@ -178,7 +179,7 @@ def test_bare_base64_of_a_file_counts_as_pdf():
     ],
 )
 def test_tool_choice(choice, rendered, in_converse):
-    assert to_messages(chat(tools=[tool()], tool_choice=choice)).body["tool_choice"] == rendered
+    assert to_messages(chat(tools=[tool()], tool_choice=choice), CAN_BE_FORCED).body["tool_choice"] == rendered
     assert to_converse(chat(tools=[tool()], tool_choice=choice)).body["toolConfig"]["toolChoice"] == in_converse
 
 
@@ -218,7 +219,7 @@ def test_a_result_that_is_told_keeps_its_image_its_failure_and_its_marker():
 
 def test_allowed_tools_leaves_the_others_out():
     choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}}
-    body = to_messages(chat(tools=[tool("f"), tool("g")], tool_choice=choice)).body
+    body = to_messages(chat(tools=[tool("f"), tool("g")], tool_choice=choice), CAN_BE_FORCED).body
     assert [each["name"] for each in body["tools"]] == ["g"]
     assert body["tool_choice"] == {"type": "any"}
 
@@ -228,7 +229,7 @@ def test_allowed_tools_leaves_the_others_out():
     [(None, "auto"), ("auto", "auto"), ("required", "any"), ({"type": "function", "function": {"name": "f"}}, "tool")],
 )
 def test_one_call_at_a_time(choice, kind):
-    rendered = to_messages(chat(tools=[tool()], tool_choice=choice, parallel_tool_calls=False)).body["tool_choice"]
+    rendered = to_messages(chat(tools=[tool()], tool_choice=choice, parallel_tool_calls=False), CAN_BE_FORCED).body["tool_choice"]
     assert (rendered["type"], rendered["disable_parallel_tool_use"]) == (kind, True)
 
 

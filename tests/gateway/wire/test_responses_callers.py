@@ -104,6 +104,7 @@ def test_results_follow_their_calls_whatever_stands_between():
 def test_settings_become_those_of_messages():
     form = {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}, "strict": True}
     result = sent(
+        model="claude-opus-5",
         max_output_tokens=5000,
         reasoning={"effort": "high", "summary": "auto"},
         text={"format": form, "verbosity": "low"},

@@ -22,12 +22,13 @@ class ModelTraits:
     """See `models.toml` for the members."""
 
     thinking: ThinkingForm
-    can_be_off: bool
+    off: Literal["disabled", "between_tools", ""]
     efforts: tuple[Effort, ...]
     sampling: Literal["both", "one", "none"]
     top_k: str
     strict: bool
     caches: Literal["all", "prompt", "none"]
+    forced_tools: bool = True
 
 
 @dataclass(frozen=True, slots=True)

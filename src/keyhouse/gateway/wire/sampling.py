@@ -73,7 +73,7 @@ def _obstacle(asked: Reasoning, request: Request, model: ModelTraits, max_tokens
     https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows, 23 November 2026.
     """
     if asked.mode == "off":
-        return "" if model.can_be_off else "The model can not be switched off."
+        return "" if model.off else "The model can not be switched off."
     if model.thinking == "none":
         return "The model does not reason on request."
     if asked.mode is None:

@@ -9,6 +9,7 @@ from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
     DocumentPart,
+    Effort,
     FileSource,
     ImagePart,
     Message,
@@ -28,6 +29,7 @@ from keyhouse.gateway.wire.conversation import (
     UrlSource,
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_block
 from keyhouse.gateway.wire.media import IMAGE_FORMATS
@@ -42,15 +44,16 @@ DEFAULT_MAX_TOKENS = 8192
 
 _CACHEABLE = frozenset(("text", "image", "document", "tool_use", "tool_result"))
 
+_ABOVE_HIGH: tuple[Effort, ...] = ("xhigh", "max")
 _UNKNOWN_MODEL = ModelTraits(
-    thinking="adaptive", can_be_off=True, efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True, caches="all"
+    thinking="adaptive", off="disabled", efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True, caches="all"
 )
 
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /v1/messages`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _UNKNOWN_MODEL)
-    request = with_json_told(request, losses)
+    request = with_tools_told(with_json_told(request, losses), known, losses)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     kept = without_parts(is_unreadable, request.messages)
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)
@@ -241,7 +244,7 @@ def render_thinking(wanted: Reasoning | None, model: ModelTraits, max_tokens: in
     if wanted is None:
         return {}
     if wanted.mode == "off":
-        return {"thinking": {"type": "disabled"}, **_effort(wanted, model, losses)}
+        return {"thinking": {"type": _off(wanted, model, losses)}, **_effort(wanted, model, losses)}
     if wanted.mode == "between_tools":
         return {"thinking": {"type": "between_tools"}, **_effort(wanted, model, losses)}
     thinking: JsonObject = {}
@@ -252,10 +255,20 @@ def render_thinking(wanted: Reasoning | None, model: ModelTraits, max_tokens: in
     return {**({"thinking": without_nones(thinking)} if thinking else {}), **_effort(wanted, model, losses)}
 
 
+def _off(wanted: Reasoning, model: ModelTraits, losses: Losses) -> str:
+    """What switches thinking off, or comes closest to it."""
+    if model.off == "between_tools":
+        losses.change(wanted.parameter, model.off)
+    return model.off
+
+
 def _effort(wanted: Reasoning, model: ModelTraits, losses: Losses) -> JsonObject:
     if not model.efforts or (wanted.effort is None and (wanted.budget_tokens is None or model.thinking == "budget")):
         return {}
-    return {"output_config": {"effort": taken_effort(wanted, model.efforts, losses)}}
+    levels = model.efforts
+    if wanted.mode == "off" and model.off == "between_tools":
+        levels = tuple(level for level in levels if level not in _ABOVE_HIGH)
+    return {"output_config": {"effort": taken_effort(wanted, levels, losses)}}
 
 
 def _service_tier(request: Request, losses: Losses) -> str | None:

@@ -25,6 +25,7 @@ from keyhouse.gateway.wire.conversation import (
     UpstreamModel,
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits, traits
 from keyhouse.gateway.wire.reasoning_items import is_unreadable
@@ -32,7 +33,7 @@ from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_
 from keyhouse.gateway.wire.stated_schema import closed
 from keyhouse.gateway.wire.turns import turns, without_parts
 
-_UNKNOWN_MODEL = ModelTraits(thinking="none", can_be_off=True, efforts=(), sampling="both", top_k="", strict=True, caches="none")
+_UNKNOWN_MODEL = ModelTraits(thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="none")
 _BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all")
 """An inference profile of the caller's own does not tell of which model it is."""
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
@@ -41,7 +42,7 @@ _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
-    request = with_json_told(request, losses)
+    request = with_tools_told(with_json_told(request, losses), known, losses)
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)

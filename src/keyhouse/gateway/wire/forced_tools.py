@@ -1,0 +1,24 @@
+"""Tells a model in words to call a tool, where it takes no `tool_choice` that forces one. No promise: it may still answer otherwise.
+
+https://platform.claude.com/docs/en/models/fable-5-1/whats-new-fable-5-1#forced-tool-use-is-not-supported (2026-11-29).
+"""
+
+from dataclasses import replace
+
+from keyhouse.gateway.wire.conversation import Message, Request, TextPart, ToolChoice
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import ModelTraits
+
+_ANY = "Answer by calling one of the tools, not with words alone."
+_THIS = "Answer by calling the tool {name}, not with words alone."
+
+
+def with_tools_told(request: Request, model: ModelTraits, losses: Losses) -> Request:
+    """The request with a forced tool in words, behind its other instructions, and free choice. That they promise nothing is noted."""
+    choice = request.tool_choice
+    if model.forced_tools or choice is None or not request.tools or choice.mode not in ("required", "named"):
+        return request
+    losses.drop("tool_choice", "The model takes no tool_choice that forces a tool; auto leaves the choice to it.")
+    words = _ANY if choice.mode == "required" else _THIS.format(name=choice.name)
+    told = Message("system", (TextPart(words),))
+    return replace(request, messages=(*request.messages, told), tool_choice=ToolChoice("auto"))
