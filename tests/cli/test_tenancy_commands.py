@@ -1,15 +1,17 @@
 """Organizations, teams, projects, API keys and the audit log from the command line, in a folder and on a server."""
 
+import contextlib
 import json
 import re
 import shutil
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.cli.commands import Ran
-from tests.cli.conftest import INSTANCE_KEY, Furnished, Keyhouse, StartServer, on_folder, on_server
+from tests.cli.conftest import DATA, INSTANCE_KEY, Furnished, Keyhouse, StartServer, on_folder, on_server
 
 _VARYING = {"id", "token", "adminApiKey", "createdAt", "updatedAt", "archivedAt", "expiresAt", "at", "actor", "fingerprint", "target"}
 
@@ -130,6 +132,16 @@ def test_a_project_is_chosen_by_id_or_slug(furnished: Furnished) -> None:
     assert "ollama" in keyhouse("provider", "list", "-p", made["id"]).out
     assert "ollama" not in keyhouse("provider", "list", "-p", "my-project").out
     assert "second" in keyhouse("provider", "list", "-p", "third").sentence
+
+
+def test_projects_that_got_one_slug_at_once_are_told_apart_by_their_ids(keyhouse: Keyhouse, furnished: Furnished) -> None:
+    """Two that are made at the same moment may: nothing is found by it but by commands."""
+    first = _told(keyhouse, "project", "show", "my-project")["id"]
+    second = _told(keyhouse, "project", "create", "Second")["id"]
+    with contextlib.closing(sqlite3.connect(furnished.folder / DATA / "keyhouse.db")) as database, database:
+        database.execute("UPDATE projects SET slug = 'my-project'")
+    undecided = keyhouse("project", "api-key", "my-project")
+    assert (undecided.code, undecided.sentence) == (2, f"There are several with this slug. Name one by its id: {second}, {first}.")
 
 
 def test_of_several_teams_one_is_chosen_by_its_option(furnished: Furnished) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from keyhouse.cli.choosing import chosen
 from keyhouse.cli.connection import Connection, HttpConnection, Reply, Request, Rights, all_entries
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of_status, report
 from keyhouse.cli.options import OrganizationPlace, Place, ProjectPlace
@@ -59,22 +60,14 @@ class House:
             return False
         if connection.send(Request("GET", _PROJECTS, "organization", query={"page": "1", "limit": "1"})).status != 200:
             return False
-        connection.project_id = self.find(_PROJECTS, "project", None, "Choose one with --project.")
+        connection.project_id = self.find(_PROJECTS, "project", None)
         return True
 
-    def find(self, path: str, kind: str, wanted: str | None, choice: str = "Name one.") -> str:
-        """The id of one of a list of the organization, wanted by id or slug; without a wish, the only one's. Raises CommandError; `choice`
-        says how one of several is named."""
+    def find(self, path: str, kind: str, wanted: str | None, choice: str | None = None) -> str:
+        """The id of one of a list of the organization, wanted by id or slug; without a wish, the only one's. Raises what `chosen` does."""
         if wanted is not None and wanted.startswith(f"{kind}_"):
             return wanted
-        entries = all_entries(self.ask, path)
-        matching = [entry for entry in entries if wanted is None or entry["slug"] == wanted]
-        if len(matching) == 1:
-            return str(matching[0]["id"])
-        names = ", ".join(entry["slug"] for entry in entries[:10]) or "none"
-        if wanted is None and matching:
-            raise CommandError(f"There are several: {names}. {choice}", ExitCode.USAGE)
-        raise CommandError(f"There is no {kind} with this id or slug. There are: {names}.")
+        return str(chosen(all_entries(self.ask, path), wanted, kind, choice)["id"])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from keyhouse.app import build_house, local_gateway, open_storage
+from keyhouse.cli.choosing import chosen
 from keyhouse.cli.connection import Reply, Request, all_entries, segment
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.local_exchange import LocalExchange
@@ -57,16 +58,16 @@ class LocalConnection:
         return self._project_caller
 
     def _find_organization(self) -> Caller:
-        return self._caller_of(_only(self._organizations(), self._wanted_organization, "organization"))
+        return self._caller_of(chosen(self._organizations(), self._wanted_organization, "organization"))
 
     def _find_project(self) -> Caller:
         """The project, looked for in the organization that was named, else in all of them."""
         organizations = self._organizations()
         if self._wanted_organization is not None:
-            organizations = [_only(organizations, self._wanted_organization, "organization")]
+            organizations = [chosen(organizations, self._wanted_organization, "organization")]
         callers = [self._caller_of(organization) for organization in organizations]
         found = [(caller, project) for caller in callers for project in self._projects(caller)]
-        project = _only([project for _, project in found], self._wanted_project, "project")
+        project = chosen([project for _, project in found], self._wanted_project, "project")
         caller = next(caller for caller, candidate in found if candidate is project)
         return replace(caller, project_id=project["id"])
 
@@ -120,24 +121,6 @@ def require_data(settings: Settings) -> None:
             "Run this as the user whom the server runs as, or name a running server with --endpoint.",
             ExitCode.UNREACHABLE,
         ) from None
-
-
-def _only(found: list[dict[str, Any]], wanted: str | None, kind: str) -> dict[str, Any]:
-    """The one that is wanted by id or slug, or the only one."""
-    matching = found if wanted is None else [each for each in found if wanted in (each["id"], each["slug"])]
-    if len(matching) == 1:
-        return matching[0]
-    names = ", ".join(each["slug"] for each in found[:10]) + (", ..." if len(found) > 10 else "")
-    if not found and wanted is None:
-        raise CommandError(f"There is no {kind} yet. Make one with `keyhouse {kind} create NAME`.")
-    if not matching:
-        there_are = f"There are: {names}." if found else f"`keyhouse {kind} list` shows those there are."
-        raise CommandError(f"There is no {kind} with this id or slug. {there_are}")
-    if wanted is not None:
-        raise CommandError(
-            f"There are several with this slug. Name one by its id: {', '.join(each['id'] for each in matching)}.", ExitCode.USAGE
-        )
-    raise CommandError(f"There are several: {names}. Choose one with --{kind}.", ExitCode.USAGE)
 
 
 def _user() -> str:

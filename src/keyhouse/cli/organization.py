@@ -1,15 +1,12 @@
 """`keyhouse organization`: what whoever runs the installation does; against a server with its instance key."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from keyhouse.cli.exit_codes import CommandError
+from keyhouse.cli.choosing import chosen
 from keyhouse.cli.options import AsJson, Place, flattened
 from keyhouse.cli.output import print_fields, print_json, print_table
-
-if TYPE_CHECKING:
-    from keyhouse.cli.house import House
 
 app = typer.Typer(name="organization", help="Organizations. Against a server: with its instance key.", no_args_is_help=True)
 
@@ -71,19 +68,14 @@ def show_organization(
     from keyhouse.cli.house import opened
 
     with opened(place) as house:
-        wanted = organization if organization.startswith("organization_") else _id_of(organization, house)
+        wanted = organization
+        if not wanted.startswith("organization_"):
+            wanted = chosen(house.get(_ALL, "instance")["organizations"], wanted, "organization")["id"]
         answer = house.get(f"{_ALL}/{segment(wanted)}", "instance")
     if as_json:
         print_json(answer)
     else:
         print_fields(answer["organization"].items())
-
-
-def _id_of(slug: str, house: "House") -> str:
-    ids = {str(each["slug"]): str(each["id"]) for each in house.get(_ALL, "instance")["organizations"]}
-    if slug not in ids:
-        raise CommandError(f"There is no organization with this id or slug. There are: {', '.join(list(ids)[:10])}.")
-    return ids[slug]
 
 
 for _name, _command in (("list", list_organizations), ("create", create_organization), ("show", show_organization)):

@@ -147,7 +147,7 @@ def _ask(method: str, project: str | None, below: str, place: OrganizationPlace,
 def _path(house: "House", project: str | None) -> str:
     from keyhouse.cli.connection import segment
 
-    return f"{_ALL}/{segment(house.find(_ALL, 'project', project))}"
+    return f"{_ALL}/{segment(house.find(_ALL, 'project', project, 'Name one.'))}"
 
 
 def _print(answer: dict[str, Any], *, as_json: bool) -> None:
