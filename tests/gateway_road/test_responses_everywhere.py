@@ -72,6 +72,25 @@ def test_what_a_model_thought_goes_back_to_it(road, client):
 
 
 @pytest.mark.parametrize(
+    ("extra", "sent"),
+    [
+        ([], [b"of-the-caller,thinking-binding-controls-2026-08-01"]),
+        ([{"key": "Anthropic-Beta", "value": "of-the-project"}], [b"of-the-project"]),
+    ],
+    ids=["asked for beside the caller's", "the project's alone"],
+)
+def test_what_a_model_thought_may_be_left_out(road, client, extra, sent):
+    road.http.put("/api/model-providers/anthropic", json={"enabled": True, "extraHeaders": extra}).raise_for_status()
+    response = client.responses.create(model=MODEL, input="Hi", reasoning={"effort": "low"})
+    items = [item.model_dump(exclude_none=True) for item in response.output]
+    asked = [{"role": "user", "content": "Hi"}, *items, {"role": "user", "content": "And?"}]
+    client.responses.create(model=MODEL, input=asked, extra_headers={"anthropic-beta": "of-the-caller"})
+    request = road.upstream.requests[-1]
+    assert request.header(b"anthropic-beta") == sent
+    assert ("thinking" in json.loads(request.body)) == (not extra)
+
+
+@pytest.mark.parametrize(
     ("status", "kind"), [(400, openai.BadRequestError), (429, openai.RateLimitError), (529, openai.InternalServerError)]
 )
 def test_errors_are_openais(client, status, kind):

@@ -33,6 +33,8 @@ class Rendered:
     query: bytes = b""
 
 
+_BETA = b"anthropic-beta"
+
 Render = Callable[[Call, Prepared], Rendered]
 """Raises Error: what the body says that it must not."""
 
@@ -55,3 +57,11 @@ def passed_on(call: Call, prepared: Prepared, also: frozenset[bytes] = frozenset
     """Those of the caller's headers that mean something to an upstream of another format, `also` among them."""
     names = _TRANSLATED_TO_UPSTREAM | also
     return [pair for pair in call.headers if pair[0] in names and pair[0] not in prepared.replaced]
+
+
+def with_betas(headers: RawHeaders, betas: tuple[str, ...]) -> RawHeaders:
+    """The headers with these features in `anthropic-beta`, beside those that the caller asks for."""
+    if not betas:
+        return headers
+    stated = [value for name, value in headers if name == _BETA]
+    return [*(pair for pair in headers if pair[0] != _BETA), (_BETA, b",".join((*stated, *(beta.encode() for beta in betas))))]

@@ -10,7 +10,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.other_rendering import OTHER_TRANSLATIONS
 from keyhouse.gateway.prepared import Prepared
-from keyhouse.gateway.rendered import Render, Rendered, decoded_body, held_body, passed_on
+from keyhouse.gateway.rendered import Render, Rendered, decoded_body, held_body, passed_on, with_betas
 from keyhouse.gateway.translated import ChatTranslation
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.anthropic_messages import VERTEX_API_VERSION, render_vertex_request
@@ -81,7 +81,7 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
 
     def render(call: Call, prepared: Prepared) -> Rendered:
         held, target = held_body(call), call.target
-        request = render_upstream_request(held.body, caller, upstream, _upstream_model(call))
+        request = render_upstream_request(held.body, caller, upstream, _upstream_model(call, prepared))
         body = render_vertex_request(request.body, VERTEX_API_VERSION) if on_vertex else request.body
         options = held.body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
@@ -94,7 +94,7 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
             call.head.stream,
             _once(held.dropped, request.dropped),
             _once(held.enforced, request.enforced),
-            passed_on(call, prepared, also),
+            with_betas(passed_on(call, prepared, also), request.betas),
             ChatTranslation(caller, upstream, defaults, include_usage=include_usage),
         )
 
@@ -123,7 +123,7 @@ def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     )
 
 
-def _upstream_model(call: Call) -> UpstreamModel:
+def _upstream_model(call: Call, prepared: Prepared) -> UpstreamModel:
     target = call.target
     return UpstreamModel(
         target.upstream_model,
@@ -131,6 +131,7 @@ def _upstream_model(call: Call) -> UpstreamModel:
         output_limit_name=target.output_limit,
         refuses=target.refuses,
         quirks=target.quirks,
+        takes_betas=not _BETA & prepared.replaced,
     )
 
 

@@ -221,6 +221,43 @@ def test_thinking_blocks_go_back_unchanged_and_first():
     assert result.body["thinking"]["type"] == "enabled"
 
 
+THOUGHT = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Yes", "thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "s"}]},
+    {"role": "user", "content": "Go on"},
+]
+DROPPING = {"block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+
+
+@pytest.mark.parametrize("model", [CURRENT, "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1", "claude-mythos-5-2"])
+def test_thoughts_that_no_longer_fit_are_left_out_instead_of_refused(model):
+    result = to_messages(chat(THOUGHT), model)
+    assert (result.body["thinking"], result.betas) == ({"type": "adaptive", **DROPPING}, ("thinking-binding-controls-2026-08-01",))
+    assert result.body["messages"][1]["content"][0] == THOUGHT[1]["thinking_blocks"][0]
+    asked = {**chat(THOUGHT), "reasoning_effort": "low", "thinking": {"type": "adaptive", "display": "summarized"}}
+    result = to_messages(asked, model)
+    assert result.body["thinking"] == {"type": "adaptive", "display": "summarized", **DROPPING}
+    assert result.body["output_config"] == {"effort": "low"}
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "known"),
+    [
+        (chat(THOUGHT), "claude-opus-5", {}),
+        (chat(THOUGHT), OLDER, {}),
+        (chat(), CURRENT, {}),
+        (chat([THOUGHT[0], {"role": "assistant", "content": "Yes"}, THOUGHT[2]]), CURRENT, {}),
+        (chat(THOUGHT, reasoning_effort="none"), "claude-haiku-5-5", {}),
+        (chat(THOUGHT, reasoning_effort="none"), "claude-sonnet-5-5", {}),
+        (chat(THOUGHT), CURRENT, {"takes_betas": False}),
+    ],
+    ids=["unbound model", "older model", "first turn", "no thoughts", "off", "between tools", "header is taken"],
+)
+def test_nothing_is_said_of_thoughts_where_it_means_nothing(body, model, known):
+    result = to_messages(body, model, **known)
+    assert ("block_binding" in result.body.get("thinking", {}), result.betas) == (False, ())
+
+
 def test_unsigned_thinking_is_not_sent():
     answer = {"role": "assistant", "content": "Yes", "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": ""}]}
     assert to_messages(chat([{"role": "user", "content": "Hi"}, answer])).body["messages"][1]["content"] == "Yes"

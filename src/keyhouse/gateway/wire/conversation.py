@@ -202,7 +202,8 @@ class UpstreamModel:
     """What is known of the model that a request is rendered for.
 
     `id` is the model as the upstream names it. `max_output_tokens` stands in where a format wants a limit and the caller gave none.
-    The rest is for OpenAI-shaped upstreams, which differ: the name of the limit, which parameters are refused, and what else they want.
+    `takes_betas`: the header `anthropic-beta` can be added to. The rest is for OpenAI-shaped upstreams, which differ: the name of the
+    limit, which parameters are refused, and what else they want.
     """
 
     id: str
@@ -210,6 +211,7 @@ class UpstreamModel:
     output_limit_name: OutputLimitName = "max_completion_tokens"
     refuses: tuple[Refusable, ...] = ()
     quirks: tuple[Quirk, ...] = ()
+    takes_betas: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +219,11 @@ class RenderedRequest:
     """A request in the upstream's format.
 
     `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`. `tool_names` are the
-    caller's names of tools by those that stand in the body instead.
+    caller's names of tools by those that stand in the body instead, `betas` what the header `anthropic-beta` must name for it.
     """
 
     body: JsonObject
     dropped: tuple[str, ...] = ()
     enforced: tuple[str, ...] = field(default=())
     tool_names: Mapping[str, str] = field(default_factory=dict)
+    betas: tuple[str, ...] = ()

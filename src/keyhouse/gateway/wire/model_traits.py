@@ -29,6 +29,7 @@ class ModelTraits:
     strict: bool
     caches: Literal["all", "prompt", "none"]
     forced_tools: bool = True
+    binds_thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

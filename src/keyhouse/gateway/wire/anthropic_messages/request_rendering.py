@@ -4,6 +4,7 @@ import base64
 import binascii
 from dataclasses import replace
 
+from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
@@ -59,6 +60,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)
     sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))
     arranged = turns(kept)
+    thinking = render_thinking(wanted, known, limit, losses)
+    bound = model.takes_betas and is_bound(arranged.messages, known, thinking)
     body = without_nones(
         {
             "model": model.id,
@@ -71,7 +74,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "stop_sequences": _stop_sequences(request.stop),
             "tools": [_tool(tool, known, losses) for tool in request.tools] or None,
             "tool_choice": _tool_choice(request),
-            **render_thinking(wanted, known, limit, losses),
+            **(unbound(thinking) if bound else thinking),
             "metadata": None if request.user_id is None else {"user_id": request.user_id},
             "service_tier": _service_tier(request, losses),
             "cache_control": render_cache_control(request.cache),
@@ -81,7 +84,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     if request.output_schema is not None:
         form = {"type": "json_schema", "schema": closed(request.output_schema.schema)}
         body["output_config"] = {**body.get("output_config", {}), "format": form}
-    return RenderedRequest(body, losses.dropped, losses.enforced)
+    return RenderedRequest(body, losses.dropped, losses.enforced, betas=(BETA,) if bound else ())
 
 
 def render_vertex_request(body: JsonObject, version: str) -> JsonObject:
