@@ -77,11 +77,12 @@ class HistoryEntryShape(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where a page lies in its list."""
+    """Where a page lies in its list. `totalPages` is what LangWatch's command line and MCP server turn pages by."""
 
     page: int
     limit: int
     total: int
+    totalPages: int
 
 
 class HistoryAnswer(BaseModel):
@@ -98,7 +99,8 @@ def iso(moment: datetime) -> str:
 
 def page_json(data: Sequence[object], page: PageQuery, total: int) -> bytes:
     """`{"data", "pagination"}`."""
-    return msgspec.json.encode({"data": data, "pagination": {"page": page.page, "limit": page.limit, "total": total}})
+    pagination = {"page": page.page, "limit": page.limit, "total": total, "totalPages": -(-total // page.limit)}
+    return msgspec.json.encode({"data": data, "pagination": pagination})
 
 
 def history_page(entries: Sequence[HistoryEntry], page: PageQuery, total: int) -> bytes:
