@@ -163,6 +163,13 @@ def test_new_origin_asks_for_each_stored_secret_and_header_again() -> None:
     assert error.details["fields"] == ["customKeys.KEY", "customKeys.SECOND", "extraHeaders.0.value", "extraHeaders.1.value"]
 
 
+def test_headers_to_send_again_are_named_by_their_place_in_the_request() -> None:
+    unknown, sent, masked = ("X-C", MASK), ("X-D", "d"), ("X-B", MASK)
+    given = header_list(("X-A", ""), unknown, sent, masked)
+    error = refusal(STORED, {"URL": "https://elsewhere.example", "KEY": "k-2", "SECOND": ""}, extra_headers=given)
+    assert error.details["fields"] == ["extraHeaders.3.value"]
+
+
 def test_new_origin_is_taken_with_everything_sent_again_or_cleared() -> None:
     headers = (ExtraHeader("X-A", "a-2"),)
     after = put(STORED, {"URL": "https://elsewhere.example", "KEY": "k-2", "SECOND": ""}, extra_headers=headers)

@@ -48,7 +48,7 @@ def header_problem(name: str, value: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class RestoredHeaders:
-    """Headers after an edit, and at which of their places the value is the stored one (not sent again)."""
+    """Headers after an edit, and at which places of the edit the value is the stored one (not sent again)."""
 
     headers: tuple[ExtraHeader, ...]
     restored: tuple[int, ...]
@@ -72,7 +72,7 @@ def restored_headers(given: tuple[ExtraHeader, ...], stored: tuple[ExtraHeader, 
             continue
         source = _nth_named(stored, header.name, nth) or _renamed(stored, position, given_names)
         if source is not None:
-            restored.append(len(headers))
+            restored.append(position)
             headers.append(ExtraHeader(header.name, source.value))
     return RestoredHeaders(tuple(headers), tuple(restored))
 
