@@ -17,15 +17,14 @@ class Call:
 
     method: bytes = b"POST"
     path: bytes = b"/v1/chat"
-    body: bytes | AsyncIterator[bytes] = b"{}"
+    body: bytes = b"{}"
     headers: Headers = ()
-    content_length: int | None = None
     timeouts: Timeouts | None = None
 
     def to(self, origin: Origin) -> UpstreamRequest:
         """The request to an origin."""
         head = request_head(self.method, origin, self.path, self.headers)
-        return UpstreamRequest(head, self.body, content_length=self.content_length, timeouts=self.timeouts)
+        return UpstreamRequest(head, self.body, timeouts=self.timeouts)
 
 
 POST = Call()

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from keyhouse.domain.address import Origin
@@ -168,9 +168,3 @@ def chunked_response(*chunks: bytes, trailers: bytes = b"") -> bytes:
     """A whole chunked answer. `trailers`: lines, each ended."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + framed + b"0\r\n" + trailers + b"\r\n"
-
-
-async def pieces_of(*pieces: bytes) -> AsyncIterator[bytes]:
-    """An async iterator over the pieces."""
-    for piece in pieces:
-        yield piece

@@ -1,23 +1,44 @@
-"""How long a connection waits while it sends a request, without a network that is slow at the right moment."""
+"""How a large request goes out, without a network that is slow at the right moment."""
 
 import asyncio
 import math
 
-from tests.gateway.test_pool import Places
+from keyhouse.gateway.connection import PIECE_BYTES
+from tests.gateway.calls import Call
+from tests.gateway.conftest import Run
+from tests.gateway.test_connection import CHUNKED_HEAD, Exchange
+
+LARGE = Call(body=b"x" * (4 * PIECE_BYTES))
 
 
-def test_a_caller_that_is_slow_after_the_upstream_was_is_waited_for() -> None:
-    async def scenario() -> None:
-        places = Places()
-        connection = await places.take()
-        connection.pause_writing()
-        sending = asyncio.create_task(connection.send(b"a piece"))
+async def some_turns() -> None:
+    for _ in range(20):
         await asyncio.sleep(0)
-        assert not sending.done()
-        assert connection.deadline < math.inf
-        connection.resume_writing()
-        await sending
-        assert connection.deadline == math.inf
-        places.close()
 
-    asyncio.run(scenario())
+
+def test_an_upstream_that_takes_no_more_gets_no_more(run: Run) -> None:
+    async def scenario() -> None:
+        exchange = Exchange(LARGE)
+        exchange.transport.written = b""
+        exchange.connection.pause_writing()
+        await some_turns()
+        assert len(exchange.transport.written) == PIECE_BYTES
+        assert exchange.connection.deadline < math.inf
+        exchange.connection.resume_writing()
+        await some_turns()
+        assert exchange.transport.written == LARGE.body
+        exchange.kept()
+
+    run(scenario())
+
+
+def test_an_answer_that_pauses_while_its_request_is_still_sent_is_waited_for(run: Run) -> None:
+    async def scenario() -> None:
+        exchange = Exchange(LARGE)
+        exchange.feed(CHUNKED_HEAD)
+        assert exchange.connection.deadline == math.inf
+        await some_turns()
+        assert exchange.connection.deadline < math.inf
+        exchange.kept()
+
+    run(scenario())

@@ -11,7 +11,7 @@ from keyhouse.gateway.upstream import Upstream, UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 from tests.gateway.calls import GET, HEAD, POST, Call, client, fetched, read
 from tests.gateway.conftest import Run
-from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, answering_once, chunked_response, pieces_of, response
+from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, answering_once, chunked_response, response
 
 
 def limited(**limits: float) -> UpstreamSettings:
@@ -153,17 +153,6 @@ def test_a_large_body_is_sent_again_whole_on_the_fresh_connection(run: Run) -> N
             await fetched(upstream, server.origin)
             assert await fetched(upstream, server.origin, Call(body=body)) == (200, b"1")
             assert server.requests[-1].body == body
-
-    run(scenario())
-
-
-def test_a_body_from_an_iterator_cannot_be_sent_again(run: Run) -> None:
-    async def scenario() -> None:
-        async with FaultUpstream(closing_after(1, asyncio.Event())) as server, client() as upstream:
-            await fetched(upstream, server.origin)
-            with pytest.raises(UpstreamError) as caught:
-                await fetched(upstream, server.origin, Call(body=pieces_of(b"a", b"b")))
-            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.BROKEN, True)
 
     run(scenario())
 

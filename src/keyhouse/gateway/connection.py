@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from keyhouse.gateway.request import UpstreamRequest
-from keyhouse.gateway.request_body import send_body
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
 from keyhouse.gateway.tls import tls_failure
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 64 * 1024
 # Of a body's length: the parser passes over any number of zeros, and `int` refuses thousands.
 MAX_LENGTH_DIGITS = 20
-# Up to here a body goes out in one write with its head; a larger one in pieces, each when the last was taken.
+# Up to here a body goes out in one write with its head; a larger one, which is never copied whole, in pieces, each when the last was taken.
 SMALL_BODY_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024
 
 _LENGTH_NAME, _CODING_NAME = b"content-length", b"transfer-encoding"
 
@@ -107,15 +107,14 @@ class Connection(asyncio.BufferedProtocol):
         self._timeouts = timeouts
         self._body = ResponseBody(self._loop, self)
         opened = self._opened = self._loop.create_future()
-        content = request.body
-        if isinstance(content, bytes) and len(content) <= SMALL_BODY_BYTES:
-            self._transport.write(wire + content)
+        body = request.body
+        if len(body) <= SMALL_BODY_BYTES:
+            self._transport.write(wire + body)
             self._expect_by(timeouts.first_byte_s)
         else:
             self._transport.write(wire)
             self.deadline = math.inf
-            self._sender = self._loop.create_task(send_body(self, content, request.content_length))
-            self._sender.add_done_callback(self._sent)
+            self._sender = self._loop.create_task(self._send(memoryview(body)))
         return opened
 
     def usable(self) -> bool:
@@ -181,25 +180,20 @@ class Connection(asyncio.BufferedProtocol):
 
     # The request's way
 
-    async def send(self, data: bytes | memoryview) -> None:
-        """Write a piece of a body and wait until the upstream takes it. For the sender of the exchange under way only."""
-        self._transport.write(data)
-        if self._write_paused:
-            self._drained = self._loop.create_future()
-            self._expect_by(self._timeouts.idle_s)
-            await self._drained
-            self.deadline = math.inf
-
-    def _sent(self, sender: "asyncio.Task[None]") -> None:
-        if sender.cancelled():
-            return
-        error = sender.exception()
-        if sender is not self._sender:
-            return
+    async def _send(self, body: memoryview) -> None:
+        """Send a large body no faster than the upstream takes it."""
+        for start in range(0, len(body), PIECE_BYTES):
+            if start:
+                # What came meanwhile is read: an answer before the request's end is lost where we write on to an upstream that has closed.
+                await asyncio.sleep(0)
+            self._transport.write(body[start : start + PIECE_BYTES])
+            if self._write_paused:
+                self._drained = self._loop.create_future()
+                self._expect_by(self._timeouts.idle_s)
+                await self._drained
+                self.deadline = math.inf
         self._sender = None
-        if error is not None:
-            self.fail(error)
-        elif self._opened is not None:
+        if self._opened is not None:
             self._expect_by(self._timeouts.first_byte_s)
         elif not self._read_paused:
             self._expect_by(self._timeouts.idle_s)

@@ -126,9 +126,8 @@ class Relay:
             observation.upstream_s += perf_counter() - began
 
     async def _signed(self, call: Call, prepared: Prepared, request: UpstreamRequest) -> Headers:
-        body = request.body if isinstance(request.body, bytes) else b""
         head = request.head
-        unsigned = UnsignedRequest(head.method, host_header(head.origin), head.target, request.headers, body)
+        unsigned = UnsignedRequest(head.method, host_header(head.origin), head.target, request.headers, request.body)
         assert prepared.signing is not None  # noqa: S101 - for the type checker
         try:
             return await self._signatures.sign(prepared.signing, call.target.values or {}, unsigned)

@@ -4,7 +4,7 @@ Whatever could be read as two requests is refused with ValueError, in a sentence
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from keyhouse.domain.address import DEFAULT_PORTS, Origin
@@ -38,13 +38,11 @@ class RequestHead:
 
 @dataclass(slots=True)
 class UpstreamRequest:
-    """One request. `headers` follow the head's own; `body` is bytes, or an async iterator of bytes: sent with `content_length` when that is
-    given and chunked otherwise. `timeouts` replace the client's for this request."""
+    """One request. `headers` follow the head's own; `timeouts` replace the client's for this request."""
 
     head: RequestHead
-    body: bytes | AsyncIterator[bytes] = field(default=b"", repr=False)
+    body: bytes = field(default=b"", repr=False)
     headers: Headers = field(default=(), repr=False)
-    content_length: int | None = None
     timeouts: Timeouts | None = None
 
 
@@ -92,15 +90,9 @@ def rendered_head(request: UpstreamRequest, proxy_lines: bytes | None = None) ->
     wire = head.wire if proxy_lines is None else _absolute_form(head) + proxy_lines
     if request.headers:
         wire += rendered_headers(request.headers)
-    if isinstance(body, bytes):
-        if body or head.method not in _BODILESS_METHODS:
-            return b"%bcontent-length: %d\r\n\r\n" % (wire, len(body))
-        return wire + b"\r\n"
-    if request.content_length is None:
-        return wire + b"transfer-encoding: chunked\r\n\r\n"
-    if request.content_length < 0:
-        raise ValueError("the content length must not be negative")
-    return b"%bcontent-length: %d\r\n\r\n" % (wire, request.content_length)
+    if body or head.method not in _BODILESS_METHODS:
+        return b"%bcontent-length: %d\r\n\r\n" % (wire, len(body))
+    return wire + b"\r\n"
 
 
 def _absolute_form(head: RequestHead) -> bytes:

@@ -62,8 +62,7 @@ class Upstream:
         """Send a request; the answer's head is there when this returns, the body comes as it is read.
 
         Cancelling closes the connection at once. A kept-alive connection that turns out closed before any byte of the answer is replaced
-        once by a fresh one, unless the body is an iterator. Raises UpstreamError; ValueError for a request that is not legal HTTP, before
-        anything is written; and what the body's iterator raises.
+        once by a fresh one. Raises UpstreamError; ValueError for a request that is not legal HTTP, before anything is written.
         """
         head = request.head
         timeouts = request.timeouts or self._settings.timeouts
@@ -78,9 +77,7 @@ class Upstream:
                 raise
             except KeptAliveClosedError:
                 # A fresh connection never fails in this way.
-                if not isinstance(request.body, bytes):
-                    raise
-            self._pool.counters.replaced += 1
+                self._pool.counters.replaced += 1
             connection = await self._pool.take(head.key, head.origin, timeouts, fresh=True)
 
     async def close(self) -> None:
