@@ -116,6 +116,7 @@ CREDENTIALS = [(b"authorization", b"Bearer sk-0123456789"), (b"content-type", b"
 
 def ours(base_url: str, ca_file: str) -> ASGIApplication:
     from keyhouse.domain.address import parse_origin
+    from keyhouse.gateway.passing import pieces
     from keyhouse.gateway.request import UpstreamRequest, request_head
     from keyhouse.gateway.upstream import Upstream, UpstreamSettings
 
@@ -131,7 +132,7 @@ def ours(base_url: str, ca_file: str) -> ASGIApplication:
         if response.body.ended:
             await send({"type": "http.response.body", "body": response.body.take()})
             return
-        async for chunk in response.body:
+        async for chunk in pieces(response.body):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 

@@ -1,5 +1,6 @@
 """How the tests call an upstream through the client, in one line."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -39,7 +40,7 @@ def within(seconds: float = 0.05, call: Call = POST) -> Call:
 
 async def read(response: UpstreamResponse) -> bytes:
     """The whole body."""
-    return b"".join([chunk async for chunk in response.body])
+    return await response.body.at_most(sys.maxsize)
 
 
 async def fetched(upstream: Upstream, origin: Origin, call: Call = POST) -> tuple[int, bytes]:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from keyhouse.gateway.connection import PIECE_BYTES
+from keyhouse.gateway.passing import pieces
 from keyhouse.gateway.response import HIGH_WATER_BYTES
 from keyhouse.gateway.upstream_error import UpstreamError
 from tests.gateway.calls import POST, Call, client, fetched, read
@@ -100,7 +101,7 @@ def test_an_answer_arrives_piece_by_piece(run: Run) -> None:
 
         async with FaultUpstream(script) as server, client() as upstream:
             answer = await upstream.open(POST.to(server.origin))
-            async for data in answer.body:
+            async for data in pieces(answer.body):
                 read_so_far.put_nowait(data)
             assert answer.body.ended
 
@@ -136,7 +137,7 @@ def test_a_large_answer_is_never_held_whole(run: Run, framing: str) -> None:
             assert sent < count // 2
             assert answer.body.size <= HIGH_WATER_BYTES + 256 * 1024
             total = 0
-            async for data in answer.body:
+            async for data in pieces(answer.body):
                 total += len(data)
                 assert len(data) <= HIGH_WATER_BYTES + 256 * 1024
             assert total == len(piece) * count
@@ -172,12 +173,12 @@ def test_closing_a_half_read_answer_closes_its_connection_at_once(run: Run) -> N
 
         async with FaultUpstream(script) as server, client() as upstream:
             answer = await upstream.open(POST.to(server.origin))
-            assert await anext(answer.body) == b"a"
+            assert await answer.body.at_most(1) == b"a"
             answer.close()
             assert upstream.connections().open == 0
             await left.wait()
             with pytest.raises(UpstreamError, match="closed before its end"):
-                await anext(answer.body)
+                await answer.body.at_most(1)
 
     run(scenario())
 
@@ -214,7 +215,7 @@ def test_a_caller_that_is_cancelled_leaves_the_upstream_at_once(run: Run, moment
             async def caller() -> None:
                 answer = await upstream.open(POST.to(server.origin))
                 try:
-                    async for _ in answer.body:
+                    async for _ in pieces(answer.body):
                         begun.set()
                 finally:
                     answer.close()

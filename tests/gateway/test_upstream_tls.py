@@ -253,7 +253,7 @@ def test_closing_a_half_read_answer_over_tls_leaves_the_upstream(run: Run, autho
             client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream,
         ):
             answer = await upstream.open(POST.to(server.origin))
-            assert await anext(answer.body) == b"ok"
+            assert await answer.body.at_most(1) == b"ok"
             answer.close()
             await left.wait()
             with pytest.raises(UpstreamError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import aiohttp
 import pytest
 
+from keyhouse.gateway.passing import pieces
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
@@ -41,7 +42,7 @@ async def ours(server: FaultUpstream, call: Call = POST, patience_s: float = LON
         try:
             answer = await upstream.open(replace(call, timeouts=timeouts).to(server.origin))
             seen = Seen(answer.status, tuple(answer.headers))
-            async for data in answer.body:
+            async for data in pieces(answer.body):
                 seen = replace(seen, body=seen.body + data)
                 server.read_from.set()
         except UpstreamError as error:
@@ -293,7 +294,7 @@ def test_as_many_connections_are_opened(run: Run, answer: bytes, connections: in
         async with FaultUpstream(answering(answer)) as server, client() as upstream:
             for _ in range(3):
                 opened = await upstream.open(POST.to(server.origin))
-                async for _ in opened.body:
+                async for _ in pieces(opened.body):
                     pass
             assert server.connections == connections
         async with FaultUpstream(answering(answer)) as server, aiohttp.ClientSession() as session:
@@ -318,7 +319,7 @@ def test_only_ours_replaces_a_kept_alive_connection_under_a_post(run: Run) -> No
         async with FaultUpstream(script) as server, client() as upstream:
             for _ in range(2):
                 opened = await upstream.open(POST.to(server.origin))
-                assert [data async for data in opened.body] == [b"ok"]
+                assert [data async for data in pieces(opened.body)] == [b"ok"]
         async with FaultUpstream(script) as server, aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{server.port}/"
             async with session.post(url, data=b"{}") as answered:

@@ -12,7 +12,6 @@ from keyhouse.gateway.connection_verdict import judge_body, judge_status, listed
 from keyhouse.gateway.outgoing import Outgoing
 from keyhouse.gateway.prepared import asking_head
 from keyhouse.gateway.request import UpstreamRequest, host_header
-from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.unsigned_request import SigningError, SigningFailure, UnsignedRequest
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
@@ -65,9 +64,11 @@ class ConnectionChecker:
             async with asyncio.timeout(self.budget_s):
                 response = await self.outgoing.upstream.open(await self._request(target))
                 status = response.status
-                judged = judge_status(status, check, has_credentials=has_credentials)
-                body = await _body(response) if judged is None else b""
-                response.close()
+                try:
+                    judged = judge_status(status, check, has_credentials=has_credentials)
+                    body = b"" if judged is not None else await response.body.at_most(_MAX_ANSWER_BYTES + 1)
+                finally:
+                    response.close()
         except UnicodeError:
             return ConnectionResult(Verdict.UNREACHABLE, "What is stored holds characters that no request can carry.")
         except ValueError as wrong:
@@ -78,7 +79,8 @@ class ConnectionChecker:
             return ConnectionResult(_FAILURES.get(error.kind, Verdict.UNREACHABLE), error.message, status)
         except SigningError as error:
             return ConnectionResult(_SIGNING_FAILURES[error.kind], error.message, error.status)
-        return judged or (status, body)
+        # What is too large is no provider's answer.
+        return judged or (status, body if len(body) <= _MAX_ANSWER_BYTES else b"")
 
     async def _request(self, target: Target) -> UpstreamRequest:
         head, signing = asking_head(target)
@@ -87,16 +89,3 @@ class ConnectionChecker:
             unsigned = UnsignedRequest(head.method, host_header(head.origin), head.target)
             request.headers = await self.outgoing.signatures.sign(signing, target.values or {}, unsigned)
         return request
-
-
-async def _body(response: UpstreamResponse) -> bytes:
-    """The whole body; nothing, which is no provider's answer, where it is too large to be one."""
-    body = b""
-    try:
-        async for chunk in response.body:
-            body += chunk
-            if len(body) > _MAX_ANSWER_BYTES:
-                return b""
-    finally:
-        response.close()
-    return body

@@ -14,7 +14,7 @@ from keyhouse.gateway.failures import error_body, failure_of
 from keyhouse.gateway.headers import to_caller, value_of
 from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.request import Headers
-from keyhouse.gateway.response import ResponseBody, UpstreamResponse
+from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.translated import JSON_TYPE
 from keyhouse.gateway.unpacking import packing_of, unpacked
 from keyhouse.gateway.upstream_error import UpstreamError
@@ -104,23 +104,10 @@ async def _whole(response: UpstreamResponse, longest: int) -> bytes | None:
     """An error's body, legible, None where it can not be: of a large one as much as the caller gets and a secret at its end needs."""
     limit = MAX_ERROR_BYTES + longest
     try:
-        body = await read_at_most(response.body, limit)
+        body = await response.body.at_most(limit)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
         response.close()
     legible = unpacked(packing_of(response.headers), body, limit)
     return None if body and not legible else legible
-
-
-async def read_at_most(body: ResponseBody, limit: int) -> bytes:
-    """A body, cut off at about `limit` bytes. Raises UpstreamError."""
-    if body.ended:
-        return body.take()
-    pieces, size = [], 0
-    async for piece in body:
-        pieces.append(piece)
-        size += len(piece)
-        if size >= limit:
-            break
-    return b"".join(pieces)

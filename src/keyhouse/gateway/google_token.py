@@ -167,13 +167,11 @@ async def fetch_token(upstream: Upstream, account: ServiceAccount) -> tuple[byte
     try:
         if response.status != 200:
             raise _refusal(response.status)
-        answer = b""
-        async for chunk in response.body:
-            answer += chunk
-            if len(answer) > _MAX_ANSWER_BYTES:
-                raise _no_token(200)
+        answer = await response.body.at_most(_MAX_ANSWER_BYTES + 1)
     finally:
         response.close()
+    if len(answer) > _MAX_ANSWER_BYTES:
+        raise _no_token(200)
     return _parse_token(answer)
 
 

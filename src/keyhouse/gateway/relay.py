@@ -8,7 +8,7 @@ from time import perf_counter
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
 from keyhouse.gateway.call import Answer, Call
-from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, read_at_most, spelt_secrets
+from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.failures import failure_of, signing_failure_of
 from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upstream, value_of
@@ -163,7 +163,7 @@ async def _translated(
         return Answer(200, headers, events, events, lambda: events.error_code, response.close)
     began = perf_counter()
     try:
-        body = unpacked(packing, await read_at_most(response.body, MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
+        body = unpacked(packing, await response.body.at_most(MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:

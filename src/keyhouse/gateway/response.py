@@ -16,41 +16,24 @@ HIGH_WATER_BYTES = 256 * 1024
 
 
 class ResponseBody:
-    """The body's bytes as they came, for one reader: passed on as they come, or iterated over.
+    """The body's bytes as they came, for one reader.
 
-    Both raise UpstreamError when the answer breaks off; what came before the break is given first. A body is closed by its end, by an
+    Reading raises UpstreamError when the answer breaks off; what came before the break is given first. A body is closed by its end, by an
     error, or by `close()`. Each piece is at least one byte; pieces that came together are joined. `ended` is True once the whole answer has
     come and is well: what `take()` returns then is all there is, and nobody needs to wait.
     """
 
-    __slots__ = ("_connection", "_loop", "_passed", "_take", "_waiter", "chunks", "ended", "error", "size")
+    __slots__ = ("_connection", "_loop", "_passed", "_take", "chunks", "ended", "error", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: "Connection") -> None:
         self._loop = loop
         self._connection: Connection | None = connection
-        self._waiter: asyncio.Future[None] | None = None
         self._take: Take | None = None
         self._passed: asyncio.Future[bool] | None = None
         self.chunks: list[bytes] = []
         self.size = 0
         self.ended = False
         self.error: BaseException | None = None
-
-    def __aiter__(self) -> "ResponseBody":
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self.chunks:
-            if self.error is not None:
-                raise self.error
-            if self.ended:
-                raise StopAsyncIteration
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self.take()
 
     async def pass_to(self, take: Take) -> bool:
         """See PassedBody."""
@@ -65,6 +48,20 @@ class ResponseBody:
             return await self._passed
         finally:
             self._take = self._passed = None
+
+    async def at_most(self, limit: int) -> bytes:
+        """The body up to the piece with which it reaches `limit` bytes. Raises UpstreamError where it breaks off before."""
+        pieces: list[bytes] = []
+        missing = limit
+
+        def take(piece: bytes) -> bool:
+            nonlocal missing
+            pieces.append(piece)
+            missing -= len(piece)
+            return missing > 0
+
+        await self.pass_to(take)
+        return b"".join(pieces)
 
     def take(self) -> bytes:
         """What has come and was not yet read, without waiting; empty if nothing. Never raises."""
@@ -97,24 +94,19 @@ class ResponseBody:
         self.wake()
 
     def wake(self) -> None:
-        """Pass on what has come, or let the reader look again."""
+        """Pass on what has come."""
         take, passed = self._take, self._passed
-        if take is None or passed is None:
-            waiter = self._waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
-        elif not passed.done():
-            try:
-                goes_on = not self.chunks or take(self.take())
-            except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
-                self._take = None
-                passed.set_exception(error)
-                return
-            if not goes_on or self.ended:
-                self._take = None
-                passed.set_result(goes_on)
-            elif self.error is not None:
-                passed.set_exception(self.error)
+        if take is None or passed is None or passed.done():
+            return
+        try:
+            goes_on = not self.chunks or take(self.take())
+        except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
+            passed.set_exception(error)
+            return
+        if not goes_on or self.ended:
+            passed.set_result(goes_on)
+        elif self.error is not None:
+            passed.set_exception(self.error)
 
 
 class UpstreamResponse(msgspec.Struct, eq=False):
