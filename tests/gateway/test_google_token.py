@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from keyhouse.gateway.address_policy import AddressPolicy
 from keyhouse.gateway.google_token import GoogleTokens, parse_service_account
-from keyhouse.gateway.unsigned_request import SigningError, SigningFailure
+from keyhouse.gateway.signing_error import SigningError, SigningFailure
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 from tests.gateway.calls import client

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from keyhouse.gateway.lazy_import import load
-from keyhouse.gateway.request import Headers
-from keyhouse.gateway.unsigned_request import SigningError, SigningFailure, UnsignedRequest
+from keyhouse.gateway.request import Headers, UpstreamRequest, host_header
+from keyhouse.gateway.signing_error import SigningError, SigningFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,9 @@ class AwsKey:
     region: str
 
 
-async def aws_signature(key: AwsKey, service: str, request: UnsignedRequest, at: datetime | None = None) -> Headers:
-    """The headers that sign a request for a service, its whole body included. Raises SigningError `UNUSABLE`, Error `configuration`.
+async def aws_signature(key: AwsKey, service: str, request: UpstreamRequest, at: datetime | None = None) -> Headers:
+    """The headers that sign a request for a service, with its own headers and its whole body. Raises SigningError `UNUSABLE`, Error
+    `configuration`.
 
     The path is encoded once more inside the signature, as every service but S3 wants it:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html (2026-11-23)
@@ -33,10 +34,11 @@ async def aws_signature(key: AwsKey, service: str, request: UnsignedRequest, at:
     exceptions = await load("awscrt.exceptions", "awscrt", "Signing requests for AWS")
     # Host and what AWS reads must be signed, and other headers may be: the signer takes text, and no bytes of an unknown encoding.
     legible = ((name.decode("ascii"), value.decode("ascii")) for name, value in request.headers if value.isascii())
-    given = [("host", request.host.decode("ascii")), *legible]
+    head = request.head
+    given = [("host", host_header(head.origin).decode("ascii")), *legible]
     unsigned = http.HttpRequest(
-        request.method.decode("ascii"),
-        request.target.decode("ascii"),
+        head.method.decode("ascii"),
+        head.target.decode("ascii"),
         http.HttpHeaders(given),
         io.BytesIO(request.body) if request.body else None,
     )

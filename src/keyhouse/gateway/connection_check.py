@@ -11,9 +11,9 @@ from keyhouse.domain.verdict import ConnectionResult, ListedModels, Verdict
 from keyhouse.gateway.connection_verdict import judge_body, judge_status, listed_models
 from keyhouse.gateway.outgoing import Outgoing
 from keyhouse.gateway.prepared import asking_head
-from keyhouse.gateway.request import UpstreamRequest, host_header
+from keyhouse.gateway.request import UpstreamRequest
+from keyhouse.gateway.signing_error import SigningError, SigningFailure
 from keyhouse.gateway.timeouts import Timeouts
-from keyhouse.gateway.unsigned_request import SigningError, SigningFailure, UnsignedRequest
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
 BUDGET_S = 10.0
@@ -86,6 +86,5 @@ class ConnectionChecker:
         head, signing = asking_head(target)
         request = UpstreamRequest(head, timeouts=Timeouts(self.budget_s, self.budget_s, self.budget_s, self.budget_s))
         if signing is not None:
-            unsigned = UnsignedRequest(head.method, host_header(head.origin), head.target)
-            request.headers = await self.outgoing.signatures.sign(signing, target.values or {}, unsigned)
+            request.headers = await self.outgoing.signatures.sign(signing, target.values or {}, request)
         return request

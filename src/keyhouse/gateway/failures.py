@@ -4,7 +4,7 @@ import msgspec
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
-from keyhouse.gateway.unsigned_request import SigningError, SigningFailure
+from keyhouse.gateway.signing_error import SigningError, SigningFailure
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 from keyhouse.gateway.wire import anthropic_messages, openai_chat
 from keyhouse.gateway.wire.answer import ApiError

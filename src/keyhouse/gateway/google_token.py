@@ -16,8 +16,8 @@ import msgspec
 from keyhouse.domain.address import Origin, parse_origin
 from keyhouse.gateway.lazy_import import load
 from keyhouse.gateway.request import UpstreamRequest, request_head
+from keyhouse.gateway.signing_error import SigningError, SigningFailure
 from keyhouse.gateway.timeouts import Timeouts
-from keyhouse.gateway.unsigned_request import SigningError, SigningFailure
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 

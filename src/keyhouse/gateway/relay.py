@@ -14,16 +14,16 @@ from keyhouse.gateway.failures import failure_of, signing_failure_of
 from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upstream, value_of
 from keyhouse.gateway.missing_paths import NO_SUCH_PATH, MissingPaths
 from keyhouse.gateway.observation import Observation
-from keyhouse.gateway.prepared import Prepared, PreparedTargets
+from keyhouse.gateway.prepared import PreparedTargets
 from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.rendering import rendered, takes_long
-from keyhouse.gateway.request import Headers, UpstreamRequest, host_header
+from keyhouse.gateway.request import Headers, UpstreamRequest
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
 from keyhouse.gateway.signing import Signatures
+from keyhouse.gateway.signing_error import SigningError
 from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation
 from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
-from keyhouse.gateway.unsigned_request import SigningError, UnsignedRequest
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import CountedBody, UsageReader, WholeRead
@@ -84,11 +84,13 @@ class Relay:
         signed: Headers = ()
         try:
             if prepared.signing is not None:
-                signed = await self._signed(call, prepared, request)
+                signed = await self._signatures.sign(prepared.signing, call.target.values or {}, request)
                 request.headers = [*headers, *signed]
             response = await self._opened(request, call.retries, observation)
         except UpstreamError as error:
             raise failure_of(error) from error
+        except SigningError as error:
+            raise signing_failure_of(error) from error
         said = prepared.answer_headers
         if outgoing.dropped or outgoing.enforced:
             said = (*said, *_notes(outgoing))
@@ -124,15 +126,6 @@ class Relay:
                 await asyncio.sleep(wait)
         finally:
             observation.upstream_s += perf_counter() - began
-
-    async def _signed(self, call: Call, prepared: Prepared, request: UpstreamRequest) -> Headers:
-        head = request.head
-        unsigned = UnsignedRequest(head.method, host_header(head.origin), head.target, request.headers, request.body)
-        assert prepared.signing is not None  # noqa: S101 - for the type checker
-        try:
-            return await self._signatures.sign(prepared.signing, call.target.values or {}, unsigned)
-        except SigningError as error:
-            raise signing_failure_of(error) from error
 
 
 def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:

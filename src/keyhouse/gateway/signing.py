@@ -6,8 +6,7 @@ from datetime import datetime
 from keyhouse.domain.calling import Signing
 from keyhouse.gateway.aws_signature import AwsKey, aws_signature
 from keyhouse.gateway.google_token import GoogleTokens
-from keyhouse.gateway.request import Headers
-from keyhouse.gateway.unsigned_request import UnsignedRequest
+from keyhouse.gateway.request import Headers, UpstreamRequest
 from keyhouse.gateway.upstream import Upstream
 
 
@@ -30,12 +29,12 @@ def fixed_headers(signing: Signing, values: Mapping[str, str]) -> Headers | None
 
 
 class Signatures:
-    """Signs requests of all ways. One serves a whole process: it keeps access tokens. `close` it at the end."""
+    """Signs requests of the ways that sign each on its own. One serves a whole process: it keeps access tokens. `close` it at the end."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._tokens = GoogleTokens(upstream)
 
-    async def sign(self, signing: Signing, values: Mapping[str, str], request: UnsignedRequest, *, at: datetime | None = None) -> Headers:
+    async def sign(self, signing: Signing, values: Mapping[str, str], request: UpstreamRequest, *, at: datetime | None = None) -> Headers:
         """The headers to add. `values` are the stored ones, opened, over the defaults; `at` is now unless a test says otherwise.
 
         Raises SigningError; UpstreamError where a token has to be fetched and its endpoint cannot be reached or is blocked; Error
@@ -44,10 +43,8 @@ class Signatures:
         if signing.way == "aws_sigv4":
             key = AwsKey(*(_value(signing, part, values) for part in ("access_key_id", "secret_access_key", "session_token", "region")))
             return await aws_signature(key, signing.service or "", request, at)
-        if signing.way == "google_token":
-            token = await self._tokens.token(_value(signing, "service_account", values))
-            return ((b"authorization", b"Bearer " + token),)
-        return fixed_headers(signing, values) or ()
+        token = await self._tokens.token(_value(signing, "service_account", values))
+        return ((b"authorization", b"Bearer " + token),)
 
     def refused(self, signing: Signing, values: Mapping[str, str]) -> None:
         """An upstream answered 401 to what was signed: what is kept of it is kept no longer."""

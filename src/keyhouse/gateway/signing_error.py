@@ -1,20 +1,6 @@
-"""What the signers sign, and how signing can fail. Signs nothing itself."""
+"""How signing can fail: one exception, a closed set of kinds. Signs nothing itself."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-
-from keyhouse.gateway.request import Headers
-
-
-@dataclass(frozen=True, slots=True)
-class UnsignedRequest:
-    """A request as it will be sent: `host` as `host_header` writes it, `target` the path and query, `headers` those signed with it."""
-
-    method: bytes
-    host: bytes
-    target: bytes
-    headers: Headers = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
 
 
 class SigningFailure(StrEnum):
