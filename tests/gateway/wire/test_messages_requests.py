@@ -105,6 +105,9 @@ def test_thinking_becomes_an_effort(thinking, config, effort):
     [
         ("gpt-5.1", "max", "high"),
         ("gpt-5.2-codex", "max", "xhigh"),
+        ("gpt-5.5", "max", "xhigh"),
+        ("openai/gpt-5.6-sol", "max", "max"),
+        ("gpt-6.2-astra", "max", "max"),
         ("gpt-5.1-codex-max", "max", "xhigh"),
         ("gpt-5-pro", "low", "high"),
         ("gpt-5-chat-latest", "low", None),

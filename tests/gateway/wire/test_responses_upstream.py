@@ -103,7 +103,11 @@ def test_tools_are_strict_only_where_they_say_so():
     [
         ("gpt-6-sol", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, {"effort": "max"}),
         ("gpt-6-sol", {"thinking": {"type": "adaptive", "display": "summarized"}}, {"effort": "medium", "summary": "auto"}),
-        ("gpt-6-sol", {"thinking": {"type": "disabled"}}, None),
+        ("gpt-6-sol", {"thinking": {"type": "disabled"}}, {"effort": "none"}),
+        ("gpt-6-luna", {"thinking": {"type": "disabled"}}, {"effort": "none"}),
+        ("gpt-6.1-terra", {"thinking": {"type": "disabled"}}, {"effort": "none"}),
+        ("gpt-6-astra", {"thinking": {"type": "disabled"}}, None),
+        ("gpt-6.2-sol", {"thinking": {"type": "disabled"}}, None),
         ("gpt-5.6-terra", {"thinking": {"type": "disabled"}}, {"effort": "none"}),
         ("gpt-5.4", {"thinking": {"type": "enabled", "budget_tokens": 40_000}, "max_tokens": 64_000}, {"effort": "xhigh"}),
         ("openai.gpt-5.5", {"output_config": {"effort": "max"}}, {"effort": "xhigh"}),
