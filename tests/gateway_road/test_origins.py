@@ -84,6 +84,12 @@ def test_without_the_setting_nothing_is_said(sqlite_house: ServedHouse) -> None:
 def test_everybodys_pages_may_call_where_that_is_said(serve: Serve) -> None:
     answer = serve(allowed_origins="*").client().get("/v1/models", headers={"origin": "https://anywhere.example"})
     assert (answer.headers["access-control-allow-origin"], "vary" in answer.headers) == ("*", False)
+    assert answer.headers["access-control-expose-headers"] == "*"
+
+
+def test_only_a_browser_that_asks_first_is_answered_without_a_key(asked: Callable[..., httpx.Response]) -> None:
+    assert asked("OPTIONS", "/v1/models", headers={"origin": ORIGIN}).status_code == 405
+    assert asked("GET", "/v1/models", headers={"origin": ORIGIN, "authorization": "", **PREFLIGHT}).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,24 @@
 """Which headers pass the gateway, both ways, and that nothing else does."""
 
+import re
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.gateway.fault_upstream import response
 from tests.gateway_road import openai_api
 from tests.gateway_road.upstreams import json_answer
 
 AUTHORIZATION = f"Bearer {openai_api.KEY}".encode()
+PAGE = (Path(__file__).parents[2] / "docs/gateway.md").read_text()
+
+
+def listed(row: str) -> list[str]:
+    """The names of headers that a row of the document's table says, of a group one that belongs to it."""
+    [cell] = re.findall(rf"^\| {row} \| (.*?)(?:; |\. |\|)", PAGE, re.MULTILINE)
+    return [name.replace("*", "any") for name in re.findall("`([a-z*-]+)`", cell)]
 
 
 def test_the_callers_credentials_and_cookies_stay_behind(road):
@@ -37,6 +47,20 @@ def test_headers_of_the_api_go_on(road):
     assert road.request.header(b"idempotency-key") == [b"once"]
     assert road.request.header(b"http-referer") == [b"https://app"]
     assert road.request.header(b"x-title") == [b"App"]
+
+
+def test_each_header_that_the_document_lists_passes(road):
+    to_provider = {name: f"a {name}" for name in listed("To the provider, of the caller's")}
+    # These two the client and the server would read as well.
+    to_caller = {name: f"a {name}" for name in listed("To the caller, of the provider's")}
+    del to_caller["content-length"], to_caller["content-encoding"]
+    assert (len(to_provider), len(to_caller)) == (8, 14)
+    road.store()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in to_caller.items() if name != "content-type")
+    road.answers(response(b"{}", headers=f"content-type: {to_caller['content-type']}\r\n{lines}".encode()))
+    answer = road.chat(**{f"{name}_header": value for name, value in to_provider.items()})
+    assert {name: [value.encode()] for name, value in to_provider.items()} == {n: road.request.header(n.encode()) for n in to_provider}
+    assert to_caller == {name: answer.headers.get(name) for name in to_caller}
 
 
 def test_extra_headers_go_with_every_call_and_replace_the_callers(road):
