@@ -247,6 +247,29 @@ def test_documents_of_messages_in_chat():
     ]
 
 
+def test_a_marker_is_kept_whatever_its_block_becomes():
+    marked = {"cache_control": {"type": "ephemeral"}}
+    text = {"type": "text", "text": "found"}
+    blocks = [
+        {"type": "search_result", "title": "S", "source": "https://e", "content": [text], **marked},
+        {"type": "document", "title": "T", "context": "C", "source": {"type": "content", "content": [text]}, **marked},
+        {"type": "document", "source": {"type": "content", "content": "whole"}, **marked},
+    ]
+    for block in blocks:
+        for content in ([block], [{"type": "tool_result", "tool_use_id": "t", "content": [block]}]):
+            assert to_chat({"model": "m", "messages": [{"role": "user", "content": content}]}).dropped == (
+                "messages[].content[].cache_control",
+            )
+    body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": blocks[:2]}]}
+    content = to_converse(body, "anthropic.claude-sonnet-4-5-20250929-v1:0", caller="anthropic_messages").body["messages"][0]["content"]
+    point = {"cachePoint": {"type": "default"}}
+    assert content == [{"text": "S\nhttps://e"}, {"text": "found"}, point, {"text": "T\nC"}, {"text": "found"}, point]
+    body["messages"][0]["content"] = [{"type": "tool_result", "tool_use_id": "t", "content": [{**text, **marked}]}]
+    body["tools"] = [{"name": "f", "input_schema": {"type": "object"}}]
+    content = to_converse(body, caller="anthropic_messages").body["messages"][0]["content"]
+    assert content[1] == point
+
+
 def test_messages_request_becomes_a_converse_request():
     body = {
         "model": "m",

@@ -124,6 +124,54 @@ def test_settings_become_those_of_messages():
     assert result.dropped == ("text.verbosity",)
 
 
+def test_breakpoints_of_a_cache_are_markers_of_claudes():
+    def marked(kind, **members):
+        return {"type": kind, **members, "prompt_cache_breakpoint": {"mode": "explicit"}}
+
+    items = [
+        {
+            "role": "developer",
+            "content": [{**marked("input_text", text="Long."), "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}],
+        },
+        {
+            "role": "user",
+            "content": [marked("input_image", image_url="data:image/png;base64,aGk="), marked("input_file", file_id="file_1")],
+        },
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": [marked("input_text", text="ok")]},
+    ]
+    body = sent(input=items, tools=[TOOL], prompt_cache_key="k").body
+    assert body["system"] == [{"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    assert [block["cache_control"] for block in body["messages"][0]["content"]] == [{"type": "ephemeral"}] * 2
+    assert body["messages"][2]["content"][0]["content"][0]["cache_control"] == {"type": "ephemeral"}
+    assert "cache_control" not in body
+    point = {"cachePoint": {"type": "default"}}
+    converse = sent("bedrock_converse", input=[items[2], items[3]], tools=[TOOL]).body
+    assert converse["messages"][1]["content"][1] == point
+    assert sent("openai_chat", input=items[2:], tools=[TOOL]).dropped == ("input[].content[].prompt_cache_breakpoint",)
+
+
+@pytest.mark.parametrize(
+    ("members", "dropped"),
+    [
+        ({"reasoning": {"context": "auto", "mode": "standard"}}, ()),
+        ({"reasoning": {"context": "all_turns", "effort": "low"}}, ("reasoning.context",)),
+        ({"tools": [{**TOOL, "async": True, "defer_loading": False, "allowed_callers": ["direct", "programmatic"]}]}, ("tools[].async",)),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f", "detail": "high"}]}]},
+            ("input[].content[].detail",),
+        ),
+    ],
+)
+def test_what_openai_alone_can_do_is_named(members, dropped):
+    assert sent(**members).dropped == dropped
+
+
+def test_functions_that_only_programs_may_call_are_refused():
+    error = refusal(sent, tools=[{**TOOL, "allowed_callers": ["programmatic"]}])
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "tools.0.allowed_callers")
+
+
 def test_only_allowed_tools_are_sent():
     chosen = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]}
     body = sent("openai_chat", tools=[TOOL, {**TOOL, "name": "g"}], tool_choice=chosen).body

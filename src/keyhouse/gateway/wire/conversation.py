@@ -15,7 +15,7 @@ CacheLifetime = Literal["5m", "1h"]
 
 @dataclass(frozen=True, slots=True)
 class CacheMarker:
-    """The prompt up to and including this part shall be cached; `parameter` is what asks for it where that is of a whole request."""
+    """The prompt up to and including this part shall be cached; `parameter` is what asks for it."""
 
     lifetime: CacheLifetime | None = None
     parameter: str = "cache_control"

@@ -8,10 +8,12 @@ from keyhouse.gateway.wire.conversation import (
     CacheMarker,
     Effort,
     Message,
+    Part,
     Reasoning,
     RedactedThinkingPart,
     ThinkingPart,
     Tool,
+    ToolResultPart,
 )
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 
@@ -24,6 +26,24 @@ def parse_cache_control(fields: Fields) -> CacheMarker | None:
     control.choice("type", ("ephemeral",))
     lifetime = control.choice("ttl", ("5m", "1h")) if control.has("ttl") else None
     return CacheMarker(cast("CacheLifetime | None", lifetime))
+
+
+def parse_breakpoint(part: Fields, parameter: str = "cache_control") -> CacheMarker | None:
+    """The member `prompt_cache_breakpoint` of a part in OpenAI's formats: half an hour at least, or as long as its `ttl` says."""
+    breakpoint_ = part.object_or_none("prompt_cache_breakpoint")
+    return None if breakpoint_ is None else CacheMarker("1h" if breakpoint_.has("ttl") else None, parameter)
+
+
+def marker_of(part: Part) -> CacheMarker | None:
+    """The marker of a part, or the last one inside a tool's result, where some formats have none."""
+    inner = part.content if isinstance(part, ToolResultPart) else ()
+    markers = [*(each.cache for each in inner), getattr(part, "cache", None)]
+    return next((marker for marker in reversed(markers) if marker is not None), None)
+
+
+def marker_name(marker: CacheMarker) -> str:
+    """What is dropped where a part's marker is."""
+    return "messages[].content[].cache_control" if marker.parameter == "cache_control" else marker.parameter
 
 
 def parse_cache_wish(fields: Fields, messages: Iterable[Message], tools: Iterable[Tool]) -> CacheMarker | None:

@@ -1,6 +1,8 @@
 """Parses the content blocks of a Messages request."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
 
 from keyhouse.gateway.wire.conversation import (
     DocumentPart,
@@ -91,17 +93,28 @@ def _document(block: Fields) -> Iterator[TextPart | ImagePart | DocumentPart]:
     if source.text("type") != "content":
         yield DocumentPart(_source(source), block.text_or_none("title"), block.text_or_none("context"), parse_cache_control(block))
     elif isinstance(source.raw.get("content"), str):
-        yield DocumentPart(TextSource(source.text("content")), block.text_or_none("title"), block.text_or_none("context"))
+        whole = TextSource(source.text("content"))
+        yield DocumentPart(whole, block.text_or_none("title"), block.text_or_none("context"), parse_cache_control(block))
     else:
-        for inner in source.objects("content"):
-            yield from _readable(inner, inner.choice("type", ("text", "image")))
+        told = [text for name in ("title", "context") if (text := block.text_or_none(name))]
+        parts = [part for inner in source.objects("content") for part in _readable(inner, inner.choice("type", ("text", "image")))]
+        yield from _marked([TextPart("\n".join(told)), *parts] if told else parts, block)
 
 
 def _search_result(block: Fields) -> Iterator[TextPart]:
     _refuse_citations(block)
-    yield TextPart(f"{block.text('title')}\n{block.text('source')}")
-    for inner in block.objects("content"):
-        yield _text(inner)
+    found = [_text(inner) for inner in block.objects("content")]
+    yield from _marked([TextPart(f"{block.text('title')}\n{block.text('source')}"), *found], block)
+
+
+_Marked = TypeVar("_Marked", TextPart, TextPart | ImagePart | DocumentPart)
+
+
+def _marked(parts: list[_Marked], block: Fields) -> Iterator[_Marked]:
+    """The parts that a block is elsewhere, the last of which bears its marker."""
+    marker = parse_cache_control(block)
+    yield from parts[:-1]
+    yield from (part if marker is None else replace(part, cache=marker) for part in parts[-1:])
 
 
 def _refuse_citations(block: Fields) -> None:

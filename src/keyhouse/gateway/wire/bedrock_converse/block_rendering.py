@@ -20,6 +20,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import marker_name, marker_of
 from keyhouse.gateway.wire.media import DOCUMENT_FORMATS, IMAGE_FORMATS
 from keyhouse.gateway.wire.model_traits import ModelTraits
 from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank
@@ -54,7 +55,7 @@ class CachePoints:
 
     def after_block(self, marker: CacheMarker | None) -> list[JsonObject]:
         """What follows a block of a message or of the system prompt; nothing without a marker."""
-        return self._after(marker, "messages[].content[].cache_control", can=self._model.caches != "none")
+        return self._after(marker, "" if marker is None else marker_name(marker), can=self._model.caches != "none")
 
     def at_end(self, marker: CacheMarker | None, blocks: list[JsonObject]) -> list[JsonObject]:
         """What follows the last message, of these blocks, where all of a request shall be cached; Nova's models do that by themselves."""
@@ -83,7 +84,7 @@ def render_blocks(parts: Iterable[Part], names: DocumentNames, points: CachePoin
     blocks: list[JsonObject] = []
     for part in parts:
         blocks.append(_block(part, names))
-        blocks += points.after_block(getattr(part, "cache", None))
+        blocks += points.after_block(marker_of(part))
     return blocks
 
 

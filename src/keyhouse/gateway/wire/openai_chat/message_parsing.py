@@ -22,7 +22,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking_block
+from keyhouse.gateway.wire.markers import parse_breakpoint, parse_cache_control, parse_thinking_block
 from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -141,7 +141,4 @@ def _document_source(file: Fields) -> Source:
 
 def _cache(part: Fields) -> CacheMarker | None:
     """A cache marker, in the common extension's form or in the form of Chat Completions."""
-    breakpoint_ = part.object_or_none("prompt_cache_breakpoint")
-    if breakpoint_ is not None:
-        return CacheMarker("1h" if breakpoint_.has("ttl") else None)
-    return parse_cache_control(part)
+    return parse_breakpoint(part) or parse_cache_control(part)

@@ -24,6 +24,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import marker_name, marker_of
 from keyhouse.gateway.wire.model_traits import chat_traits
 
 LONGEST_CALL_ID = 40
@@ -50,8 +51,8 @@ def _bridged(messages: list[JsonObject]) -> Iterator[JsonObject]:
 
 
 def _rendered(message: Message, model: UpstreamModel, losses: Losses) -> Iterator[JsonObject]:
-    if any(getattr(part, "cache", None) is not None for part in message.parts):
-        losses.drop("messages[].content[].cache_control", "Chat Completions has no such marker.")
+    for marker in filter(None, map(marker_of, message.parts)):
+        losses.drop(marker_name(marker), "Chat Completions has no such marker.")
     if message.role == "system":
         yield {"role": "system", "content": "\n".join(_texts(message.parts))}
     elif message.role == "assistant":

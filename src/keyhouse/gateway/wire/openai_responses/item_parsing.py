@@ -5,6 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from keyhouse.gateway.wire.conversation import (
+    CacheMarker,
     DocumentPart,
     FileSource,
     ImagePart,
@@ -20,6 +21,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import Fields, unsupported
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import parse_breakpoint
 from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
 from keyhouse.gateway.wire.openai_chat.message_parsing import parse_call_arguments
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import parse_kept_thought
@@ -98,7 +100,7 @@ def _said(item: Fields, role: Role, losses: Losses) -> Iterator[Part]:
     for part in item.objects("content"):
         kind = part.text("type")
         if kind in ("input_text", "output_text", "text"):
-            yield TextPart(part.text("text"))
+            yield TextPart(part.text("text"), _cache(part))
         elif kind == "refusal":
             yield TextPart(part.text("refusal"))
         elif role == "user":
@@ -112,19 +114,24 @@ def _output(item: Fields, losses: Losses) -> Iterator[TextPart | ImagePart | Doc
         yield TextPart(item.text("output"))
         return
     for part in item.objects("output"):
-        yield TextPart(part.text("text")) if part.text("type") in ("input_text", "output_text", "text") else _media(part, losses)
+        is_text = part.text("type") in ("input_text", "output_text", "text")
+        yield TextPart(part.text("text"), _cache(part)) if is_text else _media(part, losses)
 
 
 def _media(part: Fields, losses: Losses) -> ImagePart | DocumentPart:
+    if part.text_or_none("detail") not in (None, "auto"):
+        losses.drop("input[].content[].detail", "Images and files of the upstream's format have no level of detail.")
     match part.text("type"):
         case "input_image":
-            if part.text_or_none("detail") not in (None, "auto"):
-                losses.drop("input[].content[].detail", "Images of the upstream's format have no level of detail.")
-            return ImagePart(_source(part, "image_url", "image_url"))
+            return ImagePart(_source(part, "image_url", "image_url"), _cache(part))
         case "input_file":
-            return DocumentPart(_source(part, "file_data", "file_url"), title=part.text_or_none("filename"))
+            return DocumentPart(_source(part, "file_data", "file_url"), title=part.text_or_none("filename"), cache=_cache(part))
         case _:
             raise unsupported(part.at("type"), "Parts of this type have no equivalent for this model.")
+
+
+def _cache(part: Fields) -> CacheMarker | None:
+    return parse_breakpoint(part, "input[].content[].prompt_cache_breakpoint")
 
 
 def _source(part: Fields, data: str, url: str) -> Source:

@@ -23,6 +23,7 @@ from keyhouse.gateway.wire.conversation import (
 )
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.markers import marker_name, marker_of
 from keyhouse.gateway.wire.openai_chat.message_rendering import call_id, document_text
 from keyhouse.gateway.wire.reasoning_items import is_reasoning_item, render_reasoning_item
 
@@ -34,8 +35,8 @@ def render_items(messages: Iterable[Message], losses: Losses) -> list[JsonObject
 
 def _items(message: Message, losses: Losses) -> Iterator[JsonObject]:
     """The items of a message, in order; its text, images and files that follow each other are one."""
-    if any(getattr(part, "cache", None) is not None for part in message.parts):
-        losses.drop("messages[].content[].cache_control", "Responses has no such marker.")
+    for marker in filter(None, map(marker_of, message.parts)):
+        losses.drop(marker_name(marker), "Responses has no such marker.")
     said: list[Part] = []
     for part in message.parts:
         match part:

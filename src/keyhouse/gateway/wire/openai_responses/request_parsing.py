@@ -15,6 +15,7 @@ from keyhouse.gateway.wire.openai_responses.namespaces import functions_of, join
 ENCRYPTED = "reasoning.encrypted_content"
 _SEARCH = "web_search"
 """Codex offers it to every model. What may be called can be missing; what must be called, as by `tool_choice`, can not."""
+_DROPPED_OF_TOOLS = ("async", "defer_loading")
 _UNKNOWN = "This member is not known, so nobody can tell what leaving it out would change."
 
 
@@ -35,7 +36,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         max_tokens=fields.integer_or_none("max_output_tokens"),
         temperature=fields.number_or_none("temperature"),
         top_p=fields.number_or_none("top_p"),
-        reasoning=_reasoning(fields),
+        reasoning=_reasoning(fields, losses),
         output_schema=_output_schema(fields, losses),
         any_json="text.format" if _format_type(fields) == "json_object" else None,
         stream=bool(fields.boolean_or_none("stream")),
@@ -63,14 +64,18 @@ def _messages(fields: Fields, losses: Losses) -> Iterator[Message]:
         yield from parse_items(fields.objects("input"), losses)
 
 
-def _reasoning(fields: Fields) -> Reasoning | None:
+def _reasoning(fields: Fields, losses: Losses) -> Reasoning | None:
     wanted = fields.object_or_none("reasoning")
     given = list(wanted.given()) if wanted is not None else []
     if wanted is None or not given:
         return None
     for name in given:
-        if name not in ("effort", "summary", "generate_summary"):
+        if name not in ("effort", "summary", "generate_summary", "context", "mode"):
             raise unsupported(wanted.at(name[:100]), _UNKNOWN)
+    if wanted.text_or_none("mode") not in (None, "standard"):
+        raise unsupported(wanted.at("mode"), "This model reasons in one way only.")
+    if wanted.text_or_none("context") not in (None, "auto"):
+        losses.drop("reasoning.context", "The model decides itself which thoughts of earlier turns it reads.")
     level = wanted.choice("effort", ("none", *EFFORTS)) if wanted.has("effort") else None
     if level == "none":
         return Reasoning(mode="off", parameter="reasoning")
@@ -113,14 +118,19 @@ def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
             losses.drop("tools[].web_search", "This model calls functions only.")
             continue
         for name, function in functions_of(tool):
-            yield _tool(name, function)
+            yield _tool(name, function, losses)
 
 
-def _tool(name: str, tool: Fields) -> Tool:
+def _tool(name: str, tool: Fields, losses: Losses) -> Tool:
     if tool.text("type") != "function":
         raise unsupported(
             tool.at("type"), "This model calls functions only: tools that OpenAI runs, and free text as input, have no equivalent."
         )
+    if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
+        raise unsupported(tool.at("allowed_callers"), "Functions are called by this model itself, and by nothing else.")
+    for dropped in _DROPPED_OF_TOOLS:
+        if tool.boolean_or_none(dropped):
+            losses.drop(f"tools[].{dropped}", "Tools of other formats have nothing like it.")
     tool.text("name")
     schema = tool.object_or_none("parameters")
     return Tool(
