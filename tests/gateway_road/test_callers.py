@@ -1,5 +1,7 @@
 """Who may come in, by which header, and in which words everybody else is sent away."""
 
+from base64 import b64encode
+
 import anthropic
 import httpx
 import openai
@@ -82,6 +84,19 @@ def test_a_scoped_key_names_its_project(road):
     assert call(road, {"x-api-key": token}).status_code == 401
     assert call(road, {"x-api-key": token, "X-Project-Id": road.house.keys.project_id}).status_code == 200
     assert call(road, {"x-api-key": token, "X-Project-Id": "project_of_nobody"}).status_code == 401
+
+
+def test_basic_names_the_project_as_its_user(road):
+    road.store()
+    http = road.house.client(road.house.keys.admin_key)
+    token = http.post("/api/api-keys", json={"keyType": "service", "name": "calls by Basic", "permissionMode": "readonly"}).json()["token"]
+    project, key = road.house.keys.project_id, road.house.keys.project_key
+
+    def status(user: str, password: str) -> int:
+        return call(road, {"authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode(), "x-api-key": key}).status_code
+
+    assert [status(project, token), status("anybody", key)] == [200, 200]
+    assert [status("project_of_nobody", token), status(project, WRONG)] == [401, 401]
 
 
 def test_an_unknown_path_is_404_in_the_envelope(road):
