@@ -30,6 +30,11 @@ def test_the_project_key_is_taken_from_each_of_four_headers(road, name):
     assert key.encode() not in road.request.head
 
 
+def test_a_bearer_may_stand_behind_several_blanks(road):
+    road.store()
+    assert call(road, {"Authorization": f"bEARER   {road.house.keys.project_key}"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [("Authorization", "x-api-key"), ("x-api-key", "api-key"), ("api-key", "X-Auth-Token"), ("Authorization", "api-key")],

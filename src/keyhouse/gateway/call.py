@@ -16,9 +16,9 @@ from keyhouse.gateway.wire.splice import Head
 class Call:
     """What a caller asks of a target.
 
-    `head` was read from `body`, `form` is the body where it is one. `headers` are the caller's own, names in lower case. `retries` is how
-    often it may be tried again, `request_id` what the answer is called where the upstream gives no id, `query` what of the caller's own
-    goes on.
+    `head` was read from `body`, `form` is the body where it is one. `headers` are those of the caller's that may go on, names in lower
+    case. `retries` is how often it may be tried again, `request_id` what the answer is called where the upstream gives no id, `query` what
+    of the caller's own goes on.
     """
 
     endpoint: EndpointName

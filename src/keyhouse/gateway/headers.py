@@ -1,6 +1,6 @@
 """Which headers pass the gateway, both ways, as docs/gateway.md lists them. What is on neither list stays behind."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from urllib.parse import quote
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -18,11 +18,6 @@ TO_CALLER = frozenset(
 
 PREFIXES_TO_CALLER = (b"x-ratelimit-", b"anthropic-ratelimit-", b"anthropic-priority-")
 """What is left of a quota, which official clients read."""
-
-
-def to_upstream(headers: Iterable[tuple[bytes, bytes]], replaced: Collection[bytes]) -> RawHeaders:
-    """The caller's headers that go on. `replaced` are the names, in lower case, that the target sets itself."""
-    return [pair for pair in headers if pair[0] in TO_UPSTREAM and pair[0] not in replaced]
 
 
 def to_caller(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

@@ -11,7 +11,7 @@ from keyhouse.gateway.call import Answer, Call
 from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.failures import failure_of, signing_failure_of
-from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, to_upstream, value_of
+from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, value_of
 from keyhouse.gateway.missing_paths import NO_SUCH_PATH, MissingPaths
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import PreparedTargets
@@ -78,7 +78,7 @@ class Relay:
         outgoing = await asyncio.to_thread(rendered, call, prepared) if beside else rendered(call, prepared)
         head = prepared.head_for(outgoing.streams, outgoing.query)
         observation.origin = head.origin
-        stated = to_upstream(call.headers, prepared.replaced) if outgoing.headers is None else outgoing.headers
+        stated = outgoing.headers if outgoing.headers is not None else [pair for pair in call.headers if pair[0] not in prepared.replaced]
         headers = prepared.with_defaults(stated)
         request = UpstreamRequest(head, outgoing.body, headers)
         signed: Headers = ()
