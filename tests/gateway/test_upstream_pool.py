@@ -165,7 +165,7 @@ def test_a_fresh_connection_that_breaks_is_not_replaced(run: Run) -> None:
         async with FaultUpstream(script) as server, client() as upstream:
             with pytest.raises(UpstreamError) as caught:
                 await fetched(upstream, server.origin)
-            assert (caught.value.kind, caught.value.request_sent, caught.value.answer_started) == (UpstreamFailure.BROKEN, True, False)
+            assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.BROKEN, True)
             assert len(server.requests) == 1
 
     run(scenario())
@@ -220,7 +220,7 @@ def test_one_byte_of_an_answer_forbids_the_replacement(run: Run) -> None:
             await fetched(upstream, server.origin)
             with pytest.raises(UpstreamError) as caught:
                 await fetched(upstream, server.origin)
-            assert (caught.value.kind, caught.value.answer_started) == (UpstreamFailure.BROKEN, True)
+            assert caught.value.kind is UpstreamFailure.BROKEN
             assert len(server.requests) == 2
 
     run(scenario())

@@ -34,7 +34,7 @@ def test_an_upstream_that_never_answers_is_left_after_the_first_byte_time(run: R
             with pytest.raises(UpstreamError) as caught:
                 await fetched(upstream, server.origin, limits(first_byte_s=SHORT_S))
             error = caught.value
-            assert (error.kind, error.request_sent, error.answer_started) == (UpstreamFailure.FIRST_BYTE_TIMEOUT, True, False)
+            assert (error.kind, error.request_sent) == (UpstreamFailure.FIRST_BYTE_TIMEOUT, True)
             await left.wait()
 
     run(scenario())
@@ -51,7 +51,7 @@ def test_neither_half_a_head_nor_1xx_answers_extend_it(run: Run, start: bytes) -
         async with FaultUpstream(script) as server, client() as upstream:
             with pytest.raises(UpstreamError) as caught:
                 await fetched(upstream, server.origin, limits(first_byte_s=SHORT_S))
-            assert (caught.value.kind, caught.value.answer_started) == (UpstreamFailure.FIRST_BYTE_TIMEOUT, True)
+            assert caught.value.kind is UpstreamFailure.FIRST_BYTE_TIMEOUT
 
     run(scenario())
 
@@ -85,7 +85,7 @@ def test_an_answer_that_stops_is_left_after_the_idle_time(run: Run, start: bytes
             answer = await upstream.open(limits(idle_s=SHORT_S).to(server.origin))
             with pytest.raises(UpstreamError) as caught:
                 await read(answer)
-            assert (caught.value.kind, caught.value.answer_started) == (UpstreamFailure.IDLE_TIMEOUT, True)
+            assert caught.value.kind is UpstreamFailure.IDLE_TIMEOUT
             assert upstream.connections().open == 0
 
     run(scenario())
@@ -116,7 +116,7 @@ def test_a_request_that_the_upstream_stops_taking_is_left_after_the_idle_time(ru
             with pytest.raises(UpstreamError) as caught:
                 await fetched(upstream, server.origin, limits(Call(body=b"x" * 32_000_000), idle_s=SHORT_S))
             error = caught.value
-            assert (error.kind, error.request_sent, error.answer_started) == (UpstreamFailure.IDLE_TIMEOUT, True, False)
+            assert (error.kind, error.request_sent) == (UpstreamFailure.IDLE_TIMEOUT, True)
 
     run(scenario())
 

@@ -68,7 +68,7 @@ _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.IGNORECASE
 def blocked(rule: AddressRule) -> UpstreamError:
     """The error for an address that breaks `rule`: names the rule and how to allow, not the address."""
     advice = _ADVICE.get(rule, "No setting allows it.")
-    return UpstreamError(UpstreamFailure.BLOCKED, f"The address policy refuses this upstream by its rule {rule}. {advice}", rule=rule)
+    return UpstreamError(UpstreamFailure.BLOCKED, f"The address policy refuses this upstream by its rule {rule}. {advice}")
 
 
 @dataclass(frozen=True, slots=True)

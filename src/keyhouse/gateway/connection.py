@@ -176,7 +176,7 @@ class Connection(asyncio.BufferedProtocol):
             self._deadlines.arm(when)
 
     def _error(self, kind: UpstreamFailure, message: str) -> UpstreamError:
-        return UpstreamError(kind, message, request_sent=True, answer_started=self._answer_started)
+        return UpstreamError(kind, message, request_sent=True)
 
     # The request's way
 

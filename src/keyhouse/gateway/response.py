@@ -80,7 +80,7 @@ class ResponseBody:
         """Leave. An answer that has not come whole closes its connection at once; it is never used again."""
         connection = self._connection
         if connection is not None:
-            error = UpstreamError(UpstreamFailure.BROKEN, "The answer was closed before its end.", request_sent=True, answer_started=True)
+            error = UpstreamError(UpstreamFailure.BROKEN, "The answer was closed before its end.", request_sent=True)
             self.end(error)
             connection.abort()
         self.chunks.clear()

@@ -21,19 +21,14 @@ class UpstreamError(Exception):
     """A call that failed.
 
     `message` is a whole sentence that names no address, header or body, so it may be shown and logged. `request_sent` is False when no
-    byte of the request can have been acted on: trying again is then safe. `answer_started` tells whether any byte of the answer had come.
-    `rule` is the name of the address policy's rule, for `BLOCKED` only.
+    byte of the request can have been acted on: trying again is then safe.
     """
 
-    def __init__(
-        self, kind: UpstreamFailure, message: str, *, request_sent: bool = False, answer_started: bool = False, rule: str = ""
-    ) -> None:
+    def __init__(self, kind: UpstreamFailure, message: str, *, request_sent: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.request_sent = request_sent
-        self.answer_started = answer_started
-        self.rule = rule
 
 
 class KeptAliveClosedError(UpstreamError):
