@@ -13,7 +13,7 @@ from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.rendered import Render, Rendered, decoded_body, held_body, passed_on, with_betas
 from keyhouse.gateway.translated import ChatTranslation
 from keyhouse.gateway.wire.answer import AnswerDefaults
-from keyhouse.gateway.wire.anthropic_messages import VERTEX_API_VERSION, render_vertex_request
+from keyhouse.gateway.wire.anthropic_messages import render_vertex_request
 from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.dialect import in_dialect
 from keyhouse.gateway.wire.enforcement import enforced
@@ -82,7 +82,7 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
     def render(call: Call, prepared: Prepared) -> Rendered:
         held, target = held_body(call), call.target
         request = render_upstream_request(held.body, caller, upstream, _upstream_model(call, prepared))
-        body = render_vertex_request(request.body, VERTEX_API_VERSION) if on_vertex else request.body
+        body = render_vertex_request(request.body) if on_vertex else request.body
         options = held.body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
         repeated = {name: held.body[name] for name in _REPEATED[caller] if name in held.body}
@@ -115,7 +115,7 @@ def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     kept = {name: value for name, value in own.items() if name != DROP_TUNING_PARAMS}
     counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(
-        msgspec.json.encode({**render_vertex_request(kept, VERTEX_API_VERSION), **counted}),
+        msgspec.json.encode({**render_vertex_request(kept), **counted}),
         call.head.stream,
         (*held.dropped, *others),
         held.enforced,

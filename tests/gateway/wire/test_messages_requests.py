@@ -315,7 +315,7 @@ def test_thoughts_of_a_claude_model_are_not_shown_to_other_families():
 
 def test_vertex_has_the_model_in_the_url():
     body = to_messages(chat()).body
-    vertex = anthropic_messages.render_vertex_request(body, anthropic_messages.VERTEX_API_VERSION)
+    vertex = anthropic_messages.render_vertex_request(body)
     assert vertex == {"anthropic_version": "vertex-2023-10-16", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -340,10 +340,10 @@ MARK = {"type": "ephemeral", "ttl": "1h"}
 )
 def test_vertex_is_told_where_what_shall_be_cached_ends(content, ends):
     messages = [{"role": "user", "content": "First"}, {"role": "user", "content": content}]
-    vertex = anthropic_messages.render_vertex_request({"model": "m", "messages": messages, "cache_control": MARK}, "v")
-    assert vertex == {"anthropic_version": "v", "messages": [messages[0], {"role": "user", "content": ends}]}
+    vertex = anthropic_messages.render_vertex_request({"model": "m", "messages": messages, "cache_control": MARK})
+    assert vertex == {"anthropic_version": "vertex-2023-10-16", "messages": [messages[0], {"role": "user", "content": ends}]}
 
 
 @pytest.mark.parametrize("messages", [[], "odd", ["odd"], None])
 def test_vertex_gets_odd_messages_as_they_are(messages):
-    assert anthropic_messages.render_vertex_request({"messages": messages, "cache_control": MARK}, "v")["messages"] == messages
+    assert anthropic_messages.render_vertex_request({"messages": messages, "cache_control": MARK})["messages"] == messages

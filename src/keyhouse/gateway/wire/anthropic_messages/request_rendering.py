@@ -43,6 +43,10 @@ from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns, witho
 DEFAULT_MAX_TOKENS = 8192
 """Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
 
+_VERTEX_API_VERSION = "vertex-2023-10-16"
+"""What stands in the body instead of the header on Vertex AI: https://platform.claude.com/docs/en/api/claude-on-vertex-ai, 23
+November 2026."""
+
 _CACHEABLE = frozenset(("text", "image", "document", "tool_use", "tool_result"))
 
 _ABOVE_HIGH: tuple[Effort, ...] = ("xhigh", "max")
@@ -87,14 +91,14 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     return RenderedRequest(body, losses.dropped, losses.enforced, betas=(BETA,) if bound else ())
 
 
-def render_vertex_request(body: JsonObject, version: str) -> JsonObject:
+def render_vertex_request(body: JsonObject) -> JsonObject:
     """The same body as Vertex AI wants it: the model in the URL, the version of the API in the body, and what shall be cached marked where
     it ends. A marker of the whole request is refused there: https://github.com/vercel/ai/pull/13986 (2026-03-31)."""
     kept = {name: value for name, value in body.items() if name not in ("model", "cache_control")}
     marker, messages = body.get("cache_control"), body.get("messages")
     if marker is not None and isinstance(messages, list) and messages:
         kept["messages"] = [*messages[:-1], _marked(messages[-1], marker)]
-    return {"anthropic_version": version, **kept}
+    return {"anthropic_version": _VERTEX_API_VERSION, **kept}
 
 
 def _marked(message: object, marker: object) -> object:
