@@ -31,6 +31,11 @@ class CustomModel:
     supported_parameters: tuple[SupportedParameter, ...] | None = None
     multimodal_inputs: tuple[MultimodalInput, ...] | None = None
 
+    @property
+    def limits(self) -> bool:
+        """Whether requests have to be looked into, to hold them to it."""
+        return (self.max_tokens, self.supported_parameters, self.multimodal_inputs) != (None, None, None)
+
 
 def default_model_reference(provider: str, given: str) -> str | None:
     """How a default model is stored: `provider/model`, prefixed unless it already is; None for an empty string, which clears it."""

@@ -102,8 +102,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         defaults=defaults,
         replaced=frozenset(name.lower() for name, _ in headers) | ({credential_header(target.signing)} if target.signing else set()),
         answer_headers=((b"x-keyhouse-provider", header_text(target.provider)), (b"x-keyhouse-model", header_text(target.model_id))),
-        declares=declared is not None
-        and (declared.max_tokens, declared.supported_parameters, declared.multimodal_inputs) != (None, None, None),
+        declares=declared is not None and declared.limits,
         has_range=target.temperature_range is not None,
         foreign=foreign_keys(target.refuses, target.renames),
     )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import Endpoint, EndpointName, Route
 from keyhouse.domain.errors import Code, Error
-from keyhouse.gateway.wire.enforcement import wanted_mode
+from keyhouse.gateway.wire.enforcement import MODES
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
 
 DEFAULT = "default"
@@ -124,7 +124,7 @@ def _chosen(project: OpenedProject, catalog: Catalog, wanted: str, endpoint: End
 
 def _is_for(provider: OpenedProvider, endpoint: EndpointName, model_id: str) -> bool:
     """Whether a provider has the endpoint for a model, and the project did not declare the model for another."""
-    wanted = wanted_mode(endpoint)
+    wanted = MODES.get(endpoint)
     modes = [model.mode for model in provider.models.get(model_id, ())]
     return has_endpoint(provider, endpoint, model_id) and (wanted is None or not modes or wanted in modes)
 

@@ -11,7 +11,7 @@ from keyhouse.domain.model import CustomModel
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.target import Target
 from keyhouse.gateway.signing import credential_header, possible_signing
-from keyhouse.gateway.wire.enforcement import wanted_mode
+from keyhouse.gateway.wire.enforcement import MODES
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
 from keyhouse.services.resolution import Choice, endpoints_of, has_endpoint, route_of
 
@@ -127,7 +127,7 @@ def _own_headers(provider: OpenedProvider, credential: str | None) -> Headers:
 def _declared(provider: OpenedProvider, model_id: str, endpoint: EndpointName) -> CustomModel | None:
     """What the project says of a model; where it is declared twice, the one for this endpoint."""
     models = provider.models.get(model_id, ())
-    wanted = wanted_mode(endpoint)
+    wanted = MODES.get(endpoint)
     return next((model for model in models if model.mode == wanted), models[0] if models else None)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel, Mode, MultimodalInput, SupportedParameter
 from keyhouse.gateway.wire.fields import JsonObject
@@ -12,9 +13,7 @@ from keyhouse.gateway.wire.model_traits import MINIMUM_BUDGET_TOKENS
 from keyhouse.gateway.wire.parameters import drops_allowed
 from keyhouse.gateway.wire.splice import TOKEN_LIMITS
 
-EndpointMode = Literal["chat", "embeddings", "responses", "messages", "count_tokens", "completions"]
-
-MODES: Mapping[EndpointMode, Mode] = {
+MODES: Mapping[EndpointName, Mode] = {
     "chat": "chat",
     "responses": "chat",
     "messages": "chat",
@@ -22,7 +21,7 @@ MODES: Mapping[EndpointMode, Mode] = {
     "completions": "chat",
     "embeddings": "embedding",
 }
-"""Which mode of a model an endpoint wants. Endpoints that are not named here want none."""
+"""Which mode of a model an endpoint wants; what is not named here wants none."""
 
 SPELLINGS: Mapping[SupportedParameter, tuple[str, ...]] = {
     "temperature": ("temperature", "inferenceConfig.temperature"),
@@ -54,7 +53,7 @@ _PLAIN_KEYS = {key.lower(): key for spellings in SPELLINGS.values() for key in [
 }
 """The keys of the top level that are looked at, by their small letters."""
 
-_REQUIRED = {"messages": ("max_tokens",)}
+_REQUIRED: Mapping[EndpointName, tuple[str, ...]] = {"messages": ("max_tokens",)}
 """What an endpoint can not do without, so that leaving it out would only lead to an error of the upstream."""
 
 _INPUT_TYPES: Mapping[str, MultimodalInput] = {
@@ -89,17 +88,12 @@ class Enforced:
     dropped: tuple[str, ...] = ()
 
 
-def wanted_mode(endpoint: str) -> Mode | None:
-    """Which mode of a model an endpoint wants; None for one that wants none."""
-    return {str(name): mode for name, mode in MODES.items()}.get(endpoint)
-
-
 def enforced(
-    endpoint: str, body: JsonObject, declared: CustomModel | None, temperature_range: tuple[float, float] | None = None
+    endpoint: EndpointName, body: JsonObject, declared: CustomModel | None, temperature_range: tuple[float, float] | None = None
 ) -> Enforced:
     """The body with limits clamped and parameters that the model does not support left out.
 
-    `endpoint` as in `chat` or `embeddings`; `declared` None for a model of the catalogue, which is held to the provider's range only.
+    `declared` is None for a model of the catalogue, which is held to the provider's range only.
     Raises Error: `wrong_model_mode` for an endpoint of another mode, `unsupported_input` for an image, file or sound that the model does
     not take, `unsupported_parameter` where something would be left out and `drop_tuning_params` is false.
     """
@@ -115,8 +109,8 @@ def enforced(
     return Enforced(body, losses.enforced, losses.dropped)
 
 
-def _check_mode(endpoint: str, declared: CustomModel) -> None:
-    wanted = wanted_mode(endpoint)
+def _check_mode(endpoint: EndpointName, declared: CustomModel) -> None:
+    wanted = MODES.get(endpoint)
     if wanted is not None and wanted != declared.mode:
         raise Error(
             Code.WRONG_MODEL_MODE,
@@ -127,7 +121,7 @@ def _check_mode(endpoint: str, declared: CustomModel) -> None:
 
 def _check_keys(body: JsonObject, declared: CustomModel) -> None:
     """Raises Error `bad_request` for a key in other letters: servers written in Go read `MAX_TOKENS` as `max_tokens`."""
-    if all(rule is None for rule in (declared.max_tokens, declared.supported_parameters, declared.multimodal_inputs)):
+    if not declared.limits:
         return
     for name in body:
         plain = _PLAIN_KEYS.get(name.lower(), name)
@@ -169,7 +163,7 @@ def _kinds(item: Mapping[str, Any]) -> Iterator[MultimodalInput]:
             yield told
 
 
-def _with_supported(endpoint: str, body: JsonObject, declared: CustomModel, losses: Losses) -> JsonObject:
+def _with_supported(endpoint: EndpointName, body: JsonObject, declared: CustomModel, losses: Losses) -> JsonObject:
     if declared.supported_parameters is None:
         return body
     for parameter, spellings in SPELLINGS.items():
