@@ -1,11 +1,10 @@
 """An answer's bytes on the wire: its head, and the framing of its body. Nothing is sent here."""
 
 import time
-from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
+from keyhouse.gateway.request import Headers
 
 STATUS_LINES = {status: b"HTTP/1.1 %d \r\n" % status for status in range(200, 600)} | {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
@@ -20,7 +19,7 @@ BODILESS = frozenset({204, 304})
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
 
 
-def head(status: int, headers: RawHeaders, own: bytes) -> bytes:
+def head(status: int, headers: Headers, own: bytes) -> bytes:
     """The head of an answer; `own` are whole lines of the server's. Raises ValueError where a header holds a line break or NUL."""
     if not headers:
         return b"%b%b\r\n" % (STATUS_LINES[status], own)

@@ -4,11 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.headers import RawHeaders, value_of
 from keyhouse.gateway.passing import PassedBody
+from keyhouse.gateway.request import Headers
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.gateway.request_headers import RequestHeaders
-from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, RawHeaders, chunk, head
-from keyhouse.web.http_head import CallerHead, Headers
+from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, chunk, head
+from keyhouse.web.http_head import CallerHead
 
 if TYPE_CHECKING:
     from keyhouse.web.http_protocol import HttpProtocol
@@ -59,7 +61,7 @@ class HttpExchange:
     # The request's way
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> RawHeaders:
         """See Exchange."""
         return self.head.headers if self._length is None else self.head.headers_for(self._length)
 
@@ -133,8 +135,7 @@ class HttpExchange:
             pieces = self._pieces
             whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             return whole if len(whole) <= limit else None
-        declared = next((value for name, value in self.headers if name == b"content-length"), b"0")
-        if int(declared) > limit:
+        if int(value_of(self.headers, b"content-length") or b"0") > limit:
             return None
         gathered = bytearray()
         while piece := await self.piece():
@@ -151,7 +152,7 @@ class HttpExchange:
 
     # The answer's way
 
-    async def answer(self, status: int, headers: RawHeaders, body: bytes | PassedBody) -> None:
+    async def answer(self, status: int, headers: Headers, body: bytes | PassedBody) -> None:
         """See Exchange."""
         await self.taken()
         if isinstance(body, bytes):
@@ -173,7 +174,7 @@ class HttpExchange:
             connection.transport.write(chunk(piece))
         return not connection.taking.is_behind
 
-    def send_whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Head and body of an answer in one write."""
         if status in BODILESS:
             text, body = head(status, _without_length(headers), self._own_lines(b"")), b""
@@ -195,7 +196,7 @@ class HttpExchange:
         else:
             self._connection.transport.writelines((text, body))
 
-    def begin(self, status: int, headers: RawHeaders) -> None:
+    def begin(self, status: int, headers: Headers) -> None:
         """The head of an answer whose body follows in pieces: counted where the headers say its length, else framed."""
         framing = b""
         if status in BODILESS:
@@ -204,7 +205,7 @@ class HttpExchange:
         elif self.method == "HEAD":
             self._counted = 0
         else:
-            declared = next((value for name, value in headers if name == b"content-length"), None)
+            declared = value_of(headers, b"content-length")
             self._counted = None if declared is None else int(declared)
             if declared is None and self.is_old:
                 self.keep_alive = False
@@ -253,5 +254,5 @@ class HttpExchange:
         return connection.standing_lines() + framing if self.keep_alive else connection.standing_lines() + framing + CLOSE
 
 
-def _without_length(headers: RawHeaders) -> RawHeaders:
+def _without_length(headers: Headers) -> Headers:
     return [pair for pair in headers if pair[0] != b"content-length"]

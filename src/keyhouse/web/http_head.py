@@ -6,9 +6,9 @@ those who answer, have read of it once is good for the next request. It lives as
 
 import httptools
 
+from keyhouse.gateway.headers import RawHeaders
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 
-Headers = list[tuple[bytes, bytes]]
 Target = tuple[str, bytes, bytes]
 """The path, decoded and as it came, and the query."""
 
@@ -27,7 +27,7 @@ class CallerHead:
 
     __slots__ = ("_read", "headers", "method", "path", "query", "raw_path")
 
-    def __init__(self, method: str, target: Target, headers: Headers) -> None:
+    def __init__(self, method: str, target: Target, headers: RawHeaders) -> None:
         self.method = method
         self.path, self.raw_path, self.query = target
         self.headers = headers
@@ -42,7 +42,7 @@ class CallerHead:
             self._read = request_headers(self.headers)
         return self._read
 
-    def headers_for(self, length: int) -> Headers:
+    def headers_for(self, length: int) -> RawHeaders:
         """The headers of a request whose body has this length."""
         return [(name, b"%d" % length if name == _LENGTH else value) for name, value in self.headers]
 
@@ -109,12 +109,12 @@ def _are_plainly(lines: list[bytes], head: CallerHead) -> bool:
     return [name for name, _ in head.headers].count(_LENGTH) < 2
 
 
-def plain_head(asking: httptools.HttpRequestParser, url: bytes, headers: Headers) -> bytes:
+def plain_head(asking: httptools.HttpRequestParser, url: bytes, headers: RawHeaders) -> bytes:
     """The head that a parser has just read, written anew without the wish for another protocol."""
     first = b"%b %b HTTP/%b\r\n" % (asking.get_method(), url, asking.get_http_version().encode("ascii"))
     return first + b"".join(b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade") + b"\r\n"
 
 
-def size_of_head(url: bytes, headers: Headers) -> int:
+def size_of_head(url: bytes, headers: RawHeaders) -> int:
     """Bytes, blanks aside."""
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
