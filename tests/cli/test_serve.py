@@ -54,6 +54,7 @@ def test_taken_port_costs_nothing(tmp_path: Path) -> None:
     ("arguments", "variables", "told"),
     [
         (["--host", UNKNOWN_HOST], {}, "--host"),
+        (["--host", "keyhouse..example"], {}, "Cannot listen on keyhouse..example:0 (it is no name of a host). Choose another"),
         (["--workers", "0"], {}, "KEYHOUSE_WORKERS"),
         (["--port", "70000"], {}, "KEYHOUSE_PORT"),
         (["--database-url", "mysql://root@somewhere/x"], {}, "postgresql://"),

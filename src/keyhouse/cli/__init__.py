@@ -4,12 +4,14 @@ import resource
 import sys
 
 from keyhouse.cli.exit_codes import ExitCode
+from keyhouse.cli.standard_streams import replace_closed_streams
 
 
 def main() -> None:
     """Run the command line."""
     # A core file would hold, in clear, what is sealed on the disk. What a command starts inherits this.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    replace_closed_streams()
     try:
         from keyhouse.cli.main import run
     except KeyboardInterrupt:

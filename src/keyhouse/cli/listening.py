@@ -13,15 +13,17 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
+    except UnicodeError:
+        raise _cannot_listen(host, port, "it is no name of a host") from None
     except OSError as problem:
-        raise _cannot_listen(host, port, problem) from None
+        raise _cannot_listen(host, port, problem.strerror) from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
     except OSError as problem:
         listening.close()
-        raise _cannot_listen(host, port, problem) from None
+        raise _cannot_listen(host, port, problem.strerror) from None
     return listening
 
 
@@ -39,5 +41,5 @@ def shown_address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cannot_listen(host: str, port: int, problem: OSError) -> Error:
-    return Error(Code.CONFIGURATION, f"Cannot listen on {host}:{port} ({problem.strerror}). Choose another with --port or --host.")
+def _cannot_listen(host: str, port: int, why: str | None) -> Error:
+    return Error(Code.CONFIGURATION, f"Cannot listen on {host}:{port} ({why}). Choose another with --port or --host.")

@@ -14,10 +14,11 @@ from keyhouse.cli.demo_upstream import demo_upstream
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of, report
 from keyhouse.cli.options import flattened
 from keyhouse.cli.serve import serve
+from keyhouse.cli.standard_streams import drop_output
 from keyhouse.cli.status import status
 from keyhouse.domain.errors import Error
 
-_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_UNWRITABLE = frozenset({errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 app = typer.Typer(
     name="keyhouse",
@@ -73,9 +74,8 @@ def run() -> None:
 
 
 def _report_unwritable(number: int) -> None:
-    """Standard output takes nothing more. What it still holds is dropped: Python would try once more, and tell of that failure too."""
     report(f"What this command did is done, but its answer cannot be written: {os.strerror(number)}.")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    drop_output()
 
 
 def _report_unforeseen(cause: BaseException) -> None:

@@ -5,11 +5,13 @@ from types import ModuleType
 from typing import cast
 
 from keyhouse.cli.exit_codes import ExitCode, exit_code_of, report
+from keyhouse.cli.standard_streams import replace_closed_streams
 from keyhouse.domain.errors import Error
 
 
 def main() -> None:
     """Serve with the settings of the environment, and exit."""
+    replace_closed_streams()
     # structlog loads rich where it is installed, for tracebacks that are never printed here: 4 MB in every worker.
     sys.modules.setdefault("rich", cast(ModuleType, None))
     try:

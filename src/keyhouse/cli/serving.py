@@ -18,6 +18,7 @@ from keyhouse.cli import takeover
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.cli.listening import is_loopback, listen, shown_address
+from keyhouse.cli.standard_streams import drop_output
 from keyhouse.cli.takeover import Legacy
 from keyhouse.cli.welcome import farewell_to_keys, welcome
 from keyhouse.cli.workers import STOP_SIGNALS, serve_alone, supervise
@@ -92,7 +93,8 @@ def prepare_in_child(settings: Settings) -> FirstKeys | None:
         os.close(reading)
         with open(writing, "w", encoding="utf-8") as pipe:
             json.dump(_prepared(settings), pipe)
-        sys.exit(ExitCode.DONE)
+        # At once: while Python forgets everything, a signal would kill it, and keys that it made would never be shown.
+        os._exit(ExitCode.DONE)
     os.close(writing)
     with open(reading, encoding="utf-8") as pipe:
         answer = pipe.read()
@@ -149,6 +151,7 @@ def _say(text: str, *, made_keys: bool) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError:
+        drop_output()
         if made_keys:
             raise Error(Code.CONFIGURATION, farewell_to_keys()) from None
 
