@@ -252,6 +252,14 @@ def _without_varying(value: Any) -> Any:
     return [_without_varying(inner) for inner in value] if isinstance(value, list) else value
 
 
+def test_the_instance_key_is_enough_whatever_project_the_environment_names(furnished: Furnished, serving: StartServer) -> None:
+    server = serving(furnished.folder, KEYHOUSE_ADMIN_KEY=INSTANCE_KEY)
+    keys = {"KEYHOUSE_ENDPOINT": server.address, "KEYHOUSE_ADMIN_KEY": INSTANCE_KEY}
+    listed = furnished.run(furnished.folder, "organization", "list", **keys, KEYHOUSE_PROJECT="my-project")
+    assert (listed.code, listed.err) == (0, "")
+    assert "my-organization" in listed.out
+
+
 def test_the_instance_key_is_not_the_organizations(furnished: Furnished, serving: StartServer) -> None:
     server = serving(furnished.folder, KEYHOUSE_ADMIN_KEY=INSTANCE_KEY)
     refused = furnished.run(

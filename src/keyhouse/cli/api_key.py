@@ -45,7 +45,7 @@ def list_api_keys(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, a
     """List the API keys, without their tokens."""
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         answer = house.page(_ALL, "organization", page, limit)
     if as_json:
         print_json(answer)
@@ -67,7 +67,7 @@ def create_api_key(
     from keyhouse.cli.connection import Request
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         body = {"keyType": "service", "name": name, **_body(house, fields)}
         made = house.ask(Request("POST", _ALL, "organization", body)).json
     if as_json:
@@ -95,7 +95,7 @@ def update_api_key(
     from keyhouse.cli.connection import Request
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         body = _body(house, fields) | ({} if name is None else {"name": name})
         answer = house.ask(Request("PATCH", _path(key), "organization", body)).json
     _print(answer, as_json=as_json)
@@ -122,7 +122,7 @@ def _ask(method: str, key: str, place: OrganizationPlace, *, as_json: bool) -> N
     from keyhouse.cli.connection import Request
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         answer = house.ask(Request(method, _path(key), "organization")).json
     _print(answer, as_json=as_json)
 

@@ -10,7 +10,7 @@ def audit(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: 
     """List every write of the organization and every showing of a project's key, newest first: who, when, what."""
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         answer = house.page("/api/audit", "organization", page, limit)
     if as_json:
         print_json(answer)

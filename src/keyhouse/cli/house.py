@@ -71,14 +71,10 @@ class House:
 
 
 @contextmanager
-def opened(place: Place, project: str | None = None, organization: str | None = None) -> Iterator[House]:
+def opened(place: Place) -> Iterator[House]:
     """The house of a running server where an endpoint is given, else that of the data folder."""
     settings = settings_for(place)
-    project, organization = project or settings.project, organization or settings.organization
-    if settings.endpoint is None:
-        connection = _local(settings, project, organization)
-    else:
-        connection = _remote(settings, project, organization if isinstance(place, OrganizationPlace | ProjectPlace) else None)
+    connection = _local(settings) if settings.endpoint is None else _remote(settings)
     try:
         yield House(connection)
     finally:
@@ -92,6 +88,13 @@ def settings_for(place: Place) -> Settings:
             "A command works on a server or on a data folder: say --endpoint, or --data-dir or --database-url.", ExitCode.USAGE
         )
     settings = read_settings(data_dir=place.data_dir, database_url=place.database_url, endpoint=place.endpoint)
+    if isinstance(place, ProjectPlace):
+        settings.project = place.project or settings.project
+    elif isinstance(place, OrganizationPlace):
+        settings.organization = place.organization or settings.organization
+    else:
+        # The installation as a whole is meant, whatever the environment names.
+        settings.project = settings.organization = None
     if place.api_key is not None:
         settings.api_key = SecretStr(read_stdin("the API key") if place.api_key == "-" else place.api_key)
     if place.endpoint is None and (place.data_dir is not None or place.database_url is not None):
@@ -99,13 +102,13 @@ def settings_for(place: Place) -> Settings:
     return settings
 
 
-def _local(settings: Settings, project: str | None, organization: str | None) -> Connection:
+def _local(settings: Settings) -> Connection:
     from keyhouse.cli.local_connection import LocalConnection
 
-    return LocalConnection(settings, project, organization)
+    return LocalConnection(settings)
 
 
-def _remote(settings: Settings, project: str | None, organization: str | None) -> Connection:
+def _remote(settings: Settings) -> Connection:
     asked: dict[str, str] = {}
 
     def key_for(rights: Rights) -> str | None:
@@ -121,6 +124,7 @@ def _remote(settings: Settings, project: str | None, organization: str | None) -
     connection = HttpConnection(settings.endpoint or "", key_for)
     if connection.is_in_clear:
         report("warning: this endpoint has no TLS, so the key and what you send cross the network in clear.")
+    project, organization = settings.project, settings.organization
     if project is not None or organization is not None:
         key, house = key_for("project") or "", House(connection)
         if key.strip().startswith("sk-lw-") and "_" not in key:

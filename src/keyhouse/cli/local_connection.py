@@ -22,12 +22,12 @@ from keyhouse.storage.schema import require_schema
 class LocalConnection:
     """An opened data folder. Its caller may do everything, and is noted as the command line of the system's user."""
 
-    def __init__(self, settings: Settings, project: str | None, organization: str | None) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Open what the settings name. Raises CommandError where nothing is there, Error where it cannot be opened."""
         require_data(settings)
         prepare_process()
-        self._wanted_project = project
-        self._wanted_organization = organization
+        self._wanted_project = settings.project
+        self._wanted_organization = settings.organization
         self._actor = Actor("command-line", f"command line ({_user()})")
         self._runner = asyncio.Runner()
         self._storage = self._runner.run(open_storage(settings))

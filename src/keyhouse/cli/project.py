@@ -34,7 +34,7 @@ def list_projects(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, a
     """List the projects, newest first."""
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         answer = house.page(_ALL, "organization", page, limit)
     if as_json:
         print_json(answer)
@@ -59,7 +59,7 @@ def create_project(
     from keyhouse.cli.house import opened
 
     body: dict[str, Any] = {"name": name, "language": project.language or "other", "framework": project.framework or "other"}
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         if new_team is not None:
             body["newTeamName"] = new_team
         else:
@@ -93,7 +93,7 @@ def update_project(
     body = {"name": name, "language": fields.language, "framework": fields.framework}
     if all(value is None for value in (*body.values(), fields.team)):
         raise CommandError("Say what to change: --name, --language, --framework or --team.", ExitCode.USAGE)
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         if fields.team is not None:
             body["teamId"] = house.find("/api/teams", "team", fields.team)
         change = {key: value for key, value in body.items() if value is not None}
@@ -139,7 +139,7 @@ def _ask(method: str, project: str | None, below: str, place: OrganizationPlace,
     from keyhouse.cli.connection import Request
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         answer = house.ask(Request(method, _path(house, project) + below, "organization")).json
     _print(answer, as_json=as_json)
 

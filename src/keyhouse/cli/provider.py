@@ -28,7 +28,7 @@ def list_providers(place: ProjectPlace, everything: All = False, as_json: AsJson
     """List the providers of a project."""
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         providers = house.get(_ALL, "project")
     if as_json:
         print_json(providers)
@@ -44,7 +44,7 @@ def show_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = Fal
     """Show what is stored for one provider, and its last test. Secrets are masked."""
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         entry = house.get(_path(provider), "project")
         entry.update(house.get(f"{_path(provider)}/test", "project"))
     _print_entry(entry, as_json=as_json)
@@ -62,7 +62,7 @@ def set_provider(provider: Provider, fields: ProviderFields, place: ProjectPlace
     from keyhouse.cli.provider_update import put_body
 
     fields.require_legal()
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         current = house.ask(Request("GET", _path(provider), "project"))
         body = put_body(fields, current.json)
         answer = house.ask(Request("PUT", _path(provider), "project", body, if_match=current.tag))
@@ -76,7 +76,7 @@ def delete_provider(provider: Provider, place: ProjectPlace, yes: Yes = False, a
     from keyhouse.cli.house import opened
 
     confirm(f"Delete {provider} and destroy its secrets, those in its history as well?", yes=yes)
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         answer = house.ask(Request("DELETE", _path(provider), "project"))
     _print_entry(answer.json[provider], as_json=as_json, done=f"Deleted {provider}.")
 
@@ -86,7 +86,7 @@ def provider_history(provider: Provider, place: ProjectPlace, page: Page = 1, li
     """List the changes of a provider, newest first: who, when, which fields. Never values."""
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         history = house.page(f"{_path(provider)}/history", "project", page, limit)
     if as_json:
         print_json(history)
@@ -103,7 +103,7 @@ def roll_back_provider(provider: Provider, version: Version, place: ProjectPlace
     from keyhouse.cli.connection import Request
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         answer = house.ask(Request("POST", f"{_path(provider)}/rollback", "project", {"version": version}))
     _print_entry(answer.json[provider], as_json=as_json, done=f"Brought back version {version} of {provider}.")
 
@@ -115,7 +115,7 @@ def check_provider(provider: Provider, place: ProjectPlace, as_json: AsJson = Fa
     from keyhouse.cli.exit_codes import ExitCode
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         result = house.ask(Request("POST", f"{_path(provider)}/test", "project")).json
     if as_json:
         print_json(result)
@@ -131,7 +131,7 @@ def list_models(provider: Provider, place: ProjectPlace, live: Live = False, as_
     from keyhouse.cli.exit_codes import ExitCode
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         entry = house.get(_path(provider), "project")
         listed = house.get(f"{_path(provider)}/live-models", "project") if live else None
     if as_json:
@@ -155,7 +155,7 @@ def explain_model(model: Model, place: ProjectPlace, as_json: AsJson = False) ->
     from keyhouse.cli.connection import segment
     from keyhouse.cli.house import opened
 
-    with opened(place, place.project) as house:
+    with opened(place) as house:
         told = house.get(f"/v1/models/{segment(model)}", "project")["keyhouse"]
     if as_json:
         print_json(told)

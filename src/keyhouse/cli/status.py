@@ -20,7 +20,7 @@ def status(place: ProjectPlace, as_json: AsJson = False) -> None:
     if settings.endpoint is None:
         told = _local(settings)
     else:
-        with opened(place, place.project) as house:
+        with opened(place) as house:
             told = {"endpoint": settings.endpoint, **_remote(house)}
     if as_json:
         print_json(told)

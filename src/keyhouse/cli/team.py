@@ -20,7 +20,7 @@ def list_teams(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_j
     """List the teams, newest first."""
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         answer = house.page(_ALL, "organization", page, limit)
     if as_json:
         print_json(answer)
@@ -67,7 +67,7 @@ def _change(method: str, team: str | None, body: object, place: OrganizationPlac
     from keyhouse.cli.connection import Request, segment
     from keyhouse.cli.house import opened
 
-    with opened(place, organization=place.organization) as house:
+    with opened(place) as house:
         path = _ALL if team is None else f"{_ALL}/{segment(house.find(_ALL, 'team', team))}"
         answer = house.ask(Request(method, path, "organization", body)).json
     if as_json:
