@@ -85,7 +85,11 @@ class ProviderFields:
     @property
     def is_empty(self) -> bool:
         """Whether nothing but the provider was named."""
-        return all(getattr(self, each.name) in (None, False, []) for each in fields(self)) and self.enabled is None
+        return not self._given
+
+    @property
+    def _given(self) -> list[str]:
+        return [each.name for each in fields(self) if getattr(self, each.name) not in (each.default, [])]
 
     def require_legal(self) -> None:
         """Raise CommandError, without repeating a value, where an option is not what its metavar says."""
@@ -102,6 +106,5 @@ class ProviderFields:
         named = {entry.partition("=")[0] for given in (self.secret, self.secret_file, self.public) for entry in given or []}
         if both := named & set(self.clear or []):
             raise CommandError(f"{', '.join(sorted(both))} is given and cleared at once. Leave one of the two away.", ExitCode.USAGE)
-        others = [each.name for each in fields(self) if each.name != "body" and getattr(self, each.name) not in (None, False, [])]
-        if self.body is not None and (others or self.enabled is not None):
+        if self.body is not None and self._given != ["body"]:
             raise CommandError("--body is the whole of a change: leave the other options away.", ExitCode.USAGE)

@@ -32,8 +32,9 @@ def put_body(fields: ProviderFields, current: dict[str, Any]) -> Any:
     body: dict[str, Any] = {"enabled": _enabled(fields, current)}
     if keys:
         body["customKeys"] = _kept_public(current) | keys
-    if headers := _headers(secrets.headers, cleared, current):
-        body["extraHeaders"] = headers[0]
+    headers = _headers(secrets.headers, cleared, current)
+    if headers != current["extraHeaders"]:
+        body["extraHeaders"] = headers
     body |= _models(fields, cleared, current)
     if fields.default_model is not None or "default-model" in cleared:
         body["defaultModel"] = fields.default_model or ""
@@ -111,15 +112,11 @@ def _kept_public(current: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in (current["customKeys"] or {}).items() if value != MASK}
 
 
-def _headers(given: dict[str, str], cleared: set[str], current: dict[str, Any]) -> tuple[list[dict[str, str]]] | None:
-    """The list of headers after the change, or None where nothing of it changes. Masked values stand for those that are stored."""
-    gone = {name.lower() for name in cleared}
-    stored = [] if "headers" in cleared else [header for header in current["extraHeaders"] if header["key"].lower() not in gone]
-    if not given and stored == current["extraHeaders"]:
-        return None
-    replaced = {name.lower() for name in given}
-    kept = [header for header in stored if header["key"].lower() not in replaced]
-    return ([*kept, *({"key": name, "value": value} for name, value in given.items())],)
+def _headers(given: dict[str, str], cleared: set[str], current: dict[str, Any]) -> list[dict[str, str]]:
+    """The list of headers after the change. Masked values stand for those that are stored."""
+    gone = {name.lower() for name in (*cleared, *given)}
+    kept = [] if "headers" in cleared else [header for header in current["extraHeaders"] if header["key"].lower() not in gone]
+    return [*kept, *({"key": name, "value": value} for name, value in given.items())]
 
 
 def _models(fields: ProviderFields, cleared: set[str], current: dict[str, Any]) -> dict[str, Any]:
