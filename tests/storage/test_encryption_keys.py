@@ -272,7 +272,7 @@ def test_a_retirement_that_was_killed_before_the_file_is_finished_by_the_next_on
         async with opened(settings) as storage:
             assert old in read_key_file(settings.key_ring_file).ids
             assert old not in await storage.database.read(known_key_ids)
-            assert [key.retired for key in (await status(storage.database, storage.keys)).keys] == [False, True]
+            assert [key.canary for key in (await status(storage.database, storage.keys)).keys] == ["right", "retired"]
             assert await retire(storage, old) is None
             assert old not in read_key_file(settings.key_ring_file).ids
 

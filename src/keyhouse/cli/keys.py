@@ -25,7 +25,7 @@ def show_status(folder: Folder, as_json: AsJson = False) -> None:
         print_json(status_json(status))
         return
     columns = ("id", "in ring", "writes", "check", "values")
-    print_table(columns, ((key.id, key.in_ring, key.writes, "retired" if key.retired else key.canary, key.values) for key in status.keys))
+    print_table(columns, ((key.id, key.in_ring, key.writes, key.canary, key.values) for key in status.keys))
     typer.echo(f"\n{status.values} sealed values, {status.unreadable} of them unreadable. The ring: {shown(status.ring)}")
     for sentence in (*((status.problem,) if status.problem else ()), *status.warnings):
         typer.echo(sentence)
@@ -87,7 +87,14 @@ def inspected(settings: "Settings") -> "KeysStatus":
 def status_json(status: "KeysStatus") -> dict[str, Any]:
     """The status of the keys, for programs."""
     keys = [
-        {"id": key.id, "inRing": key.in_ring, "writes": key.writes, "check": key.canary, "retired": key.retired, "values": key.values}
+        {
+            "id": key.id,
+            "inRing": key.in_ring,
+            "writes": key.writes,
+            "check": key.canary,
+            "retired": key.canary == "retired",
+            "values": key.values,
+        }
         for key in status.keys
     ]
     return {

@@ -35,7 +35,6 @@ class KeyStatus:
     in_ring: bool
     writes: bool
     canary: Canary
-    retired: bool
     values: int
 
 
@@ -89,7 +88,6 @@ def _key_list(tx: Transaction, ring: KeyRing) -> tuple[KeyStatus, ...]:
             in_ring=key_id in ring.ids,
             writes=key_id == writing,
             canary=_canary(checked, key_id),
-            retired=key_id in checked.retired,
             values=counts.get(key_id, 0),
         )
         for key_id in ids
