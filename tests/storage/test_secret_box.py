@@ -1,5 +1,6 @@
 """The secret box: what opens, what does not, and that sealing holds while the ring is replaced."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -138,3 +139,13 @@ def test_id_and_key_belong_together_while_another_thread_replaces_the_ring() -> 
         blob = box.seal(SECRET, PLACE)
         assert key_id_of(blob) == "a"
         assert SecretBox(keys).open(blob, PLACE) == SECRET
+
+
+def test_a_key_that_is_no_longer_in_the_ring_is_let_go_of() -> None:
+    key = b"".join([b"a" * (KEY_BYTES // 2), b"b" * (KEY_BYTES // 2)])
+    ring = KeyRing({"a": key}, "the test's ring")
+    known = sys.getrefcount(key)
+    box = SecretBox(ring)
+    assert box.open(box.seal(SECRET, PLACE), PLACE) == SECRET
+    box.use(ring_of("b"))
+    assert sys.getrefcount(key) == known

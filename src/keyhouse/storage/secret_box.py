@@ -63,6 +63,7 @@ class SecretBox:
     def use(self, ring: KeyRing) -> None:
         """Take another ring, one whose keys the database knows."""
         self._ring, self._unchecked = ring, ring.without(ring.ids)
+        self._ciphers = {}
         self.generation = object()
 
     def seal(self, plaintext: bytes, context: Context) -> bytes:
@@ -94,7 +95,7 @@ class SecretBox:
         return head + nonce + self._cipher(ring.key(ring.writing_id) or b"").encrypt(nonce, data_key, head + bound)
 
     def _cipher(self, key: bytes) -> AESGCM:
-        """A key of the ring, its schedule made once. As many are kept as rings ever had keys."""
+        """A key of the ring, its schedule made once for as long as the ring is in use."""
         cipher = self._ciphers.get(key)
         if cipher is None:
             cipher = self._ciphers[key] = AESGCM(key)
