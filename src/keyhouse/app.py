@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -40,7 +40,8 @@ from keyhouse.services.upkeep import Chore, upkeep
 from keyhouse.settings import Settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.database_url import parse_database_url
-from keyhouse.storage.opening import KeySource, Storage, prepare_storage
+from keyhouse.storage.key_file import KeySource
+from keyhouse.storage.opening import Storage, prepare_storage
 from keyhouse.storage.readiness import look
 from keyhouse.web.control.access import Gate
 from keyhouse.web.control.api_keys import api_key_routes
@@ -104,12 +105,12 @@ def build_house(settings: Settings, storage: Storage, lines: AccessLines | None 
 
     models = Models(OpenedProjects(storage, catalog), catalog)
 
-    def forget(notices: list[ChangeNotice] | None) -> None:
+    def forget(notices: Sequence[ChangeNotice] | None) -> None:
         identity.forget(notices)
         models.forget(notices)
         providers.forget(notices)
 
-    storage.database.on_changes = forget  # type: ignore[assignment]
+    storage.database.on_changes = forget
     last_uses, replicas = LastUses(storage), Replicas(storage, version("keyhouse"))
     admin_key = settings.admin_key.get_secret_value() if settings.admin_key else None
     gate = Gate(identity, storage.database, admin_key, last_uses.note_key)

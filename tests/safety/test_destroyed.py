@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from keyhouse.domain.model_provider import ModelProviderUpdate
-from keyhouse.services.encryption_keys import rotate
+from keyhouse.services.key_rotation import rotate
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import SealedValue
 from tests.storage.houses import opened, project_caller, providers_of, run_on, sealed_values, settings_of

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.services.encryption_keys import retire, rotate, status
+from keyhouse.services.encryption_keys import retire, status
+from keyhouse.services.key_rotation import rotate
 from keyhouse.settings import Settings
 from keyhouse.storage.key_file import read_key_file, write_key_file
 from keyhouse.storage.key_ring import new_key

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model_provider import ModelProviderUpdate
-from keyhouse.services.encryption_keys import retire, rotate, status
+from keyhouse.services.encryption_keys import retire, status
+from keyhouse.services.key_rotation import rotate
 from keyhouse.services.upkeep import look_at_keys
 from keyhouse.settings import Settings
 from keyhouse.storage.key_file import read_key_file, write_key_file

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.services.encryption_keys import retire, rotate, status
+from keyhouse.services.encryption_keys import retire, status
+from keyhouse.services.key_rotation import rotate
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from tests.conftest import Serve

@@ -18,8 +18,9 @@ from typing import Any
 from keyhouse.domain.errors import Error
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.services import key_rotation
-from keyhouse.services.encryption_keys import retire, rotate
+from keyhouse.services.encryption_keys import retire
 from keyhouse.services.first_start import furnish
+from keyhouse.services.key_rotation import rotate
 from keyhouse.services.upkeep import look_at_keys
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage

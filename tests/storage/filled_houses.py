@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from keyhouse.services.encryption_keys import Progress, rotate
+from keyhouse.services.key_rotation import Progress, rotate
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.secret_box import key_id_of

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.services.encryption_keys import retire, rotate, status
+from keyhouse.services.encryption_keys import retire, status
+from keyhouse.services.key_rotation import rotate
 from keyhouse.settings import Settings
 from keyhouse.storage.encryption_keys import known_key_ids, register_keys, require_usable, retire_key, retired_key_ids
 from keyhouse.storage.key_file import read_key_file, write_key_file

@@ -10,7 +10,8 @@ import pytest
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model_provider import ModelProviderUpdate
-from keyhouse.services.encryption_keys import inspect, retire, rotate, status
+from keyhouse.services.encryption_keys import inspect, retire, status
+from keyhouse.services.key_rotation import rotate
 from keyhouse.settings import Settings
 from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from keyhouse.services.encryption_keys import retire, rotate
+from keyhouse.services.encryption_keys import retire
+from keyhouse.services.key_rotation import rotate
 from keyhouse.storage.opening import Storage
 from tests.conftest import Serve, ServedHouse
 from tests.storage.houses import run_on

@@ -1,11 +1,11 @@
-"""The use cases of the key-encryption keys: status, rotate, retire. Each may be killed at any moment and run again; nothing is lost."""
+"""The use cases of the key-encryption keys: status and retirement. Each may be killed at any moment and run again; nothing is lost."""
 
 import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.services.key_rotation import Progress, note_in_audit, ring_held, rotate
+from keyhouse.services.key_rotation import note_in_audit, ring_held
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken, Database
 from keyhouse.storage.database_url import parse_database_url
@@ -19,8 +19,6 @@ from keyhouse.storage.schema import require_schema, revision_of
 from keyhouse.storage.sealed_values import BEFORE_ALL, SealedValue, list_sealed
 from keyhouse.storage.secret_box import SecretBox, Unreadable
 from keyhouse.storage.statements import Transaction
-
-__all__ = ["KeyStatus", "KeysStatus", "Progress", "inspect", "retire", "rotate", "status"]
 
 _AT_ONCE = 1000
 

@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import dataclass
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.storage.database import ConstraintBroken, Database
+from keyhouse.storage.database import Database
 from keyhouse.storage.database_url import DatabaseUrl, SqliteFile
 from keyhouse.storage.encryption_keys import NEW_KEY_HINT, known_key_ids
 from keyhouse.storage.fingerprints import Fingerprints, open_fingerprints
@@ -77,6 +77,3 @@ def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreada
     if accept_unreadable:
         return Error(Code.CONFIGURATION, f"{looked_for} To go on without what it sealed, make a key file, mode 600, with {NEW_KEY_HINT}")
     return Error(Code.CONFIGURATION, f"{looked_for} Put the key file back from your backup.")
-
-
-__all__ = ["ConstraintBroken", "KeySource", "Storage", "open_database", "prepare_storage"]
