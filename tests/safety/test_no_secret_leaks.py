@@ -15,7 +15,7 @@ from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.log import configure_logging
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
-from keyhouse.web.control.access import Access, Gate
+from keyhouse.web.control.access import Gate
 from keyhouse.web.control.routing import Answer, Call, ControlPlane, Operation, Route
 from keyhouse.web.log import RequestLines
 from tests.conftest import ADMIN_KEY, PostgresServer
@@ -157,7 +157,7 @@ def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: 
     async def answered(storage: Storage) -> LocalExchange:
         gate = Gate(build_house(settings, storage).identity, storage.database, ADMIN_KEY, lambda actor_id: None)
         operation = Operation("raise", "Raises", {}, "Tests")
-        control = ControlPlane([Route("GET", "/api/raise", handler, operation, access=Access.PUBLIC)], gate, RequestLines(None))
+        control = ControlPlane([Route("GET", "/api/raise", handler, operation)], gate, RequestLines(None))
         exchange = LocalExchange(Request("GET", "/api/raise", "project", body={"secret": secret}), Caller(Actor("", "anybody"), ""))
         exchange.headers.append((b"x-auth-token", secret.encode()))
         await control.serve(exchange)

@@ -18,7 +18,6 @@ _HOW = "Authentication required. Use Authorization: Basic base64(projectId:token
 class Access(Enum):
     """What a route asks a caller to be."""
 
-    PUBLIC = "public"
     PROJECT = "project"
     ORGANIZATION = "organization"
     INSTANCE = "instance"
@@ -41,8 +40,8 @@ class Gate:
 
         The command line, which holds the data folder anyway, brings a caller of its own; no network can.
         """
-        if exchange.caller is not None or access in (Access.PUBLIC, Access.INSTANCE):
-            caller = exchange.caller or self._caller_without_account(access, exchange.headers)
+        if exchange.caller is not None or access is Access.INSTANCE:
+            caller = exchange.caller or self._instance_caller(callers.bearer(exchange.headers))
             await self._database.catch_up()
             return caller
         presented = callers.presented(exchange.headers)
@@ -61,11 +60,6 @@ class Gate:
         if permission is not None and permission not in caller.permissions:
             raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
         return caller
-
-    def _caller_without_account(self, access: Access, headers: callers.Headers) -> Caller:
-        if access is Access.PUBLIC:
-            return Caller(Actor("", "anybody"), "")
-        return self._instance_caller(callers.bearer(headers))
 
     def _instance_caller(self, token: str | None) -> Caller:
         if self._admin_key is None:

@@ -53,7 +53,6 @@ _SECURITY: dict[Access, list[Json] | None] = {
     Access.PROJECT: None,
     Access.ORGANIZATION: [{"organization_api_key": []}],
     Access.INSTANCE: [{"instance_key": []}],
-    Access.PUBLIC: [],
 }
 _INFO: Json = {
     "title": "Keyhouse API",
@@ -158,8 +157,8 @@ def _statuses(route: Route) -> list[int]:
     kinds = {
         304: route.operation.conditional and not writes,
         400: has_body,
-        401: route.access is not Access.PUBLIC,
-        403: route.access in (Access.PROJECT, Access.ORGANIZATION),
+        401: True,
+        403: route.access is not Access.INSTANCE,
         404: may_miss or route.access is Access.INSTANCE,
         409: writes and route.method != "PUT",
         412: route.operation.conditional and writes,
