@@ -16,11 +16,6 @@ class PageQuery(BaseModel):
     page: int = Field(default=1, ge=1, le=_LARGEST_PAGE)
     limit: int = Field(default=50, ge=1, le=_LARGEST_LIMIT)
 
-    @property
-    def offset(self) -> int:
-        """How many entries come before it."""
-        return (self.page - 1) * self.limit
-
 
 def page_of(query: Mapping[str, str]) -> PageQuery:
     """The page a query asks for. Raises Error `validation_error` outside the limits."""
