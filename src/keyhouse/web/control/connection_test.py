@@ -3,7 +3,6 @@ looked at."""
 
 from dataclasses import replace
 
-import msgspec
 from pydantic import BaseModel, Field
 
 from keyhouse.domain.errors import Code, Error
@@ -11,7 +10,7 @@ from keyhouse.domain.tenancy import Permission
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.web.control.answers import ActorShape, Failure, iso
-from keyhouse.web.control.routing import Answer, Call, Operation, Route
+from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.errors import STATUS, flat_envelope
 
 _PATH = "/api/model-providers/{provider}/test"
@@ -63,13 +62,13 @@ class ConnectionTestHandlers:
     async def last(self, call: Call) -> Answer:
         """The last test."""
         test = await self._service.last_of(call.caller.project_id or "", call.path["provider"])
-        return Answer(msgspec.json.encode({"lastTest": None if test is None else _last(test)}))
+        return json_answer({"lastTest": None if test is None else _last(test)})
 
     async def test(self, call: Call) -> Answer:
         """Test."""
         try:
             result, tag = await self._service.test(call.caller, call.path["provider"])
-            return Answer(msgspec.json.encode(_told(result)), tag=tag)
+            return json_answer(_told(result), tag=tag)
         except Error as error:
             return _too_many(error)
 
@@ -82,7 +81,7 @@ class ConnectionTestHandlers:
             return _too_many(error)
         known = self._service.known_models(provider)
         models = [{"id": model, "known": model in known} for model in listed.ids]
-        return Answer(msgspec.json.encode({**_told(listed.result), "models": models, "complete": listed.complete}))
+        return json_answer({**_told(listed.result), "models": models, "complete": listed.complete})
 
 
 def connection_test_routes(service: ConnectionTest) -> list[Route]:

@@ -7,8 +7,7 @@ from pydantic import BaseModel
 from keyhouse.domain.tenancy import Permission, Project, ScopeType
 from keyhouse.services.model_defaults import ModelDefaults, ProjectDefaults
 from keyhouse.web.control.answers import iso
-from keyhouse.web.control.json_answers import json_answer
-from keyhouse.web.control.routing import Answer, Call, Operation, Route
+from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 
 
 class DefaultsScopeShape(BaseModel):

@@ -10,8 +10,7 @@ from keyhouse.services.organizations import CreatedOrganization, Organizations
 from keyhouse.web.control.access import Access
 from keyhouse.web.control.answers import iso
 from keyhouse.web.control.fields import Name
-from keyhouse.web.control.json_answers import json_answer
-from keyhouse.web.control.routing import Answer, Call, Operation, Route
+from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body
 
 _ALL = "/api/organizations"

@@ -10,10 +10,9 @@ from keyhouse.services.projects import ProjectRequest, Projects, ProjectUpdate
 from keyhouse.web.control.access import Access
 from keyhouse.web.control.answers import iso
 from keyhouse.web.control.fields import Name, ScopeId
-from keyhouse.web.control.json_answers import json_answer
 from keyhouse.web.control.paging import PageQuery, page_of
 from keyhouse.web.control.project_answers import ProjectsAnswer, ProjectShape, project_json, project_page
-from keyhouse.web.control.routing import Answer, Call, Operation, Route
+from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body, FieldProblem
 from keyhouse.web.control.teams import ArchivedShape
 

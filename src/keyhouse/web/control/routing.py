@@ -47,6 +47,11 @@ class Answer(msgspec.Struct, frozen=True):
         return f"Answer({self.status}, ***)"
 
 
+def json_answer(value: object, *, status: int = 200, tag: str = "") -> Answer:
+    """An answer of one JSON value."""
+    return Answer(msgspec.json.encode(value), status=status, tag=tag)
+
+
 _NOWHERE = Answer(b'{"error":"Not Found"}', status=404)
 
 

@@ -11,10 +11,9 @@ from keyhouse.services.teams import Teams
 from keyhouse.web.control.access import Access
 from keyhouse.web.control.answers import Pagination, iso, page_json
 from keyhouse.web.control.fields import Name
-from keyhouse.web.control.json_answers import json_answer
 from keyhouse.web.control.paging import PageQuery, page_of
 from keyhouse.web.control.project_answers import ProjectsAnswer, project_page
-from keyhouse.web.control.routing import Answer, Call, Operation, Route
+from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body
 
 _ALL = "/api/teams"
