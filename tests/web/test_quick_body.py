@@ -47,7 +47,7 @@ ODD_BODIES = st.fixed_dictionaries({"enabled": st.booleans() | VALUES}, optional
 
 
 def by_schema(text: bytes) -> ModelProviderUpdate:
-    return to_update(validated(ModelProviderBody, problems, _decoded(text)))
+    return to_update(validated(ModelProviderBody, _decoded(text), problems))
 
 
 def require_the_same(text: bytes) -> bool:

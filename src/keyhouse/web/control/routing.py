@@ -17,7 +17,7 @@ from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.web import callers
 from keyhouse.web.control.access import Access, Gate
-from keyhouse.web.control.schemas import UNION_TAGS
+from keyhouse.web.control.schemas import UNION_TAGS, FieldProblem
 from keyhouse.web.errors import STATUS, flat_envelope, internal_error
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.log import ID_HEADER, RequestLines, log_failed_request
@@ -75,6 +75,7 @@ class Call(msgspec.Struct, frozen=True):
 
 Handler = Callable[[Call], Awaitable[Answer]]
 Authorize = Callable[[Caller, Mapping[str, str]], Awaitable[None]]
+ProblemsOf = Callable[[Any], list[FieldProblem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Route:
     body: type[BaseModel] | None = None
     quick_body: Callable[[bytes], object | None] = field(default=lambda body: None)
     """Reads JSON in which schema and problems find nothing, faster, as the handler takes it too; None where they are to say."""
-    problems: Callable[[Any], list[tuple[str, str, str]]] = field(default=lambda body: [])
+    problems: ProblemsOf = field(default=lambda body: [])
     """What the body's schema cannot say, asked after it held."""
 
 
@@ -195,9 +196,9 @@ async def _whole_body(exchange: Exchange) -> bytes:
 def _body(route: Route, model: type[BaseModel], headers: RawHeaders, body: bytes) -> object:
     """What the handler is given. Where the content type is not JSON that is an empty object."""
     if not _JSON_TYPE.fullmatch((callers.header(headers, b"content-type") or "").strip()):
-        return validated(model, route.problems, {})
+        return validated(model, {}, route.problems)
     quick = route.quick_body(body)
-    return validated(model, route.problems, _decoded(body)) if quick is None else quick
+    return validated(model, _decoded(body), route.problems) if quick is None else quick
 
 
 def _decoded(body: bytes) -> object:
@@ -215,7 +216,7 @@ def _decoded(body: bytes) -> object:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], problems_of: Callable[[Any], list[tuple[str, str, str]]], decoded: object) -> Model:
+def validated(model: type[Model], decoded: object, problems_of: ProblemsOf = lambda body: []) -> Model:
     """A body of a model. Raises Error `validation_error`, naming each field and why."""
     try:
         body = model.model_validate(decoded)

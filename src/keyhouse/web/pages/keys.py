@@ -68,7 +68,7 @@ class KeyPages:
         """Make a key and show it, or say what is wrong with the form."""
         require_organization_admin(visit.caller)
         try:
-            request = to_request(validated(ApiKeyBody, problems, _body(visit.form, visit.caller)))
+            request = to_request(validated(ApiKeyBody, _body(visit.form, visit.caller), problems))
             api_key, token = await self._api_keys.create(visit.caller, request)
         except Error as error:
             if error.code not in (Code.VALIDATION_ERROR, Code.BAD_REQUEST):

@@ -57,7 +57,7 @@ class OrganizationPages:
         body = {name: visit.form.text(name) for name in ("name", "language", "framework")}
         body |= {"teamId": team} if team else {"newTeamName": visit.form.text("new_team")}
         try:
-            created = await self._projects.create(visit.caller, to_request(validated(ProjectBody, team_problems, body)))
+            created = await self._projects.create(visit.caller, to_request(validated(ProjectBody, body, team_problems)))
         except Error as error:
             return await self._refused(visit, error, "new-project")
         return await self._list(visit, made=created.project, token=created.token)
@@ -65,7 +65,7 @@ class OrganizationPages:
     async def rename_project(self, visit: Visit) -> Response:
         """Another name."""
         try:
-            body: Any = validated(ProjectUpdateBody, lambda body: [], {"name": visit.form.text("name")})
+            body: Any = validated(ProjectUpdateBody, {"name": visit.form.text("name")})
             await self._projects.update(visit.caller, visit.path["id"], ProjectUpdate(name=body.name))
         except Error as error:
             return await self._refused(visit, error, f"rename-{visit.path['id']}")
@@ -79,7 +79,7 @@ class OrganizationPages:
     async def create_team(self, visit: Visit) -> Response:
         """A new team."""
         try:
-            await self._teams.create(visit.caller, validated(TeamBody, lambda body: [], {"name": visit.form.text("name")}).name)
+            await self._teams.create(visit.caller, validated(TeamBody, {"name": visit.form.text("name")}).name)
         except Error as error:
             return await self._refused(visit, error, "new-team")
         return moved(visit, _HERE)
@@ -87,7 +87,7 @@ class OrganizationPages:
     async def rename_team(self, visit: Visit) -> Response:
         """Another name."""
         try:
-            name = validated(TeamBody, lambda body: [], {"name": visit.form.text("name")}).name
+            name = validated(TeamBody, {"name": visit.form.text("name")}).name
             await self._teams.rename(visit.caller, visit.path["id"], name)
         except Error as error:
             return await self._refused(visit, error, f"rename-team-{visit.path['id']}")

@@ -70,7 +70,7 @@ class ProviderFormPages:
         view, tag = await self._current(visit)
         body = body_of(visit.form, view.spec, view.entry)
         try:
-            update = schemas.to_update(validated(schemas.ModelProviderBody, schemas.problems, body))
+            update = schemas.to_update(validated(schemas.ModelProviderBody, body, schemas.problems))
             await self._providers.upsert(visit.caller, view.id, update, parse_if_match(visit.form.text("over") or visit.form.text("etag")))
         except Error as error:
             if error.code is Code.PRECONDITION_FAILED:
