@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaValue
 
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.services.first_start import FirstKeys
-from keyhouse.web.control.json_schema import inlined_schema
+from keyhouse.web.control.json_schema import ContractJsonSchema
 from keyhouse.web.control.routing import MAX_BODY_BYTES, Route
 from tests.conftest import ADMIN_KEY
 from tests.laws.examples import CATALOG
@@ -138,7 +140,7 @@ class Driver:
             return None
         if route.method == "PUT":
             return json.dumps(self._credentials(CATALOG.providers.get(path.split("/")[3]))).encode()
-        return json.dumps(_GOOD.get((route.method, route.path)) or _example(inlined_schema(route.body))).encode()
+        return json.dumps(_GOOD.get((route.method, route.path)) or _example(_inlined_schema(route.body))).encode()
 
     def _credentials(self, spec: ProviderSpec | None) -> object:
         keys: dict[str, object] = {"NOT_A_FIELD": self.driven.secret("unknown")}
@@ -158,7 +160,7 @@ class Driver:
     def _bad_bodies(self, route: Route, path: str) -> None:
         secret, entitled = self.driven.secret, self._entitled(route)
         assert route.body is not None
-        schema = inlined_schema(route.body)
+        schema = _inlined_schema(route.body)
         good = _example(schema)
         assert isinstance(good, dict)
         bodies: list[object] = [secret("string"), [secret("list")], {"enabled": True, "x": secret("large") + "x" * MAX_BODY_BYTES}]
@@ -225,3 +227,22 @@ def _ids_in(answer: Any) -> Iterator[str]:
             yield from _ids_in(value)
         elif isinstance(value, str) and name.lower().endswith("id"):
             yield value
+
+
+def _inlined_schema(model: type[BaseModel]) -> JsonSchemaValue:
+    """The schema of a model with every reference replaced by what it refers to."""
+    schema = model.model_json_schema(schema_generator=ContractJsonSchema, ref_template="{model}")
+    definitions = schema.pop("$defs", {})
+    inlined = _inlined(schema, definitions)
+    assert isinstance(inlined, dict)
+    return inlined
+
+
+def _inlined(value: object, definitions: dict[str, JsonSchemaValue]) -> object:
+    if isinstance(value, list):
+        return [_inlined(item, definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _inlined(definitions[value["$ref"]], definitions)
+    return {key: _inlined(item, definitions) for key, item in value.items()}

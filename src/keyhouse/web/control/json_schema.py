@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -48,22 +47,3 @@ class ContractJsonSchema(GenerateJsonSchema):
         written.pop("title", None)
         written.pop("description", None)
         return written
-
-
-def inlined_schema(model: type[BaseModel]) -> JsonSchemaValue:
-    """The schema of a model with every reference replaced by what it refers to."""
-    schema = model.model_json_schema(schema_generator=ContractJsonSchema, ref_template="{model}")
-    definitions = schema.pop("$defs", {})
-    inlined = _inlined(schema, definitions)
-    assert isinstance(inlined, dict)  # noqa: S101 - for the type checker
-    return inlined
-
-
-def _inlined(value: object, definitions: dict[str, JsonSchemaValue]) -> object:
-    if isinstance(value, list):
-        return [_inlined(item, definitions) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$ref" in value:
-        return _inlined(definitions[value["$ref"]], definitions)
-    return {key: _inlined(item, definitions) for key, item in value.items()}
