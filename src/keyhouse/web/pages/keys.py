@@ -1,6 +1,5 @@
 """Keys: a project's own, and the API keys of the organization. A new one is shown once, in the answer that makes it."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -94,9 +93,9 @@ class KeyPages:
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         require_organization_admin(visit.caller)
         caller = visit.caller
-        keys, found, total = await listed(visit, partial(self._keys_of, caller), _words_of, _PER_PAGE)
-        projects = await whole(lambda number, limit: self._projects.list(caller, page=number, limit=limit))
-        teams = await whole(lambda number, limit: self._teams.list(caller, page=number, limit=limit))
+        keys, found, total = await listed(visit, partial(self._api_keys.list, caller), _words_of, _PER_PAGE)
+        projects = await whole(partial(self._projects.list, caller))
+        teams = await whole(partial(self._teams.list, caller))
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
         now = datetime.now(UTC)
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "problem_field": "", **shown}
@@ -106,9 +105,6 @@ class KeyPages:
         own = caller.actor.id
         extra: dict[str, Any] = {"found": found, "total": total, "own": own, "roles": list(Role), "lifetimes": _LIFETIMES}
         return list_page(visit, "organization_keys.html", found, _PER_PAGE, status, keys=shown_keys, form=visit.form, **values, **extra)
-
-    async def _keys_of(self, caller: Caller, number: int, limit: int) -> tuple[Sequence[ApiKey], int]:
-        return await self._api_keys.list(caller, page=number, limit=limit)
 
 
 def _body(form: Form, caller: Caller) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """The organization's projects and teams, and its audit log."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.tenancy import Caller, Permission, Place, Project
+from keyhouse.domain.tenancy import Permission, Place
 from keyhouse.services.audit import Audit
 from keyhouse.services.projects import Projects, ProjectUpdate
+from keyhouse.services.rights import place_of
 from keyhouse.services.teams import Teams
 from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_problems, to_request
 from keyhouse.web.control.routing import validated
@@ -121,19 +121,16 @@ class OrganizationPages:
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         if visit.caller.is_project_key:
             raise Error(Code.PERMISSION_DENIED, "A project’s key opens its own project alone. Sign in with an API key of the organization.")
-        teams = await whole(lambda number, limit: self._teams.list(visit.caller, page=number, limit=limit))
+        teams = await whole(partial(self._teams.list, visit.caller))
         team_names = {team.id: team.name for team in teams}
-        ask = partial(self._projects_of, visit.caller)
+        caller, ask = visit.caller, partial(self._projects.list, visit.caller)
         projects, found, total = await listed(visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id}", _PER_PAGE)
-        with_rights = [
-            (project, _rights(visit.caller, Place(project.organization_id, project.team_id, project.id))) for project in projects
-        ]
+        with_rights = [(project, caller.permissions_at(place_of(project))) for project in projects]
+        rights = {team.id: caller.permissions_at(Place(team.organization_id, team.id)) for team in teams}
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "refused": "", "refused_field": "", "form": visit.form, **shown}
         values |= {"found": found, "total": total, "teams": teams, "team_names": team_names}
-        values["creatable"] = [team for team in teams if "project:create" in _rights(visit.caller, Place(team.organization_id, team.id))]
-        values["manageable"] = {
-            team.id for team in teams if "project:manage" in _rights(visit.caller, Place(team.organization_id, team.id))
-        }
+        values["creatable"] = [team for team in teams if Permission.CREATE in rights[team.id]]
+        values["manageable"] = {team.id for team in teams if Permission.MANAGE in rights[team.id]}
         dialogs = {
             "new-project",
             "new-team",
@@ -142,10 +139,3 @@ class OrganizationPages:
         }
         values["refused"] = values["refused"] if values["refused"] in dialogs else ""
         return list_page(visit, "projects.html", found, _PER_PAGE, status, projects=with_rights, **values)
-
-    async def _projects_of(self, caller: Caller, number: int, limit: int) -> tuple[Sequence[Project], int]:
-        return await self._projects.list(caller, page=number, limit=limit)
-
-
-def _rights(caller: Caller, place: Place) -> frozenset[Permission]:
-    return caller.permissions_at(place)

@@ -10,6 +10,8 @@ from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.visit import Visit
 
 T = TypeVar("T")
+Ask = Callable[..., Awaitable[tuple[Sequence[T], int]]]
+"""(page=, limit=) -> that page of a list, and how much there is."""
 _AT_ONCE = 1000
 
 
@@ -22,28 +24,23 @@ def list_page(visit: Visit, template: str, total: int, per_page: int, /, status:
     return page(visit, template, status, number=number, pages=pages, **values)
 
 
-async def listed(
-    visit: Visit, ask: Callable[[int, int], Awaitable[tuple[Sequence[T], int]]], named: Callable[[T], str], per_page: int
-) -> tuple[Sequence[T], int, int]:
-    """What the page shows of a list, how much a search found, and how much there is.
-
-    `ask` takes the number of a page and how many are on it; `named` gives the text in which is searched.
-    """
+async def listed(visit: Visit, ask: Ask[T], named: Callable[[T], str], per_page: int) -> tuple[Sequence[T], int, int]:
+    """What the page shows of a list, how much a search found, and how much there is. `named` gives the text in which is searched."""
     number, wanted = visit.page_number(), visit.wanted.casefold()
     if not wanted:
-        items, total = await ask(number, per_page)
+        items, total = await ask(page=number, limit=per_page)
         return items, total, total
     items = await whole(ask)
     found = [item for item in items if wanted in named(item).casefold()]
     return found[(number - 1) * per_page : number * per_page], len(found), len(items)
 
 
-async def whole(ask: Callable[[int, int], Awaitable[tuple[Sequence[T], int]]]) -> list[T]:
-    """A list from its beginning to its end. `ask` is that of `listed`."""
+async def whole(ask: Ask[T]) -> list[T]:
+    """A list from its beginning to its end."""
     items: list[T] = []
     total, asked = 1, 0
     while asked * _AT_ONCE < total:
         asked += 1
-        page_of_it, total = await ask(asked, _AT_ONCE)
+        page_of_it, total = await ask(page=asked, limit=_AT_ONCE)
         items += page_of_it
     return items
