@@ -4,17 +4,16 @@ from dataclasses import dataclass
 
 from keyhouse.domain.tenancy import Project
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.project_records import get_project
-from keyhouse.storage.projects import ProjectScope, get_project_scope
-from keyhouse.storage.statements import Transaction
+from keyhouse.storage.project_records import get_project_and_organization
+from keyhouse.storage.projects import project_gone
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectDefaults:
-    """Where a project lies, and the project with its default model."""
+    """A project, with its default model, and its organization's name."""
 
-    scope: ProjectScope
-    project: Project | None
+    project: Project
+    organization_name: str
 
 
 class ModelDefaults:
@@ -25,10 +24,11 @@ class ModelDefaults:
 
     async def get(self, project_id: str) -> ProjectDefaults:
         """The defaults of a project whose caller's rights were checked. Raises Error `invalid_credentials` where it is gone."""
+        found = await self._storage.database.read(lambda tx: get_project_and_organization(tx, project_id))
+        if found is None:
+            raise project_gone()
+        return ProjectDefaults(*found)
 
-        def work(tx: Transaction) -> ProjectDefaults:
-            scope = get_project_scope(tx, project_id)
-            record = get_project(tx, scope.organization_id, project_id)
-            return ProjectDefaults(scope, record.project if record else None)
-
-        return await self._storage.database.read(work)
+    async def project(self, project_id: str) -> Project:
+        """The project alone."""
+        return (await self.get(project_id)).project

@@ -22,6 +22,12 @@ _PAGE = "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset"
 _INSERT = insert_into("projects", f"{_COLUMNS}, key_hash, revision, archived_at")
 _GET = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id")
 _LOCK = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id FOR UPDATE")
+_GET_NAMED = Statement(
+    "SELECT",
+    _COLUMNS,
+    ", (SELECT organizations.name FROM organizations WHERE organizations.id = projects.organization_id)",
+    "FROM projects WHERE id = :id AND archived_at IS NULL",
+)
 _LIST = Statement("SELECT", _COLUMNS, _LIVE, _VISIBLE, _PAGE)
 _COUNT = Statement("SELECT count(*)", _LIVE, _VISIBLE)
 _LIST_OF_TEAM = Statement("SELECT", _COLUMNS, _LIVE, _IN_TEAM, _PAGE)
@@ -102,8 +108,14 @@ def get_project(tx: Transaction, organization_id: str, project_id: str) -> Proje
     return _one(tx, _GET, organization_id, project_id)
 
 
+def get_project_and_organization(tx: Transaction, project_id: str) -> tuple[Project, str] | None:
+    """A live project of any organization, and that one's name; or None."""
+    row = tx.row(_GET_NAMED, id=project_id)
+    return None if row is None else (_project(row), row[-1])
+
+
 def lock_project_record(tx: Transaction, organization_id: str, project_id: str) -> ProjectRecord | None:
-    """The same, and nobody else writes to the project until this transaction ends."""
+    """A live project of an organization, or None; and nobody else writes to it until this transaction ends."""
     return _one(tx, _LOCK, organization_id, project_id)
 
 

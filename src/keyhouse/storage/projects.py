@@ -11,11 +11,6 @@ _HEAD = "SELECT id, organization_id, team_id, revision, default_model FROM proje
 _GET = Statement(_HEAD)
 _LOCK = Statement(_HEAD, "FOR UPDATE")
 _ADVANCE = Statement("UPDATE projects SET", assignments("revision, default_model, updated_at"), "WHERE id = :row_id")
-_SCOPE = Statement("""
-SELECT project.id, project.team_id, project.organization_id, organization.name, project.default_model
-FROM projects AS project JOIN organizations AS organization ON organization.id = project.organization_id
-WHERE project.id = :id AND project.archived_at IS NULL
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +24,14 @@ class ProjectHead:
     default_model: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectScope:
-    """Where a project lies, and its default model."""
-
-    id: str
-    team_id: str
-    organization_id: str
-    organization_name: str
-    default_model: str | None
-
-
 def get_project_head(tx: Transaction, project_id: str) -> ProjectHead:
-    """A live project. Raises Error `invalid_credentials` where it is gone: the caller's key went with it."""
+    """A live project. Raises Error `invalid_credentials` where it is gone."""
     return _required(ProjectHead(*row) if (row := tx.row(_GET, id=project_id)) else None)
 
 
 def lock_project(tx: Transaction, project_id: str) -> ProjectHead:
     """The same, and nobody else writes to the project until this transaction ends."""
     return _required(ProjectHead(*row) if (row := tx.row(_LOCK, id=project_id)) else None)
-
-
-def get_project_scope(tx: Transaction, project_id: str) -> ProjectScope:
-    """Where a live project lies. Raises Error `invalid_credentials` where it is gone."""
-    row = tx.row(_SCOPE, id=project_id)
-    if row is None:
-        raise _gone()
-    return ProjectScope(*row)
 
 
 def advance_project(tx: Transaction, project: ProjectHead, default_model: str | None) -> int:
@@ -68,9 +44,10 @@ def advance_project(tx: Transaction, project: ProjectHead, default_model: str | 
 
 def _required(project: ProjectHead | None) -> ProjectHead:
     if project is None:
-        raise _gone()
+        raise project_gone()
     return project
 
 
-def _gone() -> Error:
+def project_gone() -> Error:
+    """Of a project whose caller was admitted: the caller's key went with it."""
     return Error(Code.INVALID_CREDENTIALS, "Invalid credentials")

@@ -74,17 +74,17 @@ def model_default_routes(service: ModelDefaults) -> list[Route]:
 
 
 def _defaults(found: ProjectDefaults) -> dict[str, object]:
-    scope, model = found.scope, found.scope.default_model
-    effective = {"model": model, "source": "project", "scope": scope.id} if model else None
+    project, model = found.project, found.project.default_model
+    effective = {"model": model, "source": "project", "scope": project.id} if model else None
     return {
         "scope": {
-            "projectId": scope.id,
-            "teamId": scope.team_id,
-            "organizationId": scope.organization_id,
-            "organizationName": scope.organization_name,
+            "projectId": project.id,
+            "teamId": project.team_id,
+            "organizationId": project.organization_id,
+            "organizationName": found.organization_name,
         },
         "effective": {"DEFAULT": effective, "FAST": None, "EMBEDDINGS": None},
-        "configs": [_config(found.project)] if found.project and model else [],
+        "configs": [_config(project)] if model else [],
     }
 
 

@@ -82,7 +82,7 @@ class KeyPages:
         return moved(visit, "/organization/keys")
 
     async def _project_key(self, visit: Visit, token: str) -> Response:
-        project = await self._defaults.get(visit.project_id)
+        project = await self._defaults.project(visit.project_id)
         rights = visit.caller.permissions if not visit.caller.is_project_key else frozenset[Permission]()
         values = {"may_see": Permission.UPDATE in rights, "may_replace": Permission.MANAGE in rights}
         regenerated = visit.form.text("do") == "regenerate"

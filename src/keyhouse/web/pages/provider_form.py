@@ -84,11 +84,11 @@ class ProviderFormPages:
     async def _current(self, visit: Visit) -> tuple[ProviderView, str]:
         shown = await self._providers.get(visit.project_id, visit.path["provider"])
         spec = self._providers.spec(visit.path["provider"], Code.NOT_FOUND)
-        project = await self._defaults.get(visit.project_id)
-        return provider_view(spec, msgspec.json.decode(shown.body), project.scope.default_model), shown.tag
+        project = await self._defaults.project(visit.project_id)
+        return provider_view(spec, msgspec.json.decode(shown.body), project.default_model), shown.tag
 
     async def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
-        project = await self._defaults.get(visit.project_id)
+        project = await self._defaults.project(visit.project_id)
         name = f"{template}.html" if visit.is_fragment else "sheet_page.html"
         return page(visit, name, status, project=project, sheet=f"{template}.html", **values)
 

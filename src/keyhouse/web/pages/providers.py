@@ -11,9 +11,10 @@ from keyhouse.domain.errors import Code
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.precondition import parse_if_match
+from keyhouse.domain.tenancy import Project
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.last_uses import LastUses, provider_use
-from keyhouse.services.model_defaults import ModelDefaults, ProjectDefaults
+from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.pages.paging import list_page
 from keyhouse.web.pages.provider_views import ProviderView, change_in_words, provider_view
@@ -49,7 +50,7 @@ class ProviderPages:
     async def show_all(self, visit: Visit) -> Response:
         """The list, or those of it that a search finds."""
         require_view(visit)
-        project = await self._defaults.get(visit.project_id)
+        project = await self._defaults.project(visit.project_id)
         entries = await self._entries(visit)
         views = await self._views(project, [entry for entry in entries.values() if "id" in entry])
         wanted = visit.wanted
@@ -67,7 +68,7 @@ class ProviderPages:
         shown = await self._providers.upsert(visit.caller, provider, ModelProviderUpdate(enabled), None)
         if not visit.is_fragment:
             return moved(visit, f"/projects/{visit.project_id}/providers")
-        project = await self._defaults.get(visit.project_id)
+        project = await self._defaults.project(visit.project_id)
         views = await self._views(project, [msgspec.json.decode(shown.body)[provider]])
         return page(visit, "provider_card.html", project=project, view=views[0])
 
@@ -77,8 +78,8 @@ class ProviderPages:
         number, provider = visit.page_number(), visit.path["provider"]
         entries, total = await self._providers.history(visit.project_id, provider, page=number, limit=_PER_PAGE)
         spec = self._providers.spec(provider, Code.NOT_FOUND)
-        project, shown = await self._defaults.get(visit.project_id), await self._providers.get(visit.project_id, provider)
-        view = provider_view(spec, msgspec.json.decode(shown.body), project.scope.default_model)
+        project, shown = await self._defaults.project(visit.project_id), await self._providers.get(visit.project_id, provider)
+        view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model)
         differences = await self._providers.differences(visit.project_id, provider, entries)
         changes = [
             (entry, [(change, change_in_words(spec, change), shown) for change, shown in zip(entry.fields, of_entry, strict=True)])
@@ -106,8 +107,8 @@ class ProviderPages:
         entries: Mapping[str, Any] = msgspec.json.decode(shown.body)
         return entries
 
-    async def _views(self, project: ProjectDefaults, entries: Sequence[Mapping[str, Any]]) -> list[ProviderView]:
-        project_id, default_model = project.scope.id, project.scope.default_model
+    async def _views(self, project: Project, entries: Sequence[Mapping[str, Any]]) -> list[ProviderView]:
+        project_id, default_model = project.id, project.default_model
         changes, tests = await self._providers.last_changes(project_id), await self._tests.last(project_id)
         uses = await self._last_uses.of([provider_use(project_id, entry["provider"]) for entry in entries])
         views = [provider_view(self._providers.spec(entry["provider"], Code.NOT_FOUND), entry, default_model) for entry in entries]
@@ -127,6 +128,6 @@ def _stored(entries: Mapping[str, Any], named: str) -> str:
     return named if named in entries and "id" in entries[named] else ""
 
 
-def _back(entries: "list[HistoryEntry] | Any", view: ProviderView) -> int:
+def _back(entries: Sequence[HistoryEntry], view: ProviderView) -> int:
     """The version that is in force, which there is no way back to."""
     return entries[0].version if entries and view.is_stored else 0

@@ -46,7 +46,7 @@ class TryPages:
         query = visit.request.query_params
         of_provider = next((model.id for model in models if model.provider == query.get("provider")), "")
         chosen = query.get("model") or of_provider or default or (models[0].id if models else "")
-        project = await self._defaults.get(visit.project_id)
+        project = await self._defaults.project(visit.project_id)
         return page(visit, "try.html", project=project, groups=groups, chosen=chosen, default=default or "")
 
     async def call(self, visit: Visit) -> Response:
