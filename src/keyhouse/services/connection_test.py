@@ -13,7 +13,7 @@ from keyhouse.domain.target import Target
 from keyhouse.domain.tenancy import Caller
 from keyhouse.domain.verdict import ConnectionResult, LastTest, ListedModels, Verdict
 from keyhouse.gateway.connection_check import ConnectionChecker
-from keyhouse.services.opened_projects import OpenedProvider
+from keyhouse.services.opened_projects import OpenedProvider, opened_provider
 from keyhouse.services.rate_limit import RateLimit
 from keyhouse.services.resolution import route_of
 from keyhouse.services.targets import address_of, headers_and_signing
@@ -54,7 +54,7 @@ class ConnectionTest:
         Raises Error `not_found` for a provider that does not exist or is not stored, `too_many_requests`, `credentials_unreadable`.
         """
         spec, stored = await self._admitted(caller, provider, self._test_limit, "connection tests")
-        result = await self._result(_opened(spec, stored))
+        result = await self._result(opened_provider(spec, stored.provider))
         await self._storage.database.write(lambda tx: put_test(tx, stored, result, caller.actor))
         return result, entry_tag(provider, stored.provider.revision, self._catalog.digest)
 
@@ -62,7 +62,7 @@ class ConnectionTest:
         """The models that a provider lists with what the caller's project stores for it. Has a limit of its own, as large as that
         of tests, and raises what a test does."""
         spec, stored = await self._admitted(caller, provider, self._list_limit, "lists of models")
-        asked = _asked(_opened(spec, stored))
+        asked = _asked(opened_provider(spec, stored.provider))
         if isinstance(asked, ConnectionResult):
             return ListedModels(asked)
         if asked.check.items is None:
@@ -106,12 +106,6 @@ class ConnectionTest:
         if spec.id not in rows:
             raise Error(Code.NOT_FOUND, f"Nothing is stored for {spec.id} in this project.")
         return rows[spec.id]
-
-
-def _opened(spec: ProviderSpec, stored: StoredProvider) -> OpenedProvider:
-    provider = stored.provider
-    models = {model.model_id: (model,) for model in (*provider.custom_models, *provider.custom_embeddings_models)}
-    return OpenedProvider(spec, provider, models)
 
 
 def _asked(opened: OpenedProvider) -> _Asked | ConnectionResult:

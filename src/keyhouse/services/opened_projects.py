@@ -21,7 +21,7 @@ _REMEMBERED_TARGETS = 512
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OpenedProvider:
-    """An enabled provider of a project, with its credentials. `models` are those that the project declares, by id: one of each mode."""
+    """A provider of a project, with its credentials. `models` are those that the project declares, by id: one of each mode."""
 
     spec: ProviderSpec
     stored: ModelProvider
@@ -81,12 +81,13 @@ class OpenedProjects:
             id=head.id,
             revision=head.revision,
             default_model=head.default_model,
-            providers={spec.id: _opened(spec, stored[spec.id]) for spec in enabled},
+            providers={spec.id: opened_provider(spec, stored[spec.id]) for spec in enabled},
             disabled=frozenset(spec.id for spec in callable_specs if spec.id in stored and not stored[spec.id].enabled),
         )
 
 
-def _opened(spec: ProviderSpec, stored: ModelProvider) -> OpenedProvider:
+def opened_provider(spec: ProviderSpec, stored: ModelProvider) -> OpenedProvider:
+    """A stored provider, enabled or not, with its models by id."""
     models: dict[str, tuple[CustomModel, ...]] = {}
     for model in (*stored.custom_models, *stored.custom_embeddings_models):
         models[model.model_id] = (*models.get(model.model_id, ()), model)
