@@ -89,6 +89,13 @@ def _header_changes(before: tuple[ExtraHeader, ...], after: tuple[ExtraHeader, .
         yield FieldChange("extraHeaders", "changed")
 
 
+def default_model_changes(before: str | None, after: str | None) -> tuple[FieldChange, ...]:
+    """What became of the project's default model; empty where it stayed."""
+    if before == after:
+        return ()
+    return (FieldChange("defaultModel", _change(before is not None, after is not None), before=before, after=after),)
+
+
 def _values_by_name(headers: tuple[ExtraHeader, ...]) -> dict[str, list[str | None]]:
     values: dict[str, list[str | None]] = {}
     for header in headers:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.history import Action, Change, FieldChange, HistoryEntry, changed_fields
+from keyhouse.domain.history import Action, FieldChange, HistoryEntry, changed_fields, default_model_changes
 from keyhouse.domain.model import default_model_reference
 from keyhouse.domain.model_provider import ABSENT, ModelProvider, ModelProviderUpdate
 from keyhouse.domain.precondition import Precondition, entry_tag, list_tag
@@ -115,7 +115,7 @@ class ModelProviders:
             default_model = change.project.default_model
             if update.default_model is not ABSENT:
                 default_model = default_model_reference(provider, update.default_model)
-                fields += _default_model_change(change.project.default_model, default_model)
+                fields += default_model_changes(change.project.default_model, default_model)
             if fields:
                 change.write(after, fields, "updated" if before.is_stored else "created", default_model)
 
@@ -327,10 +327,3 @@ class _Change:
             project_id=self.project.id,
         )
         self.after = written
-
-
-def _default_model_change(before: str | None, after: str | None) -> tuple[FieldChange, ...]:
-    if before == after:
-        return ()
-    change: Change = "set" if before is None else "cleared" if after is None else "changed"
-    return (FieldChange("defaultModel", change, before=before, after=after),)
