@@ -63,7 +63,7 @@ from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
 from keyhouse.web.pages.api_docs import api_documents
 from keyhouse.web.pages.documents import Documents
-from keyhouse.web.pages.pages import Seen, Services, settings_pages
+from keyhouse.web.pages.pages import Services, settings_pages
 from keyhouse.web.pages.site import Site, with_pages
 
 
@@ -195,7 +195,9 @@ def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
             api_keys=ApiKeys(storage),
             audit=Audit(storage),
             read_status=lambda: status(storage.database, storage.keys),
-            seen=Seen(house.replicas, house.last_uses, metrics),
+            replicas=house.replicas,
+            last_uses=house.last_uses,
+            metrics=metrics,
         )
     )
 

@@ -28,15 +28,6 @@ from keyhouse.web.pages.try_it import TryPages
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the house sees of itself."""
-
-    replicas: Replicas
-    last_uses: LastUses
-    metrics: Metrics
-
-
-@dataclass(frozen=True, slots=True)
 class Services:
     """What the pages enter at."""
 
@@ -51,7 +42,9 @@ class Services:
     api_keys: ApiKeys
     audit: Audit
     read_status: ReadStatus
-    seen: Seen
+    replicas: Replicas
+    last_uses: LastUses
+    metrics: Metrics
 
 
 def settings_pages(services: Services) -> Site:
@@ -60,12 +53,12 @@ def settings_pages(services: Services) -> Site:
     pages = [
         *sign_in.pages(),
         *ProviderFormPages(services.providers, services.defaults).pages(),
-        *ProviderPages(services.providers, services.defaults, services.tests, services.seen.last_uses).pages(),
+        *ProviderPages(services.providers, services.defaults, services.tests, services.last_uses).pages(),
         *ProviderTestPages(services.tests).pages(),
         *LiveModelPages(services.tests).pages(),
         *TryPages(services.providers, services.defaults, services.models, services.gateway).pages(),
-        *KeyPages(services.api_keys, services.projects, services.teams, services.defaults, services.seen.last_uses).pages(),
+        *KeyPages(services.api_keys, services.projects, services.teams, services.defaults, services.last_uses).pages(),
         *OrganizationPages(services.projects, services.teams, services.audit).pages(),
-        *StatusPages(services.read_status, services.seen.replicas, services.seen.metrics, services.providers.name_of).pages(),
+        *StatusPages(services.read_status, services.replicas, services.metrics, services.providers.name_of).pages(),
     ]
     return Site(services.sessions, pages, sign_in.open_routes())
