@@ -10,10 +10,10 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.projects import Projects
 from keyhouse.services.rate_limit import RateLimit
 from keyhouse.services.sessions import LIFETIME_S, Sessions
-from keyhouse.web.errors import STATUS, internal_error
-from keyhouse.web.log import ROUTE, log_failure
+from keyhouse.web.errors import STATUS
+from keyhouse.web.log import ROUTE
 from keyhouse.web.pages.rendering import HEADERS, moved, rendered
-from keyhouse.web.pages.site import Address, Page, failure_page
+from keyhouse.web.pages.site import Address, Page, failed
 from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Form, Visit, is_secure, read_form, require_same_site, session_token
 from keyhouse.web.pages.way_back import page_of
 
@@ -110,9 +110,7 @@ def _guarded(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Error as error:
-            if STATUS[error.code] >= 500:
-                log_failure(request.scope, error)
-            return failure_page(request, internal_error() if STATUS[error.code] == 500 else error)
+            return failed(request, None, error)
 
     return answer
 
