@@ -20,6 +20,7 @@ from keyhouse.web.pages.visit import (
     Form,
     Visit,
     csrf_token,
+    is_fragment,
     is_from_another_site,
     read_form,
     require_csrf,
@@ -32,7 +33,6 @@ _NOT_PAGES = ("/api", "/v1", "/docs", "/openapi.json", "/healthz", "/readyz", "/
 _BELOW_THEM = tuple(f"{other}/" for other in _NOT_PAGES)
 
 Show = Callable[[Visit], Awaitable[Response]]
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def failed(request: Request, visit: Visit | None, error: Error) -> Response:
 def _told(request: Request, visit: Visit | None, error: Error) -> Response:
     if error.code is Code.PRECONDITION_FAILED:
         error = Error(error.code, "Somebody changed this after you opened the page, so nothing was done. Look at it again first.")
-    if request.headers.get("hx-request") == "true":
+    if is_fragment(request):
         return rendered("notice.html", STATUS[error.code], error=error, errors=[])
     return failure_page(request, error, visit)
 
@@ -151,7 +151,7 @@ def to_sign_in(request: Request) -> Response:
     """To the page that signs in: nobody is signed in, or the session is over."""
     token = session_token(request)
     address = sign_in_address(request, bool(token))
-    if request.headers.get("hx-request") == "true":
+    if is_fragment(request):
         return Response(status_code=204, headers={**HEADERS, "hx-redirect": address})
     if request.method == "GET" and not token and is_from_another_site(request):
         # Browsers keep the cookie back where another site's link leads here. A page of ours that leads on gets it.

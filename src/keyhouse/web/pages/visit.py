@@ -70,7 +70,7 @@ class Visit:
     @property
     def is_fragment(self) -> bool:
         """Whether a part of a page is asked for."""
-        return self.request.headers.get("hx-request") == "true"
+        return is_fragment(self.request)
 
     @property
     def may_update(self) -> bool:
@@ -86,6 +86,11 @@ class Visit:
         """Which page of a list is asked for, from 1."""
         text = self.request.query_params.get("page", "1")
         return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 8 else 1
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether a part of a page is asked for."""
+    return request.headers.get("hx-request") == "true"
 
 
 def session_token(request: Request) -> str:
