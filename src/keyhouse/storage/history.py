@@ -6,7 +6,7 @@ from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
-from keyhouse.storage.model_providers import STATE, StoredProvider, open_credentials, open_headers
+from keyhouse.storage.model_providers import STATE, StoredProvider, stored_state
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 
@@ -98,29 +98,17 @@ def fields_changed_since(tx: Transaction, project_id: str, revision: int, provid
 def state_at(tx: Transaction, box: SecretBox, project_id: str, provider: str, version: int) -> tuple[str, str, StoredProvider] | None:
     """The state after a change: (row id, action, state), or None where there was no such change. Destroyed secrets read as unreadable."""
     row = tx.row(_STATE, project_id=project_id, provider=provider, version=version)
-    return None if row is None else (row[1], row[2], _state_from(row, box, project_id, provider))
+    return None if row is None else (row[1], row[2], stored_state(box, project_id, ModelProvider(provider, row[1]), row[3:]))
 
 
 def list_states(tx: Transaction, box: SecretBox, project_id: str, provider: str, *, between: tuple[int, int]) -> dict[int, ModelProvider]:
     """The states that are remembered after the changes from one version to another, both included. After a deletion nothing is stored."""
     rows = tx.rows(_LIST_STATES, project_id=project_id, provider=provider, oldest=between[0], newest=between[1])
     nothing = ModelProvider(provider)
-    return {row[0]: nothing if row[2] == "deleted" else _state_from(row, box, project_id, provider).provider for row in rows}
-
-
-def _state_from(row: Row, box: SecretBox, project_id: str, provider: str) -> StoredProvider:
-    _, row_id, _, enabled, names, credentials_id, header_names, headers_id, models, embeddings, credentials_blob, headers_blob = row
-    owner = (project_id, row_id)
-    found = ModelProvider(
-        provider=provider,
-        id=row_id,
-        enabled=bool(enabled),
-        credentials=open_credentials(box, owner, credentials_id, credentials_blob, encoding.names.decode(names)),
-        custom_models=encoding.models.decode(models),
-        custom_embeddings_models=encoding.models.decode(embeddings),
-        extra_headers=open_headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names)),
-    )
-    return StoredProvider(found, credentials_id, headers_id)
+    return {
+        version: nothing if action == "deleted" else stored_state(box, project_id, ModelProvider(provider, row_id), state).provider
+        for version, row_id, action, *state in rows
+    }
 
 
 def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organization_id: str, project_id: str | None = None) -> None:

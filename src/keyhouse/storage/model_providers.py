@@ -1,8 +1,9 @@
 """Model providers as they are stored. The row holds names; the values lie sealed, shared by the row and its history."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from keyhouse.domain.credentials import Credentials
 from keyhouse.domain.headers import ExtraHeader
@@ -11,13 +12,13 @@ from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.sealed_values import destroy_sealed, put_sealed
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
-from keyhouse.storage.statements import Row, Statement, Transaction, assignments, insert_into
+from keyhouse.storage.statements import Statement, Transaction, assignments, insert_into
 
 STATE = "enabled, credential_names, credentials_id, header_names, headers_id, custom_models, custom_embeddings_models"
 """The columns that the row and its history share."""
 _CHANGEABLE = f"{STATE}, version, revision, updated_at"
 _LIST = Statement(
-    f"SELECT stored.id, stored.project_id, provider, {STATE}, version, revision, credentials.blob, headers.blob",
+    f"SELECT stored.id, provider, version, revision, {STATE}, credentials.blob, headers.blob",
     """FROM model_providers AS stored
     LEFT JOIN sealed_values AS credentials ON credentials.owner_id = stored.id AND credentials.id = stored.credentials_id
     LEFT JOIN sealed_values AS headers ON headers.owner_id = stored.id AND headers.id = stored.headers_id
@@ -55,7 +56,11 @@ class StoredProvider:
 
 def list_stored(tx: Transaction, box: SecretBox, project_id: str) -> dict[str, StoredProvider]:
     """All stored providers of a project by provider id. What cannot be opened is marked unreadable, and says its names."""
-    return {row[2]: _from_row(row, box) for row in tx.rows(_LIST, project_id=project_id)}
+    rows = tx.rows(_LIST, project_id=project_id)
+    return {
+        provider: stored_state(box, project_id, ModelProvider(provider, row_id, version=version, revision=revision), state)
+        for row_id, provider, version, revision, *state in rows
+    }
 
 
 def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredProvider, after: ModelProvider) -> StoredProvider:
@@ -91,27 +96,22 @@ def delete_stored(tx: Transaction, stored: StoredProvider) -> None:
     destroy_sealed(tx, stored.provider.id)
 
 
-def _from_row(row: Row, box: SecretBox) -> StoredProvider:
-    row_id, project_id, provider, enabled, names, credentials_id, header_names, headers_id = row[:8]
-    models, embeddings, version, revision, credentials_blob, headers_blob = row[8:]
-    owner = (project_id, row_id)
-    found = ModelProvider(
-        provider=provider,
-        id=row_id,
+def stored_state(box: SecretBox, project_id: str, named: ModelProvider, columns: Sequence[Any]) -> StoredProvider:
+    """A provider, of which `named` says which one it is, in the state that `columns` tell: those of `STATE`, then the two sealed values."""
+    enabled, names, credentials_id, header_names, headers_id, models, embeddings_models, credentials_blob, headers_blob = columns
+    owner = (project_id, named.id)
+    found = replace(
+        named,
         enabled=bool(enabled),
-        credentials=open_credentials(box, owner, credentials_id, credentials_blob, encoding.names.decode(names)),
+        credentials=_credentials(box, owner, credentials_id, credentials_blob, encoding.names.decode(names)),
         custom_models=encoding.models.decode(models),
-        custom_embeddings_models=encoding.models.decode(embeddings),
-        extra_headers=open_headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names)),
-        version=version,
-        revision=revision,
+        custom_embeddings_models=encoding.models.decode(embeddings_models),
+        extra_headers=_headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names)),
     )
     return StoredProvider(found, credentials_id, headers_id)
 
 
-def open_credentials(
-    box: SecretBox, owner: tuple[str, str], value_id: str | None, blob: bytes | None, names: tuple[str, ...]
-) -> Credentials:
+def _credentials(box: SecretBox, owner: tuple[str, str], value_id: str | None, blob: bytes | None, names: tuple[str, ...]) -> Credentials:
     """The credentials of a row, or just their names where the sealed value does not open."""
     if value_id is None:
         return Credentials()
@@ -121,7 +121,7 @@ def open_credentials(
         return Credentials.unreadable(names)
 
 
-def open_headers(
+def _headers(
     box: SecretBox, owner: tuple[str, str], value_id: str | None, blob: bytes | None, names: tuple[str, ...]
 ) -> tuple[ExtraHeader, ...]:
     """The extra headers of a row, without values where the sealed value does not open."""
