@@ -205,7 +205,6 @@ def test_models_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) ->
         ("[fields]", 'at_least_one = ["ACME_URL"]\n[fields]', "ACME_URL is no field of this provider - at `$.at_least_one`"),
         ("[fields]", 'together = [["ACME_URL"]]\n[fields]', "ACME_URL is no field of this provider - at `$.together`"),
         ("[fields]", 'aliases = { A = "ACME_URL" }\n[fields]', "ACME_URL is no field of this provider - at `$.aliases`"),
-        ("[fields]", 'replaced_by = "other"\n[fields]', "only a deprecated provider is replaced - at `$.replaced_by`"),
         ("[fields]", 'kind = "safety"\n[fields]', "a safety provider is never called - at `$.calling`"),
     ],
 )
@@ -226,10 +225,6 @@ def test_bad_provider_file_is_named_with_its_key(old: str, new: str, said: str) 
     [
         (GOOD.replace("acme", "other"), "acme.toml and other.toml both claim 10"),
         (GOOD.replace("acme", "other").replace("10", "20").replace("[fields]", 'spellings = ["acme"]\n[fields]'), "both claim 'acme'"),
-        (
-            GOOD.replace("acme", "other").replace("10", "20").replace("[fields]", 'deprecated = true\nreplaced_by = "gone"\n[fields]'),
-            "other.toml is replaced by 'gone', which has no file",
-        ),
     ],
 )
 def test_provider_files_that_contradict_each_other_are_refused(tmp_path: Path, second: str, said: str) -> None:

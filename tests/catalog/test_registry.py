@@ -133,8 +133,8 @@ def test_geminis_project_and_location_go_together_and_are_trimmed() -> None:
     }
 
 
-def test_the_agent_platform_is_replaced_by_gemini_and_never_called() -> None:
-    assert {spec.id: spec.replaced_by for spec in CATALOG.providers.values() if spec.deprecated} == {"google_agent_platform": "gemini"}
+def test_the_agent_platform_can_no_longer_be_added_and_is_never_called() -> None:
+    assert [spec.id for spec in CATALOG.providers.values() if spec.deprecated] == ["google_agent_platform"]
     assert CATALOG.providers["google_agent_platform"].calling is None
 
 

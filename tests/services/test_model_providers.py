@@ -38,7 +38,7 @@ def test_what_nobody_can_add_any_more_is_not_brought_back_either(tmp_path: Path,
         catalog = providers._catalog
         deprecated = next(spec for spec in catalog.providers.values() if spec.deprecated)
         before = providers_of(storage)
-        before.spec = lambda provider, code: replace(deprecated, deprecated=False, replaced_by=None)  # type: ignore[method-assign]
+        before.spec = lambda provider, code: replace(deprecated, deprecated=False)  # type: ignore[method-assign]
         declared = ModelProviderUpdate(enabled=True, custom_models=(CustomModel("m", "m", "chat"),))
         await before.upsert(caller, deprecated.id, declared, None)
         await before.delete(caller, deprecated.id, None)

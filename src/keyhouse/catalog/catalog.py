@@ -80,10 +80,6 @@ def _in_order(texts: Mapping[str, str]) -> list[ProviderSpec]:
         for claim in (position, spec.id, *spec.spellings):
             if taken.setdefault(claim, name) != name:
                 raise Error(Code.CONFIGURATION, f"The provider files {taken[claim]} and {name} both claim {claim!r}.")
-    ids = {spec.id for _, spec in read.values()}
-    for name, (_, spec) in read.items():
-        if spec.replaced_by is not None and spec.replaced_by not in ids:
-            raise Error(Code.CONFIGURATION, f"The provider file {name} is replaced by {spec.replaced_by!r}, which has no file.")
     return [spec for _, spec in sorted(read.values(), key=lambda entry: entry[0])]
 
 

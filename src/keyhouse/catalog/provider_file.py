@@ -168,7 +168,6 @@ class ProviderFile(_Strict):
     keeps_unknown_fields: bool = False
     accepts_managed: bool = True
     deprecated: bool = False
-    replaced_by: _Id | None = None
     spellings: tuple[str, ...] = ()
     model_prefixes: tuple[str, ...] = ()
     temperature_range: tuple[float, float] | None = None
@@ -208,7 +207,6 @@ def _spec(entry: ProviderFile) -> ProviderSpec:
         keeps_unknown_fields=entry.keeps_unknown_fields,
         accepts_managed=entry.accepts_managed,
         deprecated=entry.deprecated,
-        replaced_by=entry.replaced_by,
         spellings=entry.spellings,
         model_prefixes=entry.model_prefixes,
         temperature_range=entry.temperature_range,
@@ -287,8 +285,6 @@ def _signing(entry: SignEntry) -> Signing:
 def _require_consistent(entry: ProviderFile, stem: str) -> None:
     if entry.id != stem:
         raise ValueError(f"the file is named after the provider, {entry.id!r} - at `$.id`")
-    if entry.replaced_by is not None and not entry.deprecated:
-        raise ValueError("only a deprecated provider is replaced - at `$.replaced_by`")
     if entry.kind == "safety" and entry.calling is not None:
         raise ValueError("a safety provider is never called - at `$.calling`")
     for key, name in _named_fields(entry):

@@ -61,7 +61,6 @@ class ProviderSpec:
     keeps_unknown_fields: bool = False
     accepts_managed: bool = True
     deprecated: bool = False
-    replaced_by: str | None = None
     spellings: tuple[str, ...] = ()
     model_prefixes: tuple[str, ...] = ()
     temperature_range: tuple[float, float] | None = None
