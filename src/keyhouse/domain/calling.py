@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 EndpointName = Literal[
     "chat",
-    "embeddings",
-    "responses",
     "messages",
+    "responses",
+    "embeddings",
     "count_tokens",
     "completions",
     "speech",
@@ -21,6 +21,7 @@ EndpointName = Literal[
     "moderations",
     "rerank",
 ]
+"""In the order in which people are told them."""
 Wire = Literal[
     "openai_chat",
     "openai_embeddings",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import EndpointName
@@ -11,21 +12,6 @@ from keyhouse.services.opened_projects import OpenedProject, OpenedProjects, Ope
 from keyhouse.services.resolution import Choice, choose, endpoints_of, has_endpoint, model_names, route_of
 from keyhouse.services.targets import target_of
 from keyhouse.storage.database import ChangeNotice
-
-_ENDPOINTS: tuple[EndpointName, ...] = (
-    "chat",
-    "messages",
-    "responses",
-    "embeddings",
-    "count_tokens",
-    "completions",
-    "speech",
-    "transcription",
-    "images",
-    "image_edits",
-    "moderations",
-    "rerank",
-)
 
 _LONGEST_REMEMBERED_NAME = 256
 
@@ -143,4 +129,4 @@ def _chat_models(provider: OpenedProvider, catalog: Catalog) -> list[ChatModel]:
 
 def _endpoints(choice: Choice) -> list[str]:
     route, _ = route_of(choice.provider)
-    return [name for name in _ENDPOINTS if endpoints_of(route, name, choice.model_id)]
+    return [name for name in get_args(EndpointName) if endpoints_of(route, name, choice.model_id)]
