@@ -2,16 +2,16 @@
 
 from starlette.responses import Response
 
-from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.errors import Error
 from keyhouse.domain.verdict import Verdict
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.web.errors import STATUS
+from keyhouse.web.pages.provider_test import REFUSALS
 from keyhouse.web.pages.rendering import page
 from keyhouse.web.pages.rights import require_update
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit, require_same_site
 
-_REFUSALS = frozenset({Code.TOO_MANY_REQUESTS, Code.CREDENTIALS_UNREADABLE})
 _EMBEDDING = "embed"
 """What the ids of embedding models have in common: a guess that a person sees and can put right."""
 
@@ -34,7 +34,7 @@ class LiveModelPages:
         try:
             listed = await self._tests.models(visit.caller, provider)
         except Error as error:
-            if error.code not in _REFUSALS:
+            if error.code not in REFUSALS:
                 raise
             return page(visit, "live_models.html", STATUS[error.code], problem=error.message, models=[], complete=True)
         known = self._tests.known_models(provider)

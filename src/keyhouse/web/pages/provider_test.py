@@ -10,7 +10,8 @@ from keyhouse.web.pages.rights import require_update
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
 
-_REFUSALS = frozenset({Code.TOO_MANY_REQUESTS, Code.CREDENTIALS_UNREADABLE})
+REFUSALS = frozenset({Code.TOO_MANY_REQUESTS, Code.CREDENTIALS_UNREADABLE})
+"""Why a provider is not asked, for the page to tell where the answer would stand."""
 
 
 class ProviderTestPages:
@@ -30,7 +31,7 @@ class ProviderTestPages:
         try:
             await self._tests.test(visit.caller, provider)
         except Error as error:
-            if not (visit.is_fragment and error.code in _REFUSALS):
+            if not (visit.is_fragment and error.code in REFUSALS):
                 raise
             problem, status = error.message, STATUS[error.code]
         if not visit.is_fragment:
