@@ -34,16 +34,12 @@ class House:
         reply = self._connection.send(request)
         if reply.status == 401 and request.rights == "project" and self._takes_only_project():
             reply = self._connection.send(request)
-        if reply.status >= 300:
-            raise _refusal(reply, request)
-        return reply
+        return _accepted(reply, request)
 
     def try_ask(self, request: Request) -> Any:
         """The JSON of an answer, or None where the key does not open it."""
         reply = self._connection.send(request)
-        if reply.status == 401:
-            return None
-        return self.ask(request).json
+        return None if reply.status == 401 else _accepted(reply, request).json
 
     def get(self, path: str, rights: Rights) -> Any:
         """The JSON of a path."""
@@ -154,6 +150,12 @@ def _require_own_project(house: House, project: str | None) -> None:
     if project != own:
         told = f"This is the project key of {own}, and opens that project alone. Leave --project away, or use an API key."
         raise CommandError(told, ExitCode.NOT_PERMITTED)
+
+
+def _accepted(reply: Reply, request: Request) -> Reply:
+    if reply.status >= 300:
+        raise _refusal(reply, request)
+    return reply
 
 
 def _refusal(reply: Reply, request: Request) -> CommandError:
