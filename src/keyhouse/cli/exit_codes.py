@@ -26,12 +26,9 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-_UNREACHABLE = frozenset({Code.STORAGE_UNAVAILABLE})
-
-
 def exit_code_of(error: Error) -> ExitCode:
     """What a command that met this error ends with."""
-    return ExitCode.UNREACHABLE if error.code in _UNREACHABLE else ExitCode.FAILED
+    return ExitCode.UNREACHABLE if error.code is Code.STORAGE_UNAVAILABLE else ExitCode.FAILED
 
 
 def exit_code_of_status(status: int) -> ExitCode:

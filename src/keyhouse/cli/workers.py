@@ -72,7 +72,7 @@ def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     return _serve(App(settings), settings, listening, STOP_SIGNALS, lambda: None)
 
 
-def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | None = None) -> ExitCode:
+def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | None) -> ExitCode:
     """Serve in several processes until a signal says to stop, or until none of them could ever start.
 
     The workers of a server before this one finish what they have begun as soon as those of this one serve.
