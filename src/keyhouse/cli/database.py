@@ -89,8 +89,7 @@ def _pruned(settings: "Settings", history_days: int | None, audit_days: int | No
             last = progress
         return last
 
-    pruned: Pruned = with_storage(settings, work)
-    return pruned
+    return with_storage(settings, work)
 
 
 def _copied(settings: "Settings", url: str, *, while_serving: bool) -> "CopyProgress":

@@ -1,6 +1,7 @@
 """`keyhouse keys`: the keys that encrypt what is stored. Works on the data folder only: no server gives them away."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from keyhouse.services.encryption_keys import KeysStatus
     from keyhouse.services.key_rotation import Progress
     from keyhouse.settings import Settings
+    from keyhouse.storage.opening import Storage
 
+T = TypeVar("T")
 app = typer.Typer(name="keys", help="The encryption keys of the data folder.", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(help="The key's id; the status shows it.", show_default=False)]
@@ -107,22 +110,21 @@ def status_json(status: "KeysStatus") -> dict[str, Any]:
     }
 
 
-def _rotated(settings: "Settings", tell: Any) -> "Progress":
+def _rotated(settings: "Settings", tell: "Callable[[Progress], None]") -> "Progress":
     """Rotate, telling of the progress; returns the last of it."""
     from keyhouse.services.key_rotation import rotate
 
-    async def work(storage: Any) -> "Progress":
+    async def work(storage: "Storage") -> "Progress":
         async for progress in rotate(storage):
             tell(progress)
             last = progress
         return last
 
-    rotated: Progress = with_storage(settings, work)
-    return rotated
+    return with_storage(settings, work)
 
 
-def with_storage(settings: "Settings", work: Any) -> Any:
-    """What `work` returns, an asynchronous function of the opened storage."""
+def with_storage(settings: "Settings", work: "Callable[[Storage], Awaitable[T]]") -> T:
+    """What `work` returns, given the opened storage."""
     import asyncio
 
     from keyhouse.app import open_storage
@@ -131,7 +133,7 @@ def with_storage(settings: "Settings", work: Any) -> Any:
     require_data(settings)
     prepare_process()
 
-    async def run() -> Any:
+    async def run() -> T:
         storage = await open_storage(settings)
         try:
             return await work(storage)
