@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Way
 from keyhouse.services.identity import caller_of_project_key, caller_on_organization, caller_on_project, find_live_key, live_key
 from keyhouse.storage.api_keys import get_api_key
-from keyhouse.storage.clock import to_datetime
 from keyhouse.storage.history import put_audit
 from keyhouse.storage.identifiers import lookup_of, token_hash
 from keyhouse.storage.opening import Storage
@@ -23,7 +21,6 @@ class Session:
     """Somebody who is signed in: the key's caller, on its organization, or on its project where it is a project's key."""
 
     caller: Caller
-    expires_at: datetime
     key: SessionKey = field(repr=False)
 
 
@@ -54,9 +51,9 @@ class Sessions:
         digest = token_hash(token)
 
         def work(tx: Transaction) -> Session | None:
-            stored = find_session(tx, digest)
-            caller = None if stored is None else _caller_if_any(tx, stored.key)
-            return None if stored is None or caller is None else Session(caller, to_datetime(stored.expires_at), stored.key)
+            key = find_session(tx, digest)
+            caller = None if key is None else _caller_if_any(tx, key)
+            return None if key is None or caller is None else Session(caller, key)
 
         await self._storage.database.catch_up()
         session = await self._storage.database.read(work)
@@ -81,10 +78,10 @@ class Sessions:
         digest = token_hash(token)
 
         def work(tx: Transaction) -> None:
-            stored = find_session(tx, digest)
+            key = find_session(tx, digest)
             delete_session(tx, digest)
-            if stored is not None and (caller := _caller_if_any(tx, stored.key)):
-                put_audit(tx, caller.actor, "session.ended", caller.actor.id, organization_id=stored.key.organization_id)
+            if key is not None and (caller := _caller_if_any(tx, key)):
+                put_audit(tx, caller.actor, "session.ended", caller.actor.id, organization_id=key.organization_id)
 
         await self._storage.database.write(work)
 

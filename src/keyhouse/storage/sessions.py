@@ -12,7 +12,7 @@ SessionKind = Literal["session", "sign_in"]
 _KEY = "organization_id, api_key_id, project_key_hash"
 _LIVE = "FROM sessions WHERE hash = :hash AND kind = :kind AND expires_at > :now"
 _INSERT = insert_into("sessions", f"hash, kind, {_KEY}, created_at, expires_at")
-_FIND = Statement("SELECT", _KEY, ", expires_at", _LIVE)
+_FIND = Statement("SELECT", _KEY, _LIVE)
 _TAKE = Statement("DELETE", _LIVE, "RETURNING", _KEY)
 _DELETE = Statement("DELETE FROM sessions WHERE hash = :hash")
 _DELETE_EXPIRED = Statement("DELETE FROM sessions WHERE expires_at <= :now")
@@ -25,14 +25,6 @@ class SessionKey:
     organization_id: str
     api_key_id: str | None = None
     project_key_hash: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSession:
-    """A session that has not expired. `expires_at` is in microseconds."""
-
-    key: SessionKey
-    expires_at: int
 
 
 def put_session(tx: Transaction, key: SessionKey, kind: SessionKind, lifetime_s: int) -> Token:
@@ -52,10 +44,10 @@ def put_session(tx: Transaction, key: SessionKey, kind: SessionKind, lifetime_s:
     return token
 
 
-def find_session(tx: Transaction, digest: bytes) -> StoredSession | None:
-    """The session whose token has this hash, unless it has expired."""
+def find_session(tx: Transaction, digest: bytes) -> SessionKey | None:
+    """What the session whose token has this hash stands for, unless it has expired."""
     row = tx.row(_FIND, hash=digest, kind="session", now=now_us())
-    return None if row is None else StoredSession(SessionKey(*row[:3]), row[3])
+    return None if row is None else SessionKey(*row)
 
 
 def take_sign_in(tx: Transaction, digest: bytes) -> SessionKey | None:

@@ -122,7 +122,7 @@ class Site:
         caller = session.caller
         if "project" in request.path_params:
             caller = await self._sessions.caller_on(session, request.path_params["project"])
-        return Visit(request, session, caller, csrf, form)
+        return Visit(request, caller, csrf, form)
 
 
 def failed(request: Request, visit: Visit | None, error: Error) -> Response:

@@ -10,7 +10,6 @@ from starlette.requests import ClientDisconnect, Request
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
-from keyhouse.services.sessions import Session
 
 COOKIE = "keyhouse_session"
 SECURE_COOKIE = "__Host-keyhouse_session"
@@ -52,7 +51,6 @@ class Visit:
     """What a page is made for. `caller` is on the project where the address names one, else on the organization."""
 
     request: Request = field(repr=False)
-    session: Session
     caller: Caller
     csrf: str = field(repr=False)
     form: Form = field(default_factory=Form)
