@@ -19,7 +19,6 @@ def hour(
     """An hour with these values, by how many minutes ago they came."""
     minutes = range(SLOTS - 1, -1, -1)
     return LastHour(
-        1,
         [(requests or {}).get(ago, 0.0) for ago in minutes],
         [(errors or {}).get(ago, 0.0) for ago in minutes],
         [(added or {}).get(ago, [0.0] * 4) for ago in minutes],

@@ -36,7 +36,7 @@ _SLUG = Statement("SELECT id FROM projects WHERE organization_id = :organization
 _UPDATE = Statement("UPDATE projects SET", assignments("name, team_id, language, framework, updated_at"), "WHERE id = :row_id")
 _ARCHIVE = Statement("UPDATE projects SET archived_at = :archived_at WHERE id = :row_id")
 _REPLACE_KEY = Statement("UPDATE projects SET", assignments("key_hash, key_value_id, updated_at"), "WHERE id = :row_id")
-_FIND = Statement("SELECT id, organization_id, team_id, name, key_hash FROM projects WHERE key_hash = :key_hash AND archived_at IS NULL")
+_FIND = Statement("SELECT id, organization_id, name, key_hash FROM projects WHERE key_hash = :key_hash AND archived_at IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ class FoundProject:
 
     id: str
     organization_id: str
-    team_id: str
     name: str
     key_hash: bytes
 

@@ -24,8 +24,6 @@ class Totals:
 class LastHour:
     """Sixty values of each kind, the oldest minute first and the running one last. `added` holds a minute's buckets."""
 
-    minute: int
-    """The running minute, counted from 1970."""
     requests: list[float]
     errors: list[float]
     added: list[list[float]]
@@ -65,7 +63,7 @@ class Minutes:
 
 def last_hour(sections: Iterable[Section], minute: int, buckets: int) -> LastHour:
     """The hour that ends with `minute`, of all workers together."""
-    hour = LastHour(minute, [0.0] * SLOTS, [0.0] * SLOTS, [[0.0] * buckets for _ in range(SLOTS)], {})
+    hour = LastHour([0.0] * SLOTS, [0.0] * SLOTS, [[0.0] * buckets for _ in range(SLOTS)], {})
     for section in sections:
         rows = dict(section.rows())
         places = _places(rows.get((_STAMPS, ()), ()), minute)
