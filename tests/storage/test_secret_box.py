@@ -77,9 +77,8 @@ def test_rewrapping_changes_the_key_and_not_the_payload() -> None:
 
 def test_another_key_of_the_same_id_opens_nothing() -> None:
     blob = SecretBox(ring_of("a")).seal(SECRET, PLACE)
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(Unreadable, match="another one of the same id"):
         SecretBox(KeyRing({"a": b"another".ljust(KEY_BYTES)}, "the test's ring")).open(blob, PLACE)
-    assert refused.value.key_id == "a"
 
 
 def test_a_missing_key_is_named_with_the_place_that_was_searched() -> None:

@@ -136,5 +136,5 @@ def _headers(
 
 def _opened(box: SecretBox, owner: tuple[str, str], field: str, value_id: str, blob: bytes | None) -> bytes:
     if blob is None:
-        raise Unreadable("it was destroyed", None)
+        raise Unreadable("it was destroyed")
     return box.open(bytes(blob), Context(*owner, field, value_id))

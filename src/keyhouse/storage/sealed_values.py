@@ -40,7 +40,7 @@ def open_sealed(tx: Transaction, box: SecretBox, owner_id: str, value_id: str) -
     """A value by its owner and id. Raises Unreadable, also where it no longer exists."""
     row = tx.row(_GET, owner_id=owner_id, id=value_id)
     if row is None:
-        raise Unreadable("it was destroyed", None)
+        raise Unreadable("it was destroyed")
     project_id, field, blob = row
     return box.open(bytes(blob), Context(project_id, owner_id, field, value_id))
 

@@ -18,11 +18,7 @@ _WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + 16
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of a value rather than a failure of the code
-    """A sealed value that does not open: its key is not in the ring, or it was damaged or moved. `key_id` is None where it is not known."""
-
-    def __init__(self, why: str, key_id: str | None) -> None:
-        super().__init__(why)
-        self.key_id = key_id
+    """A sealed value that does not open: its key is not in the ring, or it was damaged or moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +72,16 @@ class SecretBox:
     def open(self, blob: bytes, context: Context) -> bytes:
         """The plaintext. Raises Unreadable."""
         bound = context.to_bytes()
-        key_id, data_key, rest = self._unwrapped(blob, bound)
+        data_key, rest = self._unwrapped(blob, bound)
         try:
             return AESGCM(data_key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], bound)
         except (InvalidTag, ValueError):
-            raise Unreadable("it is damaged, or not where it was put", key_id) from None
+            raise Unreadable("it is damaged, or not where it was put") from None
 
     def rewrapped(self, blob: bytes, context: Context) -> bytes:
         """The same sealed value under the ring's first key. Its data key stays, its plaintext is never touched. Raises Unreadable."""
         bound = context.to_bytes()
-        _, data_key, rest = self._unwrapped(blob, bound)
+        data_key, rest = self._unwrapped(blob, bound)
         return self._wrapped(data_key, bound, os.urandom(_NONCE_BYTES)) + rest
 
     def _wrapped(self, data_key: bytes, bound: bytes, nonce: bytes) -> bytes:
@@ -101,15 +97,15 @@ class SecretBox:
             cipher = self._ciphers[key] = AESGCM(key)
         return cipher
 
-    def _unwrapped(self, blob: bytes, bound: bytes) -> tuple[str, bytes, bytes]:
+    def _unwrapped(self, blob: bytes, bound: bytes) -> tuple[bytes, bytes]:
         key_id = key_id_of(blob)
         head_bytes = 2 + blob[1]
         wrapped, rest = blob[head_bytes : head_bytes + _WRAPPED_BYTES], blob[head_bytes + _WRAPPED_BYTES :]
         key = self._ring.key(key_id) or self._unchecked.key(key_id) or self._newest_key(key_id)
         try:
-            return key_id, self._cipher(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], blob[:head_bytes] + bound), rest
+            return self._cipher(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], blob[:head_bytes] + bound), rest
         except (InvalidTag, ValueError):
-            raise Unreadable("it is damaged, not where it was put, or its key is another one of the same id", key_id) from None
+            raise Unreadable("it is damaged, not where it was put, or its key is another one of the same id") from None
 
     def _newest_key(self, key_id: str) -> bytes:
         """A key that came into the file since. One that is known stays as it is, whatever the file says by now."""
@@ -119,15 +115,15 @@ class SecretBox:
             self.generation = object()
         key = self._ring.key(key_id) or self._unchecked.key(key_id)
         if key is None:
-            raise Unreadable(f"the key {key_id} is not in {self._ring.where}", key_id)
+            raise Unreadable(f"the key {key_id} is not in {self._ring.where}")
         return key
 
 
 def key_id_of(blob: bytes) -> str:
     """The id of the key that wraps a blob. Raises Unreadable for what is no blob."""
     if len(blob) < 2 or blob[:1] != _FORMAT or len(blob) < 2 + blob[1] + _WRAPPED_BYTES + _NONCE_BYTES:
-        raise Unreadable("it is damaged", None)
+        raise Unreadable("it is damaged")
     try:
         return blob[2 : 2 + blob[1]].decode("ascii")
     except UnicodeDecodeError:
-        raise Unreadable("it is damaged", None) from None
+        raise Unreadable("it is damaged") from None
