@@ -40,8 +40,8 @@ def start_lock(url: DatabaseUrl) -> AbstractContextManager[None]:
     return postgres_server.start_lock(url)
 
 
-def migrate(url: DatabaseUrl) -> str | None:
-    """Bring the schema up to date; returns the revision it had before, None for an empty database. Call it under `start_lock`.
+def migrate(url: DatabaseUrl) -> None:
+    """Bring the schema up to date, an empty database's too. Call it under `start_lock`.
 
     Raises Error `configuration` where the schema is newer than this release, or the file is not a database.
     """
@@ -52,7 +52,6 @@ def migrate(url: DatabaseUrl) -> str | None:
 
             _require_known(current)
             migration.upgrade(url)
-    return current
 
 
 def require_schema(url: DatabaseUrl) -> None:
