@@ -1,6 +1,7 @@
 """Parses a chat completions request. Decides nothing about what another format can hold."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal, cast
 
 from keyhouse.gateway.wire.conversation import (
@@ -81,12 +82,16 @@ def _reasoning(fields: Fields) -> Reasoning | None:
 def _output_schema(fields: Fields) -> OutputSchema | None:
     if _format_type(fields) != "json_schema":
         return None
-    schema = fields.object("response_format").object("json_schema")
+    return parse_schema(fields.object("response_format").object("json_schema"))
+
+
+def parse_schema(form: Fields) -> OutputSchema:
+    """What the answer shall be like: its schema, and what is said of it."""
     return OutputSchema(
-        schema=schema.object("schema").raw,
-        name=schema.text_or_none("name"),
-        description=schema.text_or_none("description"),
-        strict=schema.boolean_or_none("strict"),
+        schema=form.object("schema").raw,
+        name=form.text_or_none("name"),
+        description=form.text_or_none("description"),
+        strict=form.boolean_or_none("strict"),
     )
 
 
@@ -128,13 +133,15 @@ def _function_name(tool: Fields) -> str:
 
 
 def _tool(tool: Fields) -> Tool:
-    name = _function_name(tool)
-    function = tool.object("function")
+    return replace(parse_function(_function_name(tool), tool.object("function")), cache=parse_cache_control(tool))
+
+
+def parse_function(name: str, function: Fields) -> Tool:
+    """A function that the model may call, and what is said of it."""
     schema = function.object_or_none("parameters")
     return Tool(
         name=name,
         description=function.text_or_none("description"),
         schema=None if schema is None else schema.raw,
         strict=function.boolean_or_none("strict"),
-        cache=parse_cache_control(tool),
     )

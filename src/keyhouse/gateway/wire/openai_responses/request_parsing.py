@@ -8,7 +8,7 @@ from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_wish
 from keyhouse.gateway.wire.model_traits import EFFORTS
-from keyhouse.gateway.wire.openai_chat.request_parsing import parse_service_tier
+from keyhouse.gateway.wire.openai_chat.request_parsing import parse_function, parse_schema, parse_service_tier
 from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
 from keyhouse.gateway.wire.openai_responses.namespaces import functions_of, joined_name
 
@@ -97,13 +97,7 @@ def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
         losses.drop("text.verbosity", "The model has nothing like it.")
     if _format_type(fields) != "json_schema":
         return None
-    form = text.object("format")
-    return OutputSchema(
-        schema=form.object("schema").raw,
-        name=form.text_or_none("name"),
-        description=form.text_or_none("description"),
-        strict=form.boolean_or_none("strict"),
-    )
+    return parse_schema(text.object("format"))
 
 
 def _format_type(fields: Fields) -> str:
@@ -132,13 +126,7 @@ def _tool(name: str, tool: Fields, losses: Losses) -> Tool:
         if tool.boolean_or_none(dropped):
             losses.drop(f"tools[].{dropped}", "Tools of other formats have nothing like it.")
     tool.text("name")
-    schema = tool.object_or_none("parameters")
-    return Tool(
-        name=name,
-        description=tool.text_or_none("description"),
-        schema=None if schema is None else schema.raw,
-        strict=tool.boolean_or_none("strict"),
-    )
+    return parse_function(name, tool)
 
 
 def _choice(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], ToolChoice | None]:
