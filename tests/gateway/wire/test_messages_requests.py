@@ -316,7 +316,7 @@ def test_thoughts_of_a_claude_model_are_not_shown_to_other_families():
 def test_vertex_has_the_model_in_the_url():
     body = to_messages(chat()).body
     vertex = anthropic_messages.render_vertex_request(body)
-    assert vertex == {"anthropic_version": "vertex-2023-10-16", "max_tokens": 8192, "messages": [{"role": "user", "content": "Hi"}]}
+    assert vertex == {"anthropic_version": "vertex-2023-10-16", "max_tokens": 128_000, "messages": [{"role": "user", "content": "Hi"}]}
 
 
 MARK = {"type": "ephemeral", "ttl": "1h"}

@@ -90,10 +90,26 @@ def test_an_image_that_has_no_address_is_told_where_it_stands():
 
 @pytest.mark.parametrize(
     ("given", "sent"),
-    [({"max_tokens": 5}, 5), ({"max_completion_tokens": 7}, 7), ({"max_tokens": 5, "max_completion_tokens": 7}, 5), ({}, 8192)],
+    [({"max_tokens": 5}, 5), ({"max_completion_tokens": 7}, 7), ({"max_tokens": 5, "max_completion_tokens": 7}, 5)],
 )
 def test_token_limit(given, sent):
     assert to_messages(chat(**given)).body["max_tokens"] == sent
+
+
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        (CURRENT, 128_000),
+        ("claude-haiku-5-5", 128_000),
+        ("claude-sonnet-4-6", 128_000),
+        ("claude-opus-4-5@20251101", 64_000),
+        (OLDER, 32_000),
+        ("claude-3-5-haiku-20241022", 8192),
+        ("our-own-model", 8192),
+    ],
+)
+def test_what_a_family_answers_at_most_stands_in_for_a_token_limit(model, sent):
+    assert to_messages(chat(), model).body["max_tokens"] == sent
 
 
 def test_known_maximum_stands_in_for_a_token_limit():

@@ -11,6 +11,9 @@ from keyhouse.gateway.wire.conversation import Effort, Reasoning
 
 ThinkingForm = Literal["budget", "adaptive", "nova", "effort", "none"]
 
+DEFAULT_MAX_TOKENS = 8192
+"""Sent where neither the caller nor the catalogue states a limit, and nothing better is known: every model still served answers as much."""
+
 MINIMUM_BUDGET_TOKENS = 1024
 """Below this `budget_tokens` is refused: https://platform.claude.com/docs/en/build-with-claude/extended-thinking, 23 November 2026."""
 
@@ -30,6 +33,7 @@ class ModelTraits:
     caches: Literal["all", "prompt", "none"]
     forced_tools: bool = True
     binds_thoughts: bool = False
+    output_tokens: int = DEFAULT_MAX_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,6 @@ from keyhouse.gateway.wire.sampling import reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.stated_schema import closed
 from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns, without_parts
 
-DEFAULT_MAX_TOKENS = 8192
-"""Sent where neither the caller nor the catalogue states a limit: every model still served answers at least this much."""
-
 _VERTEX_API_VERSION = "vertex-2023-10-16"
 """What stands in the body instead of the header on Vertex AI: https://platform.claude.com/docs/en/api/claude-on-vertex-ai, 23
 November 2026."""
@@ -59,7 +56,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     """The body of `POST /v1/messages`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _UNKNOWN_MODEL)
     request = with_tools_told(with_json_told(request, losses), known, losses)
-    limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
+    limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or known.output_tokens
     kept = without_parts(is_unreadable, request.messages)
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)
     sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))

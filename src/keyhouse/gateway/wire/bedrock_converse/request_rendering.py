@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from keyhouse.gateway.wire.anthropic_messages.request_rendering import DEFAULT_MAX_TOKENS, render_thinking
+from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
@@ -27,7 +27,7 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.model_traits import ModelTraits, traits
+from keyhouse.gateway.wire.model_traits import DEFAULT_MAX_TOKENS, ModelTraits, traits
 from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.stated_schema import closed
