@@ -1,4 +1,4 @@
-"""What a session opens: the projects on which its key may do anything at all."""
+"""What a session opens: the projects on which its key may do anything at all. And when it ends."""
 
 from pathlib import Path
 
@@ -7,10 +7,15 @@ import pytest
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Role, RoleBinding, ScopeType
 from keyhouse.services.projects import ProjectRequest, Projects
-from keyhouse.services.sessions import Sessions
+from keyhouse.services.sessions import LIFETIME_S, Sessions
 from keyhouse.storage.api_keys import NewApiKey, put_api_key
+from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.sessions import SessionKey, put_session
+from keyhouse.storage.statements import Statement
 from tests.storage.houses import project_caller, run_on, settings_of
+
+_HOW_MANY = Statement("SELECT count(*) FROM sessions")
 
 
 def test_a_key_of_one_project_opens_no_other_of_its_organization(tmp_path: Path, database_url: str) -> None:
@@ -31,5 +36,70 @@ def test_a_key_of_one_project_opens_no_other_of_its_organization(tmp_path: Path,
         with pytest.raises(Error) as refused:
             await sessions.caller_on(session, made.project.id)
         assert refused.value.code is Code.PROJECT_NOT_FOUND
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+async def new_key(storage: Storage) -> tuple[SessionKey, str]:
+    """What a session of a new API key stands for, and the key's token."""
+    organization_id = (await project_caller(storage)).organization_id
+    binding = RoleBinding(Role.VIEWER, ScopeType.ORGANIZATION, organization_id)
+    api_key, token = await storage.database.write(lambda tx: put_api_key(tx, NewApiKey(organization_id, "Key", (binding,))))
+    return SessionKey(organization_id, api_key_id=api_key.id), token.text
+
+
+async def new_sign_in(storage: Storage, key: SessionKey) -> str:
+    """A token that signs in once, within a minute."""
+    return (await storage.database.write(lambda tx: put_session(tx, key, "sign_in", 60))).text
+
+
+async def require_refused(sessions: Sessions, token: str) -> None:
+    with pytest.raises(Error) as refused:
+        await sessions.sign_in(token)
+    assert refused.value.code is Code.INVALID_CREDENTIALS
+
+
+def test_what_signs_in_and_what_is_signed_in_end_with_their_time(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = now_us()
+
+    def wait_until(seconds: float) -> None:
+        monkeypatch.setattr("keyhouse.storage.sessions.now_us", lambda: start + int(seconds * 1_000_000))
+
+    async def work(storage: Storage) -> None:
+        key, token = await new_key(storage)
+        sessions = Sessions(storage, lambda actor_id: None)
+        wait_until(0)
+        timely, late = await new_sign_in(storage, key), await new_sign_in(storage, key)
+        signed_in = await sessions.sign_in(token)
+        wait_until(59)
+        await sessions.sign_in(timely)
+        wait_until(60)
+        await require_refused(sessions, late)
+        wait_until(LIFETIME_S - 1)
+        session = await sessions.find(signed_in)
+        assert session is not None
+        assert session.expires_at == to_datetime(start + LIFETIME_S * 1_000_000)
+        wait_until(LIFETIME_S)
+        assert await sessions.find(signed_in) is None
+        wait_until(LIFETIME_S + 59)
+        await sessions.sign_in(token)
+        # The new one, and the address of the first start, which is good for a day.
+        assert (await storage.database.read(lambda tx: tx.rows(_HOW_MANY)))[0][0] == 2
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_what_signs_in_is_no_session_and_a_session_signs_nobody_in(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        key, token = await new_key(storage)
+        sessions = Sessions(storage, lambda actor_id: None)
+        once, signed_in = await new_sign_in(storage, key), await sessions.sign_in(token)
+        assert await sessions.find(once) is None
+        await require_refused(sessions, signed_in)
+        assert await sessions.find(signed_in) is not None
+        await sessions.sign_in(once)
+        await require_refused(sessions, once)
 
     run_on(settings_of(tmp_path, database_url), work)
