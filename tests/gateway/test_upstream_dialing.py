@@ -246,6 +246,23 @@ def test_a_caller_that_leaves_while_connecting_leaves_nothing_open(run: Run) -> 
     run(scenario())
 
 
+@pytest.mark.parametrize("between", [0, 1, 2, 3])
+def test_a_caller_that_leaves_as_the_time_to_connect_is_over_leaves_nothing_open(run: Run, between: int) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(Peer.left) as server, client() as upstream:
+            for turns in [*range(12)] * 5:
+                opening = asyncio.create_task(upstream.open(POST.to(replace(server.origin, scheme="https"))))
+                for pause in (turns, between):
+                    for _ in range(pause):
+                        await asyncio.sleep(0)
+                    opening.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await opening
+                assert upstream.connections().open == 0
+
+    run(scenario())
+
+
 def test_redirects_are_given_to_the_caller(run: Run) -> None:
     async def scenario() -> None:
         answer = response(b"elsewhere", status=b"307 Temporary Redirect", headers=b"location: http://169.254.169.254/\r\n")

@@ -106,11 +106,11 @@ class Dialer:
             return await asyncio.shield(making)
         except asyncio.CancelledError:
             making.add_done_callback(_abort_unused)
+            making.add_done_callback(lambda _: _forget_closed(connected))
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
             # It ends in the loop's next rounds, without the upstream's doing.
             await asyncio.wait([making])
-            _forget_closed(connected)
             raise
         except ssl.SSLError as error:
             _forget_closed(connected)
