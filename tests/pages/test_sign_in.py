@@ -76,7 +76,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: Visitor)
 def test_behind_tls_the_cookie_travels_by_tls_alone(sqlite_house: ServedHouse) -> None:
     form = {"key": sqlite_house.keys.project_key}
     answer = sqlite_house.anonymous().post("/sign-in", data=form, headers={"x-forwarded-proto": "https"})
-    assert re.search(r"^__Host-keyhouse_session=.*; HttpOnly;.*; SameSite=strict; Secure$", answer.headers["set-cookie"])
+    assert re.search(r"^__Host-keyhouse_session=.*; HttpOnly; Max-Age=28800; .*; SameSite=strict; Secure$", answer.headers["set-cookie"])
 
 
 @pytest.mark.parametrize(("proxies", "believed"), [("127.0.0.0/8", True), ("10.0.0.1, 192.168.0.0/16", False), ("*", True)])
@@ -226,6 +226,38 @@ def test_what_another_site_sends_is_refused(sqlite_house: ServedHouse, headers: 
     form = {"enabled": "true", "csrf": csrf(client, project)}
     assert client.post(f"{project}/openai/enabled", data=form, headers=headers).status_code == 403
     assert client.post("/sign-in", data={"key": sqlite_house.keys.project_key}, headers=headers).status_code == 403
+
+
+def test_signing_in_anew_ends_the_session_before(sqlite_house: ServedHouse) -> None:
+    client, place = signed_in(sqlite_house, sqlite_house.keys.project_key), f"/projects/{sqlite_house.keys.project_id}/providers"
+    before = {"cookie": f"keyhouse_session={client.cookies['keyhouse_session']}"}
+    assert sqlite_house.anonymous().get(place, headers=before).status_code == 200
+    assert client.post("/sign-in", data={"key": sqlite_house.keys.admin_key}).status_code == 303
+    assert client.get(place).status_code == 200
+    assert sqlite_house.anonymous().get(place, headers=before).headers["location"].startswith("/sign-in?over=1")
+
+
+def test_signing_out_leaves_nothing_in_the_browser(sqlite_house: ServedHouse) -> None:
+    client = signed_in(sqlite_house, sqlite_house.keys.project_key)
+    answer = client.post("/sign-out", data={"csrf": csrf(client, f"/projects/{sqlite_house.keys.project_id}/providers")})
+    cleared = sorted(cookie.partition(";")[0] for cookie in answer.headers.get_list("set-cookie") if "Max-Age=0" in cookie)
+    assert cleared == ['__Host-keyhouse_session=""', 'keyhouse_session=""']
+    assert answer.headers["clear-site-data"] == '"storage"'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b'{"key":"a"}', 400),
+        ("multipart/form-data; boundary=a", b"--a--", 400),
+        ("application/x-www-form-urlencoded", b"key=\xff", 400),
+        ("application/x-www-form-urlencoded", b"a&" * 20_001, 400),
+        ("application/x-www-form-urlencoded", b"key=" + b"a" * 1024 * 1024, 413),
+    ],
+)
+def test_what_is_no_form_of_the_pages_is_refused(sqlite_house: ServedHouse, content_type: str, body: bytes, status: int) -> None:
+    answer = sqlite_house.anonymous().post("/sign-in", content=body, headers={"content-type": content_type})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
 
 
 def test_guessing_is_slowed_down(sqlite_house: ServedHouse) -> None:
