@@ -104,6 +104,18 @@ def test_basic_names_the_project_as_its_user(road):
     assert [status("project_of_nobody", token), status(project, WRONG)] == [401, 401]
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/models"])
+def test_a_key_that_may_not_view_the_project_calls_nothing(road, path):
+    road.store()
+    asked = {"keyType": "service", "name": "blind", "permissionMode": "restricted", "permissions": ["project:update"]}
+    token = road.house.client(road.house.keys.admin_key).post("/api/api-keys", json=asked).json()["token"]
+    for _ in range(2):
+        answer = call(road, {"x-api-key": token, "x-project-id": road.house.keys.project_id}, path, BODY, "POST" if path == CHAT else "GET")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "permission_denied")
+        assert "project:view" in answer.json()["error"]["message"]
+    assert road.upstream.requests == []
+
+
 def test_an_unknown_path_is_404_in_the_envelope(road):
     answer = call(road, {}, "/v1/unknown")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "route_not_found")

@@ -67,6 +67,8 @@ PASSED_OVER = [
     "Basic " + encoded(b"nocolon"),
     "Basic " + encoded(b":token"),
     "Basic " + encoded(b"project:"),
+    "Basic " + encoded(b" :token"),
+    "Basic " + encoded(b"project: "),
     "Bearer",
     "Bearer   ",
 ]
