@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.tenancy import Role, RoleBinding, ScopeType
+from keyhouse.domain.tenancy import Actor, Role, RoleBinding, ScopeType
 from keyhouse.services.projects import ProjectRequest, Projects
 from keyhouse.services.sessions import LIFETIME_S, Sessions
 from keyhouse.storage.api_keys import NewApiKey, put_api_key
-from keyhouse.storage.clock import now_us, to_datetime
+from keyhouse.storage.clock import now_us
+from keyhouse.storage.history import list_audit
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sessions import SessionKey, put_session
 from keyhouse.storage.statements import Statement
@@ -78,9 +79,7 @@ def test_what_signs_in_and_what_is_signed_in_end_with_their_time(
         wait_until(60)
         await require_refused(sessions, late)
         wait_until(LIFETIME_S - 1)
-        session = await sessions.find(signed_in)
-        assert session is not None
-        assert session.expires_at == to_datetime(start + LIFETIME_S * 1_000_000)
+        assert await sessions.find(signed_in) is not None
         wait_until(LIFETIME_S)
         assert await sessions.find(signed_in) is None
         wait_until(LIFETIME_S + 59)
@@ -101,5 +100,24 @@ def test_what_signs_in_is_no_session_and_a_session_signs_nobody_in(tmp_path: Pat
         assert await sessions.find(signed_in) is not None
         await sessions.sign_in(once)
         await require_refused(sessions, once)
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_who_signs_in_and_out_is_in_the_audit_log_and_counts_as_a_use_of_the_key(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        key, token = await new_key(storage)
+        used: list[str] = []
+        sessions = Sessions(storage, used.append)
+        signed_in = await sessions.sign_in(token)
+        await sessions.find(signed_in)
+        assert used == [key.api_key_id]
+        for _ in range(2):
+            await sessions.end(signed_in)
+        assert await sessions.find(signed_in) is None
+        records, _ = await storage.database.read(lambda tx: list_audit(tx, key.organization_id, limit=2, offset=0))
+        told = [(record.action, record.target, record.actor) for record in records]
+        actor = Actor(key.api_key_id or "", "Key")
+        assert told == [("session.ended", actor.id, actor), ("session.created", actor.id, actor)]
 
     run_on(settings_of(tmp_path, database_url), work)
