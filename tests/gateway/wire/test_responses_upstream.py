@@ -37,6 +37,29 @@ def test_nothing_is_stored_and_thoughts_come_encrypted():
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "phases"),
+    [
+        *[
+            (model, ["commentary", "final_answer"])
+            for model in ("gpt-5.3-codex", "gpt-5.4", "gpt-5.4-pro", "gpt-5.5", "gpt-5.6-sol", "gpt-6.2-astra")
+        ],
+        *[(model, [None, None]) for model in ("gpt-5.2", "gpt-5.2-codex", "gpt-5.2-pro", "of-our-own")],
+    ],
+)
+def test_words_before_calls_are_told_apart_from_answers(model, phases):
+    messages = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": [{"type": "text", "text": "I look."}, {"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "sun"}]},
+        {"role": "assistant", "content": "Sunny."},
+        {"role": "user", "content": "And?"},
+    ]
+    items = to_responses(model, messages=messages, tools=[TOOL]).body["input"]
+    assert [item.get("phase") for item in items if item.get("role") == "assistant"] == phases
+    assert {item.get("phase") for item in items if item.get("role") != "assistant"} == {None}
+
+
 def test_a_conversation_becomes_items_in_its_order():
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
     result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "sun"}, image]}
@@ -64,7 +87,7 @@ def test_a_conversation_becomes_items_in_its_order():
         {"role": "system", "content": "Be\nbrief."},
         {"role": "user", "content": [{"type": "input_text", "text": "What?"}, picture]},
         {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA-whole:=="},
-        {"role": "assistant", "content": "Let me look."},
+        {"role": "assistant", "content": "Let me look.", "phase": "commentary"},
         {"type": "function_call", "call_id": "t1", "name": "f", "arguments": '{"a":"b"}'},
         {"type": "function_call", "call_id": long_id, "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "t1", "output": [{"type": "input_text", "text": "sun"}, picture]},

@@ -53,6 +53,7 @@ class ResponsesTraits:
     efforts: tuple[Effort, ...] | None = None
     can_be_off: bool = False
     reasons_by_default: bool = True
+    phases: bool = False
 
 
 def _chat_traits(family: dict[str, Any]) -> ChatTraits:
@@ -72,7 +73,10 @@ _families = [
 ]
 _chat_families = [(re.compile(family["pattern"]), _chat_traits(family)) for family in _data["chat_family"]]
 _responses_families = [
-    (re.compile(family["pattern"]), ResponsesTraits(tuple(family["efforts"]), family["can_be_off"], family["reasons_by_default"]))
+    (
+        re.compile(family["pattern"]),
+        ResponsesTraits(tuple(family["efforts"]), family["can_be_off"], family["reasons_by_default"], family.get("phases", False)),
+    )
     for family in _data["responses_family"]
 ]
 _budgets: dict[Effort, int] = _data["budgets"]

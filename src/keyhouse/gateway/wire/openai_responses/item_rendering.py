@@ -28,9 +28,19 @@ from keyhouse.gateway.wire.openai_chat.message_rendering import call_id, documen
 from keyhouse.gateway.wire.reasoning_items import is_reasoning_item, render_reasoning_item
 
 
-def render_items(messages: Iterable[Message], losses: Losses) -> list[JsonObject]:
-    """The member `input`. Raises Error (`unsupported_parameter`) for what an item can not hold."""
-    return [item for message in messages for item in _items(message, losses)]
+def render_items(messages: Iterable[Message], losses: Losses, *, phases: bool = False) -> list[JsonObject]:
+    """The member `input`; `phases`: what the assistant said says what it was.
+
+    Raises Error (`unsupported_parameter`) for what an item can not hold.
+    """
+    items = (list(_items(message, losses)) for message in messages)
+    return [item for each in items for item in (_phased(each) if phases else each)]
+
+
+def _phased(items: list[JsonObject]) -> Iterator[JsonObject]:
+    """The items of one message. Words in front of calls are no answer, and a model that takes them for one stops too early."""
+    phase = "commentary" if any(item.get("type") == "function_call" for item in items) else "final_answer"
+    return ({**item, "phase": phase} if item.get("role") == "assistant" else item for item in items)
 
 
 def _items(message: Message, losses: Losses) -> Iterator[JsonObject]:

@@ -21,7 +21,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     body = without_nones(
         {
             "model": model.id,
-            "input": render_items(request.messages, losses),
+            "input": render_items(request.messages, losses, phases=known.phases),
             "max_output_tokens": _limit(request.max_tokens, losses),
             **_sampling(request, losses, reasons=reasons),
             "tools": tools or None,
