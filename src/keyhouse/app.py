@@ -4,6 +4,7 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from pydantic import SecretStr
@@ -252,7 +253,7 @@ class App:
                 self._house = house = build_house(self._settings, storage, lines)
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
                 site = _pages(house, self._gateway, self._metrics)
-                rooms = Documents(api_documents(api_document(house.control.router.routes)), with_pages(site))
+                rooms = Documents(api_documents(partial(api_document, house.control.router.routes)), with_pages(site))
                 self._rooms = _observable(RequestLog(rooms, RequestLines(lines)), self._settings, storage, self._metrics)
             except Error as error:
                 await send({"type": "lifespan.startup.failed", "message": error.message})
@@ -268,6 +269,7 @@ def _settle_memory() -> None:
     """What is loaded by now stays: the garbage collector need not look at it again, some 10% of a write's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 100)
 
 

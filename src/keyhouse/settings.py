@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.environment import PREFIX
 
-PREFIX = "KEYHOUSE_"
 SECRETS = ("keys", "admin_key", "database_url", "api_key", "https_proxy", "http_proxy")
 """Settings that may also come from a file, whose path stands in the variable of that name and `_FILE`."""
 _DEFAULT_PORT = 5560
@@ -204,9 +204,3 @@ def unknown_variables() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
     links = (f"{PREFIX}PORT_", f"{PREFIX}SERVICE_")
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known and not name.startswith(links))
-
-
-def environment_with(**options: object) -> dict[str, str]:
-    """This process's environment with options put into it, those that are None left out: for a process that reads its settings there."""
-    given = {PREFIX + name.upper(): str(value) for name, value in options.items() if value is not None}
-    return {**os.environ, **given}

@@ -10,6 +10,17 @@ import pytest
 from tests.cli.commands import environment, run
 from tests.cli.conftest import Furnished, StartServer
 
+_HEAVY = {"sqlalchemy", "alembic", "pydantic", "cryptography", "structlog", "starlette", "uvicorn", "msgspec", "jinja2", "asyncio"}
+_BECOMES_A_SERVER = """
+sys.argv = ["keyhouse", "serve"]
+def loaded(event, _arguments):
+    if event == "os.exec":
+        sys.exit(print(" ".join({name.split(".")[0] for name in sys.modules})))
+sys.addaudithook(loaded)
+from keyhouse.cli import main
+main()
+"""
+
 
 def _loaded(statement: str) -> set[str]:
     script = f"import sys\n{statement}\nprint(' '.join({{name.split('.')[0] for name in sys.modules}}))"
@@ -18,8 +29,13 @@ def _loaded(statement: str) -> set[str]:
 
 
 def test_reading_the_command_line_loads_no_house() -> None:
-    heavy = {"sqlalchemy", "alembic", "pydantic", "cryptography", "structlog", "starlette", "uvicorn", "msgspec", "jinja2", "asyncio"}
-    assert _loaded("import keyhouse.cli.main") & heavy == set()
+    assert _loaded("import keyhouse.cli.main") & _HEAVY == set()
+
+
+def test_becoming_a_server_loads_no_more_than_reading_the_command_line() -> None:
+    loaded = _loaded(_BECOMES_A_SERVER)
+    # typer reads options by it.
+    assert loaded & (_HEAVY | {"rich", "pydantic_settings"}) == {"pydantic"}
 
 
 def test_a_server_loads_neither_the_command_line_nor_migrations() -> None:

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from keyhouse.cli.server_command import COMMAND
+from keyhouse.environment import environment_with
+
 
 @dataclass(frozen=True)
 class ServeOptions:
@@ -35,8 +38,5 @@ def serve(options: ServeOptions) -> None:
 
     Each option is also a variable: KEYHOUSE_PORT, KEYHOUSE_DATA_DIR and so on. docs/settings.md has all of them.
     """
-    from keyhouse.cli.takeover import COMMAND
-    from keyhouse.settings import environment_with
-
     sys.stdout.flush()
     os.execve(sys.executable, COMMAND, environment_with(**asdict(options)))  # noqa: S606

@@ -1,5 +1,6 @@
 """The process that `keyhouse serve` becomes: listens, prepares, greets, serves. It loads nothing that serving does not need."""
 
+import gc
 import sys
 from types import ModuleType
 from typing import cast
@@ -14,6 +15,8 @@ def main() -> None:
     replace_closed_streams()
     # structlog loads rich where it is installed, for tracebacks that are never printed here: 4 MB in every worker.
     sys.modules.setdefault("rich", cast(ModuleType, None))
+    # While it loads next to nothing becomes garbage, and looking for it takes a tenth of the time; the opened house turns this on again.
+    gc.disable()
     try:
         from keyhouse.cli.serving import check, serve
         from keyhouse.cli.takeover import CHECK, legacy_of

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import resource
@@ -61,8 +60,6 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     _say(welcome(settings, address, first), made_keys=first is not None)
     if patience.ended():
         return ExitCode.DONE
-    gc.collect()
-    gc.freeze()
     return serve_alone(settings, listening) if settings.workers == 1 else supervise(settings, listening, legacy)
 
 

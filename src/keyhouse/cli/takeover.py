@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import structlog
 
-from keyhouse.settings import environment_with
+from keyhouse.cli.server_command import COMMAND
 
 _log = structlog.get_logger("keyhouse")
 SIGNAL = signal.SIGUSR2
@@ -19,8 +19,6 @@ SIGNAL = signal.SIGUSR2
 CHECK = "--check"
 """Asks the server's process to prepare the data and to say whether a server could start, and no more."""
 _IN_PLACE_OF = "--in-place-of"
-# -P: the folder that the command runs in is no place to import from.
-COMMAND = (sys.executable, "-P", "-m", "keyhouse.cli.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ def legacy_of(arguments: list[str]) -> Legacy | None:
 def could_start() -> bool:
     """Whether a server that is started now would open the house; what is wrong stands on standard error. Brings the schema up to date."""
     try:
-        ended = subprocess.run([*COMMAND, CHECK], stdin=subprocess.DEVNULL, env=environment_with(), check=False)  # noqa: S603 - a command of ours
+        ended = subprocess.run([*COMMAND, CHECK], stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - a command of ours
     except OSError as failure:
         _log.error("no process can be started now", reason=errno.errorcode.get(failure.errno or 0))
         return False
@@ -64,4 +62,4 @@ def become_successor(legacy: Legacy) -> NoReturn:
     signal.signal(SIGNAL, signal.SIG_IGN)
     left = ",".join(map(str, (legacy.listening, legacy.wanted, *legacy.workers)))
     sys.stdout.flush()
-    os.execve(sys.executable, [*COMMAND, _IN_PLACE_OF, left], environment_with())  # noqa: S606
+    os.execv(sys.executable, [*COMMAND, _IN_PLACE_OF, left])  # noqa: S606

@@ -1,5 +1,6 @@
 """`/openapi.json` and the page that shows it: Swagger UI, vendored, so that both work without any other host."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from keyhouse.web.pages.documents import Document, kept_file, page
@@ -29,8 +30,8 @@ _PAGE = """\
 """
 
 
-def api_documents(document: bytes) -> list[Document]:
-    """Everything behind `/docs`, and the API document itself."""
+def api_documents(document: Callable[[], bytes]) -> list[Document]:
+    """Everything behind `/docs`, and the API document itself, which is made when it is first asked for."""
     swagger_css = kept_file(_STATIC / "swagger-ui", "swagger-ui.css", "/docs/")
     swagger_js = kept_file(_STATIC / "swagger-ui", "swagger-ui-bundle.js", "/docs/")
     css, js = (kept_file(_STATIC, name, "/docs/") for name in ("api-docs.css", "api-docs.js"))
@@ -40,6 +41,6 @@ def api_documents(document: bytes) -> list[Document]:
     headers = ((b"content-security-policy", _POLICY.encode()), (b"referrer-policy", b"no-referrer"))
     return [
         page("/openapi.json", b"application/json", document),
-        page("/docs", b"text/html; charset=utf-8", html, headers),
+        page("/docs", b"text/html; charset=utf-8", lambda: html, headers),
         *addresses.values(),
     ]

@@ -25,12 +25,11 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What stands at one address. `body` is read when it is first asked for."""
+    """What stands at one address. `body` is asked for in a thread, and not before somebody asks for the document."""
 
     path: str
     content_type: bytes
     body: Callable[[], bytes] = field(repr=False)
-    tag: str
     cache_control: bytes = _ASK_AGAIN
     headers: tuple[Header, ...] = ()
 
@@ -40,19 +39,19 @@ def kept_file(folder: Path, name: str, prefix: str) -> Document:
     path = folder / name
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     address = f"{prefix}{path.stem}.{digest}{path.suffix}"
-    return Document(address, _TYPES[path.suffix], cache(path.read_bytes), f'"{digest}"', _FOR_GOOD)
+    return Document(address, _TYPES[path.suffix], cache(path.read_bytes), _FOR_GOOD)
 
 
 def kept_text(text: str, prefix: str, suffix: str) -> Document:
     """The same for a text that is made at the start: `prefix` is all of its address that comes before the hash."""
     body = text.encode()
     digest = hashlib.sha256(body).hexdigest()[:12]
-    return Document(f"{prefix}.{digest}{suffix}", _TYPES[suffix], lambda: body, f'"{digest}"', _FOR_GOOD)
+    return Document(f"{prefix}.{digest}{suffix}", _TYPES[suffix], lambda: body, _FOR_GOOD)
 
 
-def page(path: str, content_type: bytes, body: bytes, headers: tuple[Header, ...] = ()) -> Document:
+def page(path: str, content_type: bytes, body: Callable[[], bytes], headers: tuple[Header, ...] = ()) -> Document:
     """A document that is asked for by its own address, and may change with a release."""
-    return Document(path, content_type, lambda: body, f'"{hashlib.sha256(body).hexdigest()[:16]}"', headers=headers)
+    return Document(path, content_type, cache(body), headers=headers)
 
 
 class Documents:
@@ -73,29 +72,33 @@ class Documents:
 
 
 async def _answer(document: Document, scope: Scope, send: Send) -> None:
+    body, tag = await asyncio.to_thread(_read, document.body)
     head = [
-        (b"etag", document.tag.encode()),
+        (b"etag", tag.encode()),
         (b"cache-control", document.cache_control),
         (b"x-content-type-options", b"nosniff"),
         (b"vary", b"accept-encoding"),
         *document.headers,
     ]
     named = callers.header(scope["headers"], b"if-none-match")
-    if named is not None and matches_none(named, document.tag):
+    if named is not None and matches_none(named, tag):
         await _send(send, 304, head, b"")
         return
     head.append((b"content-type", document.content_type))
     if "gzip" in (callers.header(scope["headers"], b"accept-encoding") or ""):
         body = await asyncio.to_thread(_compressed, document.body)
         head.append((b"content-encoding", b"gzip"))
-    else:
-        body = document.body()
     await _send(send, 200, [*head, (b"content-length", str(len(body)).encode())], body)
 
 
 async def _send(send: Send, status: int, head: list[Header], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+@cache
+def _read(body: Callable[[], bytes]) -> tuple[bytes, str]:
+    return body(), f'"{hashlib.sha256(body()).hexdigest()[:16]}"'
 
 
 @cache
