@@ -159,7 +159,7 @@ def test_a_line_that_an_ended_loop_left_holds_up_no_later_one(capfd: pytest.Capt
 
 
 def test_a_request_is_one_line_of_fixed_fields(capfd: pytest.CaptureFixture[str]) -> None:
-    AccessLines("json").request("PUT", "/api/model-providers/{provider}", 200, 1.23456, "req_1")
+    AccessLines("json", LineWriter()).request("PUT", "/api/model-providers/{provider}", 200, 1.23456, "req_1")
     line = json.loads(capfd.readouterr().err)
     assert {**line, "timestamp": ""} == {
         "timestamp": "",
