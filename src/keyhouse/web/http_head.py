@@ -6,6 +6,7 @@ those who answer, have read of it once is good for the next request. It lives as
 
 import httptools
 
+from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 
@@ -20,6 +21,41 @@ _MOST_DIGITS = 12
 _LENGTH = b"content-length"
 # What makes of a request more, or less, than its head and the bytes of the length.
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+
+
+class ComingHead:
+    """A head of which the parser has told a part. Names of headers are in lower case."""
+
+    __slots__ = ("asks_first", "headers", "hosts", "is_misframed", "url")
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: RawHeaders = []
+        self.hosts = 0
+        self.is_misframed = False
+        self.asks_first = False
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """A further header."""
+        name = name.lower()
+        if name == b"host":
+            self.hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.asks_first = True
+        elif name == b"transfer-encoding":
+            self.is_misframed |= value.lower() != b"chunked"
+        elif name == _LENGTH:
+            self.is_misframed |= len(value) > MAX_LENGTH_DIGITS
+        self.headers.append((name, value))
+
+    def size(self) -> int:
+        """Bytes, blanks aside."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def plain(self, asking: httptools.HttpRequestParser) -> bytes:
+        """The head that a parser has just read, written anew without the wish for another protocol."""
+        first = b"%b %b HTTP/%b\r\n" % (asking.get_method(), self.url, asking.get_http_version().encode("ascii"))
+        return first + b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade") + b"\r\n"
 
 
 class CallerHead:
@@ -107,14 +143,3 @@ def _are_plainly(lines: list[bytes], head: CallerHead) -> bool:
         if name == _LENGTH and not (value.isdigit() and line.endswith(value)):
             return False
     return [name for name, _ in head.headers].count(_LENGTH) < 2
-
-
-def plain_head(asking: httptools.HttpRequestParser, url: bytes, headers: RawHeaders) -> bytes:
-    """The head that a parser has just read, written anew without the wish for another protocol."""
-    first = b"%b %b HTTP/%b\r\n" % (asking.get_method(), url, asking.get_http_version().encode("ascii"))
-    return first + b"".join(b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade") + b"\r\n"
-
-
-def size_of_head(url: bytes, headers: RawHeaders) -> int:
-    """Bytes, blanks aside."""
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

@@ -16,13 +16,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
 from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, DateLine
 from keyhouse.web.http_crowd import Crowd
 from keyhouse.web.http_exchange import HttpExchange
-from keyhouse.web.http_head import CallerHead, KnownHead, plain_head, size_of_head
+from keyhouse.web.http_head import CallerHead, ComingHead, KnownHead
 from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
 
@@ -80,10 +79,9 @@ class HttpProtocol(asyncio.Protocol):
         # Deaf: nothing is parsed any more, what comes is thrown away until the connection is closed.
         self._read_paused = self._is_deaf = self.is_ending = False
         self._refusal, self._known = NO_REQUEST, KnownHead()
-        self._in_head = self._head_is_timed = self._is_misframed = self._asks_first = False
-        self._read_bytes = self._first_bytes = self._head_bytes = self._hosts = self._quiet_bytes = self._unread = 0
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._coming: ComingHead | None = None
+        self._head_is_timed = False
+        self._read_bytes = self._first_bytes = self._head_bytes = self._quiet_bytes = self._unread = 0
         self._active: HttpExchange | None = None
         self._reading: HttpExchange | None = None
         self._queue: deque[HttpExchange] = deque()
@@ -164,7 +162,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of one or more requests, or of parts of them."""
-        if self._active is None and self._reading is None and not (self._in_head or self._is_deaf):
+        if self._active is None and self._reading is None and self._coming is None and not self._is_deaf:
             body = self._known.body_in(data)
             if body is not None:
                 self._answer_again(body)
@@ -180,7 +178,7 @@ class HttpProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal)
         else:
-            if self._in_head:
+            if self._coming is not None:
                 self._expect_head()
             elif self._reading is not None:
                 self._expect_rest(self._reading, len(data))
@@ -196,7 +194,7 @@ class HttpProtocol(asyncio.Protocol):
                 # It takes what follows the head for another protocol, which we speak none of: read as if none had been asked for.
                 data = memoryview(data)[upgrade.args[0] :]
                 asking, self._parser = self._parser, httptools.HttpRequestParser(self)
-                self._parser.feed_data(plain_head(asking, self._url, self._headers))
+                self._parser.feed_data(cast(ComingHead, self._coming).plain(asking))
 
     def _answer_again(self, body: bytes) -> None:
         """The request whose head is known, with a body of its own."""
@@ -272,48 +270,38 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
-        self._in_head = True
-        self._head_is_timed = self._is_misframed = self._asks_first = False
+        self._coming = ComingHead()
+        self._head_is_timed = False
         # How much of this read belongs to the head is known once the head is there.
-        self._head_bytes = self._hosts = 0
+        self._head_bytes = 0
         self._first_bytes = self._read_bytes
-        self._url = b""
-        self._headers = []
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
-        self._url += url
+        if self._coming is not None:
+            self._coming.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which nobody wants."""
-        if self._in_head:
-            name = name.lower()
-            if name == b"host":
-                self._hosts += 1
-            elif name == b"expect" and value.lower() == b"100-continue":
-                self._asks_first = True
-            elif name == b"transfer-encoding":
-                self._is_misframed |= value.lower() != b"chunked"
-            elif name == b"content-length":
-                self._is_misframed |= len(value) > MAX_LENGTH_DIGITS
-            self._headers.append((name, value))
+        if self._coming is not None:
+            self._coming.add(name, value)
 
     def on_headers_complete(self) -> None:
         """The end of a head."""
-        parser = self._parser
-        if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and size_of_head(self._url, self._headers) > MAX_HEAD_BYTES:
+        parser, coming = self._parser, cast(ComingHead, self._coming)
+        if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and coming.size() > MAX_HEAD_BYTES:
             self._refusal = HEAD_TOO_LARGE
             raise _RefusedError
         is_old = (version := parser.get_http_version()) == "1.0"
         method = parser.get_method()
-        if method == b"CONNECT" or self._is_misframed or self._hosts > 1 or not (is_old or (self._hosts and version == "1.1")):
+        if method == b"CONNECT" or coming.is_misframed or coming.hosts > 1 or not (is_old or (coming.hosts and version == "1.1")):
             raise _RefusedError
         if parser.should_upgrade():
             return
-        exchange = HttpExchange(self, CallerHead(method.decode("ascii"), target_of(self._url), self._headers))
-        self._in_head = False
+        exchange = HttpExchange(self, CallerHead(method.decode("ascii"), target_of(coming.url), coming.headers))
+        self._coming = None
         self._quiet_bytes = 0
-        exchange.asks_first = self._asks_first and not is_old
+        exchange.asks_first = coming.asks_first and not is_old
         exchange.is_old = is_old
         exchange.keep_alive = not is_old and parser.should_keep_alive()
         self._reading = exchange
@@ -383,11 +371,11 @@ class HttpProtocol(asyncio.Protocol):
                 self._resume_reading()
         else:
             self._resume_reading()
-            self._expect_by(HEAD_TIMEOUT_S if self._in_head else BODY_IDLE_TIMEOUT_S if self._reading is not None else KEEP_ALIVE_S)
+            self._expect_by(HEAD_TIMEOUT_S if self._coming else BODY_IDLE_TIMEOUT_S if self._reading else KEEP_ALIVE_S)
 
     @property
     def _expects_more(self) -> bool:
-        return self._in_head or self._reading is not None or bool(self._queue)
+        return bool(self._coming or self._reading or self._queue)
 
     def _break_off(self, exchange: HttpExchange) -> None:
         if not exchange.has_begun:
