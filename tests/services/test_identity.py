@@ -35,13 +35,19 @@ async def new_key(storage: Storage, expires_at: datetime | None = None) -> tuple
     return api_key.id, token.text
 
 
-def test_what_was_read_before_a_notice_is_not_remembered_after_it(tmp_path: Path, database_url: str) -> None:
+async def notices(storage: Storage, *, of_everything: bool) -> list[ChangeNotice] | None:
+    """That everything is to be dropped, or what concerns the first organization."""
+    return None if of_everything else [ChangeNotice((await project_caller(storage)).organization_id, None, 0)]
+
+
+@pytest.mark.parametrize("of_everything", [True, False])
+def test_what_was_read_before_a_notice_is_not_remembered_after_it(tmp_path: Path, database_url: str, of_everything: bool) -> None:
     async def work(storage: Storage) -> None:
-        identity = Identity(storage)
+        identity, told = Identity(storage), await notices(storage, of_everything=of_everything)
         key_id, token = await new_key(storage)
         reading = asyncio.create_task(identity.caller_of_project(token, None))
         await asyncio.sleep(0)
-        identity.forget(None)
+        identity.forget(told)
         assert (await reading).actor.id == key_id
         await storage.database.write(lambda tx: revoke_api_key(tx, key_id))
         with pytest.raises(Error) as refused:
@@ -51,13 +57,14 @@ def test_what_was_read_before_a_notice_is_not_remembered_after_it(tmp_path: Path
     run_on(settings_of(tmp_path, database_url), work)
 
 
-def test_who_was_admitted_before_a_notice_is_not_recalled_after_it(tmp_path: Path, database_url: str) -> None:
+@pytest.mark.parametrize("of_everything", [True, False])
+def test_who_was_admitted_before_a_notice_is_not_recalled_after_it(tmp_path: Path, database_url: str, of_everything: bool) -> None:
     async def work(storage: Storage) -> None:
-        identity = Identity(storage)
+        identity, told = Identity(storage), await notices(storage, of_everything=of_everything)
         _, token = await new_key(storage)
         reading = asyncio.create_task(identity.admit(DIGEST, token, None))
         await asyncio.sleep(0)
-        identity.forget(None)
+        identity.forget(told)
         await reading
         assert identity.recall(DIGEST) is None
         caller = await identity.admit(DIGEST, token, None)
