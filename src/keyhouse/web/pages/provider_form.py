@@ -1,5 +1,6 @@
 """Adding and editing a provider: the picker, the form, and what becomes of a save that the house refuses."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.control import schemas
 from keyhouse.web.control.routing import validated
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.provider_body import body_of, inputs_of
+from keyhouse.web.pages.provider_body import MODEL_LISTS, body_of, header_rows, inputs_of, models_of
 from keyhouse.web.pages.provider_views import ProviderView, field_label, in_words, provider_view
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_update
@@ -136,11 +137,11 @@ def _shown_now(view: ProviderView, name: str) -> str:
         field = next((field for field in view.fields if field.name == rest), None)
         return "not stored" if field is None or not field.stored else field.value or "stored"
     if kind == "extraHeaders":
-        return ", ".join(header["key"] for header in view.entry["extraHeaders"]) or "none"
+        return _named(header["key"] for header in view.entry["extraHeaders"])
     if kind == "defaultModel":
         return view.default_model or "none of this provider"
     value = view.entry.get(name)
-    return _models([model["modelId"] for model in value or []]) if isinstance(value, list) or value is None else _yes_no(bool(value))
+    return _named(model["modelId"] for model in value or []) if isinstance(value, list) or value is None else _yes_no(bool(value))
 
 
 def _shown_mine(visit: Visit, spec: ProviderSpec, name: str) -> str:
@@ -151,17 +152,16 @@ def _shown_mine(visit: Visit, spec: ProviderSpec, name: str) -> str:
             return "cleared"
         return (typed or "empty") if spec.is_public(rest) else "a new one, typed" if typed else "left as stored"
     if kind == "extraHeaders":
-        return ", ".join(form.text(key) for key in form.names() if key.startswith("header.") and key.endswith(".key")) or "none"
+        return _named(name for name, _, _ in header_rows(form))
     if kind == "defaultModel":
         return form.text("default_model") or "none of this provider"
     if kind == "enabled":
         return _yes_no("enabled" in form)
-    prefix = "embedding." if kind == "customEmbeddingsModels" else "model."
-    return _models([form.text(key) for key in form.names() if key.startswith(prefix) and key.endswith(".id")])
+    return _named(model["modelId"] for model in models_of(form, MODEL_LISTS.get(kind, "")))
 
 
-def _models(ids: list[str]) -> str:
-    return ", ".join(ids) or "none"
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _yes_no(value: bool) -> str:
