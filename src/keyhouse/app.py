@@ -87,7 +87,7 @@ class House:
 
 def key_source(settings: Settings) -> KeySource:
     """Where the encryption keys are."""
-    return KeySource(settings.key_ring_file, settings.keys.get_secret_value() if settings.keys else None)
+    return KeySource(settings.key_ring_file, _text(settings.keys))
 
 
 async def open_storage(settings: Settings) -> Storage:
@@ -113,8 +113,7 @@ def build_house(settings: Settings, storage: Storage, lines: AccessLines | None 
 
     storage.database.on_changes = forget
     last_uses, replicas = LastUses(storage), Replicas(storage, version("keyhouse"))
-    admin_key = settings.admin_key.get_secret_value() if settings.admin_key else None
-    gate = Gate(identity, storage.database, admin_key, last_uses.note_key)
+    gate = Gate(identity, storage.database, _text(settings.admin_key), last_uses.note_key)
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
     routes = [*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)]
@@ -150,7 +149,7 @@ def local_gateway(house: House) -> Gateway:
 
 def _observable(rooms: ASGIApp, settings: Settings, storage: Storage, metrics: Metrics) -> ASGIApp:
     """The rooms behind the routes for operators."""
-    access = MetricsAccess(settings.metrics_public, settings.admin_key.get_secret_value() if settings.admin_key else None)
+    access = MetricsAccess(settings.metrics_public, _text(settings.admin_key))
     return Observability(rooms, lambda: storage.database.read(look), metrics.text, access)
 
 
@@ -160,7 +159,7 @@ def _upstream_settings(settings: Settings) -> UpstreamSettings:
     except ValueError as wrong:
         raise Error(Code.CONFIGURATION, f"A setting is wrong: KEYHOUSE_ALLOWED_ADDRESSES: {wrong}.") from None
     try:
-        outgoing = proxies(_text(settings.https_proxy), _text(settings.http_proxy), settings.no_proxy or "")
+        outgoing = proxies(_text(settings.https_proxy) or "", _text(settings.http_proxy) or "", settings.no_proxy or "")
     except ValueError as wrong:
         raise Error(Code.CONFIGURATION, f"A setting is wrong: {wrong}.") from None
     return UpstreamSettings(
@@ -176,8 +175,8 @@ def _upstream_settings(settings: Settings) -> UpstreamSettings:
     )
 
 
-def _text(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:

@@ -85,7 +85,7 @@ def last_version(tx: Transaction, project_id: str, provider: str) -> int:
     return int(tx.rows(_COUNT, project_id=project_id, provider=provider)[0][1])
 
 
-def fields_changed_since(tx: Transaction, project_id: str, revision: int, provider: str | None = None) -> list[str]:
+def fields_changed_since(tx: Transaction, project_id: str, revision: int, provider: str | None) -> list[str]:
     """Which fields changed after `revision`, as `provider.field`, or as `field` of one provider."""
     names: dict[str, None] = {}
     for changed_provider, fields in tx.rows(_SINCE, project_id=project_id, revision=revision):

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that schema.py opened."""
+"""Runs the migrations on the connection that migration.py opened."""
 
 from alembic import context
 
