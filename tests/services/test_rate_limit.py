@@ -18,7 +18,7 @@ class Clock:
 
 def test_no_more_than_the_limit_in_any_window() -> None:
     clock = Clock()
-    limit = RateLimit(2, 60.0, clock)
+    limit = RateLimit(2, clock)
     limit.take("a", "tests")
     clock.moment += 50
     limit.take("a", "tests")
@@ -34,7 +34,7 @@ def test_no_more_than_the_limit_in_any_window() -> None:
 
 def test_it_remembers_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "_REMEMBERED", 3)
-    limit = RateLimit(1, 60.0, Clock())
+    limit = RateLimit(1, Clock())
     for key in "abcd":
         limit.take(key, "tests")
     assert len(limit._taken) == 3

@@ -44,8 +44,8 @@ class ConnectionTest:
         self._storage = storage
         self._catalog = catalog
         self._checker = checker
-        self._test_limit = RateLimit(TESTS_A_MINUTE, 60.0)
-        self._list_limit = RateLimit(LISTS_A_MINUTE, 60.0)
+        self._test_limit = RateLimit(TESTS_A_MINUTE)
+        self._list_limit = RateLimit(LISTS_A_MINUTE)
 
     async def test(self, caller: Caller, provider: str) -> tuple[ConnectionResult, str]:
         """The verdict on what the caller's project stores for a provider, and the tag of the state that was tested. It is kept as the

@@ -30,7 +30,7 @@ class SignInPages:
     def __init__(self, sessions: Sessions, projects: Projects) -> None:
         self._sessions = sessions
         self._projects = projects
-        self._limit = RateLimit(ATTEMPTS_A_MINUTE, 60.0)
+        self._limit = RateLimit(ATTEMPTS_A_MINUTE)
 
     def open_routes(self) -> list[Address]:
         """What anybody may ask for."""
