@@ -23,7 +23,6 @@ from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Form, Visit
 
-_PER_PAGE = 50
 _LIFETIMES = (("", "It does not expire"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
 
 
@@ -93,7 +92,7 @@ class KeyPages:
     async def _list(self, visit: Visit, status: int = 200, **shown: Any) -> Response:
         require_organization_admin(visit.caller)
         caller = visit.caller
-        keys, found, total = await listed(visit, partial(self._api_keys.list, caller), _words_of, _PER_PAGE)
+        keys, found, total = await listed(visit, partial(self._api_keys.list, caller), _words_of)
         projects = await whole(partial(self._projects.list, caller))
         teams = await whole(partial(self._teams.list, caller))
         names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
@@ -104,7 +103,7 @@ class KeyPages:
         shown_keys = [(key, _grants(key, names), _state(key, now), uses.get(key.id)) for key in keys]
         own = caller.actor.id
         extra: dict[str, Any] = {"found": found, "total": total, "own": own, "roles": list(Role), "lifetimes": _LIFETIMES}
-        return list_page(visit, "organization_keys.html", found, _PER_PAGE, status, keys=shown_keys, form=visit.form, **values, **extra)
+        return list_page(visit, "organization_keys.html", found, status, keys=shown_keys, form=visit.form, **values, **extra)
 
 
 def _body(form: Form, caller: Caller) -> dict[str, Any]:

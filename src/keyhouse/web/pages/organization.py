@@ -15,12 +15,11 @@ from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_p
 from keyhouse.web.control.routing import validated
 from keyhouse.web.control.teams import TeamBody
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.paging import list_page, listed, whole
+from keyhouse.web.pages.paging import PER_PAGE, list_page, listed, whole
 from keyhouse.web.pages.rendering import moved
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
 
-_PER_PAGE = 50
 _HERE = "/organization/projects"
 # What a person can put right in a form.
 _REFUSALS = frozenset({Code.VALIDATION_ERROR, Code.BAD_REQUEST, Code.CONFLICT, Code.TEAM_NAME_TAKEN})
@@ -103,8 +102,8 @@ class OrganizationPages:
 
     async def show_audit(self, visit: Visit) -> Response:
         """Every write, newest first."""
-        records, total = await self._audit.list(visit.caller, page=visit.page_number(), limit=_PER_PAGE)
-        return list_page(visit, "audit.html", total, _PER_PAGE, records=records, total=total)
+        records, total = await self._audit.list(visit.caller, page=visit.page_number(), limit=PER_PAGE)
+        return list_page(visit, "audit.html", total, records=records, total=total)
 
     async def _refused(self, visit: Visit, error: Error, dialog: str) -> Response:
         """The page again, with the dialog open whose form was refused; empty where there is nothing in it to put right."""
@@ -124,7 +123,7 @@ class OrganizationPages:
         teams = await whole(partial(self._teams.list, visit.caller))
         team_names = {team.id: team.name for team in teams}
         caller, ask = visit.caller, partial(self._projects.list, visit.caller)
-        projects, found, total = await listed(visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id}", _PER_PAGE)
+        projects, found, total = await listed(visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id}")
         with_rights = [(project, caller.permissions_at(place_of(project))) for project in projects]
         rights = {team.id: caller.permissions_at(Place(team.organization_id, team.id)) for team in teams}
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "refused": "", "refused_field": "", "form": visit.form, **shown}
@@ -138,4 +137,4 @@ class OrganizationPages:
             *(f"rename-team-{team.id}" for team in teams),
         }
         values["refused"] = values["refused"] if values["refused"] in dialogs else ""
-        return list_page(visit, "projects.html", found, _PER_PAGE, status, projects=with_rights, **values)
+        return list_page(visit, "projects.html", found, status, projects=with_rights, **values)

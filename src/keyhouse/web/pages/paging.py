@@ -12,10 +12,11 @@ from keyhouse.web.pages.visit import Visit
 T = TypeVar("T")
 Ask = Callable[..., Awaitable[tuple[Sequence[T], int]]]
 """(page=, limit=) -> that page of a list, and how much there is."""
+PER_PAGE = 50
 _AT_ONCE = 1000
 
 
-def list_page(visit: Visit, template: str, total: int, per_page: int, /, status: int = 200, **values: Any) -> Response:
+def list_page(visit: Visit, template: str, total: int, /, status: int = 200, per_page: int = PER_PAGE, **values: Any) -> Response:
     """The page of a list that the address asks for; where the list ends before it, on to its last one."""
     number, pages = visit.page_number(), max(1, -(-total // per_page))
     if number > pages:
@@ -24,15 +25,15 @@ def list_page(visit: Visit, template: str, total: int, per_page: int, /, status:
     return page(visit, template, status, number=number, pages=pages, **values)
 
 
-async def listed(visit: Visit, ask: Ask[T], named: Callable[[T], str], per_page: int) -> tuple[Sequence[T], int, int]:
+async def listed(visit: Visit, ask: Ask[T], named: Callable[[T], str]) -> tuple[Sequence[T], int, int]:
     """What the page shows of a list, how much a search found, and how much there is. `named` gives the text in which is searched."""
     number, wanted = visit.page_number(), visit.wanted.casefold()
     if not wanted:
-        items, total = await ask(page=number, limit=per_page)
+        items, total = await ask(page=number, limit=PER_PAGE)
         return items, total, total
     items = await whole(ask)
     found = [item for item in items if wanted in named(item).casefold()]
-    return found[(number - 1) * per_page : number * per_page], len(found), len(items)
+    return found[(number - 1) * PER_PAGE : number * PER_PAGE], len(found), len(items)
 
 
 async def whole(ask: Ask[T]) -> list[T]:

@@ -86,7 +86,7 @@ class ProviderPages:
             for entry, of_entry in zip(entries, differences, strict=True)
         ]
         values: dict[str, Any] = {"changes": changes, "tag": shown.tag, "back": _back(entries, view)}
-        return list_page(visit, "history.html", total, _PER_PAGE, project=project, view=view, **values)
+        return list_page(visit, "history.html", total, per_page=_PER_PAGE, project=project, view=view, **values)
 
     async def roll_back(self, visit: Visit) -> Response:
         """Back to a version."""
