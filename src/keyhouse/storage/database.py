@@ -32,7 +32,7 @@ class WritingKeyRetired(ConstraintBroken):
     """The key that sealed a value of this write was retired in the meantime; the transaction changed nothing."""
 
 
-MOST_RETIREMENTS = 5
+_MOST_RETIREMENTS = 5
 """How many keys may be retired under one write, each just after the one before was taken up."""
 
 OnRetiredKey = Callable[[], Awaitable[None]]
@@ -42,6 +42,16 @@ OnRetiredKey = Callable[[], Awaitable[None]]
 async def no_newer_key() -> None:
     """Until a key ring is there, a retired key is the end of a write."""
     raise storage_unavailable("the key that it seals with was retired.")
+
+
+async def with_newer_keys(attempt: Callable[[], Awaitable[T]], on_retired_key: OnRetiredKey) -> T:
+    """What an attempt at a write returns: again with a newer key, where the one it sealed with was retired meanwhile."""
+    for _ in range(_MOST_RETIREMENTS):
+        try:
+            return await attempt()
+        except WritingKeyRetired:
+            await on_retired_key()
+    return await attempt()
 
 
 class Database(Protocol):

@@ -21,7 +21,6 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.storage import changes, postgres_server
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
-    MOST_RETIREMENTS,
     ChangeNotice,
     ConstraintBroken,
     OnChanges,
@@ -31,6 +30,7 @@ from keyhouse.storage.database import (
     no_newer_key,
     storage_full,
     storage_unavailable,
+    with_newer_keys,
 )
 from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_connections import Connections, away
@@ -112,20 +112,13 @@ class PostgresDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        result, noted = await self._written(work)
+        attempt = functools.partial(self._in_line, functools.partial(self._write, work))
+        result, noted = await with_newer_keys(attempt, self.on_retired_key)
         if noted:
             self.on_changes(noted)
             if self._announcing is None:
                 self._announcing = asyncio.create_task(self._announce())
         return result
-
-    async def _written(self, work: Work[T]) -> tuple[T, list[ChangeNotice]]:
-        for _ in range(MOST_RETIREMENTS):
-            try:
-                return await self._in_line(functools.partial(self._write, work))
-            except WritingKeyRetired:
-                await self.on_retired_key()
-        return await self._in_line(functools.partial(self._write, work))
 
     async def catch_up(self) -> None:
         """See Database. Whoever asks while a look is under way waits for the next one, and all of them share it."""

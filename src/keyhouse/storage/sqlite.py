@@ -14,16 +14,15 @@ from urllib.parse import quote
 from keyhouse.storage import changes
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
-    MOST_RETIREMENTS,
     ChangeNotice,
     ConstraintBroken,
     OnChanges,
     OnRetiredKey,
     Work,
-    WritingKeyRetired,
     no_newer_key,
     storage_full,
     storage_unavailable,
+    with_newer_keys,
 )
 from keyhouse.storage.sharing import gathered
 from keyhouse.storage.side_threads import SideThreads
@@ -147,12 +146,7 @@ class SqliteDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        for _ in range(MOST_RETIREMENTS):
-            try:
-                return await self._write(work)
-            except WritingKeyRetired:
-                await self.on_retired_key()
-        return await self._write(work)
+        return await with_newer_keys(lambda: self._write(work), self.on_retired_key)
 
     async def _write(self, work: Work[T]) -> T:
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
