@@ -1,13 +1,13 @@
 """The gate of the control plane: who may come in for what. Every request first catches up with what other processes changed."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, Caller, Permission
 from keyhouse.services.identity import Identity
-from keyhouse.services.rights import require_anywhere
+from keyhouse.services.rights import require_anywhere, require_organization_admin
 from keyhouse.storage.database import Database
 from keyhouse.web import callers
 from keyhouse.web.gateway.exchange import Exchange
@@ -70,3 +70,8 @@ class Gate:
         if not hmac.compare_digest(token.encode("latin-1"), self._admin_key.encode()):
             raise Error(Code.INVALID_INSTANCE_KEY, "Invalid credentials")
         return Caller(Actor("instance", "instance key"), "")
+
+
+async def admin_only(caller: Caller, path: Mapping[str, str]) -> None:
+    """Raise Error `insufficient_permissions` unless the caller is ADMIN on the organization. See `Route.authorize`."""
+    require_organization_admin(caller)

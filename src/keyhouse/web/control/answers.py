@@ -8,6 +8,7 @@ import msgspec
 from pydantic import BaseModel, Field, RootModel
 
 from keyhouse.domain.history import HistoryEntry
+from keyhouse.domain.tenancy import Actor, Project, Team
 from keyhouse.web.control.paging import PageQuery
 from keyhouse.web.control.schemas import Body, CustomModelBody, ExtraHeaderBody
 
@@ -58,6 +59,14 @@ class ActorShape(BaseModel):
     name: str
 
 
+class ArchivedShape(BaseModel):
+    """A thing that was archived just now."""
+
+    id: str
+    name: str
+    archivedAt: str
+
+
 class FieldChangeShape(BaseModel):
     """One field that a change touched; the fingerprint tells whether two secrets are equal."""
 
@@ -97,6 +106,16 @@ def iso(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+def actor_json(actor: Actor) -> dict[str, object]:
+    """Who made a change."""
+    return {"id": actor.id, "name": actor.name}
+
+
+def archived_json(thing: Team | Project, at: datetime) -> dict[str, object]:
+    """What was archived, and when."""
+    return {"id": thing.id, "name": thing.name, "archivedAt": iso(at)}
+
+
 def page_json(data: Sequence[object], page: PageQuery, total: int) -> bytes:
     """`{"data", "pagination"}`."""
     pagination = {"page": page.page, "limit": page.limit, "total": total, "totalPages": -(-total // page.limit)}
@@ -116,7 +135,7 @@ def _history_entry(entry: HistoryEntry) -> dict[str, object]:
     return {
         "version": entry.version,
         "at": iso(entry.at),
-        "actor": {"id": entry.actor.id, "name": entry.actor.name},
+        "actor": actor_json(entry.actor),
         "action": entry.action,
         "fields": fields,
     }

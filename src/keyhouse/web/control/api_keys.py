@@ -9,13 +9,12 @@ from pydantic_core import PydanticCustomError
 from keyhouse.domain.model_provider import ABSENT
 from keyhouse.domain.tenancy import ApiKey, Permission, PermissionMode, Role, RoleBinding, ScopeType
 from keyhouse.services.api_keys import ApiKeyRequest, ApiKeys, ApiKeyUpdate
-from keyhouse.web.control.access import Access
+from keyhouse.web.control.access import Access, admin_only
 from keyhouse.web.control.answers import Pagination, iso, page_json
 from keyhouse.web.control.fields import Description, FutureMoment, Name, ScopeId
 from keyhouse.web.control.paging import PageQuery, page_of
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body, FieldProblem
-from keyhouse.web.control.teams import admin_only
 
 _ALL = "/api/api-keys"
 _ONE = "/api/api-keys/{id}"

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from keyhouse.domain.audit import AuditRecord
 from keyhouse.services.audit import Audit
 from keyhouse.web.control.access import Access
-from keyhouse.web.control.answers import ActorShape, Pagination, iso, page_json
+from keyhouse.web.control.answers import ActorShape, Pagination, actor_json, iso, page_json
 from keyhouse.web.control.paging import PageQuery, page_of
 from keyhouse.web.control.routing import Answer, Call, Operation, Route
 
@@ -50,7 +50,7 @@ def _record(record: AuditRecord) -> dict[str, object]:
     return {
         "id": f"audit_{record.id}",
         "at": iso(record.at),
-        "actor": {"id": record.actor.id, "name": record.actor.name},
+        "actor": actor_json(record.actor),
         "action": record.action,
         "target": record.target,
     }

@@ -9,7 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Permission
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.services.connection_test import ConnectionTest
-from keyhouse.web.control.answers import ActorShape, Failure, iso
+from keyhouse.web.control.answers import ActorShape, Failure, actor_json, iso
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.errors import STATUS, flat_envelope
 
@@ -132,6 +132,6 @@ def _last(test: LastTest) -> dict[str, object]:
     return {
         **_told(test.result),
         "at": iso(test.at),
-        "actor": {"id": test.actor.id, "name": test.actor.name},
+        "actor": actor_json(test.actor),
         "current": test.is_current,
     }

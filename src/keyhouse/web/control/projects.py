@@ -8,13 +8,12 @@ from pydantic import MISSING, BaseModel
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.services.projects import ProjectRequest, Projects, ProjectUpdate
 from keyhouse.web.control.access import Access
-from keyhouse.web.control.answers import iso
+from keyhouse.web.control.answers import ArchivedShape, archived_json
 from keyhouse.web.control.fields import Name, ScopeId
 from keyhouse.web.control.paging import PageQuery, page_of
 from keyhouse.web.control.project_answers import ProjectsAnswer, ProjectShape, project_json, project_page
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body, FieldProblem
-from keyhouse.web.control.teams import ArchivedShape
 
 _ALL = "/api/projects"
 _ONE = "/api/projects/{id}"
@@ -82,7 +81,7 @@ class ProjectHandlers:
     async def archive(self, call: Call) -> Answer:
         """Archive."""
         project, archived_at = await self._service.archive(call.caller, call.path["id"])
-        return json_answer({"id": project.id, "name": project.name, "archivedAt": iso(archived_at)})
+        return json_answer(archived_json(project, archived_at))
 
     async def get_key(self, call: Call) -> Answer:
         """The project's key."""

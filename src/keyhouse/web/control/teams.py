@@ -6,10 +6,9 @@ from functools import partial
 from pydantic import MISSING, BaseModel
 
 from keyhouse.domain.tenancy import Caller, Permission, Team
-from keyhouse.services.rights import require_organization_admin
 from keyhouse.services.teams import Teams
-from keyhouse.web.control.access import Access
-from keyhouse.web.control.answers import Pagination, iso, page_json
+from keyhouse.web.control.access import Access, admin_only
+from keyhouse.web.control.answers import ArchivedShape, Pagination, archived_json, iso, page_json
 from keyhouse.web.control.fields import Name
 from keyhouse.web.control.paging import PageQuery, page_of
 from keyhouse.web.control.project_answers import ProjectsAnswer, project_page
@@ -51,14 +50,6 @@ class TeamsAnswer(BaseModel):
     pagination: Pagination
 
 
-class ArchivedShape(BaseModel):
-    """A thing that was archived just now."""
-
-    id: str
-    name: str
-    archivedAt: str
-
-
 class TeamHandlers:
     """One method a route."""
 
@@ -87,7 +78,7 @@ class TeamHandlers:
     async def archive(self, call: Call) -> Answer:
         """Archive."""
         team, archived_at = await self._service.archive(call.caller, call.path["id"])
-        return json_answer({"id": team.id, "name": team.name, "archivedAt": iso(archived_at)})
+        return json_answer(archived_json(team, archived_at))
 
     async def list_projects(self, call: Call) -> Answer:
         """A page of a team's projects."""
@@ -151,11 +142,6 @@ def _writing(handlers: TeamHandlers) -> list[Route]:
             authorize=admin_only,
         ),
     ]
-
-
-async def admin_only(caller: Caller, path: Mapping[str, str]) -> None:
-    """Raise Error `insufficient_permissions` unless the caller is ADMIN on the organization."""
-    require_organization_admin(caller)
 
 
 def _team(team: Team) -> dict[str, object]:
