@@ -228,6 +228,12 @@ def test_what_another_site_sends_is_refused(sqlite_house: ServedHouse, headers: 
     assert client.post("/sign-in", data={"key": sqlite_house.keys.project_key}, headers=headers).status_code == 403
 
 
+def test_a_form_of_the_own_site_is_taken_over_plain_http_too(sqlite_house: ServedHouse) -> None:
+    for headers in ({"origin": sqlite_house.address}, {"sec-fetch-site": "same-origin", "origin": "null"}, {"sec-fetch-site": "none"}):
+        answer = sqlite_house.anonymous().post("/sign-in", data={"key": sqlite_house.keys.project_key}, headers=headers)
+        assert answer.status_code == 303
+
+
 def test_signing_in_anew_ends_the_session_before(sqlite_house: ServedHouse) -> None:
     client, place = signed_in(sqlite_house, sqlite_house.keys.project_key), f"/projects/{sqlite_house.keys.project_id}/providers"
     before = {"cookie": f"keyhouse_session={client.cookies['keyhouse_session']}"}
