@@ -232,6 +232,6 @@ def test_the_password_of_a_proxy_is_not_printed() -> None:
     table = proxies("http://user:pa55@proxy:1")
 
     assert table.https is not None
-    assert base64.b64encode(b"user:pa55") in table.https.authorization_lines
+    assert base64.b64encode(b"user:pa55") in table.https.authorization
     assert "pa55" not in repr(UpstreamSettings(proxies=table))
     assert base64.b64encode(b"user:pa55").decode() not in repr(table)

@@ -199,7 +199,7 @@ async def _tunnel(connected: socket.socket, proxy: Proxy, origin: Origin) -> Non
     authority = f"{host}:{origin.port}".encode("ascii")
     try:
         answer = await _proxy_answer(
-            connected, b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (authority, authority, proxy.authorization_lines)
+            connected, b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (authority, authority, proxy.authorization_lines())
         )
     except OSError as error:
         raise UpstreamError(UpstreamFailure.CONNECT_FAILED, f"The proxy closed the connection{_named(error)}.") from None

@@ -13,11 +13,15 @@ _DEFAULT_PROXY_PORT = 80
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy. `authorization_lines` is the header line with its credentials, ended, or empty."""
+    """An HTTP proxy. `authorization` is the value of the header with its credentials, or empty."""
 
     host: str
     port: int
-    authorization_lines: bytes = field(default=b"", repr=False)
+    authorization: bytes = field(default=b"", repr=False)
+
+    def authorization_lines(self) -> bytes:
+        """The header's line, ended; nothing where there are no credentials."""
+        return b"proxy-authorization: %b\r\n" % self.authorization if self.authorization else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,14 @@ def _proxy(name: str, url: str) -> Proxy | None:
         raise ValueError(f"{name} is not an address") from None
     if parts.scheme != "http" or not host:
         raise ValueError(f"{name} must be the address of an http:// proxy; TLS to the proxy itself and SOCKS are not supported")
-    return Proxy(host, port, _authorization_lines(parts.username, parts.password))
+    return Proxy(host, port, _authorization(parts.username, parts.password))
 
 
-def _authorization_lines(username: str | None, password: str | None) -> bytes:
+def _authorization(username: str | None, password: str | None) -> bytes:
     if username is None:
         return b""
     pair = f"{unquote(username)}:{unquote(password or '')}".encode()
-    return b"proxy-authorization: Basic %b\r\n" % base64.b64encode(pair)
+    return b"Basic " + base64.b64encode(pair)
 
 
 def _matches(entry: str, origin: Origin) -> bool:

@@ -8,7 +8,7 @@ from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy
 from keyhouse.gateway.dialing import Dialer
 from keyhouse.gateway.pool import Counters, Pool, PoolLimits
-from keyhouse.gateway.proxy import Proxies
+from keyhouse.gateway.proxy import Proxies, Proxy
 from keyhouse.gateway.request import Headers, UpstreamRequest, rendered_head
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
@@ -66,7 +66,8 @@ class Upstream:
         """
         head = request.head
         timeouts = request.timeouts or self._settings.timeouts
-        wire = rendered_head(request, self._proxy_lines(head.origin) if self._proxied else None)
+        proxy = self._plain_proxy(head.origin) if self._proxied else None
+        wire = rendered_head(request, None if proxy is None else proxy.authorization_lines())
         connection = self._pool.take_idle(head.key) or await self._pool.take(head.key, head.origin, timeouts)
         while True:
             opened = connection.exchange(request, wire, timeouts)
@@ -88,9 +89,9 @@ class Upstream:
 
     def proxy_authorization(self, origin: Origin) -> Headers:
         """What a proxy on the way is told of us, as a header of each request to `origin`: of https ones it hears that beforehand."""
-        lines = self._proxy_lines(origin) or b""
-        return [(b"proxy-authorization", lines.partition(b": ")[2].strip())] if lines else []
+        proxy = self._plain_proxy(origin)
+        return [(b"proxy-authorization", proxy.authorization)] if proxy is not None and proxy.authorization else []
 
-    def _proxy_lines(self, origin: Origin) -> bytes | None:
-        proxy = self._settings.proxies.proxy_for(origin)
-        return None if proxy is None or origin.scheme == "https" else proxy.authorization_lines
+    def _plain_proxy(self, origin: Origin) -> Proxy | None:
+        """The proxy that gets the requests themselves, and no tunnel."""
+        return None if origin.scheme == "https" else self._settings.proxies.proxy_for(origin)
