@@ -1,5 +1,6 @@
 """What is noted of a request as it ends: who, where to, how long, how many tokens. Never a word of what was asked or answered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -61,3 +62,7 @@ class Observation:
         """The caller's answer begins."""
         self.status = status
         self.answered_at = perf_counter()
+
+
+Observe = Callable[[Observation], None]
+"""Is told of a request that has ended."""

@@ -5,14 +5,12 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (9.2.5 an
 
 from dataclasses import dataclass
 
+from keyhouse.domain.errors import Code, Error
+
 # An event with an image in it takes a few MiB; more than this is not a stream of events.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class EventTooLargeError(ValueError):
-    """An event is larger than the parser may hold."""
 
 
 @dataclass(slots=True)
@@ -34,7 +32,7 @@ class SseParser:
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that `data` completes. Raises EventTooLargeError, after which the parser is of no further use."""
+        """The events that `data` completes. Raises Error (`upstream_invalid_answer`) for one that is too large to be held."""
         if self._start is not None:
             data = self._without_mark(data)
         if self._after_cr or b"\r" in data:
@@ -61,7 +59,7 @@ class SseParser:
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > self._max_event_bytes:
-            raise EventTooLargeError("an event of the stream is too large")
+            raise Error(Code.UPSTREAM_INVALID_ANSWER, "An event of the upstream's stream is too large.")
 
     def _without_mark(self, data: bytes) -> bytes:
         """The stream's first bytes without a byte order mark; nothing while they may still become one."""

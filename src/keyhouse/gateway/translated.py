@@ -9,7 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.answer_facts import AnswerFacts, convention_of
 from keyhouse.gateway.failures import failure_of, status_of
 from keyhouse.gateway.passing import PassedBody, Take
-from keyhouse.gateway.sse import EventTooLargeError, SseParser
+from keyhouse.gateway.sse import SseParser
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.answer import AnswerDefaults, Started, Usage
 from keyhouse.gateway.wire.aws_event_stream import EventStreamDecoder
@@ -135,22 +135,10 @@ class TranslatedEvents:
 def sse_reader() -> EventReader:
     """Reads server-sent events."""
     parser = SseParser()
-
-    def read(piece: bytes) -> Iterator[tuple[str | None, bytes]]:
-        try:
-            events = parser.feed(piece)
-        except EventTooLargeError:
-            raise Error(Code.UPSTREAM_INVALID_ANSWER, "An event of the upstream's stream is too large.") from None
-        return ((event.event, event.data) for event in events)
-
-    return read
+    return lambda piece: ((event.event, event.data) for event in parser.feed(piece))
 
 
 def event_stream_reader() -> EventReader:
     """Reads an AWS event stream."""
     decoder = EventStreamDecoder()
-
-    def read(piece: bytes) -> Iterator[tuple[str | None, bytes]]:
-        return ((message.event_name, message.event_data) for message in decoder.feed(piece))
-
-    return read
+    return lambda piece: ((message.event_name, message.event_data) for message in decoder.feed(piece))

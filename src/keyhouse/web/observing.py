@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from keyhouse.gateway.answer_facts import NOTHING_READ
-from keyhouse.gateway.observation import Observation
+from keyhouse.gateway.observation import Observation, Observe
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.log import AccessLines
 from keyhouse.services.last_uses import LastUses
@@ -17,7 +17,6 @@ _MEASURED_EVERY_S = 5.0
 _TOLD_AFTER_S = 0.05
 _TOLD_AT = 64
 
-Observe = Callable[[Observation], None]
 ObserveAll = Callable[[Sequence[Observation]], None]
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -13,7 +12,7 @@ from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS, failure_of
 from keyhouse.gateway.headers import RawHeaders, header_text
-from keyhouse.gateway.observation import Observation
+from keyhouse.gateway.observation import Observation, Observe
 from keyhouse.gateway.prepared import FORM_OR_JSON
 from keyhouse.gateway.relay import Relay
 from keyhouse.gateway.upstream_error import UpstreamError
@@ -32,8 +31,6 @@ from keyhouse.web.gateway.model_pages import models_answer, not_found
 from keyhouse.web.gateway.origins import is_preflight, origin_headers, preflight_headers
 from keyhouse.web.gateway.request_headers import RequestHeaders
 from keyhouse.web.log import log_failed_request
-
-Observe = Callable[[Observation], None]
 
 _BETA = b"beta=true"
 """What Anthropic's clients put behind the path of calls with betas; of a caller's query nothing else goes on."""
