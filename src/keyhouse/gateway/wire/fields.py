@@ -32,9 +32,11 @@ class Fields:
         """Whether the key is there with a value other than null."""
         return self.raw.get(name) is not None
 
-    def given(self) -> Iterator[str]:
-        """The names of its members that are not null."""
-        return (name for name, value in self.raw.items() if value is not None)
+    def check_names(self, *known: str) -> None:
+        """Raises Error `unsupported_parameter` for a member that has none of these names and is not null."""
+        for name, value in self.raw.items():
+            if value is not None and name not in known:
+                raise unknown(self.at(name[:100]))
 
     def text(self, name: str) -> str:
         """A string."""
@@ -128,6 +130,11 @@ def unsupported(path: str, reason: str, *, error_code: str | None = None) -> Err
     """The 400 for something that has no equivalent and whose loss would change what the caller gets. `reason` is a whole sentence,
     `error_code` the word by which clients of the Messages API know what to do about it."""
     return Error(Code.UNSUPPORTED_PARAMETER, f"{path}: {reason}", param=path, **({"error_code": error_code} if error_code else {}))
+
+
+def unknown(path: str) -> Error:
+    """The 400 for something that is not known here."""
+    return unsupported(path, "This parameter is not known, so nobody can tell what leaving it out would change.")
 
 
 def without_nones(members: Mapping[str, object]) -> JsonObject:

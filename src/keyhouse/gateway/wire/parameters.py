@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from keyhouse.gateway.wire.fields import JsonObject, unsupported
+from keyhouse.gateway.wire.fields import JsonObject, unknown, unsupported
 from keyhouse.gateway.wire.losses import Losses
 
 CallerFormat = Literal["openai_chat", "openai_responses", "anthropic_messages"]
@@ -79,7 +79,7 @@ def kept_parameters(body: JsonObject, caller: CallerFormat, upstream: UpstreamFo
             continue
         row = rows.get(name)
         if row is None:
-            raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+            raise unknown(name[:100])
         if any(_same(value, neutral) for neutral in row.neutral):
             continue
         action = row.actions[upstream]

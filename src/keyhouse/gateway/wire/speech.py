@@ -7,7 +7,7 @@ https://developers.openai.com/api/reference/resources/audio (2026-11-23).
 import msgspec
 
 from keyhouse.gateway.wire.decoding import decoded
-from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unknown, unsupported, without_nones
 from keyhouse.gateway.wire.form import Form, Part
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
@@ -40,9 +40,7 @@ def voice_of(body: bytes) -> str:
 def render_speech_request(body: JsonObject, model: str, losses: Losses) -> tuple[JsonObject, str]:
     """The body for ElevenLabs, and the output format, which stands in the query. Raises Error (`unsupported_parameter`)."""
     fields = Fields(body)
-    for name in fields.given():
-        if name not in _SPOKEN:
-            raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+    fields.check_names(*_SPOKEN)
     wanted = fields.text_or_none("response_format") or "mp3"
     if wanted not in OUTPUT_FORMATS:
         raise unsupported("response_format", f"The upstream has {', '.join(OUTPUT_FORMATS)}.")
@@ -69,7 +67,7 @@ def render_transcription_form(form: Form, model: str, losses: Losses) -> tuple[b
         elif part.name in _TRANSCRIBED and part.name != "model":
             pieces += _renamed(form, part, _TRANSCRIBED[part.name])
         elif part.name not in ("model", "response_format", "stream", DROP_TUNING_PARAMS):
-            raise unsupported(part.name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+            raise unknown(part.name[:100])
     head = b'--%b\r\ncontent-disposition: form-data; name="model_id"\r\n\r\n%b\r\n' % (form.boundary, model.encode())
     return b"".join([head, *pieces, b"--%b--\r\n" % form.boundary]), wanted
 

@@ -11,9 +11,7 @@ _KEPT = ("input", "input_type", "truncation", "output_dimension", "output_dtype"
 def render_request(body: JsonObject, model: str, losses: Losses) -> JsonObject:
     """The body of `POST /v1/embeddings`. Raises Error (`unsupported_parameter`, `bad_request`)."""
     fields = Fields(body)
-    for name in fields.given():
-        if name not in (*_KEPT, "model", "dimensions", "encoding_format", "user", DROP_TUNING_PARAMS):
-            raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+    fields.check_names(*_KEPT, "model", "dimensions", "encoding_format", "user", DROP_TUNING_PARAMS)
     if any(not isinstance(text, str) for text in _texts(fields)):
         raise unsupported("input", "The upstream takes text only, and no tokens.")
     if fields.has("user"):

@@ -1,7 +1,7 @@
 """Reranking between Cohere's format, which callers speak, and Voyage's: https://docs.voyageai.com/reference/reranker-api and
 https://docs.cohere.com/reference/rerank (2026-11-23)."""
 
-from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
 
@@ -11,9 +11,7 @@ _KNOWN = ("model", "query", "documents", "top_n", "return_documents", "truncatio
 def render_request(body: JsonObject, model: str, losses: Losses) -> JsonObject:
     """The body of `POST /v1/rerank`. Raises Error (`unsupported_parameter`, `bad_request`)."""
     fields = Fields(body)
-    for name in fields.given():
-        if name not in _KNOWN:
-            raise unsupported(name[:100], "This parameter is not known, so nobody can tell what leaving it out would change.")
+    fields.check_names(*_KNOWN)
     for name in ("max_tokens_per_doc", "priority"):
         if fields.has(name):
             losses.drop(name, "The upstream has nothing like it.")

@@ -53,9 +53,8 @@ def _messages(fields: Fields) -> Iterator[Message]:
 
 def _reasoning(fields: Fields) -> Reasoning | None:
     config = fields.object_or_none("output_config")
-    for name in config.given() if config is not None else ():
-        if config is not None and name not in ("effort", "format"):
-            raise unsupported(config.at(name[:100]), "This member is not known, so nobody can tell what leaving it out would change.")
+    if config is not None:
+        config.check_names("effort", "format")
     level = config.choice("effort", EFFORTS) if config is not None and config.has("effort") else None
     return parse_thinking(fields, cast("Effort | None", level))
 

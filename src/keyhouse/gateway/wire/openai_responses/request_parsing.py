@@ -16,7 +16,6 @@ ENCRYPTED = "reasoning.encrypted_content"
 _SEARCH = "web_search"
 """Codex offers it to every model. What may be called can be missing; what must be called, as by `tool_choice`, can not."""
 _DROPPED_OF_TOOLS = ("async", "defer_loading")
-_UNKNOWN = "This member is not known, so nobody can tell what leaving it out would change."
 
 
 def parse_request(body: JsonObject, losses: Losses) -> Request:
@@ -66,12 +65,9 @@ def _messages(fields: Fields, losses: Losses) -> Iterator[Message]:
 
 def _reasoning(fields: Fields, losses: Losses) -> Reasoning | None:
     wanted = fields.object_or_none("reasoning")
-    given = list(wanted.given()) if wanted is not None else []
-    if wanted is None or not given:
+    if wanted is None:
         return None
-    for name in given:
-        if name not in ("effort", "summary", "generate_summary", "context", "mode"):
-            raise unsupported(wanted.at(name[:100]), _UNKNOWN)
+    wanted.check_names("effort", "summary", "generate_summary", "context", "mode")
     if wanted.text_or_none("mode") not in (None, "standard"):
         raise unsupported(wanted.at("mode"), "This model reasons in one way only.")
     if wanted.text_or_none("context") not in (None, "auto"):
@@ -90,9 +86,7 @@ def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
     text = fields.object_or_none("text")
     if text is None:
         return None
-    for name in text.given():
-        if name not in ("format", "verbosity"):
-            raise unsupported(text.at(name[:100]), _UNKNOWN)
+    text.check_names("format", "verbosity")
     if text.text_or_none("verbosity") not in (None, "medium"):
         losses.drop("text.verbosity", "The model has nothing like it.")
     if _format_type(fields) != "json_schema":
