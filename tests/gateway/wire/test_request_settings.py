@@ -57,6 +57,49 @@ def test_objects_of_a_schema_are_closed_where_nothing_is_lost_by_it():
     assert msgspec.json.encode(schema) == given
 
 
+def test_bounds_are_told_where_none_can_be_promised():
+    inner = {"type": "string", "maxLength": 3, "pattern": "^a", "description": "A word."}
+    schema = {
+        "type": "object",
+        "properties": {
+            "minimum": {"type": "integer", "minimum": 1, "exclusiveMaximum": 9},
+            "words": {"type": "array", "minItems": 1, "maxItems": 4, "items": inner},
+            "pairs": {"type": "array", "minItems": 2, "items": {"allOf": [inner, {"$ref": "#/$defs/d"}]}},
+        },
+        "required": ["minimum"],
+        "additionalProperties": False,
+        "$defs": {
+            "d": {"type": "number", "multipleOf": 0.5},
+            "e": {"type": "string", "format": "email"},
+            "p": {"type": "string", "format": "path"},
+        },
+    }
+    given = msgspec.json.encode(schema)
+    word = {"type": "string", "pattern": "^a", "description": "A word.\n\n{maxLength: 3}"}
+    told = {
+        **schema,
+        "properties": {
+            "minimum": {"type": "integer", "description": "{minimum: 1, exclusiveMaximum: 9}"},
+            "words": {"type": "array", "minItems": 1, "items": word, "description": "{maxItems: 4}"},
+            "pairs": {"type": "array", "items": {"allOf": [word, {"$ref": "#/$defs/d"}]}, "description": "{minItems: 2}"},
+        },
+        "$defs": {
+            "d": {"type": "number", "description": "{multipleOf: 0.5}"},
+            "e": {"type": "string", "format": "email"},
+            "p": {"type": "string", "description": '{format: "path"}'},
+        },
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
+    result = to_messages(chat(response_format=wanted, tools=[tool(parameters=schema, strict=True), tool("g", parameters=schema)]))
+    assert result.body["output_config"]["format"]["schema"] == told
+    assert [each["input_schema"] for each in result.body["tools"]] == [told, schema]
+    assert (result.enforced, result.dropped) == (("schema.bounds=described",), ())
+    converse = to_converse(chat(response_format=wanted, tools=[tool(parameters=schema, strict=True)])).body
+    assert converse["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == told
+    assert msgspec.json.decode(converse["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]) == told
+    assert msgspec.json.encode(schema) == given
+
+
 def test_structured_output_and_effort_share_output_config():
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
     config = to_messages(chat(response_format=wanted, reasoning_effort="low")).body["output_config"]

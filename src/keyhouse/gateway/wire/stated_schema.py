@@ -1,18 +1,30 @@
-"""States in a JSON schema what the standard leaves unsaid and an API wants said.
+"""States in a JSON schema what the standard leaves unsaid and an API wants said, or takes in no other way. Sends nothing.
 
 Messages and Converse refuse objects that leave other members open: https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
 OpenAI refuses parameters that are no object or name no properties, and arrays that describe no items:
 https://github.com/microsoft/playwright-mcp/issues/1191, https://github.com/digitalocean-labs/mcp-digitalocean/issues/265 (2026-11-29).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.losses import Losses
 
 _MAPS = ("properties", "$defs", "definitions")
 _LISTS = ("anyOf", "oneOf", "prefixItems")
+_BOUNDS = (
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+    *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "format"),
+)
+"""Messages and Converse refuse them, and Anthropic's own clients put them into descriptions: lib/_parse/_transform.py of the anthropic
+package, 2.14.0 (2026-11-29)."""
+_TAKEN: Mapping[str, tuple[object, ...]] = {
+    "minItems": (0, 1),
+    "format": ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"),
+}
+"""What can be promised of them all the same."""
 _SHAPES = frozenset(("type", "anyOf", "oneOf", "allOf", "$ref"))
 """Any of these says what a schema is of."""
 
@@ -25,6 +37,25 @@ def closed(schema: JsonObject) -> JsonObject:
         if "properties" in part and not part.keys() & {"additionalProperties", "allOf"}:
             part["additionalProperties"] = False
     return copy
+
+
+def unbounded(schema: JsonObject, losses: Losses) -> JsonObject:
+    """The schema with its bounds in descriptions, where the model reads them; that they are no longer promised is noted."""
+    copy: JsonObject = msgspec.json.decode(msgspec.json.encode(schema))
+    told = [_bounds_told(part) for part in _parts(copy, (*_LISTS, "allOf"))]
+    if any(told):
+        losses.change("schema.bounds", "described")
+    return copy
+
+
+def _bounds_told(part: JsonObject) -> bool:
+    bounds = {name: part.pop(name) for name in _BOUNDS if name in part and part[name] not in _TAKEN.get(name, ())}
+    if not bounds:
+        return False
+    words = ", ".join(f"{name}: {msgspec.json.encode(value).decode()}" for name, value in bounds.items())
+    stated = part.get("description")
+    part["description"] = f"{stated}\n\n{{{words}}}" if isinstance(stated, str) and stated else f"{{{words}}}"
+    return True
 
 
 def described(schema: JsonObject | None) -> JsonObject:
@@ -50,22 +81,22 @@ def _is_bare_array(part: JsonObject) -> bool:
     return (kind == "array" or (isinstance(kind, list) and "array" in kind)) and not part.keys() & {"items", "prefixItems"}
 
 
-def _parts(schema: JsonObject) -> Iterable[JsonObject]:
+def _parts(schema: JsonObject, lists: Iterable[str] = _LISTS) -> Iterable[JsonObject]:
     """The schema and all that stand in it."""
     waiting: list[object] = [schema]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
             yield part
-            waiting += _inner(part)
+            waiting += _inner(part, lists)
 
 
-def _inner(schema: JsonObject) -> Iterable[object]:
+def _inner(schema: JsonObject, lists: Iterable[str]) -> Iterable[object]:
     """The schemas that stand directly in this one."""
     yield schema.get("items")
     for name in _MAPS:
         if isinstance(schema.get(name), dict):
             yield from schema[name].values()
-    for name in _LISTS:
+    for name in lists:
         if isinstance(schema.get(name), list):
             yield from schema[name]

@@ -37,7 +37,7 @@ from keyhouse.gateway.wire.media import IMAGE_FORMATS
 from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, traits
 from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import reasoning, sampling, taken_effort
-from keyhouse.gateway.wire.stated_schema import closed
+from keyhouse.gateway.wire.stated_schema import closed, unbounded
 from keyhouse.gateway.wire.turns import accepted_tool_id, is_blank, turns, without_parts
 
 _VERTEX_API_VERSION = "vertex-2023-10-16"
@@ -83,7 +83,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         }
     )
     if request.output_schema is not None:
-        form = {"type": "json_schema", "schema": closed(request.output_schema.schema)}
+        form = {"type": "json_schema", "schema": unbounded(closed(request.output_schema.schema), losses)}
         body["output_config"] = {**body.get("output_config", {}), "format": form}
     return RenderedRequest(body, losses.dropped, losses.enforced, betas=(BETA,) if bound else ())
 
@@ -217,14 +217,15 @@ def _stop_sequences(stop: tuple[str, ...]) -> list[str] | None:
 
 
 def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> JsonObject:
-    if tool.strict and not model.strict:
+    schema, is_strict = tool.schema or {"properties": {}}, bool(tool.strict) and model.strict
+    if tool.strict and not is_strict:
         losses.drop("tools[].strict", "The model has no strict tools.")
     return without_nones(
         {
             "name": tool.name,
             "description": tool.description,
-            "input_schema": {"type": "object", **(tool.schema or {"properties": {}})},
-            "strict": True if tool.strict and model.strict else None,
+            "input_schema": {"type": "object", **(unbounded(schema, losses) if is_strict else schema)},
+            "strict": True if is_strict else None,
             "cache_control": render_cache_control(tool.cache),
         }
     )

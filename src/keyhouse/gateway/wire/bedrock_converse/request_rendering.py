@@ -30,7 +30,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import DEFAULT_MAX_TOKENS, ModelTraits, traits
 from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
-from keyhouse.gateway.wire.stated_schema import closed
+from keyhouse.gateway.wire.stated_schema import closed, unbounded
 from keyhouse.gateway.wire.turns import turns, without_parts
 
 _UNKNOWN_MODEL = ModelTraits(thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="none")
@@ -68,7 +68,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "inferenceConfig": inference or None,
             "toolConfig": tools,
             "additionalModelRequestFields": {**additional, **_one_call(request, tools, known, losses)} or None,
-            "outputConfig": _output(request.output_schema),
+            "outputConfig": _output(request.output_schema, losses),
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
         }
     )
@@ -148,13 +148,14 @@ def _names_one_tool(choice: ToolChoice, tools: tuple[Tool, ...]) -> bool:
 
 
 def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -> list[JsonObject]:
-    if tool.strict and not model.strict:
+    schema, is_strict = tool.schema or {"properties": {}}, bool(tool.strict) and model.strict
+    if tool.strict and not is_strict:
         losses.drop("tools[].strict", "The model has no strict tools.")
     specification = {
         "name": tool.name,
         "description": tool.description or None,
-        "inputSchema": {"json": {"type": "object", **(tool.schema or {"properties": {}})}},
-        "strict": True if tool.strict and model.strict else None,
+        "inputSchema": {"json": {"type": "object", **(unbounded(schema, losses) if is_strict else schema)}},
+        "strict": True if is_strict else None,
     }
     return [{"toolSpec": without_nones(specification)}, *points.after_tool(tool.cache)]
 
@@ -197,10 +198,10 @@ def _put(fields: JsonObject, place: str, value: Any) -> None:
     fields[last] = value
 
 
-def _output(wanted: OutputSchema | None) -> JsonObject | None:
+def _output(wanted: OutputSchema | None, losses: Losses) -> JsonObject | None:
     """The schema, which Converse wants as JSON in a string."""
     if wanted is None:
         return None
-    text = msgspec.json.encode(closed(wanted.schema)).decode()
+    text = msgspec.json.encode(unbounded(closed(wanted.schema), losses)).decode()
     definition = without_nones({"schema": text, "name": wanted.name, "description": wanted.description})
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
