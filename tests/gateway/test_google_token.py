@@ -199,6 +199,8 @@ def test_a_renewal_that_fails_leaves_the_good_token_in_use_until_it_ends(run: Ru
         (response(b"<html>"), SigningFailure.WRONG_ENDPOINT, 200),
         (response(b'{"access_token":"a"}'), SigningFailure.WRONG_ENDPOINT, 200),
         (response(b'{"access_token":"a\\r\\nx: y","expires_in":3600}'), SigningFailure.WRONG_ENDPOINT, 200),
+        (response(b'{"access_token":"a\\u0001","expires_in":3600}'), SigningFailure.WRONG_ENDPOINT, 200),
+        (response(b'{"access_token":"\xff","expires_in":3600}'), SigningFailure.WRONG_ENDPOINT, 200),
         (response(b'{"access_token":"a","expires_in":-1}'), SigningFailure.WRONG_ENDPOINT, 200),
         (response(b'{"access_token":"a","expires_in":NaN}'), SigningFailure.WRONG_ENDPOINT, 200),
         (response(b"[" * 100_000), SigningFailure.WRONG_ENDPOINT, 200),

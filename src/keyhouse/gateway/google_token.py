@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -193,16 +194,19 @@ async def _assertion(account: ServiceAccount) -> str:
         raise _unusable("has a private_key that is not an RSA key in PEM form") from None
 
 
+class _Issued(msgspec.Struct):
+    """A token that a header can carry, and its lifetime in seconds."""
+
+    access_token: Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]+\Z")]
+    expires_in: Annotated[float, msgspec.Meta(gt=0, le=24 * 3600)]
+
+
 def _parse_token(answer: bytes) -> tuple[bytes, float]:
     try:
-        content = msgspec.json.decode(answer)
-        token = content["access_token"].encode("ascii")
-        lifetime_s = float(content["expires_in"])
-    except (msgspec.DecodeError, UnicodeError, RecursionError, LookupError, TypeError, AttributeError, ValueError):
+        issued = msgspec.json.decode(answer, type=_Issued, strict=False)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _no_token(200) from None
-    if not token or token.split() != [token] or not 0 < lifetime_s <= 24 * 3600:
-        raise _no_token(200)
-    return token, lifetime_s
+    return issued.access_token.encode("ascii"), issued.expires_in
 
 
 def _refusal(status: int) -> SigningError:
