@@ -1,7 +1,6 @@
 """A chat answer, whole and as a stream of events, free of any wire format. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -26,23 +25,21 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         return self.input_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerDefaults:
+class AnswerDefaults(msgspec.Struct, frozen=True):
     """What an answer says where the upstream's format has no such field. `created` in seconds since 1970; `tool_names` are the caller's own
     names of tools by those that the upstream was told instead; `request` is what an answer repeats of the request."""
 
     id: str
     model: str
     created: int
-    tool_names: Mapping[str, str] = field(default_factory=dict)
-    request: Mapping[str, Any] = field(default_factory=dict)
+    tool_names: Mapping[str, str] = msgspec.field(default_factory=dict)
+    request: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A whole answer. `refusal` is the model's or provider's own explanation, where one was given."""
 
     parts: tuple[AnswerPart, ...]
@@ -55,8 +52,7 @@ class Answer:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiError:
+class ApiError(msgspec.Struct, frozen=True):
     """An error as an upstream stated it. `type` is the upstream's own word, where it gave one; `error_code` is a word that clients of the
     Messages API act upon."""
 
@@ -69,8 +65,7 @@ class ApiError:
     error_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The answer began. `usage` as far as it is known."""
 
     id: str | None = None
@@ -79,68 +74,58 @@ class Started:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TextStarted:
+class TextStarted(msgspec.Struct, frozen=True):
     """A part of text begins, or of the words by which the model refuses. Parts follow each other and never overlap."""
 
     is_refusal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingStarted:
+class ThinkingStarted(msgspec.Struct, frozen=True):
     """A part of thinking begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class RedactedThinking:
+class RedactedThinking(msgspec.Struct, frozen=True):
     """A whole part of redacted thinking; it begins and ends here."""
 
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallStarted:
+class ToolCallStarted(msgspec.Struct, frozen=True):
     """A call of a tool begins."""
 
     id: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True):
     """More text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
+class ThinkingDelta(msgspec.Struct, frozen=True):
     """More thinking."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureDelta:
+class SignatureDelta(msgspec.Struct, frozen=True):
     """The signature of the thinking."""
 
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentsDelta:
+class ArgumentsDelta(msgspec.Struct, frozen=True):
     """More of the JSON text of a tool call's arguments."""
 
     json_text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartEnded:
+class PartEnded(msgspec.Struct, frozen=True):
     """The part that began last has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(msgspec.Struct, frozen=True):
     """The model stopped. Only usage may follow."""
 
     stop: StopReason
@@ -148,25 +133,21 @@ class Stopped:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UsageCounted:
+class UsageCounted(msgspec.Struct, frozen=True):
     """The usage, whole; the last one counts."""
 
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(msgspec.Struct, frozen=True):
     """A sign of life."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """The upstream's final event came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The upstream reported an error instead of going on."""
 
     error: ApiError

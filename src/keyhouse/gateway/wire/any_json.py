@@ -4,7 +4,7 @@ Without these words Claude puts such an object into a code fence: https://github
 https://github.com/ENTERPILOT/GoModel/pull/963 (2026-09-11).
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Request, TextPart
 from keyhouse.gateway.wire.losses import Losses

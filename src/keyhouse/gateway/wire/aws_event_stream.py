@@ -7,7 +7,6 @@ https://smithy.io/2.0/aws/amazon-eventstream.html, the same day.
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -33,8 +32,7 @@ _FIXED_SIZE_VALUES = {
 _UUID_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class EventStreamMessage:
+class EventStreamMessage(msgspec.Struct, frozen=True):
     """One message: its headers and its payload."""
 
     headers: dict[str, HeaderValue]

@@ -1,8 +1,9 @@
 """A request for a chat answer, free of any wire format: what every format is parsed into and rendered from. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from keyhouse.domain.calling import OutputLimitName, Quirk, Refusable
 from keyhouse.gateway.wire.fields import JsonObject
@@ -13,38 +14,33 @@ ServiceTier = Literal["standard", "priority", "flex"]
 CacheLifetime = Literal["5m", "1h"]
 
 
-@dataclass(frozen=True, slots=True)
-class CacheMarker:
+class CacheMarker(msgspec.Struct, frozen=True):
     """The prompt up to and including this part shall be cached; `parameter` is what asks for it."""
 
     lifetime: CacheLifetime | None = None
     parameter: str = "cache_control"
 
 
-@dataclass(frozen=True, slots=True)
-class Base64Source:
+class Base64Source(msgspec.Struct, frozen=True):
     """Bytes that came with the request, in base64."""
 
     media_type: str
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class UrlSource:
+class UrlSource(msgspec.Struct, frozen=True):
     """Bytes that the upstream itself shall fetch."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileSource:
+class FileSource(msgspec.Struct, frozen=True):
     """Bytes that the caller stored with the upstream, under the upstream's own id."""
 
     file_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextSource:
+class TextSource(msgspec.Struct, frozen=True):
     """A document of plain text."""
 
     text: str
@@ -53,24 +49,21 @@ class TextSource:
 Source = Base64Source | UrlSource | FileSource | TextSource
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPart(msgspec.Struct, frozen=True):
     """Text."""
 
     text: str
     cache: CacheMarker | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
+class ImagePart(msgspec.Struct, frozen=True):
     """An image."""
 
     source: Source
     cache: CacheMarker | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentPart:
+class DocumentPart(msgspec.Struct, frozen=True):
     """A file to read, with the title and context that the model is told."""
 
     source: Source
@@ -79,31 +72,27 @@ class DocumentPart:
     cache: CacheMarker | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AudioPart:
+class AudioPart(msgspec.Struct, frozen=True):
     """Sound in base64; `format` as in `wav` or `mp3`."""
 
     data: str
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingPart:
+class ThinkingPart(msgspec.Struct, frozen=True):
     """What a model thought. Only with its signature does the model accept it back."""
 
     text: str
     signature: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RedactedThinkingPart:
+class RedactedThinkingPart(msgspec.Struct, frozen=True):
     """Thinking that only the provider can read."""
 
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallPart:
+class ToolCallPart(msgspec.Struct, frozen=True):
     """A call of a tool."""
 
     id: str
@@ -112,8 +101,7 @@ class ToolCallPart:
     cache: CacheMarker | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResultPart:
+class ToolResultPart(msgspec.Struct, frozen=True):
     """What a tool answered; `content` holds text, image and document parts."""
 
     tool_call_id: str
@@ -125,16 +113,14 @@ class ToolResultPart:
 Part = TextPart | ImagePart | DocumentPart | AudioPart | ThinkingPart | RedactedThinkingPart | ToolCallPart | ToolResultPart
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message. A system message may stand anywhere and holds text only."""
 
     role: Role
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """A function the model may call. `schema` is a JSON schema; None for no arguments."""
 
     name: str
@@ -144,16 +130,14 @@ class Tool:
     cache: CacheMarker | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
+class ToolChoice(msgspec.Struct, frozen=True):
     """Whether tools must, may or must not be called; `name` for `named`."""
 
     mode: Literal["auto", "none", "required", "named"]
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+class Reasoning(msgspec.Struct, frozen=True):
     """How much to think. `mode` None leaves the model's default and states an effort only; `budget_tokens` bounds what is thought."""
 
     mode: Literal["off", "on", "between_tools"] | None = None
@@ -164,8 +148,7 @@ class Reasoning:
     """What the caller called it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSchema:
+class OutputSchema(msgspec.Struct, frozen=True):
     """The JSON schema that the answer's text must follow."""
 
     schema: JsonObject
@@ -174,8 +157,7 @@ class OutputSchema:
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A whole request. What is None was not asked for. `any_json` is what the caller called a wish for JSON without a schema."""
 
     messages: tuple[Message, ...]
@@ -197,8 +179,7 @@ class Request:
     cache: CacheMarker | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamModel:
+class UpstreamModel(msgspec.Struct, frozen=True):
     """What is known of the model that a request is rendered for.
 
     `id` is the model as the upstream names it. `max_output_tokens` stands in where a format wants a limit and the caller gave none.
@@ -214,8 +195,7 @@ class UpstreamModel:
     takes_betas: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedRequest:
+class RenderedRequest(msgspec.Struct, frozen=True):
     """A request in the upstream's format.
 
     `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`. `tool_names` are the
@@ -224,6 +204,6 @@ class RenderedRequest:
 
     body: JsonObject
     dropped: tuple[str, ...] = ()
-    enforced: tuple[str, ...] = field(default=())
-    tool_names: Mapping[str, str] = field(default_factory=dict)
+    enforced: tuple[str, ...] = ()
+    tool_names: Mapping[str, str] = msgspec.field(default_factory=dict)
     betas: tuple[str, ...] = ()

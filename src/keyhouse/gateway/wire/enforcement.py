@@ -1,8 +1,9 @@
 """Holds a request to what a project declares of a model and to what a provider takes. Pure; knows no provider and no translation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
@@ -78,8 +79,7 @@ file."""
 _CONTENT_MEMBERS = ("content", "output", "toolResult", "source")
 
 
-@dataclass(frozen=True, slots=True)
-class Enforced:
+class Enforced(msgspec.Struct, frozen=True):
     """A body that keeps to the rules: `body` is the given one where nothing had to change, `enforced` says what was brought into range
     (`max_tokens=4096`), `dropped` names what was left out."""
 

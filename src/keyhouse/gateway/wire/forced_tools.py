@@ -3,7 +3,7 @@
 https://platform.claude.com/docs/en/models/fable-5-1/whats-new-fable-5-1#forced-tool-use-is-not-supported (2026-11-29).
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Request, TextPart, ToolChoice
 from keyhouse.gateway.wire.losses import Losses

@@ -6,6 +6,8 @@ RFC 7578, RFC 2046 section 5.1.
 import re
 from dataclasses import dataclass, field
 
+import msgspec
+
 from keyhouse.domain.errors import Code, Error
 
 MAXIMUM_PARTS = 1000
@@ -19,8 +21,7 @@ _PARAMETER = re.compile(rb"[ \t]*;[ \t]*(" + _TOKEN + rb')=(?:"([^"\\\r\n]*+(?:\
 _DISPOSITION = re.compile(rb"content-disposition[ \t]*:[ \t]*form-data(?=[ \t]*;)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One value of a form: its name, and where its content stands in the body."""
 
     name: str

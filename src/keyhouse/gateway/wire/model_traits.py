@@ -2,10 +2,11 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from keyhouse.gateway.wire.conversation import Effort, Reasoning
 
@@ -20,8 +21,7 @@ MINIMUM_BUDGET_TOKENS = 1024
 EFFORTS: tuple[Effort, ...] = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelTraits:
+class ModelTraits(msgspec.Struct, frozen=True):
     """See `models.toml` for the members."""
 
     thinking: ThinkingForm
@@ -36,8 +36,7 @@ class ModelTraits:
     output_tokens: int = DEFAULT_MAX_TOKENS
 
 
-@dataclass(frozen=True, slots=True)
-class ChatTraits:
+class ChatTraits(msgspec.Struct, frozen=True):
     """See `models.toml` for the members. `efforts` is None where nothing is known of them."""
 
     efforts: tuple[Effort, ...] | None = None
@@ -46,8 +45,7 @@ class ChatTraits:
     wants_thoughts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsesTraits:
+class ResponsesTraits(msgspec.Struct, frozen=True):
     """See `models.toml` for the members. `efforts` is None where nothing is known of them."""
 
     efforts: tuple[Effort, ...] | None = None

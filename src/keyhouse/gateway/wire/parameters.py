@@ -1,9 +1,10 @@
 """Decides what becomes of each top-level parameter of a caller's request, by the table `parameters.toml`. Parses no values."""
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from keyhouse.gateway.wire.fields import JsonObject, unknown, unsupported
 from keyhouse.gateway.wire.losses import Losses
@@ -22,8 +23,7 @@ _FORMAT_NAMES: dict[UpstreamFormat, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One parameter of a caller's format; see `parameters.toml` for the members. `actions` and `places` are by upstream format."""
 
     name: str

@@ -1,7 +1,8 @@
 """Brings temperature, top_p, top_k and thinking into what a family of models takes, and notes what is lost. Renders no format."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.gateway.wire.conversation import Effort, Message, Reasoning, RedactedThinkingPart, Request, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.losses import Losses
@@ -13,8 +14,7 @@ HIGHEST_TEMPERATURE = 1
 Number = int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(msgspec.Struct, frozen=True):
     """What is left of the sampling parameters."""
 
     temperature: Number | None

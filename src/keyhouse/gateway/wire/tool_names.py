@@ -7,7 +7,8 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecific
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Request, ToolCallPart
 

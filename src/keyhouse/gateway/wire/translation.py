@@ -1,8 +1,9 @@
 """Between a caller's format and an upstream's: requests one way; answers, errors and streams the other. No I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire import anthropic_messages, bedrock_converse, openai_chat, openai_responses

@@ -3,15 +3,16 @@
 import re
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolResultPart
 
 _REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Turns:
+class Turns(msgspec.Struct, frozen=True):
     """The system texts, in their order, and turns of user and assistant that alternate and are not empty."""
 
     system: tuple[TextPart, ...]

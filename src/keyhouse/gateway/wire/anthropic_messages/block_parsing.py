@@ -1,8 +1,9 @@
 """Parses the content blocks of a Messages request."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import (
     DocumentPart,

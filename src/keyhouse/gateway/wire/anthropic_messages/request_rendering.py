@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound
 from keyhouse.gateway.wire.any_json import with_json_told

@@ -1,10 +1,10 @@
 """Renders a request for Converse and ConverseStream. The model goes into the URL, not into the body. Sends nothing."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told

@@ -4,9 +4,9 @@ https://github.com/langgenius/dify/issues/17545 (2025-04-07) has the words in wh
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolCallPart, ToolResultPart
 

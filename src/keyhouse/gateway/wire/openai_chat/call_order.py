@@ -1,7 +1,6 @@
 """Puts the pieces of parallel tool calls in order: servers may mix them, and other formats want one call after the other."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -9,12 +8,11 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import ArgumentsDelta, PartEnded, RedactedThinking, StreamEvent, ToolCallStarted
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(msgspec.Struct):
     """A call, what precedes its arguments, and the arguments that have come."""
 
     begins: tuple[RedactedThinking | ToolCallStarted, ...]
-    arguments: list[str] = field(default_factory=list)
+    arguments: list[str] = msgspec.field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:

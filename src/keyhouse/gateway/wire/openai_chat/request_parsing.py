@@ -1,8 +1,9 @@
 """Parses a chat completions request. Decides nothing about what another format can hold."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Literal, cast
+
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import (
     Effort,

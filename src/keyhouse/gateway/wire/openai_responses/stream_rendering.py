@@ -193,7 +193,8 @@ class ResponseEventRenderer:
         yield self._frame(f"response.{response['status']}", response=response)
 
     def _place(self) -> JsonObject:
-        kind = {TextPart: "msg", ToolCallPart: "fc"}.get(type(self._open), "rs")
+        part = self._open
+        kind = "msg" if isinstance(part, TextPart) else "fc" if isinstance(part, ToolCallPart) else "rs"
         return {"item_id": item_id(kind, self._defaults, len(self._items)), "output_index": len(self._items)}
 
     def _frame(self, kind: str, **members: object) -> bytes:
