@@ -11,7 +11,8 @@ from keyhouse.domain.provider_spec import ProviderSpec
 
 def origin_in_use(credentials: Credentials, spec: ProviderSpec) -> Origin | None:
     """Where a provider's secrets are sent: its first stored address, else the provider's own. None: nowhere yet."""
-    address = next((text for name in spec.address_fields if (text := credentials.text(name))), spec.base_url)
+    name = spec.address_in_use(credentials.text)
+    address = spec.base_url if name is None else credentials.text(name)
     try:
         return parse_origin(address) if address else None
     except ValueError:

@@ -1,6 +1,6 @@
 """What is known of a provider before any project exists: its fields, their rules, and how it is called. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -43,8 +43,8 @@ class ProviderSpec:
     """A provider as its data file states it.
 
     `at_least_one`: of these fields one must not be blank. `together`: groups of fields that are all given or all absent.
-    `alternatives`: ways of which a person chooses one. `address_fields`: which fields hold the address that credentials are sent to,
-    the first stored one wins; without any, `base_url`.
+    `alternatives`: ways of which a person chooses one. `address_fields`: which fields hold the address that credentials are sent to;
+    without any, `base_url`.
     `calling`: what the gateway needs (addresses, paths, wire formats, signing); None for a provider that is never called.
     """
 
@@ -83,6 +83,10 @@ class ProviderSpec:
     def all_fields(self) -> tuple[CredentialField, ...]:
         """The fields of the file and, where the provider accepts it, `MANAGED`."""
         return (*self.fields, MANAGED) if self.accepts_managed else self.fields
+
+    def address_in_use(self, stored: Callable[[str], str | None]) -> str | None:
+        """The name of the field whose address is in use: the first that is stored. None where it is the provider's own."""
+        return next((name for name in self.address_fields if stored(name)), None)
 
     def is_public(self, name: str) -> bool:
         """Whether a field's value may be shown in clear."""

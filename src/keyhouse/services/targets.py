@@ -43,7 +43,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
         raise _unsupported(project, endpoint, choice)
     first, *others = (_target(_Wanted(choice, route, values, endpoint, voice), catalog, name, called) for name, called in found)
     # What a provider's own address has is known; a server of the project's own may lack what the like of it have.
-    has_own_address = any(values.get(name) for name in provider.spec.address_fields)
+    has_own_address = provider.spec.address_in_use(values.get) is not None
     instead = next((other for other in others if other.url != first.url), None) if has_own_address else None
     return first if instead is None else replace(first, instead=instead)
 
@@ -86,7 +86,7 @@ def _target(wanted: _Wanted, catalog: Catalog, name: EndpointName, called: Endpo
 
 def address_of(spec: ProviderSpec, values: Mapping[str, str]) -> str | None:
     """The address in use: the first that is stored, without an ending that says nothing, else the provider's own."""
-    name = next((name for name in spec.address_fields if values.get(name)), None)
+    name = spec.address_in_use(values.get)
     if name is None:
         return spec.base_url
     endings = next(field.ignored_endings for field in spec.fields if field.name == name)
