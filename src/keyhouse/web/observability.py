@@ -1,7 +1,6 @@
 """What operators and their machines ask a server: whether it lives, whether it can serve, and its metrics. Nothing here is logged."""
 
 import asyncio
-import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class MetricsAccess:
 
     def _has_key(self, scope: Scope) -> bool:
         token = callers.bearer(scope["headers"])
-        return self.admin_key is not None and token is not None and hmac.compare_digest(token.encode("latin-1"), self.admin_key.encode())
+        return self.admin_key is not None and token is not None and callers.is_same_key(token, self.admin_key)
 
 
 @dataclass(frozen=True, slots=True)
