@@ -1,16 +1,19 @@
 """What is old is forgotten: nothing of what is in force, no secret that a kept state shares, and every secret that none has any more."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model_provider import ModelProviderUpdate
-from keyhouse.domain.tenancy import Caller
+from keyhouse.domain.tenancy import Caller, Role, RoleBinding, ScopeType
 from keyhouse.services.databases import Pruned, prune
 from keyhouse.services.encryption_keys import status
 from keyhouse.services.model_providers import ModelProviders
+from keyhouse.services.projects import ProjectRequest, Projects
 from keyhouse.settings import Settings
 from keyhouse.storage.history import list_audit
 from keyhouse.storage.opening import Storage
@@ -106,6 +109,38 @@ def test_a_secret_that_a_kept_state_shares_stays(settings: Settings) -> None:
         assert await openai_secrets(storage) == {"sk-1"}
         again = providers_of(storage)
         assert b'"OPENAI_API_KEY"' in (await again.list(caller.project_id or "")).body
+
+    run_on(settings, main)
+
+
+def test_headers_go_with_the_last_state_that_has_them(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1")
+        with_headers = ModelProviderUpdate(enabled=True, extra_headers=(ExtraHeader("X-Team", "planted"),))
+        without = ModelProviderUpdate(enabled=True, extra_headers=())
+        for update in (with_headers, openai_key("sk-2"), without):
+            await providers.upsert(caller, PROVIDER, update, None)
+        await age(storage, 3)
+        assert await pruned(storage, history_days=30) == Pruned(states=2, values=1)
+        assert b'["planted"]' in await plaintexts(storage)
+        await age(storage, 4)
+        assert await pruned(storage, history_days=30) == Pruned(states=1, values=1)
+        assert b'["planted"]' not in await plaintexts(storage)
+        assert await openai_secrets(storage) == {"sk-2"}
+
+    run_on(settings, main)
+
+
+def test_each_provider_of_each_project_keeps_the_state_it_has(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1", "sk-2", "sk-3")
+        admin = replace(caller, bindings=(RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, caller.organization_id),))
+        made = await Projects(storage).create(admin, ProjectRequest("Other", "python", "none", new_team_name="Others"))
+        await providers.upsert(replace(caller, project_id=made.project.id), PROVIDER, openai_key("sk-other"), None)
+        await providers.upsert(caller, "groq", ModelProviderUpdate(enabled=True, custom_keys={"GROQ_API_KEY": "gsk-1"}), None)
+        await age(storage, 3)
+        assert await pruned(storage, history_days=30) == Pruned(states=2, values=2)
+        assert await openai_secrets(storage) == {"sk-3", "sk-other"}
 
     run_on(settings, main)
 
