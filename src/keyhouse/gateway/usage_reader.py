@@ -8,7 +8,7 @@ import msgspec
 from keyhouse.gateway.answer_facts import AnswerFacts, facts_of
 from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.wire.answer import Usage
-from keyhouse.gateway.wire.usage import generated_tokens
+from keyhouse.gateway.wire.usage import generated_tokens, latest
 
 _HEAD_BYTES = 4 * 1024
 _TAIL_BYTES = 8 * 1024
@@ -180,10 +180,10 @@ def _parse(last: _Counts, head: bytes) -> Usage | None:
     place = head.find(_KEY)
     first = (_counts_at(head, place) if place >= 0 else None) or last
     return Usage(
-        _latest(last.input_tokens, first.input_tokens) or 0,
+        latest(last.input_tokens, first.input_tokens) or 0,
         last.output_tokens,
-        _latest(last.cache_read_input_tokens, first.cache_read_input_tokens),
-        _latest(last.cache_creation_input_tokens, first.cache_creation_input_tokens),
+        latest(last.cache_read_input_tokens, first.cache_read_input_tokens),
+        latest(last.cache_creation_input_tokens, first.cache_creation_input_tokens),
         (last.output_tokens_details or _NO_DETAILS).thinking_tokens,
     )
 
@@ -194,7 +194,3 @@ def _inclusive(prompt: int, generated: int | None, prompt_details: _Details | No
     cached = (cache.cached_tokens or 0) + (cache.cache_write_tokens or 0)
     reasoning = (details or _NO_DETAILS).reasoning_tokens
     return Usage(max(0, prompt - cached), generated or 0, cache.cached_tokens, cache.cache_write_tokens, reasoning)
-
-
-def _latest(last: int | None, first: int | None) -> int | None:
-    return first if last is None else last

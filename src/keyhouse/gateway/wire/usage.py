@@ -57,18 +57,19 @@ def parse_anthropic_usage(usage: Fields, before: Usage | None = None) -> Usage:
     counts = {name: usage.integer_or_none(name) for name in _ANTHROPIC_COUNTS}
     thinking = details.integer_or_none("thinking_tokens") if details else None
     return Usage(
-        input_tokens=_latest(counts["input_tokens"], known.input_tokens) or 0,
-        output_tokens=_latest(counts["output_tokens"], known.output_tokens) or 0,
-        cache_read_tokens=_latest(counts["cache_read_input_tokens"], known.cache_read_tokens),
-        cache_write_tokens=_latest(counts["cache_creation_input_tokens"], known.cache_write_tokens),
-        reasoning_tokens=_latest(thinking, known.reasoning_tokens),
+        input_tokens=latest(counts["input_tokens"], known.input_tokens) or 0,
+        output_tokens=latest(counts["output_tokens"], known.output_tokens) or 0,
+        cache_read_tokens=latest(counts["cache_read_input_tokens"], known.cache_read_tokens),
+        cache_write_tokens=latest(counts["cache_creation_input_tokens"], known.cache_write_tokens),
+        reasoning_tokens=latest(thinking, known.reasoning_tokens),
     )
 
 
 _ANTHROPIC_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def _latest(given: int | None, before: int | None) -> int | None:
+def latest(given: int | None, before: int | None) -> int | None:
+    """A count that a later event states, else the one that stood before."""
     return before if given is None else given
 
 
