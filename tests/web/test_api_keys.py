@@ -38,7 +38,7 @@ def test_created_key_shows_its_token_once(shared_house: ServedHouse) -> None:
     assert set(one.json()) == FIELDS
     assert (one.json()["name"], one.json()["description"], one.json()["keyType"]) == ("CI", "Nightly\nbuilds", "service")
     listed = tenant.admin.get("/api/api-keys")
-    assert (listed.json()["data"][0], listed.json()["pagination"]) == (one.json(), {"page": 1, "limit": 50, "total": 2, "totalPages": 1})
+    assert (listed.json()["data"][0], listed.json()["pagination"]) == (one.json(), {"page": 1, "limit": 50, "total": 2})
     for text in (one.text, listed.text):
         assert "sk-lw-" not in text
         assert made["token"][6:22] not in text
@@ -318,7 +318,7 @@ def test_list_comes_in_pages_newest_first(shared_house: ServedHouse) -> None:
     pages = [tenant.admin.get(f"/api/api-keys?page={page}&limit=2").json() for page in (1, 2)]
     assert [key["id"] for key in pages[0]["data"]] == [ids[2], ids[1]]
     assert pages[1]["data"][0]["id"] == ids[0]
-    assert [page["pagination"] for page in pages] == [{"page": page, "limit": 2, "total": 4, "totalPages": 2} for page in (1, 2)]
+    assert [page["pagination"] for page in pages] == [{"page": page, "limit": 2, "total": 4} for page in (1, 2)]
 
 
 def test_unknown_and_foreign_keys_are_not_found(shared_house: ServedHouse) -> None:

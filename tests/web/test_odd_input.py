@@ -321,7 +321,7 @@ def test_pages_outside_the_limits_are_refused(shared_house: ServedHouse, query: 
 def test_the_largest_page_is_empty(shared_house: ServedHouse) -> None:
     answer = shared_house.client().get("/api/model-providers/openai/history?page=2147483647&limit=1000&unknown=%00")
     assert (answer.status_code, answer.json()["data"]) == (200, [])
-    assert answer.json()["pagination"] | {"total": 0, "totalPages": 0} == {"page": 2147483647, "limit": 1000, "total": 0, "totalPages": 0}
+    assert answer.json()["pagination"] | {"total": 0} == {"page": 2147483647, "limit": 1000, "total": 0}
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**53, 2**70, True, 1.5, "1", None])

@@ -86,12 +86,11 @@ class HistoryEntryShape(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where a page lies in its list. `totalPages` is what LangWatch's command line and MCP server turn pages by."""
+    """Where a page lies in its list."""
 
     page: int
     limit: int
     total: int
-    totalPages: int
 
 
 class HistoryAnswer(BaseModel):
@@ -118,8 +117,7 @@ def archived_json(thing: Team | Project, at: datetime) -> dict[str, object]:
 
 def page_json(data: Sequence[object], page: PageQuery, total: int) -> bytes:
     """`{"data", "pagination"}`."""
-    pagination = {"page": page.page, "limit": page.limit, "total": total, "totalPages": -(-total // page.limit)}
-    return msgspec.json.encode({"data": data, "pagination": pagination})
+    return msgspec.json.encode({"data": data, "pagination": {"page": page.page, "limit": page.limit, "total": total}})
 
 
 def history_page(entries: Sequence[HistoryEntry], page: PageQuery, total: int) -> bytes:
