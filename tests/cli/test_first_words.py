@@ -52,3 +52,20 @@ def test_a_server_without_any_standard_stream_serves(furnished: Furnished) -> No
             assert {os.readlink(f"/proc/{server.pid}/fd/{number}") for number in range(3)} == {os.devnull}
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
+
+
+NAMES = [("schlüssel & 'mehr' #1?%41", "C.UTF-8", "1"), ("schlüssel", "C", "0"), (os.fsdecode(b"schl\xfcssel"), "C.UTF-8", "1")]
+
+
+@pytest.mark.parametrize(("folder", "locale", "utf8"), NAMES, ids=["odd", "of another locale", "no text"])
+def test_a_data_folder_may_have_any_name(tmp_path: Path, serving: StartServer, folder: str, locale: str, utf8: str) -> None:
+    house = tmp_path / folder / "house"
+    named = {"LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0", "KEYHOUSE_DATA_DIR": str(house)}
+    server = serving(tmp_path, **named)
+    assert httpx.get(f"{server.address}/readyz", trust_env=False, timeout=PATIENCE_S).status_code == 200
+    assert run(tmp_path, "provider", "list", **named).code == 0
+    assert server.stop() == 0
+    assert {"keyring", "keyhouse.db"} <= {path.name for path in house.iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    again = serving(tmp_path, **named)
+    assert httpx.get(f"{again.address}/readyz", trust_env=False, timeout=PATIENCE_S).status_code == 200

@@ -4,14 +4,14 @@ import resource
 import sys
 
 from keyhouse.cli.exit_codes import ExitCode
-from keyhouse.cli.standard_streams import replace_closed_streams
+from keyhouse.cli.standard_streams import prepare_standard_streams
 
 
 def main() -> None:
     """Run the command line."""
     # A core file would hold, in clear, what is sealed on the disk. What a command starts inherits this.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    replace_closed_streams()
+    prepare_standard_streams()
     try:
         from keyhouse.cli.main import run
     except KeyboardInterrupt:

@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -51,10 +50,6 @@ def _root(
 
 def run() -> None:
     """Run the command line, and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A terminal of another encoding shows a question mark rather than nothing at all.
-            stream.reconfigure(errors="replace")
     try:
         app(prog_name="keyhouse")
     except CommandError as error:

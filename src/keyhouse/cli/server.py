@@ -6,13 +6,13 @@ from types import ModuleType
 from typing import cast
 
 from keyhouse.cli.exit_codes import ExitCode, exit_code_of, report
-from keyhouse.cli.standard_streams import replace_closed_streams
+from keyhouse.cli.standard_streams import prepare_standard_streams
 from keyhouse.domain.errors import Error
 
 
 def main() -> None:
     """Serve with the settings of the environment, and exit."""
-    replace_closed_streams()
+    prepare_standard_streams()
     # structlog loads rich where it is installed, for tracebacks that are never printed here: 4 MB in every worker.
     sys.modules.setdefault("rich", cast(ModuleType, None))
     # While it loads next to nothing becomes garbage, and looking for it takes a tenth of the time; the opened house turns this on again.

@@ -82,7 +82,7 @@ LOG_BYTES = 32 * 1024 * 1024
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection as the house uses them: WAL, every commit on the disk, foreign keys on, deleted bytes overwritten. Makes no file."""
-    address = f"file:{quote(str(path.absolute()))}?mode=rw"
+    address = f"file:{quote(bytes(path.absolute()))}?mode=rw"
     connection = sqlite3.connect(
         address, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_PATIENCE_MS / 1000
     )
