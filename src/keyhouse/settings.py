@@ -85,7 +85,9 @@ class Settings(BaseSettings):
     )
     metrics_public: bool = Field(False, description="Let anybody read /metrics, from other machines too and without the instance key.")
     tracing: bool = Field(
-        False, description="Send OpenTelemetry spans of calls to where the OTEL_* variables say. Needs `uv sync --extra tracing`."
+        False,
+        description="Send OpenTelemetry spans of calls to where the OTEL_* variables say. "
+        "Needs an extra: `uv sync --extra tracing`, or `keyhouse[tracing]`.",
     )
     endpoint: str | None = Field(None, description="For commands: the address of a running server to work against.")
     api_key: SecretStr | None = Field(None, description="For commands: the API key to send to that server.")

@@ -64,6 +64,9 @@ def odd() -> Iterator[http.server.ThreadingHTTPServer]:
         ("ftp://127.0.0.1", 2, "http://"),
         ("http://user:planted@127.0.0.1", 2, "http://"),
         ("http://[::1", 2, "http://"),
+        ("http://127.0.0.1/schl\u00fcssel", 2, "http://"),
+        ("http://127.0.0.1/a key", 2, "http://"),
+        ("http://keyhouse..example", 3, "does not answer: its address is none."),
     ],
 )
 def test_an_endpoint_that_does_not_answer_is_told_of(fork_server: ForkServer, tmp_path: Path, endpoint: str, code: int, told: str) -> None:
@@ -140,6 +143,29 @@ def test_a_proxy_is_not_asked_for_this_machine(fork_server: ForkServer, tmp_path
         http_proxy="http://127.0.0.1:1",
     )
     assert (ran.code, json.loads(ran.out)) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxy", "told"),
+    [
+        ("http://keyhouse.example", "http://127.0.0.1:{closed}", "{endpoint} does not answer{way}: connection refused."),
+        ("http://keyhouse.example", "socks5://127.0.0.1:1", "{endpoint} does not answer{way}: unknown url type: socks5."),
+        ("http://keyhouse.example", "http:/me:planted@proxy", "{endpoint} does not answer{way}: its address is none."),
+        ("http://keyhouse.example", "http://me:planted@[::1", "{endpoint} does not answer{way}: "),
+        ("http://keyhouse.example", "http://127.0.0.1:{odd}", "this endpoint{way} is no Keyhouse (status 403, and no JSON)."),
+        ("https://keyhouse.example", "http://127.0.0.1:{odd}", "{endpoint} does not answer{way}: tunnel connection failed: 501"),
+    ],
+)
+def test_a_proxy_that_is_in_the_way_is_named(
+    fork_server: ForkServer, tmp_path: Path, odd: http.server.ThreadingHTTPServer, endpoint: str, proxy: str, told: str
+) -> None:
+    odd.status = 403  # type: ignore[attr-defined]
+    variable = f"{endpoint.partition(':')[0]}_proxy"
+    given = {variable: proxy.format(closed=free_port(), odd=odd.server_port)}
+    refused = fork_server.run(tmp_path, "provider", "list", "--endpoint", endpoint, KEYHOUSE_API_KEY=KEY, **given)
+    assert (refused.code, refused.out) == (3, "")
+    assert told.format(endpoint=endpoint, way=f" through the proxy that {variable} names") in refused.err
+    assert "planted" not in refused.err
 
 
 def test_a_key_comes_from_a_variable_a_file_or_standard_input(furnished: Furnished, serving: StartServer) -> None:

@@ -17,11 +17,13 @@ def run_without(package: str, folder: Path, *arguments: str, **variables: str) -
 def test_postgresql_without_its_driver_is_one_sentence(tmp_path: Path, arguments: list[str]) -> None:
     refused = run_without("psycopg", tmp_path, *arguments, KEYHOUSE_DATABASE_URL="postgresql://keyhouse@127.0.0.1:1/keyhouse")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.sentence == "PostgreSQL needs an extra: run `uv sync --extra postgres`."
+    assert refused.sentence == "PostgreSQL needs an extra: run `uv sync --extra postgres` in a clone, else install `keyhouse[postgres]`."
 
 
 def test_tracing_without_its_packages_stops_the_start_before_anything_is_made(tmp_path: Path) -> None:
     refused = run_without("opentelemetry.exporter.otlp.proto.http", tmp_path, "serve", "--port", "0", KEYHOUSE_TRACING="true")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.sentence == "KEYHOUSE_TRACING needs an extra: run `uv sync --extra tracing`."
+    assert (
+        refused.sentence == "KEYHOUSE_TRACING needs an extra: run `uv sync --extra tracing` in a clone, else install `keyhouse[tracing]`."
+    )
     assert not (tmp_path / "keyhouse-data" / "keyhouse.db").exists()

@@ -3,12 +3,13 @@
 import ipaddress
 import itertools
 import json
+import re
 import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -96,8 +97,9 @@ class HttpConnection:
         self._base = _parsed(endpoint)
         self._key_for = key_for
         self.project_id: str | None = None
+        self._way = _way_to(self._base)
         handlers: list[urllib.request.BaseHandler] = [_KeepRedirects()]
-        if _is_loopback(self._base.hostname or ""):
+        if not self._way:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
@@ -117,12 +119,12 @@ class HttpConnection:
         asked = urllib.request.Request(url, request.encoded_body(), headers, method=request.method)  # noqa: S310 - the scheme was checked
         try:
             with self._opener.open(asked, timeout=_TIMEOUT_S) as answer:
-                return _reply(answer.status, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES))
+                return _reply(answer.status, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES), self._way)
         except urllib.error.HTTPError as answer:
             with answer:
-                return _reply(answer.code, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES))
-        except (OSError, HTTPException, UnicodeError) as problem:
-            raise CommandError(f"{self._shown} does not answer: {_why(problem)}.", ExitCode.UNREACHABLE) from None
+                return _reply(answer.code, answer.headers.get("ETag"), answer.read(_LARGEST_ANSWER_BYTES), self._way)
+        except (OSError, HTTPException, ValueError) as problem:
+            raise CommandError(f"{self._shown} does not answer{self._way}: {_why(problem)}.", ExitCode.UNREACHABLE) from None
 
     def close(self) -> None:
         """See Connection."""
@@ -152,6 +154,7 @@ def _parsed(endpoint: str) -> SplitResult:
     try:
         parts = urlsplit(endpoint.strip())
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and (parts.port or 1) > 0
+        usable = usable and re.fullmatch(r"[!-~]*", parts.path) is not None
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:
@@ -163,21 +166,32 @@ class _Told(dict[str, Any]):
     """An object of an answer. A member that a command needs and that is not there says who answered."""
 
     def __missing__(self, name: str) -> NoReturn:
-        raise _no_keyhouse(f"its answer has no {name}", ", or one of another release")
+        raise _no_keyhouse(f"its answer has no {name}", otherwise=", or one of another release")
 
 
-def _reply(status: int, tag: str | None, body: bytes) -> Reply:
+def _way_to(server: SplitResult) -> str:
+    """How a server is reached, for people: empty, or through a proxy that the environment names. To this machine no proxy leads."""
+    if (
+        _is_loopback(server.hostname or "")
+        or server.scheme not in urllib.request.getproxies()
+        or urllib.request.proxy_bypass(server.netloc)
+    ):
+        return ""
+    return f" through the proxy that {server.scheme}_proxy names"
+
+
+def _reply(status: int, tag: str | None, body: bytes, way: str) -> Reply:
     try:
         told = json.loads(body, object_hook=_Told) if body else None
     except (ValueError, RecursionError):
-        raise _no_keyhouse(f"status {status}, and no JSON") from None
+        raise _no_keyhouse(f"status {status}, and no JSON", way) from None
     if status < 300 and not isinstance(told, dict):
-        raise _no_keyhouse(f"status {status}, and no JSON object")
+        raise _no_keyhouse(f"status {status}, and no JSON object", way)
     return Reply(status, told, tag)
 
 
-def _no_keyhouse(why: str, otherwise: str = "") -> CommandError:
-    return CommandError(f"What answers at this endpoint is no Keyhouse{otherwise} ({why}).", ExitCode.UNREACHABLE)
+def _no_keyhouse(why: str, way: str = "", otherwise: str = "") -> CommandError:
+    return CommandError(f"What answers at this endpoint{way} is no Keyhouse{otherwise} ({why}).", ExitCode.UNREACHABLE)
 
 
 def _why(problem: Exception) -> str:
@@ -190,9 +204,17 @@ def _why(problem: Exception) -> str:
         return f"its certificate is not accepted ({certificate}). SSL_CERT_FILE names other authorities to trust"
     if getattr(reason, "reason", None) in _NO_TLS:
         return "it speaks no TLS. Its address may have to begin with http:// instead of https://"
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror.lower()
-    return type(reason).__name__
+    if isinstance(reason, ValueError | InvalidURL):
+        return "its address is none"
+    return _words(reason)
+
+
+def _words(reason: BaseException | str) -> str:
+    """What the system says, or the library itself: of a proxy that refuses, or of a kind that it does not know."""
+    if not isinstance(reason, OSError | str):
+        return type(reason).__name__
+    told = (reason.strerror if isinstance(reason, OSError) else None) or str(reason) or type(reason).__name__
+    return f"{told[0].lower()}{told[1:]}"
 
 
 def _is_loopback(host: str) -> bool:

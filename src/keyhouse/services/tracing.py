@@ -95,7 +95,10 @@ def require_tracing() -> None:
         import_module("opentelemetry.sdk.trace.export")
         import_module(_EXPORTER)
     except ImportError:
-        raise Error(Code.CONFIGURATION, "KEYHOUSE_TRACING needs an extra: run `uv sync --extra tracing`.") from None
+        raise Error(
+            Code.CONFIGURATION,
+            "KEYHOUSE_TRACING needs an extra: run `uv sync --extra tracing` in a clone, else install `keyhouse[tracing]`.",
+        ) from None
 
 
 def open_tracing(names: Mapping[str, str]) -> Tracing:

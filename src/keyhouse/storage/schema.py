@@ -24,7 +24,10 @@ def require_driver(url: DatabaseUrl) -> None:
         try:
             import psycopg  # noqa: F401
         except ImportError:
-            raise Error(Code.CONFIGURATION, "PostgreSQL needs an extra: run `uv sync --extra postgres`.") from None
+            raise Error(
+                Code.CONFIGURATION,
+                "PostgreSQL needs an extra: run `uv sync --extra postgres` in a clone, else install `keyhouse[postgres]`.",
+            ) from None
 
 
 def start_lock(url: DatabaseUrl) -> AbstractContextManager[None]:
