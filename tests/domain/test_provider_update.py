@@ -1,6 +1,7 @@
 """What a PUT does to a provider, rule by rule. Pure: no storage, no HTTP, a provider of its own."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,15 @@ def test_mask_around_which_a_trimmed_field_has_blanks_is_still_the_mask() -> Non
     stored = put(ModelProvider("example"), {"KEY": "k", "PLACE": " here "}, spec)
     assert opened(put(stored, {"PLACE": f" {MASK}\n"}, spec))["PLACE"] == "here"
     assert "PLACE" not in put(ModelProvider("example"), {"KEY": "k", "PLACE": f" {MASK}\n"}, spec).credentials
+
+
+def test_a_mask_with_blanks_around_it_is_not_a_secret_that_was_sent_again() -> None:
+    spec = replace(SPEC, fields=(CredentialField("KEY", trimmed=True), *SPEC.fields[1:]))
+    stored = put(ModelProvider("example"), {"KEY": " k ", "SECOND": "s"}, spec)
+    error = refusal(stored, {"KEY": f" {MASK}\n", "SECOND": "s-2", "URL": "https://elsewhere.example"}, spec)
+    assert (error.code, error.details["fields"]) == (Code.ENDPOINT_CHANGED, ["customKeys.KEY"])
+    unreadable = replace(stored, credentials=Credentials.unreadable(("KEY",)))
+    assert refusal(unreadable, {"KEY": f" {MASK}"}, spec).code is Code.CREDENTIALS_UNREADABLE
 
 
 def test_any_other_value_replaces() -> None:
@@ -240,6 +250,21 @@ def test_masked_header_values_come_back_by_the_rule(
 ) -> None:
     before = replace(STORED, extra_headers=header_list(*stored))
     assert put(before, extra_headers=header_list(*given)).extra_headers == header_list(*after)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"custom_keys": {"KEY": "k"}},
+        {"custom_models": STORED.custom_models},
+        {"custom_embeddings_models": STORED.custom_models},
+        {"extra_headers": STORED.extra_headers},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_what_is_switched_off_and_holds_something_says_something(fields: dict[str, Any]) -> None:
+    assert ModelProvider("example").updated(ModelProviderUpdate(enabled=False), SPEC).says_nothing
+    assert not ModelProvider("example").updated(ModelProviderUpdate(enabled=False, **fields), SPEC).says_nothing
 
 
 def test_unreadable_headers_are_not_overwritten_by_accident() -> None:

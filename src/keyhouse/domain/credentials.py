@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
-from keyhouse.domain.provider_spec import ProviderSpec
+from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
 
 MASK = "HAS_KEY" + "\u2022" * 24
 """Stands for a stored value wherever one is shown; sent back, it means "as stored". 31 characters."""
@@ -79,7 +79,7 @@ class Credentials:
         return {name: value if spec.is_public(name) else MASK for name, value in self._values.items() if value != ""}
 
     def merged(self, given: Mapping[str, object], spec: ProviderSpec) -> "Credentials":
-        """These credentials after an edit that sent `given`.
+        """These credentials after an edit that sent `given`, as `given_as_stored` spells it.
 
         The mask keeps what is stored and is never stored itself; any other value replaces; "" clears; a secret field that is not named is
         kept, a public one dropped; fields that the provider does not know are dropped.
@@ -91,8 +91,6 @@ class Credentials:
 
     def _merged_value(self, name: str, value: object, spec: ProviderSpec) -> object:
         field = spec.field_named(name)
-        if isinstance(value, str) and field is not None and field.trimmed:
-            value = value.strip()
         if value == MASK:
             return self._values.get(name)
         if value == "" and not (field is not None and field.may_be_blank):
@@ -107,15 +105,19 @@ def same_value(one: object, other: object) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def names_as_stored(given: Mapping[str, object], spec: ProviderSpec) -> dict[str, object]:
-    """`given` with aliases spelt as the provider spells them, and null values left out where the provider drops them."""
+def given_as_stored(given: Mapping[str, object], spec: ProviderSpec) -> dict[str, object]:
+    """`given` with names spelt as the provider spells them, values trimmed where it trims them, and nulls left out where it drops them."""
     renamed: dict[str, object] = {}
     for name, value in given.items():
         canonical = spec.aliases.get(name, name)
         is_outranked = name != canonical and given.get(canonical) is not None
         if not is_outranked and not (value is None and spec.keeps_unknown_fields):
-            renamed[canonical] = value
+            renamed[canonical] = _trimmed(value, spec.field_named(canonical))
     return renamed
+
+
+def _trimmed(value: object, field: CredentialField | None) -> object:
+    return value.strip() if isinstance(value, str) and field is not None and field.trimmed else value
 
 
 def _ordered(names: Mapping[str, object], spec: ProviderSpec) -> list[str]:

@@ -30,7 +30,7 @@ def require_secrets_again(
     destination = origin_in_use(after, spec)
     if destination is None or not spec.address_fields or (before.readable and destination == origin_in_use(before, spec)):
         return
-    secrets = [f"customKeys.{name}" for name in after if _is_stored_secret(name, before, given, spec)]
+    secrets = [f"customKeys.{name}" for name in after if _is_stored_secret(name, given, spec)]
     values = [f"extraHeaders.{position}.value" for position in headers.restored]
     fields = secrets + values
     if fields:
@@ -43,5 +43,6 @@ def require_secrets_again(
         )
 
 
-def _is_stored_secret(name: str, before: Credentials, given: Mapping[str, object], spec: ProviderSpec) -> bool:
-    return name in before and not spec.is_public(name) and given.get(name, MASK) == MASK
+def _is_stored_secret(name: str, given: Mapping[str, object], spec: ProviderSpec) -> bool:
+    """Of a value that is there after the edit: whether it was there before it, too."""
+    return not spec.is_public(name) and given.get(name, MASK) == MASK

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Literal
 
-from keyhouse.domain.credentials import MASK, Credentials, names_as_stored
+from keyhouse.domain.credentials import MASK, Credentials, given_as_stored
 from keyhouse.domain.destination import require_secrets_again
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.headers import ExtraHeader, RestoredHeaders, restored_headers
@@ -95,7 +95,7 @@ class ModelProvider:
         `endpoint_changed`; then nothing may be written.
         """
         self.require_addable(spec)
-        given = {} if update.custom_keys is ABSENT else names_as_stored(update.custom_keys, spec)
+        given = {} if update.custom_keys is ABSENT else given_as_stored(update.custom_keys, spec)
         credentials = self.credentials if update.custom_keys is ABSENT else self._merged(given, spec)
         headers = self._headers_after(update)
         if not keep_secrets_on_endpoint_change and update.custom_keys is not ABSENT:
