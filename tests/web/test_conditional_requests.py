@@ -102,6 +102,7 @@ def test_an_entry_tag_minds_no_other_provider_and_a_list_tag_does(client: httpx.
     stored(client, path=GROQ)
     assert stored(client, "sk-2", **{"if-match": listed}).json()["fields"] == ["groq.enabled", "groq.customKeys.GROQ_API_KEY"]
     assert stored(client, "sk-2", **{"if-match": entry}).status_code == 200
+    assert stored(client, "sk-3", **{"if-match": entry}).json()["fields"] == ["customKeys.OPENAI_API_KEY"]
 
 
 def test_asterisk_means_must_exist(client: httpx.Client) -> None:

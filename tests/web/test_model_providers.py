@@ -46,6 +46,16 @@ def test_delete_destroys_the_secrets_of_the_history(client: httpx.Client) -> Non
     assert (answer.status_code, answer.json()["error"]) == (409, "secrets_destroyed")
 
 
+def test_a_state_without_secrets_can_be_brought_back_after_a_deletion(client: httpx.Client) -> None:
+    client.put("/api/model-providers/openai", json={"enabled": True, "customModels": ["gpt-of-ours"]})
+    before = client.get("/api/model-providers/openai").json()
+    assert client.delete("/api/model-providers/openai").status_code == 200
+    assert client.post("/api/model-providers/openai/rollback", json={"version": 1}).status_code == 200
+    after = client.get("/api/model-providers/openai").json()
+    assert (after["enabled"], after["customModels"]) == (True, before["customModels"])
+    assert after["customModels"]
+
+
 def test_failures_come_in_the_order_of_the_contract(shared_house: ServedHouse, client: httpx.Client) -> None:
     nobody = shared_house.anonymous()
     assert nobody.put("/api/model-providers/nonsense", content=b"x").status_code == 401
