@@ -2,9 +2,11 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
@@ -31,6 +33,15 @@ def test_every_declared_dependency_is_pinned() -> None:
     names = {re.split(r"[\[;<>=! ]", name)[0].lower() for name in declared}
     pinned = {constraint.split("==")[0] for constraint in project["tool"]["uv"]["constraint-dependencies"]}
     assert names <= pinned
+
+
+def test_no_release_of_a_dependency_is_accepted_that_is_older_than_what_was_tried() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned = dict(constraint.partition(";")[0].strip().split("==") for constraint in project["tool"]["uv"]["constraint-dependencies"])
+    needed = (project["project"]["dependencies"], *project["project"]["optional-dependencies"].values())
+    for requirement in map(Requirement, chain.from_iterable(needed)):
+        assert [each.operator for each in requirement.specifier] == [">="], f"{requirement} names no oldest release"
+        assert pinned[requirement.name] in requirement.specifier
 
 
 @pytest.mark.parametrize("name", LOCKS)
