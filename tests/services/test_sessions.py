@@ -1,5 +1,6 @@
 """What a session opens: the projects on which its key may do anything at all. And when it ends."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,5 +120,27 @@ def test_who_signs_in_and_out_is_in_the_audit_log_and_counts_as_a_use_of_the_key
         told = [(record.action, record.target, record.actor) for record in records]
         actor = Actor(key.api_key_id or "", "Key")
         assert told == [("session.ended", actor.id, actor), ("session.created", actor.id, actor)]
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_a_projects_key_opens_its_own_project_alone_and_nothing_once_that_is_archived(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        first = await project_caller(storage)
+        whole = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, first.organization_id)
+        admin, projects = replace(first, bindings=(whole,)), Projects(storage)
+        made = await projects.create(admin, ProjectRequest("Other", "python", "none", new_team_name="Others"))
+        key = await projects.open_key(admin, made.project.id)
+        sessions = Sessions(storage, lambda actor_id: None)
+        signed_in = await sessions.sign_in(key)
+        session = await sessions.find(signed_in)
+        assert session is not None
+        assert (await sessions.caller_on(session, made.project.id)).project_id == made.project.id
+        with pytest.raises(Error) as refused:
+            await sessions.caller_on(session, first.project_id or "")
+        assert refused.value.code is Code.PROJECT_NOT_FOUND
+        await projects.archive(admin, made.project.id)
+        assert await sessions.find(signed_in) is None
+        await require_refused(sessions, key)
 
     run_on(settings_of(tmp_path, database_url), work)
