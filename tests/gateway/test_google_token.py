@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from keyhouse.gateway import google_token
 from keyhouse.gateway.address_policy import AddressPolicy
 from keyhouse.gateway.google_token import GoogleTokens, parse_service_account
 from keyhouse.gateway.signing_error import SigningError, SigningFailure
@@ -177,12 +178,41 @@ def test_a_renewal_that_fails_leaves_the_good_token_in_use_until_it_ends(run: Ru
             await tokens.token(account)
             clock.moment += 3600 - 10 - 20
             assert await tokens.token(account) == b"token-1"
-            while endpoint.issued < 2:
+            [held] = tokens._held.values()
+            while held.renewal is not None:
                 await asyncio.sleep(0)
-            assert await tokens.token(account) == b"token-1"
+            assert endpoint.issued == 2
+            # Not asked for at every call.
+            assert (await tokens.token(account), held.renewal) == (b"token-1", None)
             clock.moment += 21
             with pytest.raises(SigningError):
                 await tokens.token(account)
+
+    run(work())
+
+
+def test_a_token_that_an_upstream_refuses_is_replaced_once_in_a_while(run: Run) -> None:
+    async def work() -> None:
+        clock = Clock()
+        async with issuing(clock=clock) as (_, tokens, account):
+            seen = []
+            for wait_s in (0, 0, 1, 60):
+                clock.moment += wait_s
+                seen.append(await tokens.token(account))
+                tokens.refused(account)
+            assert [*seen, await tokens.token(account)] == [b"token-1", b"token-2", b"token-2", b"token-2", b"token-3"]
+
+    run(work())
+
+
+def test_of_very_many_accounts_those_used_last_are_remembered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google_token, "_REMEMBERED", 2)
+
+    async def work() -> None:
+        async with issuing() as (_, tokens, account):
+            one, two, three = (json.dumps({**json.loads(account), "client_email": f"{number}@x"}) for number in range(3))
+            assert [await tokens.token(each) for each in (one, two, one, three)] == [b"token-1", b"token-2", b"token-1", b"token-3"]
+            assert [await tokens.token(each) for each in (one, three, two)] == [b"token-1", b"token-3", b"token-4"]
 
     run(work())
 

@@ -109,6 +109,11 @@ def test_aws_credentials_that_would_break_a_header_sign_nothing(run: Run, part: 
     assert caught.value.kind is SigningFailure.UNUSABLE
 
 
+def test_a_header_that_is_no_ascii_stays_out_of_the_signature(run: Run) -> None:
+    odd = UpstreamRequest(GET.head, headers=[(b"x-title", "é".encode())])
+    assert _sign(run, SIGV4, AWS_VALUES, odd, AWS_MOMENT) == _sign(run, SIGV4, AWS_VALUES, GET, AWS_MOMENT)
+
+
 def test_a_missing_library_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lazy_import, "_loaded", {})
     monkeypatch.setitem(sys.modules, "awscrt.auth", None)

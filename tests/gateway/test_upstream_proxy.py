@@ -189,6 +189,7 @@ def test_an_exempt_host_is_called_directly(run: Run) -> None:
         ("x.example a.example", "http://a.example", True),
         ("10.0.0.0/8", "http://10.1.2.3", True),
         ("10.0.0.0/8", "http://11.1.2.3", False),
+        ("10.0.0.5/8", "http://10.1.2.3", True),
         ("10.1.2.3", "http://10.1.2.3:99", True),
         ("10.1.2.3:99", "http://10.1.2.3:98", False),
         ("::1", "http://[::1]:8080", True),

@@ -77,6 +77,12 @@ def test_a_secret_is_hidden_however_json_spells_it(road, spelt):
     assert road.chat().json() == {"error": {"message": "*** is wrong"}}
 
 
+def test_of_two_secrets_the_longer_is_hidden_whole_and_a_short_value_is_none(road):
+    road.store(extraHeaders=[{"key": "X-Gate", "value": f"{openai_api.KEY}-and-more"}, {"key": "X-On", "value": "on"}])
+    road.answers(json_answer({"error": {"message": f"{openai_api.KEY}-and-more or {openai_api.KEY} is wrong on one"}}, b"401 No"))
+    assert road.chat().json()["error"]["message"] == "*** or *** is wrong on one"
+
+
 def test_of_a_header_that_holds_a_token_the_token_is_hidden(road):
     road.store(extraHeaders=[{"key": "Authorization", "value": "Bearer token-of-a-gateway"}, {"key": "X-Team", "value": "our research"}])
     road.answers(json_answer({"error": {"message": "token-of-a-gateway of our research, bearer of research"}}, b"401 No"))

@@ -62,6 +62,14 @@ def test_what_is_no_form_is_refused(road, form, kind):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed_request")
 
 
+def test_a_form_has_at_most_a_thousand_parts(road):
+    road.store_custom()
+    part, kind = b'--b\r\ncontent-disposition: form-data; name="a"\r\n\r\nm\r\n', "multipart/form-data; boundary=b"
+    answer = road.post("/v1/audio/transcriptions", part * 1001 + b"--b--\r\n", content_type=kind)
+    assert (answer.status_code, "more than 1000 parts" in answer.text) == (400, True)
+    assert "parts" not in road.post("/v1/audio/transcriptions", part * 1000 + b"--b--\r\n", content_type=kind).text
+
+
 def test_a_form_that_names_two_models_is_refused(road):
     road.store_custom()
     part = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nm\r\n'

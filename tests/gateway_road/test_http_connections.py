@@ -1,6 +1,8 @@
 """The caller's side of HTTP on raw sockets: what is no request, requests behind one another, old callers, and those who ask first."""
 
+import asyncio
 import json
+import select
 import socket
 import threading
 
@@ -9,6 +11,7 @@ import pytest
 from keyhouse.web import http_protocol
 from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.test_http_edge import BODY, answer, chunked, connected, head, is_closed, piece_of
+from tests.gateway_road.upstreams import json_answer
 
 BIG = 8 * 1024 * 1024
 
@@ -212,6 +215,27 @@ def test_very_many_pipelined_requests_are_all_answered(road):
             received += connection.recv(1 << 20)
         sender.join()
     assert received.count(b"HTTP/1.1 200 OK") == count
+
+
+def test_pipelined_requests_are_read_no_further_than_they_are_answered(road):
+    road.store()
+    answering = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.to_thread(answering.wait, 30)
+        await peer.send(json_answer({}))
+
+    road.follows(script)
+    asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 1000
+    with connected(road) as connection:
+        connection.sendall(head(road) + BODY)
+        sent = 0
+        # Some megabytes wait in the system.
+        while sent < 24_000_000 and select.select([], [connection], [], 0.5)[1]:
+            sent += connection.send(asked)
+        answering.set()
+    assert sent < 24_000_000
 
 
 def test_a_pipelined_body_larger_than_what_is_held_waits_its_turn(road):

@@ -94,6 +94,19 @@ def test_what_is_no_request_behind_known_ones_is_refused(road):
     assert len(road.upstream.requests) == 2
 
 
+def test_behind_what_is_no_request_a_known_one_is_not_heard(road):
+    road.store()
+    with connect(road.house) as connection:
+        for text in ("one", "two"):
+            connection.sendall(chat(road.house, text))
+            assert said(answers(connection, 1)) == [text]
+        connection.sendall(b"nonsense\r\n\r\n")
+        assert answers(connection, 1)[0][0] == 400
+        connection.sendall(chat(road.house, "three"))
+        assert connection.recv(1) == b""
+    assert len(road.upstream.requests) == 2
+
+
 def test_a_key_that_is_replaced_ends_what_is_known(house, upstream):
     storing_in(house, upstream)()
     old = chat(house, "again")

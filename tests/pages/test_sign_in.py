@@ -271,6 +271,14 @@ def test_guessing_is_slowed_down(sqlite_house: ServedHouse) -> None:
     answers = [client.post("/sign-in", data={"key": f"guess {number}"}) for number in range(21)]
     assert [answer.status_code for answer in answers] == [401] * 20 + [429]
     assert int(answers[-1].headers["retry-after"]) > 0
+    elsewhere = client.post("/sign-in", data={"key": "guess"}, headers={"x-forwarded-for": "203.0.113.7"})
+    assert elsewhere.status_code == 401
+
+
+def test_behind_tls_of_which_a_proxy_says_nothing_the_origin_tells(sqlite_house: ServedHouse) -> None:
+    origin = sqlite_house.address.replace("http://", "https://")
+    answer = sqlite_house.anonymous().post("/sign-in", data={"key": sqlite_house.keys.project_key}, headers={"origin": origin})
+    assert answer.headers["set-cookie"].endswith("; Secure")
 
 
 def test_a_form_that_does_not_come_to_its_end_is_not_waited_for(sqlite_house: ServedHouse, monkeypatch: pytest.MonkeyPatch) -> None:
