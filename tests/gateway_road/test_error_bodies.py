@@ -8,7 +8,7 @@ import zlib
 import openai
 import pytest
 
-from tests.gateway.fault_upstream import Peer, response
+from tests.gateway.fault_upstream import Peer, chunked_response, response
 from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import openai_client, storing_in
 from tests.gateway_road.upstreams import answered_by, json_answer
@@ -123,6 +123,14 @@ def test_a_secret_that_lies_across_the_cut_is_hidden_all_the_same(road, place):
     answer = road.chat()
     assert answer.status_code == 500
     assert answer.content.rstrip(b"y").rstrip(b"*") == b"x" * place
+
+
+def test_a_secret_that_comes_in_two_pieces_at_the_cut_is_hidden_all_the_same(road):
+    secret = openai_api.KEY.encode()
+    chunks = (b"x" * (MIB - 8) + secret[:12], secret[12:] + b"y" * 9)
+    road.store()
+    road.answers(lambda request: chunked_response(*chunks).replace(b"200 OK", b"500 Echo"))
+    assert road.chat().content == b"x" * (MIB - 8) + b"***yyyyy"
 
 
 def test_an_error_that_never_ends_is_cut_and_its_connection_left(road):
