@@ -367,7 +367,7 @@ def test_workers_that_cannot_start_end_the_command(tmp_path: Path) -> None:
         "from keyhouse.log import configure_logging\n"
         "from keyhouse.settings import read_settings\n"
         "configure_logging('text', 'info')\n"
-        "raise SystemExit(supervise(read_settings(), listen('127.0.0.1', 0)))\n"
+        "raise SystemExit(supervise(read_settings(), listen('127.0.0.1', 0), None))\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script],
