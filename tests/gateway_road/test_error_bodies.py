@@ -1,5 +1,6 @@
 """What of an upstream's error reaches the caller: its status and its words, however many they are, and no secret of the call."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -8,7 +9,7 @@ import zlib
 import openai
 import pytest
 
-from tests.gateway.fault_upstream import Peer, chunked_response, response
+from tests.gateway.fault_upstream import Peer, response
 from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import openai_client, storing_in
 from tests.gateway_road.upstreams import answered_by, json_answer
@@ -127,9 +128,16 @@ def test_a_secret_that_lies_across_the_cut_is_hidden_all_the_same(road, place):
 
 def test_a_secret_that_comes_in_two_pieces_at_the_cut_is_hidden_all_the_same(road):
     secret = openai_api.KEY.encode()
-    chunks = (b"x" * (MIB - 8) + secret[:12], secret[12:] + b"y" * 9)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 500 Echo\r\ncontent-length: %d\r\n\r\n" % (MIB + len(secret)), b"x" * (MIB - 8) + secret[:12])
+        for _ in range(10):  # so that the rest comes by itself
+            await asyncio.to_thread(road.http.get, "/healthz")
+        await peer.send(secret[12:] + b"y" * 8)
+
     road.store()
-    road.answers(lambda request: chunked_response(*chunks).replace(b"200 OK", b"500 Echo"))
+    road.follows(script)
     assert road.chat().content == b"x" * (MIB - 8) + b"***yyyyy"
 
 

@@ -104,7 +104,9 @@ def test_behind_what_is_no_request_a_known_one_is_not_heard(road):
         assert answers(connection, 1)[0][0] == 400
         connection.sendall(chat(road.house, "three"))
         assert connection.recv(1) == b""
-    assert len(road.upstream.requests) == 2
+        connection.sendall(chat(road.house, "four"))
+        assert road.chat().status_code == 200
+    assert len(road.upstream.requests) == 3
 
 
 def test_a_key_that_is_replaced_ends_what_is_known(house, upstream):
