@@ -29,8 +29,9 @@ def test_what_stays_is_not_said_to_have_changed() -> None:
 
 
 def test_each_field_is_set_changed_or_cleared() -> None:
-    after = replace(STORED, credentials=Credentials({"KEY": "k-2", "THIRD": "t", "URL": "https://b.example"}))
-    assert changed(STORED, after) == [
+    before = replace(STORED, credentials=Credentials({**STORED.credentials.opened(), "SAME": "s"}))
+    after = replace(STORED, credentials=Credentials({"KEY": "k-2", "THIRD": "t", "URL": "https://b.example", "SAME": "s"}))
+    assert changed(before, after) == [
         FieldChange("customKeys.KEY", "changed", "customKeys.KEY=k-2"),
         FieldChange("customKeys.SECOND", "cleared"),
         FieldChange("customKeys.URL", "changed"),

@@ -1,6 +1,7 @@
 """What a session opens: the projects on which its key may do anything at all. And when it ends."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor, Role, RoleBinding, ScopeType
 from keyhouse.services.projects import ProjectRequest, Projects
 from keyhouse.services.sessions import LIFETIME_S, Sessions
-from keyhouse.storage.api_keys import NewApiKey, put_api_key
+from keyhouse.storage.api_keys import NewApiKey, get_api_key, put_api_key, update_api_key
 from keyhouse.storage.clock import now_us
 from keyhouse.storage.history import list_audit
 from keyhouse.storage.opening import Storage
@@ -142,5 +143,21 @@ def test_a_projects_key_opens_its_own_project_alone_and_nothing_once_that_is_arc
         await projects.archive(admin, made.project.id)
         assert await sessions.find(signed_in) is None
         await require_refused(sessions, key)
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_a_session_ends_with_its_key(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        key, token = await new_key(storage)
+        sessions = Sessions(storage, lambda actor_id: None)
+        signed_in, once = await sessions.sign_in(token), await new_sign_in(storage, key)
+        api_key = await storage.database.read(lambda tx: get_api_key(tx, key.organization_id, key.api_key_id or ""))
+        assert api_key is not None
+        expired = replace(api_key, expires_at=datetime.now(UTC))
+        await storage.database.write(lambda tx: update_api_key(tx, expired))
+        assert await sessions.find(signed_in) is None
+        for shown in (token, once):
+            await require_refused(sessions, shown)
 
     run_on(settings_of(tmp_path, database_url), work)

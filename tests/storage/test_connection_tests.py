@@ -3,6 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from keyhouse.domain.headers import ExtraHeader
+from keyhouse.domain.model import CustomModel
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.tenancy import Actor
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
@@ -69,6 +73,28 @@ def test_a_changed_credential_makes_it_old_and_the_way_back_makes_it_current(tmp
         return found
 
     assert run_on(settings_of(tmp_path, database_url), currents) == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ModelProviderUpdate(enabled=True, custom_models=(CustomModel("m", "M", "chat"),)),
+        ModelProviderUpdate(enabled=True, custom_embeddings_models=(CustomModel("e", "E", "embedding"),)),
+        ModelProviderUpdate(enabled=True, extra_headers=(ExtraHeader("X-Team", "blue"),)),
+    ],
+    ids=["models", "embeddings models", "headers"],
+)
+def test_whatever_else_it_depends_on_makes_it_old_too(tmp_path: Path, database_url: str, changed: ModelProviderUpdate) -> None:
+    async def is_current(storage: Storage) -> bool:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        await providers.upsert(caller, "openai", openai_key("sk-1"), None)
+        await keep(storage, await stored(storage))
+        await providers.upsert(caller, "openai", changed, None)
+        test = await last(storage)
+        assert test is not None
+        return test.is_current
+
+    assert not run_on(settings_of(tmp_path, database_url), is_current)
 
 
 def test_it_goes_with_its_provider_and_a_new_one_has_none(tmp_path: Path, database_url: str) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from keyhouse.domain.tenancy import Permission
+from keyhouse.storage.last_uses import put_last_uses
 from tests.conftest import Serve, ServedHouse
+from tests.storage.houses import run_on
 from tests.web.api_keys import NEW, made, shown, soon
 from tests.web.tenant import ADMIN_NEEDED, REFUSED_NAMES, failure, forbidden, new_tenant, refused_field
 
@@ -339,3 +341,11 @@ def test_an_organization_key_is_needed(shared_house: ServedHouse, method: str, p
     assert failure(shared_house.anonymous().request(method, f"/api/api-keys{path}", **bad)) == (401, "Unauthorized")  # type: ignore[arg-type]
     wrong = shared_house.keys.admin_key[:-1] + ("a" if shared_house.keys.admin_key[-1] != "a" else "b")
     assert failure(shared_house.client(wrong).request(method, f"/api/api-keys{path}", **bad)) == (401, "Unauthorized")  # type: ignore[arg-type]
+
+
+def test_a_key_says_when_it_was_last_used(shared_house: ServedHouse) -> None:
+    tenant = new_tenant(shared_house)
+    key_id, _ = made(tenant)
+    assert shown(tenant, key_id)["lastUsedAt"] is None
+    run_on(shared_house.settings, lambda storage: storage.database.write(lambda tx: put_last_uses(tx, {key_id: 1_700_000_000_000_000})))
+    assert shown(tenant, key_id)["lastUsedAt"] == "2023-11-14T22:13:20.000Z"

@@ -71,7 +71,7 @@ def _credential_changes(
         return
     for name in dict.fromkeys((*before, *after)):
         old, new = name in before, name in after
-        if old and new and before.readable and same_value(before.get(name), after.get(name)):
+        if old and new and same_value(before.get(name), after.get(name)):
             continue
         shown = None if is_public(name) or not new else fingerprint(f"customKeys.{name}", after.get(name))
         yield FieldChange(f"customKeys.{name}", _change(old, new), shown)
