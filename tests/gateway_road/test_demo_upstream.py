@@ -89,5 +89,6 @@ def test_without_its_key_it_answers_nobody(demo):
             "demo",
             "demo-embedding",
         ]
-        assert client.post(f"{address[0]}/v1/chat/completions", headers=headers, content=b"[]").status_code == 400
+        for no_request in (b"[]", b'{"model": "demo", "messages": "\xff"}'):
+            assert client.post(f"{address[0]}/v1/chat/completions", headers=headers, content=no_request).status_code == 400
         assert client.get(f"{address[0]}/v1/nothing", headers=headers).status_code == 404

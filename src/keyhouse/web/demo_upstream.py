@@ -63,7 +63,7 @@ def _answered(scope: Scope, body: bytes) -> tuple[int, JsonObject | AsyncIterato
         return _error(404, "The demo upstream has /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages and /v1/models.")
     try:
         return 200, answer(msgspec.json.decode(body, type=dict[str, Any]))
-    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, IndexError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, AttributeError, IndexError):
         return _error(400, "The demo upstream could not read the request.")
 
 
