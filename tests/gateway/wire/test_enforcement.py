@@ -1,11 +1,13 @@
 """What a model declares, held against requests of every endpoint."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.model import CustomModel
+from keyhouse.domain.model import CustomModel, SupportedParameter
 from keyhouse.gateway.wire.enforcement import SPELLINGS, enforced
 
 
@@ -86,12 +88,17 @@ def test_thinking_budget_stays_below_a_clamped_limit():
     assert result.body == {"max_tokens": 4096, "thinking": {"type": "enabled", "budget_tokens": 4095}}
     assert result.enforced == ("max_tokens=4096", "thinking.budget_tokens=4095")
     assert enforced("messages", body, declared(max_tokens=500)).dropped == ("thinking",)
+    assert enforced("messages", body, declared(max_tokens=10_001)).body["thinking"] == body["thinking"]
 
 
 def test_undeclared_means_anything_goes():
     body = {"max_tokens": 10**9, "seed": 1, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
     assert enforced("chat", body, declared()).body is body
     assert enforced("chat", body, None).body is body
+
+
+def test_every_parameter_that_can_be_declared_is_looked_for():
+    assert set(SPELLINGS) == set(get_args(SupportedParameter))
 
 
 @pytest.mark.parametrize(
@@ -143,6 +150,8 @@ INPUTS = [
     ("image", user({"image_url": {"url": "u"}})),
     ("audio", user({"type": "audio_url", "audio_url": {"url": "u"}})),
     ("file", user({"type": "video_url", "video_url": {"url": "u"}})),
+    ("file", user({"video": {"format": "mp4", "source": {"bytes": "aGk="}}})),
+    ("image", user({"type": "image_embeds", "image_embeds": "aGk="})),
     ("image", user({"toolResult": {"toolUseId": "t", "content": [{"image": {"format": "png"}}]}})),
 ]
 

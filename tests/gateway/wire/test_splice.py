@@ -89,6 +89,12 @@ def refused(body: bytes) -> Error:
     return raised.value
 
 
+def test_what_is_wrong_with_a_body_is_said():
+    assert refused(b'{"model":1}').message == "model must be a string."
+    assert refused(b'{"stream":"yes"}').message == "stream must be true or false."
+    assert refused(b"{").message == "The body is not JSON."
+
+
 @pytest.mark.parametrize("name", WATCHED)
 @pytest.mark.parametrize("between", [b"", b'"a":1,', b'"a":{"x":[1,2,{"b":"}"}]},', b'"\\u00e9":"\\\\",'])
 def test_repeated_keys_are_refused(name, between):
