@@ -185,3 +185,12 @@ def test_what_could_be_no_id_is_not_looked_for(text: str) -> None:
 )
 def test_slug_reads_like_the_name(name: str, slug: str) -> None:
     assert slug_from(name) == slug
+
+
+def test_identifiers_come_in_the_order_of_their_making(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for milliseconds in (0, 1, 61, 62, 3843, 3844, 1_700_000_000_000, 1_700_000_000_001, 4_000_000_000_000):
+        monkeypatch.setattr("time.time_ns", lambda now=milliseconds: now * 1_000_000 + 999_999)
+        made.append(new_id("value"))
+    assert made == sorted(made)
+    assert len({len(identifier) for identifier in made}) == 1
