@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -22,6 +23,9 @@ PROVIDER = {
 }
 RESTRICTED = {"keyType": "service", "name": "Restricted", "permissionMode": "restricted", "permissions": ["project:view"]}
 
+# An identifier may end in a Z as well.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT.+Z")
+
 
 def outcomes(house: ServedHouse, calls: list[list[Any]]) -> list[dict[str, Any]]:
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -40,7 +44,7 @@ def same(read: Any, sent: Any) -> bool:
         return isinstance(read, dict) and read.keys() == sent.keys() and all(same(read[name], sent[name]) for name in sent)
     if isinstance(sent, list):
         return isinstance(read, list) and len(read) == len(sent) and all(map(same, read, sent))
-    is_moment = isinstance(sent, str) and sent.endswith("Z")
+    is_moment = isinstance(sent, str) and _MOMENT.fullmatch(sent) is not None
     return bool(datetime.fromisoformat(read) == datetime.fromisoformat(sent) if is_moment else read == sent)
 
 
