@@ -98,10 +98,20 @@ def test_a_scoped_key_names_its_project(shared_house: ServedHouse) -> None:
     assert status(shared_house, {"authorization": f"Bearer {key}", "x-project-id": project}) == 200
     assert status(shared_house, basic(project, key)) == 200
     assert status(shared_house, {name: value.replace("Basic", "bASIC") for name, value in basic(project, key).items()}) == 200
-    assert status(shared_house, {"x-auth-token": key}) == 401
     for nowhere in ("project_that_is_not", "' OR 1=1 --", "a" * 5000, "\xe9"):
         assert status(shared_house, {"x-auth-token": key, "x-project-id": nowhere}) == 401
     assert status(shared_house, basic("a\0b", key)) == 401
+
+
+def test_a_scoped_key_that_names_no_project_is_told_how(shared_house: ServedHouse) -> None:
+    key = shared_house.keys.admin_key
+    for headers in ({"x-auth-token": key}, {"authorization": f"Bearer {key}", "x-project-id": " "}):
+        refused = ask(shared_house, headers)
+        assert (refused.status, refused.json["error"]) == (401, "Unauthorized")
+        assert "name the project" in refused.json["message"]
+        assert "X-Project-Id" in refused.json["message"]
+    gateway = shared_house.client(key).get("/v1/models")
+    assert (gateway.status_code, gateway.json()["error"]["message"]) == (401, refused.json["message"])
 
 
 def test_a_project_of_another_organization_is_as_unknown_as_one_that_is_not(shared_house: ServedHouse) -> None:

@@ -16,6 +16,9 @@ from keyhouse.storage.projects import get_project_head
 from keyhouse.storage.statements import Transaction
 
 _REMEMBERED = 10_000
+_WHICH_PROJECT = (
+    "This API key is not bound to one project alone: name the project by its id, in X-Project-Id or as the user of Authorization: Basic."
+)
 
 
 class Identity:
@@ -90,8 +93,10 @@ def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str
 
 
 def caller_on_project(tx: Transaction, api_key: ApiKey, project_id: str | None) -> Caller:
-    """An API key's caller on one project. Raises Error `invalid_credentials` for a project that is not of its organization."""
-    if project_id is None or not is_id(project_id):
+    """An API key's caller on one project. Raises Error `invalid_credentials` where none is named or it is not of its organization."""
+    if project_id is None:
+        raise Error(Code.INVALID_CREDENTIALS, _WHICH_PROJECT)
+    if not is_id(project_id):
         raise _invalid()
     project = get_project_head(tx, project_id)
     if project.organization_id != api_key.organization_id:
