@@ -134,6 +134,39 @@ def test_what_is_not_found_lists_what_would_work(road):
     assert "azure/..." in error["message"]
 
 
+@pytest.mark.parametrize("wanted", ["litellm_proxy/gpt-5-mini", "@openai-prod/gpt-5-mini", "azure_ai/global/gpt-5-mini"])
+def test_the_same_model_under_another_gateways_name_comes_first_of_what_would_work(road, wanted):
+    road.store_custom(customModels=["house"])
+    road.store()
+    assert "What works: openai/gpt-5-mini, custom/house, openai/" in road.chat(wanted).json()["error"]["message"]
+
+
+@pytest.mark.parametrize("wanted", ["gpt", None])
+def test_what_the_project_declares_comes_before_the_catalogue_in_what_would_work(road, wanted):
+    road.store()
+    put_azure(road, customModels=["gpt-4o-eu"])
+    assert "What works: azure/gpt-4o-eu, openai/" in road.chat(wanted).json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("ollama_chat/llama3.3", "ollama"),
+        ("openai_like/qwen3-32b", "custom"),
+        ("custom_openai/qwen3-32b", "custom"),
+        ("vertex_ai_beta/gemini-2.5-flash", "vertex_ai"),
+        ("cohere_chat/command-a-03-2025", "cohere"),
+    ],
+)
+def test_what_litellm_calls_providers_is_understood(road, model, provider):
+    account = '{"type": "service_account"}'
+    road.put("ollama", {"OLLAMA_BASE_URL": road.upstream.address})
+    road.put("custom", {"CUSTOM_BASE_URL": road.upstream.address})
+    road.put("vertex_ai", {"GOOGLE_APPLICATION_CREDENTIALS": account, "VERTEXAI_PROJECT": "p", "VERTEXAI_LOCATION": "us-central1"})
+    road.put("cohere", {"COHERE_API_KEY": "cohere-key"})
+    assert meant(road, model) == (provider, model.partition("/")[2], "named")
+
+
 def test_without_any_provider_it_says_so(road):
     assert "No provider is enabled" in road.chat("gpt-5").json()["error"]["message"]
 

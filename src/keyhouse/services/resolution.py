@@ -64,12 +64,12 @@ def choose(project: OpenedProject, catalog: Catalog, model: str | None, endpoint
     if not wanted:
         raise Error(
             Code.MISSING_MODEL,
-            f"The request names no model, and this project has no default model. {_what_works(project, catalog)}",
+            f"The request names no model, and this project has no default model. {_what_works(project, catalog, '')}",
             param="model",
         )
     found = _chosen(project, catalog, wanted, endpoint, is_default=is_default)
     if found is None:
-        raise Error(Code.MODEL_NOT_FOUND, f"{_why_not(project, catalog, wanted)} {_what_works(project, catalog)}", param="model")
+        raise Error(Code.MODEL_NOT_FOUND, f"{_why_not(project, catalog, wanted)} {_what_works(project, catalog, wanted)}", param="model")
     return found
 
 
@@ -148,15 +148,22 @@ def _why_not(project: OpenedProject, catalog: Catalog, wanted: str) -> str:
     return f"The model {shown!r} names the provider {spec.id}, which {state} in this project."
 
 
-def _what_works(project: OpenedProject, catalog: Catalog) -> str:
+def _what_works(project: OpenedProject, catalog: Catalog, wanted: str) -> str:
     if not project.providers:
         return "No provider is enabled in this project: store one's credentials first."
-    names = model_names(project, catalog)
+    # First the same model under another provider's name, as other gateways write them, and then what the project declares.
+    meant = wanted.rpartition("/")[2]
+    names = sorted(model_names(project, catalog), key=lambda name: (name.rpartition("/")[2] != meant, not _is_declared(project, name)))
     providers = _listed(f"{provider}/..." for provider in project.providers)
     if not names:
         return f"Name one as {providers}."
     more = f" and {len(names) - _SHOWN_MODELS} more (GET /v1/models has all)" if len(names) > _SHOWN_MODELS else ""
     return f"What works: {_listed(names[:_SHOWN_MODELS])}{more}; any other model as {providers}."
+
+
+def _is_declared(project: OpenedProject, name: str) -> bool:
+    provider_id, _, model_id = name.partition("/")
+    return model_id in project.providers[provider_id].models
 
 
 def _listed(names: Iterable[str]) -> str:
