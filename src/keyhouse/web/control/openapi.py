@@ -58,7 +58,8 @@ _INFO: Json = {
     "title": "Keyhouse API",
     "description": "Stores the LLM provider credentials of projects, and who may use them.\n\n"
     "Project routes take a project's key or an organization's API key, as `X-Auth-Token`, as `Authorization: Bearer`, or as "
-    "`Authorization: Basic base64(projectId:token)`.",
+    "`Authorization: Basic base64(projectId:token)`.\n\n"
+    "Every path is answered below `/api/v1` too.",
 }
 _PROJECT_HEADER: Json = {
     "schema": {"type": "string"},
