@@ -94,7 +94,8 @@ class ProviderFields:
     def require_legal(self) -> None:
         """Raise CommandError, without repeating a value, where an option is not what its metavar says."""
         for option, given in (("secret", self.secret), ("header", self.header)):
-            if any("=" in entry and not entry.endswith("=-") for entry in given or []):
+            # A colon: as curl has its headers.
+            if any(":" in entry or ("=" in entry and not entry.endswith("=-")) for entry in given or []):
                 raise CommandError(
                     f"A secret is no argument: everybody on this machine could read it. Say --{option} NAME and type the value, "
                     f"or use --{option}-file NAME=PATH or --stdin.",

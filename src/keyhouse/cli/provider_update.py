@@ -80,14 +80,19 @@ def _require_known(fields: ProviderFields, spec: ProviderSpec | None) -> None:
     """Raise CommandError for a field that would be dropped in silence, and for a secret among the arguments."""
     if spec is None:
         return
-    public = [_pair(entry)[0] for entry in fields.public or []]
-    secret = [name.removesuffix("=-") for name in fields.secret or []] + [_pair(entry)[0] for entry in fields.secret_file or []]
-    for name in public + secret:
+    for name in [name.removesuffix("=-") for name in fields.secret or []] + [_pair(entry)[0] for entry in fields.secret_file or []]:
         if not spec.is_known(name) and name not in spec.aliases:
             raise CommandError(f"{spec.id} has no field {name}. {_meant(name, (field.name for field in spec.fields))}", ExitCode.USAGE)
-    for name in public:
+    for name in (_pair(entry)[0] for entry in fields.public or []):
         if not spec.is_public(name):
-            raise CommandError(f"{name} is a secret, which is no argument: say --secret {name} and type its value.", ExitCode.USAGE)
+            raise CommandError(_not_public(name, spec), ExitCode.USAGE)
+
+
+def _not_public(name: str, spec: ProviderSpec) -> str:
+    if name in spec.aliases or spec.field_named(name) is not None:
+        return f"{name} is a secret, which is no argument: say --secret {name} and type its value."
+    public = ", ".join(field.name for field in spec.fields if field.public) or "none"
+    return f"{spec.id} has no public field {name}. Its public fields: {public}."
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

@@ -179,8 +179,9 @@ class ModelProviders:
         """What is known of a provider. Raises Error with `code` for one that does not exist."""
         spec = self._catalog.provider(provider)
         if spec is None:
-            message = "Invalid provider" if code is Code.INVALID_PROVIDER else "There is no such model provider."
-            raise Error(code, message)
+            meant = self._catalog.provider_spelt(provider)
+            called = "" if meant is None else f" It is called {meant.id} here."
+            raise Error(code, "Invalid provider" if code is Code.INVALID_PROVIDER else f"There is no such model provider.{called}")
         return spec
 
     def name_of(self, provider: str) -> str:
