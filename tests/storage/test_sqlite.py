@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.storage.houses import openai_key, opened, project_caller, providers_o
 _PUT = insert_into("installation", "name, value")
 _NAMES = Statement("SELECT name FROM installation")
 _NO_TABLE = Statement("SELECT x FROM there_is_none")
+_PUT_AND_TELL = Statement("INSERT INTO installation (name, value) VALUES ('first', 'twice') RETURNING name")
 
 
 @pytest.fixture
@@ -61,17 +63,19 @@ def test_a_write_that_fails_takes_nobody_along(settings: Settings) -> None:
                 put_then_fail("odd type", _PUT, name="odd", value=object()),
                 put_then_fail("huge", _PUT, name="number", value=2**80),
                 put("third"),
+                lambda tx: tx.rows(_PUT_AND_TELL),
             ]
             outcomes = await asyncio.gather(*(storage.database.write(work) for work in works), return_exceptions=True)
             kinds = [type(outcome) for outcome in outcomes]
             assert kinds[0] is kinds[2] is kinds[8] is type(None)
-            assert kinds[1:2] + kinds[3:8] == [
+            assert kinds[1:2] + kinds[3:8] + kinds[9:] == [
                 sqlite3.OperationalError,
                 Error,
                 ConstraintBroken,
                 KeyError,
                 sqlite3.ProgrammingError,
                 OverflowError,
+                ConstraintBroken,
             ]
             names = {row[0] for row in await storage.database.read(lambda tx: tx.rows(_NAMES))}
             assert names >= {"first", "second", "third"}
@@ -95,6 +99,8 @@ def test_behind_another_writer_nobody_waits_for_more_than_one_turn(settings: Set
                     "The database cannot be used now: another process has been writing for too long. Nothing was changed; try again."
                 }
             await storage.database.write(put("after"))
+            names = await storage.database.read(lambda tx: tx.rows(_NAMES))
+            assert [name for (name,) in names if name.startswith("late")] == []
 
     asyncio.run(main())
 
@@ -115,6 +121,7 @@ def test_nothing_is_written_to_a_file_that_nobody_can_find(settings: Settings, t
                 lambda: database.write(put("lost")),
                 database.changed,
                 lambda: database.read(lambda tx: tx.rows(_NAMES)),
+                database.catch_up,
                 database.catch_up,
             ):
                 with pytest.raises(Error, match="moved, removed or replaced while it was open") as refused:
@@ -167,9 +174,9 @@ def test_every_commit_is_on_the_disk_before_it_is_answered(settings: Settings) -
             for connection in (storage.database._reader, storage.database._writer):
                 pragmas = {
                     name: connection.execute(f"PRAGMA {name}").fetchone()[0]
-                    for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+                    for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "trusted_schema", "temp_store")
                 }
-                assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+                assert list(pragmas.values()) == ["wal", 2, 1, 1, 0, 2], pragmas
 
     asyncio.run(main())
 
@@ -317,3 +324,35 @@ def test_what_was_kept_is_dropped_where_a_backup_is_restored_into_the_open_file(
             assert heard[0] is None
 
     asyncio.run(main())
+
+
+def test_closing_finishes_what_was_begun_and_leaves_nothing_open(settings: Settings, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            writes = [asyncio.create_task(storage.database.write(put(f"{number}"))) for number in range(200)]
+            await asyncio.sleep(0)
+            writes[0].cancel()
+        assert [write.result() for write in writes[1:] if write.done()] == [None] * 199
+
+    asyncio.run(main())
+    assert [path for path in map(os.path.realpath, Path("/proc/self/fd").iterdir()) if path.startswith(str(tmp_path))] == []
+    assert "keyhouse-commit" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_log_that_is_to_be_emptied_holds_up_no_write(settings: Settings, tmp_path: Path) -> None:
+    def put_without_trace(tx: Transaction) -> None:
+        put("traceless")(tx)
+        tx.leave_no_trace()
+
+    async def main(storage: Storage) -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "keyhouse.db")) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM installation").fetchone()
+            await storage.database.write(put_without_trace)
+        first = asyncio.create_task(storage.database.write(put("first")))
+        await asyncio.sleep(0)
+        changed = asyncio.create_task(storage.database.changed())
+        await asyncio.gather(first, *(storage.database.write(put(f"{number}")) for number in range(3)))
+        changed.cancel()
+
+    run_on(settings, main)
