@@ -45,6 +45,25 @@ def test_two_slashes_before_the_api_are_told_in_json(road: Road) -> None:
     assert (answer.status_code, answer.json()["error"]) == (404, "Not Found")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/genai/v1beta/models/gemini-2.5-flash:generateContent", {"x-goog-api-key": "key", "content-type": "application/json"}),
+        ("POST", "/model/us.amazon.nova-pro-v1:0/converse", {"content-type": "application/json"}),
+        ("GET", "/model/info", {"authorization": "Bearer key"}),
+    ],
+)
+def test_a_program_at_a_path_of_another_gateway_is_told_in_json_what_there_is(
+    road: Road, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = httpx.request(method, road.house.address + path, headers=headers, content=b"{}", trust_env=False, verify=NO_CERTIFICATES)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], HINT in error["message"]) == (404, "route_not_found", True)
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+    browser = httpx.request(method, road.house.address + path, headers={"accept": "text/html"}, trust_env=False, verify=NO_CERTIFICATES)
+    assert (browser.status_code, "There is no such page." in browser.text) == (404, True)
+
+
 def test_no_page_is_taken_for_an_endpoint() -> None:
     folder = Path(keyhouse.web.pages.__file__).parent
     addresses = {address for path in folder.rglob("*.py") for address in re.findall(r'"(/[^\s"]*)"', path.read_text())}

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.sessions import Sessions
 from keyhouse.web.errors import STATUS, internal_error
+from keyhouse.web.gateway.endpoints import NO_ENDPOINT
+from keyhouse.web.gateway.envelopes import refusal
 from keyhouse.web.log import ROUTE, log_failure
 from keyhouse.web.pages.compression import compressed
 from keyhouse.web.pages.documents import Documents
@@ -31,6 +33,8 @@ from keyhouse.web.pages.way_back import sign_in_address
 
 _NOT_PAGES = ("/api", "/v1", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 _BELOW_THEM = tuple(f"{other}/" for other in _NOT_PAGES)
+_NOT_OF_BROWSERS = ("authorization", "x-api-key", "api-key", "x-auth-token", "x-goog-api-key")
+_PLAIN = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 Show = Callable[[Visit], Awaitable[Response]]
 
@@ -50,8 +54,7 @@ def is_page(path: str) -> bool:
 
 def with_pages(pages: ASGIApp) -> ASGIApp:
     """The application that shows requests for pages to `pages`, and says of every other address that nothing is there."""
-    headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
-    nothing = Response('{"error":"Not Found"}', 404, headers, "application/json")
+    nothing = Response('{"error":"Not Found"}', 404, _PLAIN, "application/json")
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return (pages if is_page(scope["path"]) else nothing)(scope, receive, send)
@@ -93,8 +96,13 @@ class Site:
         await self._router(scope, receive, send)
 
     async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = Error(Code.ROUTE_NOT_FOUND, "There is no such page.")
-        await failure_page(Request(scope, receive), error)(scope, receive, send)
+        request = Request(scope, receive)
+        if _is_by_program(request):
+            status, _, body = refusal(Error(Code.ROUTE_NOT_FOUND, NO_ENDPOINT), "openai_chat", "")
+            answer = Response(body, status, _PLAIN, "application/json")
+        else:
+            answer = failure_page(request, Error(Code.ROUTE_NOT_FOUND, "There is no such page."))
+        await answer(scope, receive, send)
 
     async def _visited(self, entry: Page, request: Request) -> Response:
         request.scope[ROUTE] = entry.path
@@ -122,6 +130,13 @@ class Site:
         if "project" in request.path_params:
             caller = await self._sessions.caller_on(session, request.path_params["project"])
         return Visit(request, caller, csrf, form)
+
+
+def _is_by_program(request: Request) -> bool:
+    """Whether a request is none of a browser's: that of a client whose base URL is wrong, or who takes this for another gateway."""
+    return any(name in request.headers for name in _NOT_OF_BROWSERS) or request.headers.get("content-type", "").startswith(
+        "application/json"
+    )
 
 
 def failed(request: Request, visit: Visit | None, error: Error) -> Response:
