@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
-from keyhouse.storage.changes import note_change
+from keyhouse.storage.changes import RETENTION_US, note_change
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
@@ -78,7 +78,7 @@ def test_who_looked_away_for_long_drops_everything_once(on_both: Settings) -> No
         async with opened(on_both) as storage, opened(on_both) as other:
             heard = listen(storage)
             await storage.database.catch_up()
-            storage.database._looked_at = 0  # type: ignore[attr-defined]
+            storage.database._looked_at -= RETENTION_US * 3 // 4  # type: ignore[attr-defined]
             for revision in (1, 2):
                 await other.database.write(note(revision))
                 await storage.database.catch_up()
@@ -96,10 +96,11 @@ def test_what_others_write_is_read_once_and_what_they_say_nothing_of_drops_nothi
         await asyncio.sleep(0)
         await storage.database.catch_up()
         assert heard == [first]
-        storage.database._reader.set_trace_callback(statements.append)  # type: ignore[attr-defined]
+        for connection in (storage.database._reader, storage.database._writer):  # type: ignore[attr-defined]
+            connection.set_trace_callback(statements.append)
         await asyncio.sleep(0)
-        await storage.database.catch_up()
-        assert not [statement for statement in statements if statement.startswith("SELECT")]
+        await asyncio.gather(*(storage.database.catch_up() for _ in range(3)))
+        assert statements == ["PRAGMA data_version"]
 
     run_on(settings, main)
 
@@ -180,18 +181,26 @@ def test_after_a_backup_was_restored_each_further_notice_is_heard(settings: Sett
 
 
 def test_a_loop_goes_on_while_its_writes_wait_for_another_process(settings: Settings) -> None:
+    def patience(storage: Storage) -> list[int]:
+        connections = (storage.database._writer, storage.database._reader)  # type: ignore[attr-defined]
+        return [each.execute("PRAGMA busy_timeout").fetchone()[0] for each in connections]
+
     async def main(storage: Storage) -> None:
+        before = patience(storage)
         with closing(sqlite3.connect(settings.data_dir / "keyhouse.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
+            begun: list[str] = []
+            storage.database._writer.set_trace_callback(begun.append)  # type: ignore[attr-defined]
             write = asyncio.create_task(storage.database.write(lambda tx: tx.run(_PUT, name="late", value="")))
-            for _ in range(100):
+            while begun.count("BEGIN IMMEDIATE") < 2:
+                await asyncio.sleep(0)
+            for _ in range(10):
                 await storage.database.catch_up()
                 await asyncio.sleep(0)
             assert not write.done()
             other.execute("COMMIT")
         await write
-        # Only a thread may wait for locks.
-        patience = [each.execute("PRAGMA busy_timeout").fetchone()[0] for each in (storage.database._writer, storage.database._reader)]  # type: ignore[attr-defined]
-        assert patience == [0, 10_000]
+        # Of the writer only a thread may wait.
+        assert before == patience(storage) == [0, 10_000]
 
     run_on(settings, main)

@@ -18,7 +18,8 @@ from keyhouse.settings import Settings
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ChangeNotice, ConstraintBroken
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.sqlite import LOG_BYTES, SqliteDatabase
+from keyhouse.storage.sqlite import SqliteDatabase
+from keyhouse.storage.sqlite_files import OpenFiles
 from keyhouse.storage.statements import Statement, Transaction, insert_into
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
@@ -80,8 +81,33 @@ def test_a_write_that_fails_takes_nobody_along(settings: Settings) -> None:
             names = {row[0] for row in await storage.database.read(lambda tx: tx.rows(_NAMES))}
             assert names >= {"first", "second", "third"}
             assert names.isdisjoint({"no table", "refused", "broken", "unbound", "odd type", "huge"})
+            with pytest.raises(sqlite3.OperationalError):
+                await storage.database.read(lambda tx: tx.rows(_NO_TABLE))
 
     asyncio.run(main())
+
+
+def test_a_failure_that_is_everybody_s_undoes_all_and_the_next_write_is_made(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        writer, asked = storage.database._writer, []  # type: ignore[attr-defined]
+
+        def interrupted(tx: Transaction) -> None:
+            tx.run(_PUT, name="interrupted", value="written")
+            writer.set_progress_handler(lambda: asked.append(1) or len(asked) == 1, 1)
+            tx.rows(_NAMES)
+
+        outcomes = await asyncio.gather(*map(storage.database.write, (put("beside it"), interrupted)), return_exceptions=True)
+        writer.set_progress_handler(None, 0)
+        assert list(map(str, outcomes)) == ["The database cannot be used now: SQLITE_INTERRUPT. Nothing was changed; try again."] * 2
+        writer.execute("PRAGMA query_only=ON")
+        with pytest.raises(Error, match="the file or its folder is not writable"):
+            await storage.database.write(put("refused"))
+        writer.execute("PRAGMA query_only=OFF")
+        await storage.database.write(put("after"))
+        names = [name for (name,) in await storage.database.read(lambda tx: tx.rows(_NAMES))]
+        assert ("after" in names, {"beside it", "interrupted"} & {*names}) == (True, set())
+
+    run_on(settings, main)
 
 
 def test_behind_another_writer_nobody_waits_for_more_than_one_turn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,15 +166,23 @@ def test_nothing_is_written_to_a_file_that_nobody_can_find(settings: Settings, t
 def test_opening_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(Error, match="its file is missing"):
         SqliteDatabase(tmp_path / "keyhouse.db")
+    with pytest.raises(Error, match="its file is missing or cannot be opened"):
+        SqliteDatabase(tmp_path)
+    with pytest.raises(sqlite3.OperationalError, match="was moved"):
+        OpenFiles(tmp_path / "keyhouse.db")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"no database at all, though it is a file" * 99, b""], ids=["damaged", "without a schema"])
-def test_a_file_that_cannot_be_opened_is_not_kept_open(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"no database at all, though it is a file" * 99, "the file is damaged"), (b"", "no such table")],
+    ids=["damaged", "without a schema"],
+)
+def test_a_file_that_cannot_be_opened_is_not_kept_open(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "keyhouse.db"
     path.write_bytes(content)
     # What was raised still holds all that was there when it was.
-    with pytest.raises((Error, sqlite3.OperationalError)) as refused:
+    with pytest.raises((Error, sqlite3.OperationalError), match=told) as refused:
         SqliteDatabase(path)
     assert refused.value.__traceback__ is not None
     assert str(path) not in [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
@@ -285,24 +319,6 @@ def test_what_another_process_wrote_is_read_before_the_next_write(settings: Sett
     asyncio.run(main())
 
 
-def test_the_log_that_a_long_reader_made_grow_is_small_again_after_it(settings: Settings, tmp_path: Path) -> None:
-    log = tmp_path / "keyhouse.db-wal"
-
-    async def main(storage: Storage) -> None:
-        with contextlib.closing(sqlite3.connect(tmp_path / "keyhouse.db")) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM installation").fetchone()
-            await storage.database.write(lambda tx: tx.run(_PUT, name="long", value="x" * LOG_BYTES))
-            await storage.database.write(lambda tx: tx.run(_PUT, name="longer", value="x" * LOG_BYTES))
-            assert log.stat().st_size > LOG_BYTES
-            reader.execute("COMMIT")
-        for number in range(2):
-            await storage.database.write(put(f"short {number}"))
-        assert log.stat().st_size <= LOG_BYTES + 64 * 1024
-
-    run_on(settings, main)
-
-
 def test_what_was_kept_is_dropped_where_a_backup_is_restored_into_the_open_file(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, f"sqlite:///{tmp_path / 'keyhouse.db'}")
 
@@ -337,22 +353,3 @@ def test_closing_finishes_what_was_begun_and_leaves_nothing_open(settings: Setti
     asyncio.run(main())
     assert [path for path in map(os.path.realpath, Path("/proc/self/fd").iterdir()) if path.startswith(str(tmp_path))] == []
     assert "keyhouse-commit" not in [thread.name for thread in threading.enumerate()]
-
-
-def test_a_log_that_is_to_be_emptied_holds_up_no_write(settings: Settings, tmp_path: Path) -> None:
-    def put_without_trace(tx: Transaction) -> None:
-        put("traceless")(tx)
-        tx.leave_no_trace()
-
-    async def main(storage: Storage) -> None:
-        with contextlib.closing(sqlite3.connect(tmp_path / "keyhouse.db")) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM installation").fetchone()
-            await storage.database.write(put_without_trace)
-        first = asyncio.create_task(storage.database.write(put("first")))
-        await asyncio.sleep(0)
-        changed = asyncio.create_task(storage.database.changed())
-        await asyncio.gather(first, *(storage.database.write(put(f"{number}")) for number in range(3)))
-        changed.cancel()
-
-    run_on(settings, main)

@@ -1,12 +1,15 @@
-"""`keyhouse serve` and its options: becomes the server process."""
+"""`keyhouse serve`: becomes the server process. What was loaded to read the command line is gone then."""
 
+import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from keyhouse.cli.server_command import become_server
+from keyhouse.cli.server_command import COMMAND
+from keyhouse.environment import environment_with
 
 
 @dataclass(frozen=True)
@@ -35,4 +38,5 @@ def serve(options: ServeOptions) -> None:
 
     Each option is also a variable: KEYHOUSE_PORT, KEYHOUSE_DATA_DIR and so on. docs/settings.md has all of them.
     """
-    become_server(**asdict(options))
+    sys.stdout.flush()
+    os.execve(sys.executable, COMMAND, environment_with(**asdict(options)))  # noqa: S606

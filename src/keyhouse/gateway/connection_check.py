@@ -3,8 +3,7 @@ nothing that the provider said."""
 
 import asyncio
 from collections.abc import Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.domain.calling import ConnectionCheck
 from keyhouse.domain.target import Target
@@ -33,7 +32,8 @@ _SIGNING_FAILURES = {
 }
 
 
-class ConnectionChecker(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ConnectionChecker:
     """Checks connections with the client and the signatures that calls use. `budget_s` is for everything together."""
 
     outgoing: Outgoing

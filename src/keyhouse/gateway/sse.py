@@ -3,7 +3,7 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (9.2.5 and 9.2.6).
 """
 
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.domain.errors import Code, Error
 
@@ -13,7 +13,8 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class ServerSentEvent(msgspec.Struct):
+@dataclass(slots=True)
+class ServerSentEvent:
     """One event. `data`: the data lines joined by LF, as they came (UTF-8 is not checked). `event`: `message` where it has none."""
 
     data: bytes

@@ -2,8 +2,7 @@
 environment, and tries nothing again that a provider may have acted on."""
 
 import asyncio
-
-import msgspec
+from dataclasses import dataclass, field
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy
@@ -17,18 +16,20 @@ from keyhouse.gateway.tls import tls_context
 from keyhouse.gateway.upstream_error import KeptAliveClosedError
 
 
-class UpstreamSettings(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
     """How upstreams are called. `cert_file` (SSL_CERT_FILE) replaces the system's authorities, `ca_file` adds to them; both are paths."""
 
-    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
-    limits: PoolLimits = msgspec.field(default_factory=PoolLimits)
-    policy: AddressPolicy = msgspec.field(default_factory=AddressPolicy)
-    proxies: Proxies = msgspec.field(default_factory=Proxies)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: PoolLimits = field(default_factory=PoolLimits)
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+    proxies: Proxies = field(default_factory=Proxies)
     cert_file: str = ""
     ca_file: str = ""
 
 
-class ConnectionCounts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ConnectionCounts:
     """Now: `open` connections (attempts to connect included), `idle` ones among them, and requests `waiting` for one."""
 
     open: int

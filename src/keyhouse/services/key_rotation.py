@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor
@@ -32,7 +31,8 @@ _SETTLE_S = 2.0
 """Longer than a server takes to notice that the key file changed."""
 
 
-class Progress(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Progress:
     """How far a rotation is. `unreadable` are ids of values that cannot be opened and stay as they are; `finished` is said once, last."""
 
     key_id: str
@@ -119,7 +119,8 @@ def _add(tx: Transaction, ring: KeyRing, key_id: str) -> None:
     note_in_audit(tx, "encryption_key.added", key_id)
 
 
-class _Batch(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class _Batch:
     """What one transaction did. `last` is None where nothing was left to look at."""
 
     last: tuple[str, str] | None

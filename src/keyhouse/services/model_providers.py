@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import msgspec
-
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.history import Action, FieldChange, HistoryEntry, changed_fields, default_model_changes
@@ -36,7 +34,8 @@ from keyhouse.storage.statements import Transaction
 _REMEMBERED = 4096
 
 
-class Shown(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Shown:
     """What a caller sees, encoded, and the tag that names its state."""
 
     body: bytes

@@ -1,9 +1,8 @@
 """The use cases of models: what a call of one needs, which there are, and why a name means what it means. From memory once warm."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import get_args
-
-import msgspec
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import EndpointName
@@ -17,7 +16,8 @@ from keyhouse.storage.database import ChangeNotice
 _LONGEST_REMEMBERED_NAME = 256
 
 
-class Explanation(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Explanation:
     """What a name means. `endpoints` are those that the provider has for the model."""
 
     provider: str
@@ -28,7 +28,8 @@ class Explanation(msgspec.Struct, frozen=True):
     endpoints: tuple[str, ...]
 
 
-class ListedModel(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ListedModel:
     """A model as a list shows it: `id` is `provider/model`. Limits are in tokens, None where they are not known."""
 
     id: str
@@ -38,7 +39,8 @@ class ListedModel(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
 
 
-class ChatModel(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ChatModel:
     """A model that can be talked to: `id` is `provider/model`. `is_own` where the project declares it."""
 
     id: str

@@ -1,9 +1,8 @@
 """What a database does for the house, whichever of the two it is. Every write is one transaction; every read is one snapshot."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
-
-import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.statements import Transaction
@@ -12,7 +11,8 @@ T = TypeVar("T")
 Work = Callable[[Transaction], T]
 
 
-class ChangeNotice(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ChangeNotice:
     """Something changed: of a project, of a whole organization, or (both None) of the installation. `revision` is the project's then."""
 
     organization_id: str | None

@@ -4,8 +4,7 @@ A retired key is remembered by its id: a ring that was not brought up to date ca
 """
 
 from collections.abc import Mapping
-
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.clock import now_us
@@ -45,7 +44,8 @@ def is_in_use(tx: Transaction, key_id: str) -> bool:
     return tx.row(_IN_USE, id=key_id, but_owner_id=OWNER_ID) is not None
 
 
-class CheckedRing(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class CheckedRing:
     """What the database makes of a ring: ids of it by state, and the ids that the database knows and the ring lacks."""
 
     right: tuple[str, ...]

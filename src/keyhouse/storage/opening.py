@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import Database
@@ -18,7 +17,8 @@ from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.sqlite import SqliteDatabase
 
 
-class Storage(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Storage:
     """An open storage: the database, the box that seals for it, the fingerprints, where the keys come from and what keeps up with them."""
 
     database: Database

@@ -4,9 +4,7 @@ One that was archived is kept with all its secrets, and no longer found.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-
-import msgspec
+from dataclasses import asdict, dataclass, replace
 
 from keyhouse.domain.tenancy import Project
 from keyhouse.storage import encoding
@@ -41,7 +39,8 @@ _REPLACE_KEY = Statement("UPDATE projects SET", assignments("key_hash, key_value
 _FIND = Statement("SELECT id, organization_id, name, key_hash FROM projects WHERE key_hash = :key_hash AND archived_at IS NULL")
 
 
-class NewProject(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class NewProject:
     """What a project is made from."""
 
     organization_id: str
@@ -52,7 +51,8 @@ class NewProject(msgspec.Struct, frozen=True):
     framework: str
 
 
-class FoundProject(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class FoundProject:
     """A live project, found by its key's hash."""
 
     id: str
@@ -61,7 +61,8 @@ class FoundProject(msgspec.Struct, frozen=True):
     key_hash: bytes
 
 
-class ProjectRecord(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
     """A live project, and where the sealed copy of its key is."""
 
     project: Project

@@ -1,8 +1,7 @@
 """Every secret of the house is a row of one table: sealed here, opened here, and never changed once written, only wrapped anew."""
 
 from collections.abc import Sequence
-
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.storage.database import ConstraintBroken, WritingKeyRetired
 from keyhouse.storage.identifiers import new_id
@@ -58,7 +57,8 @@ def destroy_one(tx: Transaction, owner_id: str, value_id: str) -> None:
     tx.leave_no_trace()
 
 
-class SealedValue(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class SealedValue:
     """A sealed value as it lies in its table, and the place it belongs to."""
 
     context: Context

@@ -306,10 +306,9 @@ class SqliteDatabase:
             self._writing.left_traces = bool(busy)
 
     def _roll_back(self) -> None:
-        """SQLite rolls back by itself after some failures."""
+        """SQLite rolls back by itself after some failures, and then refuses to."""
         with contextlib.suppress(sqlite3.Error):
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            self._writer.execute("ROLLBACK")
 
 
 class _Job:

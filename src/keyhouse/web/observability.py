@@ -37,7 +37,8 @@ class MetricsAccess:
         return self.admin_key is not None and token is not None and callers.is_same_key(token, self.admin_key)
 
 
-class Reply(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Reply:
     """An answer to a machine."""
 
     status: int

@@ -1,7 +1,8 @@
 """The routes that test a stored provider, tell of its last test, and list its models. None takes a body: an address in one is never
 looked at."""
 
-from msgspec.structs import replace
+from dataclasses import replace
+
 from pydantic import BaseModel, Field
 
 from keyhouse.domain.errors import Code, Error

@@ -78,7 +78,8 @@ Authorize = Callable[[Caller, Mapping[str, str]], Awaitable[None]]
 ProblemsOf = Callable[[Any], list[FieldProblem]]
 
 
-class Operation(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Operation:
     """What the API document says of a route. `responses` are models by status; the failures of the route's kind are added."""
 
     id: str

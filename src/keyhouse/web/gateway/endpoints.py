@@ -1,8 +1,7 @@
 """The endpoints of the gateway by method and path, and which format their callers speak."""
 
 from collections.abc import Iterable
-
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS
@@ -10,7 +9,8 @@ from keyhouse.gateway.prepared import FORM_ENDPOINTS
 from keyhouse.gateway.wire.parameters import CallerFormat
 
 
-class GatewayEndpoint(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class GatewayEndpoint:
     """One endpoint: its path and name, whether its body is a form and not JSON, and whose API its callers speak."""
 
     path: str

@@ -1,9 +1,8 @@
 """From the last hour's counts to the shapes of small charts: places in a box of 600 by 100, and what they say in words. Draws nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-
-import msgspec
 
 from keyhouse.services.metrics.minutes import SLOTS, LastHour
 
@@ -15,7 +14,8 @@ _SPAN = 5
 """Minutes to a row in words."""
 
 
-class Bar(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Bar:
     """A rectangle of series `tone`, and what it stands for."""
 
     x: float
@@ -26,7 +26,8 @@ class Bar(msgspec.Struct, frozen=True):
     width: int = _STEP - _GAP
 
 
-class Part(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Part:
     """A series of a chart: its name and its figure for the whole hour."""
 
     name: str
@@ -34,7 +35,8 @@ class Part(msgspec.Struct, frozen=True):
     tone: int
 
 
-class Chart(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Chart:
     """One chart. `kind` names its colours; `top` is the value at its upper edge. `lines` are paths, one a series."""
 
     kind: str
@@ -47,7 +49,8 @@ class Chart(msgspec.Struct, frozen=True):
     lines: tuple[str, ...] = ()
 
 
-class Row(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Row:
     """Five minutes in words, for whoever reads rather than looks."""
 
     minutes_ago: str

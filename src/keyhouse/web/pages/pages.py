@@ -1,6 +1,6 @@
 """The settings pages, put together over the services that the API has too."""
 
-import msgspec
+from dataclasses import dataclass
 
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
@@ -27,7 +27,8 @@ from keyhouse.web.pages.status import ReadStatus, StatusPages
 from keyhouse.web.pages.try_it import TryPages
 
 
-class Services(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Services:
     """What the pages enter at."""
 
     sessions: Sessions

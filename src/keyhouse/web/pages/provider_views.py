@@ -1,10 +1,9 @@
 """What the pages show of a provider, from the same masked entry that the API gives: no value of a secret ever comes here."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.history import FieldChange, HistoryEntry
@@ -23,7 +22,8 @@ _FIELD_NAMES = {
 }
 
 
-class FieldView(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class FieldView:
     """One credential field: whether it is stored, and its value where that is public."""
 
     name: str
@@ -41,7 +41,8 @@ class FieldView(msgspec.Struct, frozen=True):
     """The number of the way to reach the provider that this field belongs to; empty where it belongs to all."""
 
 
-class ProviderView(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ProviderView:
     """A provider of a project."""
 
     spec: ProviderSpec
