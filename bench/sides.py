@@ -159,9 +159,9 @@ class House:
         self._key = seeded(folder, projects, 1)[0]
         headers = {"authorization": f"Bearer {self._key}"}
         served = Served(
-            [sys.executable, "-P", "-m", "keyhouse", "serve", "--port", str(port), "--data-dir", str(folder)],
+            [sys.executable, "-P", "-m", "keyhouse", "serve"],
             port,
-            variables={"KEYHOUSE_CA_FILE": str(ports.ca_file)},
+            variables={"KEYHOUSE_PORT": str(port), "KEYHOUSE_DATA_DIR": str(folder), "KEYHOUSE_CA_FILE": str(ports.ca_file)},
             log=folder.parent / f"{folder.name}.log",
         )
         plain, streams, encrypted = (Way(headers, f"{provider}/{MODEL}") for provider in ("openai", "vllm", "custom"))

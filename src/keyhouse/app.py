@@ -3,10 +3,10 @@
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+import msgspec
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -68,8 +68,7 @@ from keyhouse.web.pages.pages import Services, settings_pages
 from keyhouse.web.pages.site import Site, with_pages
 
 
-@dataclass(frozen=True, slots=True)
-class House:
+class House(msgspec.Struct, frozen=True):
     """Everything that runs: the storage, the catalogue, and the API in front of them."""
 
     storage: Storage

@@ -12,10 +12,10 @@ from tests.cli.conftest import Furnished, StartServer
 
 _HEAVY = {"sqlalchemy", "alembic", "pydantic", "cryptography", "structlog", "starlette", "uvicorn", "msgspec", "jinja2", "asyncio"}
 _BECOMES_A_SERVER = """
-sys.argv = ["keyhouse", "serve"]
+sys.argv = ["keyhouse", "serve", *{options}]
 def loaded(event, _arguments):
     if event == "os.exec":
-        sys.exit(print(" ".join({name.split(".")[0] for name in sys.modules})))
+        sys.exit(print(" ".join({{name.split(".")[0] for name in sys.modules}})))
 sys.addaudithook(loaded)
 from keyhouse.cli import main
 main()
@@ -32,10 +32,14 @@ def test_reading_the_command_line_loads_no_house() -> None:
     assert _loaded("import keyhouse.cli.main") & _HEAVY == set()
 
 
-def test_becoming_a_server_loads_no_more_than_reading_the_command_line() -> None:
-    loaded = _loaded(_BECOMES_A_SERVER)
-    # typer reads options by it.
-    assert loaded & (_HEAVY | {"rich", "pydantic_settings"}) == {"pydantic"}
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    # typer reads options by pydantic.
+    [([], set()), (["--port", "0"], {"typer", "pydantic"})],
+)
+def test_becoming_a_server_loads_no_more_than_reading_the_command_line(options: list[str], needed: set[str]) -> None:
+    loaded = _loaded(_BECOMES_A_SERVER.format(options=options))
+    assert loaded & (_HEAVY | {"typer", "rich", "pydantic_settings"}) == needed
 
 
 def test_a_server_loads_neither_the_command_line_nor_migrations() -> None:

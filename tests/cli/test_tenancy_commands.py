@@ -206,7 +206,25 @@ def test_the_audit_log_names_who_did_what(keyhouse: Keyhouse) -> None:
     newest = _told(keyhouse, "audit", "--limit", "1")["data"][0]
     assert newest["action"] == "team.created"
     assert newest["actor"]["name"].startswith(("command line (", "Admin key of the first start"))
-    assert "--page 2" in keyhouse("audit", "--limit", "1").out
+
+
+def test_a_list_says_when_it_goes_on(keyhouse: Keyhouse) -> None:
+    """Nobody takes the first page for everything."""
+    of_custom = ("custom", "--project", "my-project")
+    for made in (
+        ["team", "create", "Red team"],
+        ["project", "create", "Chat bot", "--team", "my-team"],
+        ["api-key", "create", "builds"],
+        ["provider", "set", *of_custom, "--model", "a"],
+        ["provider", "set", *of_custom, "--model", "b"],
+    ):
+        assert keyhouse(*made).code == 0, made
+    for command in (["team", "list"], ["project", "list"], ["api-key", "list"], ["audit"], ["provider", "history", *of_custom]):
+        total = _told(keyhouse, *command)["pagination"]["total"]
+        assert total > 1
+        assert keyhouse(*command, "--limit", "1").out.endswith(f"\n\n{total} in all: --page 2 shows more.\n"), command
+        assert "in all" not in keyhouse(*command).out
+        assert "in all" not in keyhouse(*command, "--limit", "1", "--page", str(total)).out
 
 
 def test_both_ways_say_the_same(first_start: Furnished, furnished: Furnished, serving: StartServer) -> None:

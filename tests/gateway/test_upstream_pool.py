@@ -1,7 +1,6 @@
 """Connections: how many are opened, which are used again, who waits, and which are never handed out."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering,
 
 
 def limited(**limits: float) -> UpstreamSettings:
-    return UpstreamSettings(limits=replace(PoolLimits(), **limits))
+    return UpstreamSettings(limits=PoolLimits(**limits))
 
 
 def held(gate: asyncio.Event) -> Script:

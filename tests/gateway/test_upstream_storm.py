@@ -7,7 +7,6 @@ import asyncio
 import gc
 import random
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -73,7 +72,7 @@ async def one_call(upstream: Upstream, server: FaultUpstream, body: bytes, dice:
 def test_no_caller_ever_gets_another_ones_answer(run: Run, seed: int) -> None:
     async def scenario() -> None:
         dice = random.Random(seed)
-        settings = UpstreamSettings(timeouts=Timeouts(connect_s=10, pool_s=20), limits=replace(PoolLimits(), per_origin=6, total=10))
+        settings = UpstreamSettings(timeouts=Timeouts(connect_s=10, pool_s=20), limits=PoolLimits(per_origin=6, total=10))
         async with FaultUpstream(unreliable(dice)) as one, FaultUpstream(unreliable(dice)) as other, client(settings) as upstream:
             outcomes: set[str] = set()
 

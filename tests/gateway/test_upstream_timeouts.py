@@ -19,7 +19,7 @@ CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def limits(call: Call = POST, **seconds: float) -> Call:
-    return replace(call, timeouts=replace(Timeouts(), **seconds))
+    return replace(call, timeouts=Timeouts(**seconds))
 
 
 def test_an_upstream_that_never_answers_is_left_after_the_first_byte_time(run: Run) -> None:

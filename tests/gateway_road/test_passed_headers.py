@@ -209,7 +209,7 @@ def test_azure_has_three_modes(road):
     assert {request.header(b"api-key")[0] for request in road.upstream.requests} == {b"azure-own-key"}
 
 
-@pytest.mark.parametrize("ending", ["/openai/v1", "/openai/v1/", "/openai", "/openai/"])
+@pytest.mark.parametrize("ending", ["/openai/v1", "/openai/v1/", "/openai", "/openai/", "/openai/deployments"])
 def test_azures_endpoint_as_the_portal_shows_it_is_the_resources_address(road, ending):
     road.answers(json_answer({"data": []}))
     keys = {"AZURE_OPENAI_API_KEY": "azure-own-key", "AZURE_OPENAI_ENDPOINT": f"{road.upstream.address}/resource{ending}"}

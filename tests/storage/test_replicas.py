@@ -1,9 +1,10 @@
 """Which processes use the database, on both databases; and that saying so makes nobody drop anything."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from keyhouse.services.replicas import Replicas
 from keyhouse.storage.database import ChangeNotice

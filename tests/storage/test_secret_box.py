@@ -1,9 +1,9 @@
 """The secret box: what opens, what does not, and that sealing holds while the ring is replaced."""
 
 import sys
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from keyhouse.storage.key_ring import KEY_BYTES, KeyRing, new_key
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable, key_id_of

@@ -9,7 +9,7 @@ import typer
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
-from keyhouse.cli.output import confirm, print_fields, print_json, print_table
+from keyhouse.cli.output import confirm, print_fields, print_json, print_page
 
 if TYPE_CHECKING:
     from keyhouse.cli.house import House
@@ -51,9 +51,7 @@ def list_api_keys(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, a
         print_json(answer)
         return
     columns = ("id", "name", "createdAt", "expiresAt", "revokedAt", "lastUsedAt")
-    print_table(
-        ("id", "name", "created", "expires", "revoked", "last used"), ([each.get(column) for column in columns] for each in answer["data"])
-    )
+    print_page(("id", "name", "created", "expires", "revoked", "last used"), answer, lambda each: [each.get(column) for column in columns])
 
 
 @flattened

@@ -1,9 +1,7 @@
 """`keyhouse audit`: every write of an organization and every showing of a project's key, newest first."""
 
-import typer
-
 from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page
-from keyhouse.cli.output import print_json, print_table
+from keyhouse.cli.output import print_json, print_page
 
 
 def audit(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
@@ -15,8 +13,4 @@ def audit(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: 
     if as_json:
         print_json(answer)
         return
-    print_table(
-        ("at", "by", "action", "target"), ((each["at"], each["actor"]["name"], each["action"], each["target"]) for each in answer["data"])
-    )
-    if answer["pagination"]["total"] > page * limit:
-        typer.echo(f"\n{answer['pagination']['total']} in all: --page {page + 1} shows more.")
+    print_page(("at", "by", "action", "target"), answer, lambda each: (each["at"], each["actor"]["name"], each["action"], each["target"]))

@@ -37,6 +37,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
+def print_page(columns: Sequence[str], answer: Any, row: Callable[[Any], Sequence[object]]) -> None:
+    """Print one page of a list as a table, a row an entry, and whether there is another."""
+    print_table(columns, map(row, answer["data"]))
+    page, limit, total = (answer["pagination"][name] for name in ("page", "limit", "total"))
+    if total > page * limit:
+        typer.echo(f"\n{total} in all: --page {page + 1} shows more.")
+
+
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print names and values, a line each; what is None is left out."""
     given = [(shown(name), shown(value)) for name, value in fields if value is not None]

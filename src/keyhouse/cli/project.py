@@ -7,7 +7,7 @@ import typer
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
-from keyhouse.cli.output import confirm, print_fields, print_json, print_table
+from keyhouse.cli.output import confirm, print_fields, print_json, print_page
 
 if TYPE_CHECKING:
     from keyhouse.cli.house import House
@@ -39,8 +39,7 @@ def list_projects(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, a
     if as_json:
         print_json(answer)
         return
-    rows = ((each["id"], each["slug"], each["name"], each["teamId"]) for each in answer["data"])
-    print_table(("id", "slug", "name", "team"), rows)
+    print_page(("id", "slug", "name", "team"), answer, lambda each: (each["id"], each["slug"], each["name"], each["teamId"]))
 
 
 @flattened

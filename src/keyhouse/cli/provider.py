@@ -6,7 +6,7 @@ import typer
 
 from keyhouse.cli.completion import complete_provider
 from keyhouse.cli.options import AsJson, Limit, Page, ProjectPlace, Yes, flattened
-from keyhouse.cli.output import confirm, print_fields, print_json, print_table
+from keyhouse.cli.output import confirm, print_fields, print_json, print_page, print_table
 from keyhouse.cli.provider_fields import ProviderFields
 
 app = typer.Typer(name="provider", help="A project's model providers and their credentials.", no_args_is_help=True)
@@ -91,9 +91,10 @@ def provider_history(provider: Provider, place: ProjectPlace, page: Page = 1, li
     if as_json:
         print_json(history)
         return
-    print_table(
+    print_page(
         ("version", "at", "action", "by", "fields"),
-        ((entry["version"], entry["at"], entry["action"], entry["actor"]["name"], _changes(entry["fields"])) for entry in history["data"]),
+        history,
+        lambda entry: (entry["version"], entry["at"], entry["action"], entry["actor"]["name"], _changes(entry["fields"])),
     )
 
 

@@ -1,15 +1,12 @@
-"""`keyhouse serve`: becomes the server process. What was loaded to read the command line is gone then."""
+"""`keyhouse serve` and its options: becomes the server process."""
 
-import os
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from keyhouse.cli.server_command import COMMAND
-from keyhouse.environment import environment_with
+from keyhouse.cli.server_command import become_server
 
 
 @dataclass(frozen=True)
@@ -38,5 +35,4 @@ def serve(options: ServeOptions) -> None:
 
     Each option is also a variable: KEYHOUSE_PORT, KEYHOUSE_DATA_DIR and so on. docs/settings.md has all of them.
     """
-    sys.stdout.flush()
-    os.execve(sys.executable, COMMAND, environment_with(**asdict(options)))  # noqa: S606
+    become_server(**asdict(options))

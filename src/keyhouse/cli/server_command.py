@@ -1,6 +1,16 @@
-"""How the server's process is called. Loads nothing, for what becomes it."""
+"""How the server's process is called and become. Loads nothing, for what becomes it."""
 
+import os
 import sys
+from typing import NoReturn
+
+from keyhouse.environment import environment_with
 
 # -P: the folder that the command runs in is no place to import from.
 COMMAND = (sys.executable, "-P", "-m", "keyhouse.cli.server")
+
+
+def become_server(**options: object) -> NoReturn:
+    """Become the server, with these settings beside those of the environment. What was loaded until now is gone then."""
+    sys.stdout.flush()
+    os.execve(sys.executable, COMMAND, environment_with(**options))  # noqa: S606

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
-from keyhouse.cli.output import confirm, print_fields, print_json, print_table
+from keyhouse.cli.output import confirm, print_fields, print_json, print_page
 
 app = typer.Typer(name="team", help="Teams of an organization.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def list_teams(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_j
     if as_json:
         print_json(answer)
     else:
-        print_table(("id", "slug", "name"), ((each["id"], each["slug"], each["name"]) for each in answer["data"]))
+        print_page(("id", "slug", "name"), answer, lambda each: (each["id"], each["slug"], each["name"]))
 
 
 @flattened

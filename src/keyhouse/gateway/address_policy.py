@@ -5,9 +5,10 @@ Cloud metadata services and link-local addresses are never reached, whatever is 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import msgspec
 
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
@@ -71,8 +72,7 @@ def blocked(rule: AddressRule) -> UpstreamError:
     return UpstreamError(UpstreamFailure.BLOCKED, f"The address policy refuses this upstream by its rule {rule}. {advice}")
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPolicy:
+class AddressPolicy(msgspec.Struct, frozen=True):
     """`allow_private`: private and loopback addresses may be reached. When it is off, `allowed_hosts` (names in lower case) and
     `allowed_networks` still may. Neither opens metadata services, link-local, unspecified, multicast or reserved addresses."""
 

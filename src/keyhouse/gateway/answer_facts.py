@@ -1,7 +1,6 @@
 """What an answer says of itself: its id, its model, why it ended. Read from kept bytes, only where spans are wanted. Never its words."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -14,8 +13,7 @@ _LONGEST = 256
 _DATA = b"data:"
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerFacts:
+class AnswerFacts(msgspec.Struct, frozen=True):
     """What is None, or empty, was not told, or not found. `finish_reasons` has one of each choice, in the words of `convention_of`."""
 
     id: str | None = None

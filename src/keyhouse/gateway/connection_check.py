@@ -3,7 +3,8 @@ nothing that the provider said."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.domain.calling import ConnectionCheck
 from keyhouse.domain.target import Target
@@ -32,8 +33,7 @@ _SIGNING_FAILURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionChecker:
+class ConnectionChecker(msgspec.Struct, frozen=True):
     """Checks connections with the client and the signatures that calls use. `budget_s` is for everything together."""
 
     outgoing: Outgoing

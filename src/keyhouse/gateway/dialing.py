@@ -7,10 +7,10 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
 import uvloop
 
 from keyhouse.domain.address import Origin
@@ -29,22 +29,20 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 SocketAddress = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _Endpoint(msgspec.Struct, frozen=True):
     """A place to connect to: the address family, and the address as the socket module writes it."""
 
     family: int
     address: SocketAddress
 
 
-@dataclass(frozen=True, slots=True)
-class Dialer:
+class Dialer(msgspec.Struct, frozen=True):
     """Opens connections under an address policy, through proxies, with a TLS context."""
 
     policy: AddressPolicy
     proxies: Proxies
     context: ssl.SSLContext
-    names: NameLookups = field(default_factory=NameLookups)
+    names: NameLookups = msgspec.field(default_factory=NameLookups)
 
     async def dial(self, origin: Origin, timeouts: Timeouts, protocol_factory: Callable[[], Connection]) -> Connection:
         """An open connection to `origin`, TLS included.

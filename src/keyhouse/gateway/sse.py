@@ -3,7 +3,7 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (9.2.5 and 9.2.6).
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 
@@ -13,8 +13,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(slots=True)
-class ServerSentEvent:
+class ServerSentEvent(msgspec.Struct):
     """One event. `data`: the data lines joined by LF, as they came (UTF-8 is not checked). `event`: `message` where it has none."""
 
     data: bytes

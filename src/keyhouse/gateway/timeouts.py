@@ -2,15 +2,15 @@
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 # The timer runs no more often than this, however many deadlines lie close together: a deadline is kept to within it.
 SHORTEST_PAUSE_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """Seconds. `connect_s`: name lookup, TCP, proxy and TLS together. `first_byte_s`: from the request's last byte to the whole head of the
     answer; 1xx answers do not extend it. `idle_s`: between two reads of the answer, or two writes of a request that the upstream takes
     slowly. `pool_s`: for a free place when every allowed connection is busy."""

@@ -2,7 +2,8 @@
 environment, and tries nothing again that a provider may have acted on."""
 
 import asyncio
-from dataclasses import dataclass, field
+
+import msgspec
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy
@@ -16,20 +17,18 @@ from keyhouse.gateway.tls import tls_context
 from keyhouse.gateway.upstream_error import KeptAliveClosedError
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamSettings:
+class UpstreamSettings(msgspec.Struct, frozen=True):
     """How upstreams are called. `cert_file` (SSL_CERT_FILE) replaces the system's authorities, `ca_file` adds to them; both are paths."""
 
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    limits: PoolLimits = field(default_factory=PoolLimits)
-    policy: AddressPolicy = field(default_factory=AddressPolicy)
-    proxies: Proxies = field(default_factory=Proxies)
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
+    limits: PoolLimits = msgspec.field(default_factory=PoolLimits)
+    policy: AddressPolicy = msgspec.field(default_factory=AddressPolicy)
+    proxies: Proxies = msgspec.field(default_factory=Proxies)
     cert_file: str = ""
     ca_file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionCounts:
+class ConnectionCounts(msgspec.Struct, frozen=True):
     """Now: `open` connections (attempts to connect included), `idle` ones among them, and requests `waiting` for one."""
 
     open: int

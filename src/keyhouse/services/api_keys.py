@@ -1,9 +1,11 @@
 """The use cases of API keys. Making or changing one needs ADMIN on the whole organization, so that no key can raise itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.model_provider import ABSENT, Absent
@@ -18,8 +20,7 @@ from keyhouse.storage.statements import Transaction
 from keyhouse.storage.teams import get_team
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyRequest:
+class ApiKeyRequest(msgspec.Struct, frozen=True):
     """What a caller wants an API key to be. Without bindings: ADMIN on the organization. `permissions` belong to the mode `restricted`."""
 
     name: str
@@ -30,8 +31,7 @@ class ApiKeyRequest:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyUpdate:
+class ApiKeyUpdate(msgspec.Struct, frozen=True):
     """What a caller wants to change of an API key; None leaves a field as it is, bindings are replaced as a whole."""
 
     name: str | None = None

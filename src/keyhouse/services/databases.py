@@ -1,8 +1,10 @@
 """The use cases of a database as a whole: copy it into another one, and forget what is old in it."""
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage.clock import now_us
@@ -31,8 +33,7 @@ def copy_database(source_url: str, target_url: str, *, while_serving: bool = Fal
     yield from copy(parse_database_url(source_url), parse_database_url(target_url), while_serving=while_serving)
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(msgspec.Struct, frozen=True):
     """What was forgotten so far: states of providers, sealed values that only those held, and records of the audit log."""
 
     states: int = 0

@@ -1,8 +1,9 @@
 """The use cases of the key-encryption keys: status and retirement. Each may be killed at any moment and run again; nothing is lost."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.key_rotation import note_in_audit, ring_held
@@ -25,8 +26,7 @@ _AT_ONCE = 1000
 Canary = Literal["right", "wrong", "new", "retired", "not in the ring"]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyStatus:
+class KeyStatus(msgspec.Struct, frozen=True):
     """One key. `canary` says whether it is the one that the database knows by its id; `new` is one that the database does not know yet."""
 
     id: str
@@ -36,8 +36,7 @@ class KeyStatus:
     values: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeysStatus:
+class KeysStatus(msgspec.Struct, frozen=True):
     """All keys, those of the ring first in its order, and which processes use the database.
 
     `problem` says why there is no ring, `warnings` what else is not as it should be.

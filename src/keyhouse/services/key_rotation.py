@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor
@@ -31,8 +32,7 @@ _SETTLE_S = 2.0
 """Longer than a server takes to notice that the key file changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """How far a rotation is. `unreadable` are ids of values that cannot be opened and stay as they are; `finished` is said once, last."""
 
     key_id: str
@@ -119,8 +119,7 @@ def _add(tx: Transaction, ring: KeyRing, key_id: str) -> None:
     note_in_audit(tx, "encryption_key.added", key_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
+class _Batch(msgspec.Struct, frozen=True):
     """What one transaction did. `last` is None where nothing was left to look at."""
 
     last: tuple[str, str] | None

@@ -1,6 +1,6 @@
 """The use case of model defaults: which model a project takes where none is named, and where that is said."""
 
-from dataclasses import dataclass
+import msgspec
 
 from keyhouse.domain.tenancy import Project
 from keyhouse.storage.opening import Storage
@@ -8,8 +8,7 @@ from keyhouse.storage.project_records import get_project_and_organization
 from keyhouse.storage.projects import project_gone
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectDefaults:
+class ProjectDefaults(msgspec.Struct, frozen=True):
     """A project, with its default model, and its organization's name."""
 
     project: Project

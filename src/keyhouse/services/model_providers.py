@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import msgspec
+
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.history import Action, FieldChange, HistoryEntry, changed_fields, default_model_changes
@@ -34,8 +36,7 @@ from keyhouse.storage.statements import Transaction
 _REMEMBERED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True):
     """What a caller sees, encoded, and the tag that names its state."""
 
     body: bytes

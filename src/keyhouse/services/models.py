@@ -1,8 +1,9 @@
 """The use cases of models: what a call of one needs, which there are, and why a name means what it means. From memory once warm."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import get_args
+
+import msgspec
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import EndpointName
@@ -16,8 +17,7 @@ from keyhouse.storage.database import ChangeNotice
 _LONGEST_REMEMBERED_NAME = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """What a name means. `endpoints` are those that the provider has for the model."""
 
     provider: str
@@ -28,8 +28,7 @@ class Explanation:
     endpoints: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListedModel:
+class ListedModel(msgspec.Struct, frozen=True):
     """A model as a list shows it: `id` is `provider/model`. Limits are in tokens, None where they are not known."""
 
     id: str
@@ -39,8 +38,7 @@ class ListedModel:
     max_output_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChatModel:
+class ChatModel(msgspec.Struct, frozen=True):
     """A model that can be talked to: `id` is `provider/model`. `is_own` where the project declares it."""
 
     id: str

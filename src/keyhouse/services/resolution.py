@@ -1,8 +1,9 @@
 """Which provider and model a request means: the order that docs/gateway.md states, and why. Pure; reads nothing but memory."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.calling import Endpoint, EndpointName, Route
@@ -39,8 +40,7 @@ _SENTENCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """A provider and its own id of the model, and by which rule. `others` are the providers that the same rule would have allowed next."""
 
     provider: OpenedProvider

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from keyhouse.domain.errors import Error
@@ -17,8 +17,7 @@ _AGAIN_S = 0.25
 _log = structlog.get_logger("keyhouse")
 
 
-@dataclass(frozen=True, slots=True)
-class Chore:
+class Chore(msgspec.Struct, frozen=True):
     """Something to do every so many seconds, first `after_s` seconds after the start, and, if there is more to it, at the end."""
 
     every_s: float

@@ -1,8 +1,9 @@
 """API keys as they are stored: a hash, and what it may do where. Revoked and expired ones are kept, so that the audit log can be read."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from keyhouse.domain.tenancy import ApiKey, Permission, PermissionMode, Role, RoleBinding, ScopeType
 from keyhouse.storage import encoding
@@ -33,8 +34,7 @@ _REVOKE = Statement("UPDATE api_keys SET revoked_at = :revoked_at WHERE id = :ro
 _DELETE_BINDINGS = Statement("DELETE FROM api_key_bindings WHERE api_key_id = :api_key_id")
 
 
-@dataclass(frozen=True, slots=True)
-class NewApiKey:
+class NewApiKey(msgspec.Struct, frozen=True):
     """What an API key is made from. `permissions` is what it may use at most; None where its mode is `all`."""
 
     organization_id: str

@@ -6,9 +6,9 @@ SQLAlchemy knows what each of them calls a type. Import this when there is somet
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, Select, Table, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -27,8 +27,7 @@ TABLES = tuple(table for table in metadata.sorted_tables if table not in _LEFT_O
 """What is copied, each after those that it refers to."""
 
 
-@dataclass(frozen=True, slots=True)
-class CopyProgress:
+class CopyProgress(msgspec.Struct, frozen=True):
     """How far a copy is. Each of `rows` is done twice: written, and read back."""
 
     done: int

@@ -1,8 +1,9 @@
 """What a database does for the house, whichever of the two it is. Every write is one transaction; every read is one snapshot."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.statements import Transaction
@@ -11,8 +12,7 @@ T = TypeVar("T")
 Work = Callable[[Transaction], T]
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeNotice:
+class ChangeNotice(msgspec.Struct, frozen=True):
     """Something changed: of a project, of a whole organization, or (both None) of the installation. `revision` is the project's then."""
 
     organization_id: str | None

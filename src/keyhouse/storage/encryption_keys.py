@@ -4,7 +4,8 @@ A retired key is remembered by its id: a ring that was not brought up to date ca
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.clock import now_us
@@ -44,8 +45,7 @@ def is_in_use(tx: Transaction, key_id: str) -> bool:
     return tx.row(_IN_USE, id=key_id, but_owner_id=OWNER_ID) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRing:
+class CheckedRing(msgspec.Struct, frozen=True):
     """What the database makes of a ring: ids of it by state, and the ids that the database knows and the ring lacks."""
 
     right: tuple[str, ...]

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import Database
@@ -17,8 +18,7 @@ from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.sqlite import SqliteDatabase
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(msgspec.Struct, frozen=True):
     """An open storage: the database, the box that seals for it, the fingerprints, where the keys come from and what keeps up with them."""
 
     database: Database

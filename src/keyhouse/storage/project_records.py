@@ -4,7 +4,9 @@ One that was archived is kept with all its secrets, and no longer found.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+
+import msgspec
 
 from keyhouse.domain.tenancy import Project
 from keyhouse.storage import encoding
@@ -39,8 +41,7 @@ _REPLACE_KEY = Statement("UPDATE projects SET", assignments("key_hash, key_value
 _FIND = Statement("SELECT id, organization_id, name, key_hash FROM projects WHERE key_hash = :key_hash AND archived_at IS NULL")
 
 
-@dataclass(frozen=True, slots=True)
-class NewProject:
+class NewProject(msgspec.Struct, frozen=True):
     """What a project is made from."""
 
     organization_id: str
@@ -51,8 +52,7 @@ class NewProject:
     framework: str
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProject:
+class FoundProject(msgspec.Struct, frozen=True):
     """A live project, found by its key's hash."""
 
     id: str
@@ -61,8 +61,7 @@ class FoundProject:
     key_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRecord:
+class ProjectRecord(msgspec.Struct, frozen=True):
     """A live project, and where the sealed copy of its key is."""
 
     project: Project

@@ -1,6 +1,6 @@
 """Projects as a write sees them: locked first, given their next revision last."""
 
-from dataclasses import dataclass
+import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.changes import note_change
@@ -13,8 +13,7 @@ _LOCK = Statement(_HEAD, "FOR UPDATE")
 _ADVANCE = Statement("UPDATE projects SET", assignments("revision, default_model, updated_at"), "WHERE id = :row_id")
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectHead:
+class ProjectHead(msgspec.Struct, frozen=True):
     """What a write needs to know of its project. `revision` counts the changes to its providers and default model."""
 
     id: str

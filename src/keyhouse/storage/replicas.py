@@ -1,7 +1,8 @@
 """The processes that serve, as each of them notes itself. No notice goes with that: nobody holds anything that it would make old."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
 from keyhouse.storage.statements import Statement, Transaction, insert_into
@@ -17,8 +18,7 @@ _DELETE_OLD = Statement("DELETE FROM replicas WHERE seen_at < :before")
 _LIST = Statement("SELECT", _COLUMNS, "FROM replicas WHERE seen_at >= :since ORDER BY host, started_at, id")
 
 
-@dataclass(frozen=True, slots=True)
-class Replica:
+class Replica(msgspec.Struct, frozen=True):
     """A process that serves: one worker of one server."""
 
     id: str

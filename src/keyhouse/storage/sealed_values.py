@@ -1,7 +1,8 @@
 """Every secret of the house is a row of one table: sealed here, opened here, and never changed once written, only wrapped anew."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.storage.database import ConstraintBroken, WritingKeyRetired
 from keyhouse.storage.identifiers import new_id
@@ -57,8 +58,7 @@ def destroy_one(tx: Transaction, owner_id: str, value_id: str) -> None:
     tx.leave_no_trace()
 
 
-@dataclass(frozen=True, slots=True)
-class SealedValue:
+class SealedValue(msgspec.Struct, frozen=True):
     """A sealed value as it lies in its table, and the place it belongs to."""
 
     context: Context

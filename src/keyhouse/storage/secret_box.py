@@ -5,8 +5,8 @@ A blob says which key wraps it, and opens only where it was put: its context (pr
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -21,8 +21,7 @@ class Unreadable(Exception):  # noqa: N818 - a state of a value rather than a fa
     """A sealed value that does not open: its key is not in the ring, or it was damaged or moved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Where a value belongs. Two contexts never have the same bytes: each part is preceded by its length."""
 
     project_id: str

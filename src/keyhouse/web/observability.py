@@ -37,8 +37,7 @@ class MetricsAccess:
         return self.admin_key is not None and token is not None and callers.is_same_key(token, self.admin_key)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer to a machine."""
 
     status: int

@@ -1,14 +1,14 @@
 """Metrics as text, in Prometheus' format: https://prometheus.io/docs/instrumenting/exposition_formats/ (2026-11-23). Counts nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(msgspec.Struct, frozen=True):
     """What a metric is called and says. Of a histogram `buckets` are the upper bounds, in the metric's unit; its row of values is the
     count of each bucket and of what lies above, then the sum."""
 

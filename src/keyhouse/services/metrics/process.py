@@ -2,14 +2,14 @@
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessFigures:
+class ProcessFigures(msgspec.Struct, frozen=True):
     """Bytes of resident memory, open file descriptors, seconds of processor time."""
 
     memory_bytes: int

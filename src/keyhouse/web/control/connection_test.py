@@ -1,8 +1,7 @@
 """The routes that test a stored provider, tell of its last test, and list its models. None takes a body: an address in one is never
 looked at."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
 from keyhouse.domain.errors import Code, Error

@@ -78,8 +78,7 @@ Authorize = Callable[[Caller, Mapping[str, str]], Awaitable[None]]
 ProblemsOf = Callable[[Any], list[FieldProblem]]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """What the API document says of a route. `responses` are models by status; the failures of the route's kind are added."""
 
     id: str

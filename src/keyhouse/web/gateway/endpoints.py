@@ -1,7 +1,8 @@
 """The endpoints of the gateway by method and path, and which format their callers speak."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS
@@ -9,8 +10,7 @@ from keyhouse.gateway.prepared import FORM_ENDPOINTS
 from keyhouse.gateway.wire.parameters import CallerFormat
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayEndpoint:
+class GatewayEndpoint(msgspec.Struct, frozen=True):
     """One endpoint: its path and name, whether its body is a form and not JSON, and whose API its callers speak."""
 
     path: str

@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import secrets
-from dataclasses import dataclass
 from time import perf_counter
+
+import msgspec
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
@@ -44,8 +45,7 @@ _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code
 """Failures of the house itself, which its operator should see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a request may do: the size of its body, how often its call may be tried again, and from which origins pages may send it."""
 
     max_request_bytes: int = 32 * 1024 * 1024

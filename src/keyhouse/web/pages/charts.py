@@ -1,8 +1,9 @@
 """From the last hour's counts to the shapes of small charts: places in a box of 600 by 100, and what they say in words. Draws nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+import msgspec
 
 from keyhouse.services.metrics.minutes import SLOTS, LastHour
 
@@ -14,8 +15,7 @@ _SPAN = 5
 """Minutes to a row in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True):
     """A rectangle of series `tone`, and what it stands for."""
 
     x: float
@@ -26,8 +26,7 @@ class Bar:
     width: int = _STEP - _GAP
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A series of a chart: its name and its figure for the whole hour."""
 
     name: str
@@ -35,8 +34,7 @@ class Part:
     tone: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(msgspec.Struct, frozen=True):
     """One chart. `kind` names its colours; `top` is the value at its upper edge. `lines` are paths, one a series."""
 
     kind: str
@@ -49,8 +47,7 @@ class Chart:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """Five minutes in words, for whoever reads rather than looks."""
 
     minutes_ago: str

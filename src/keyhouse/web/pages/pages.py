@@ -1,6 +1,6 @@
 """The settings pages, put together over the services that the API has too."""
 
-from dataclasses import dataclass
+import msgspec
 
 from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
@@ -27,8 +27,7 @@ from keyhouse.web.pages.status import ReadStatus, StatusPages
 from keyhouse.web.pages.try_it import TryPages
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """What the pages enter at."""
 
     sessions: Sessions

@@ -1,9 +1,10 @@
 """What the pages show of a provider, from the same masked entry that the API gives: no value of a secret ever comes here."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.history import FieldChange, HistoryEntry
@@ -22,8 +23,7 @@ _FIELD_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FieldView:
+class FieldView(msgspec.Struct, frozen=True):
     """One credential field: whether it is stored, and its value where that is public."""
 
     name: str
@@ -41,8 +41,7 @@ class FieldView:
     """The number of the way to reach the provider that this field belongs to; empty where it belongs to all."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderView:
+class ProviderView(msgspec.Struct, frozen=True):
     """A provider of a project."""
 
     spec: ProviderSpec

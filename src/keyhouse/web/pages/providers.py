@@ -1,10 +1,10 @@
 """The providers of a project: the list, the switch, and a provider's history with its way back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code

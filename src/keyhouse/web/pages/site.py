@@ -1,9 +1,9 @@
 """The settings pages as one ASGI application: addresses, sessions, and what becomes of failures. The pages themselves are beside it."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -39,8 +39,7 @@ _PLAIN = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 Show = Callable[[Visit], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One method of one address, for whoever is signed in. A `{project}` in the address makes its caller one on that project."""
 
     method: str

@@ -1,7 +1,8 @@
 """What a provider's form shows: what is stored, or what somebody typed where no script kept it. No secret is ever in it."""
 
-from dataclasses import replace
 from typing import Any, get_args
+
+from msgspec.structs import replace
 
 from keyhouse.domain.headers import header_problem
 from keyhouse.domain.model import MultimodalInput, SupportedParameter

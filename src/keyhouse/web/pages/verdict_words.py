@@ -1,15 +1,15 @@
 """A connection test's verdict as the pages show it: a word or two, and a tone that a colour and an icon stand for."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from keyhouse.domain.verdict import Verdict
 
 Tone = Literal["good", "warn", "bad", "plain"]
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictWords:
+class VerdictWords(msgspec.Struct, frozen=True):
     """The heading of a verdict, and its tone. The sentence below it is the verdict's own."""
 
     title: str
