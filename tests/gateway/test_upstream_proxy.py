@@ -187,6 +187,7 @@ def test_an_exempt_host_is_called_directly(run: Run) -> None:
         ("a.example:8080", "http://a.example", False),
         ("x.example, a.example", "http://a.example", True),
         ("x.example a.example", "http://a.example", True),
+        ("x.example,a.example", "http://a.example", True),
         ("10.0.0.0/8", "http://10.1.2.3", True),
         ("10.0.0.0/8", "http://11.1.2.3", False),
         ("10.0.0.5/8", "http://10.1.2.3", True),

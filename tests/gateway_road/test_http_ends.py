@@ -190,8 +190,8 @@ def test_a_server_that_stops_finishes_what_is_under_way_and_says_that_it_closes(
             assert connection.recv(1) == b""
 
 
-def test_a_server_that_stops_finishes_a_stream(serve, upstream):
-    house = serve()
+def test_a_server_that_stops_finishes_a_stream_and_waits_for_no_more(serve, upstream):
+    house = serve(shutdown_timeout_s=60)
     storing_in(house, upstream)()
     going_on = threading.Event()
     upstream.follow(stream_of_two(going_on))

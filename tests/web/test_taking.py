@@ -128,6 +128,21 @@ def test_a_connection_that_is_closed_does_not_wait_for_ever_for_its_last_bytes_t
     runner.run(check())
 
 
+def test_a_connection_that_owes_little_as_it_is_closed_is_left_too(runner):
+    async def check() -> None:
+        async with connection() as (sender, _):
+            sender.transport.set_write_buffer_limits(high=2 * len(WHOLE))
+            sender.transport.write(WHOLE)
+            await stand_still(sender)
+            assert not sender.taking.is_behind
+            sender.taking.close()
+            assert sender.deadlines.watched() == [sender.taking]
+            sender.taking.expire()
+            await sender.lost
+
+    runner.run(check())
+
+
 def test_a_connection_that_owes_nothing_closes_at_once(runner):
     async def check() -> None:
         async with connection() as (sender, _):
