@@ -24,6 +24,14 @@ def alive(kind: type) -> int:
     return sum(type(each) is kind for each in gc.get_objects())
 
 
+def gone(road, kind: type, before: int) -> None:
+    for _ in range(100):
+        if alive(kind) <= before:
+            return
+        road.http.get("/healthz")
+    assert alive(kind) <= before
+
+
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("kind", [HttpProtocol, Connection])
 def test_what_has_ended_is_gone(road, kind: type) -> None:
@@ -34,8 +42,15 @@ def test_what_has_ended_is_gone(road, kind: type) -> None:
         with connected(road) as connection:
             connection.sendall(head(road) + BODY)
             assert answer(connection)[0].startswith(b"HTTP/1.1 200")
-    for _ in range(100):
-        if alive(kind) <= before:
-            return
-        road.http.get("/healthz")
-    assert alive(kind) <= before
+    gone(road, kind, before)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_what_a_caller_left_in_the_middle_of_a_body_is_gone(road) -> None:
+    road.store()
+    before = alive(HttpProtocol)
+    for _ in range(10):
+        with connected(road) as connection:
+            connection.sendall(head(road) + BODY + head(road) + BODY[:5])
+            assert answer(connection)[0].startswith(b"HTTP/1.1 200")
+    gone(road, HttpProtocol, before)

@@ -105,8 +105,10 @@ class HttpProtocol(asyncio.Protocol):
         self._connections.discard(self)
         self._crowd.leave(self)
         self._is_deaf = True
+        # These refer to us: the collector of cycles, which seldom runs, need not find us.
         self._queue.clear()
-        del self._parser  # it refers to us: the collector of cycles, which seldom runs, need not find us
+        self._reading = None
+        del self._parser
         self.taking.end()
         if self._active is not None:
             self._active.leave()
