@@ -1,12 +1,16 @@
-"""A connection that has ended takes no memory any more, without the collector of cycles, which a server seldom has run."""
+"""What has ended takes no memory any more, a connection or a call, without the collector of cycles, which a server seldom has run."""
 
+import contextlib
 import gc
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from keyhouse.gateway.call import Call
 from keyhouse.gateway.connection import Connection
 from keyhouse.web.http_protocol import HttpProtocol
+from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.test_http_edge import BODY, answer, connected, head
 
 LAST_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
@@ -54,3 +58,20 @@ def test_what_a_caller_left_in_the_middle_of_a_body_is_gone(road) -> None:
             connection.sendall(head(road) + BODY + head(road) + BODY[:5])
             assert answer(connection)[0].startswith(b"HTTP/1.1 200")
     gone(road, HttpProtocol, before)
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("said", [b"", b"junk\r\n\r\n", LAST_ANSWER[:-1], LAST_ANSWER.replace(b"200 OK", b"500 Failed")[:-1]])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_what_a_call_that_failed_was_asked_is_gone(road, path: str, said: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(said)
+
+    road.store()
+    road.follows(script)
+    before = alive(Call)
+    for _ in range(10):
+        with contextlib.suppress(httpx.RemoteProtocolError):
+            assert road.post(path, {"model": "gpt-5-mini", "max_tokens": 9, "messages": []}).status_code >= 500
+    gone(road, Call, before)

@@ -149,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.abort()
         self._pool.forget(self)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: UpstreamError) -> None:
         """Close at once and tell whoever waits for the head or reads the body."""
         body, opened = self._body, self._opened
         self.abort()

@@ -33,14 +33,14 @@ class ResponseBody:
         self.chunks: list[bytes] = []
         self.size = 0
         self.ended = False
-        self.error: BaseException | None = None
+        self.error: UpstreamError | None = None
 
     async def pass_to(self, take: Take) -> bool:
         """See PassedBody."""
         if self.chunks and not take(self.take()):
             return False
         if self.error is not None:
-            raise self.error
+            raise self.error.anew()
         if self.ended:
             return True
         self._take, self._passed = take, self._loop.create_future()
@@ -86,7 +86,7 @@ class ResponseBody:
         self.chunks.clear()
         self.size = 0
 
-    def end(self, error: BaseException | None = None) -> None:
+    def end(self, error: UpstreamError | None = None) -> None:
         """The connection's last word: no more bytes come, well (None) or not."""
         self._connection = None
         self.error = error
@@ -106,7 +106,7 @@ class ResponseBody:
         if not goes_on or self.ended:
             passed.set_result(goes_on)
         elif self.error is not None:
-            passed.set_exception(self.error)
+            passed.set_exception(self.error.anew())
 
 
 class UpstreamResponse(msgspec.Struct, eq=False):

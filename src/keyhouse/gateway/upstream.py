@@ -78,6 +78,9 @@ class Upstream:
             except KeptAliveClosedError:
                 # A fresh connection never fails in this way.
                 self._pool.counters.replaced += 1
+            finally:
+                # It holds what is raised, whose traceback holds us: the collector of cycles, which seldom runs, need not find the request.
+                del opened
             connection = await self._pool.take(head.key, head.origin, timeouts, fresh=True)
 
     async def close(self) -> None:

@@ -30,6 +30,10 @@ class UpstreamError(Exception):
         self.message = message
         self.request_sent = request_sent
 
+    def anew(self) -> "UpstreamError":
+        """The same, not raised yet. Who keeps the error that it raises keeps what was under way with it, as a cycle: raise this instead."""
+        return UpstreamError(self.kind, self.message, request_sent=self.request_sent)
+
 
 class KeptAliveClosedError(UpstreamError):
     """A reused connection turned out closed before any byte of the answer. `Upstream.open` answers it with one fresh connection."""
