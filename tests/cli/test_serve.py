@@ -234,7 +234,7 @@ def heard(number: signal.Signals) -> Iterator[None]:
 @NEEDS_IPV6
 def test_a_caller_over_ipv4_is_known_on_a_socket_for_both(tmp_path: Path, serving: StartServer) -> None:
     """Who may read /metrics, and whom a proxy speaks for, hangs on the address."""
-    server = serving(tmp_path, "--host", "::")
+    server = serving(tmp_path, "--host", "[::]")
     port = urlsplit(server.address).port
     answers = [httpx.get(f"http://{host}:{port}/metrics", trust_env=False) for host in ("[::1]", "127.0.0.1")]
     assert [answer.status_code for answer in answers] == [200, 200]

@@ -9,9 +9,10 @@ _BACKLOG = 2048
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Error `configuration`, saying what to choose instead."""
+    """A listening socket; an IPv6 address may stand in brackets. Raises Error `configuration`, saying what to choose instead."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
     except UnicodeError:
         raise _cannot_listen(host, port, "it is no name of a host") from None
