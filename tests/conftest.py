@@ -42,6 +42,12 @@ def missing(what: str) -> None:
     pytest.skip(f"this machine lacks {what}")
 
 
+def need_curl() -> None:
+    """What is printed for people to paste begins with it."""
+    if shutil.which("curl") is None:
+        missing("curl (Debian's package curl)")
+
+
 def _has_ipv6() -> bool:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):

@@ -18,6 +18,7 @@ from keyhouse.services.first_start import FirstKeys
 from keyhouse.settings import Settings
 from tests.cli.commands import Server, bash
 from tests.cli.conftest import Furnished, StartServer
+from tests.conftest import need_curl
 
 
 def _examples(server: Server, word: str) -> str:
@@ -33,6 +34,7 @@ def _mode(path: Path) -> int:
 
 
 def test_printed_curl_lines_store_and_read_back(tmp_path: Path, serving: StartServer) -> None:
+    need_curl()
     server = serving(tmp_path)
     stored = bash(tmp_path, _examples(server, "curl -X PUT") + " --silent --fail")
     assert (stored.code, json.loads(stored.out)["openai"]["customKeys"]) == (0, {"OPENAI_API_KEY": MASK})

@@ -14,7 +14,7 @@ import yaml
 
 from keyhouse.domain.credentials import MASK
 from tests.cli.commands import PATIENCE_S, Ran, Server, environment, start
-from tests.conftest import ServedHouse
+from tests.conftest import ServedHouse, need_curl
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway.fault_upstream import ReceivedRequest
 from tests.gateway_road import openai_api
@@ -87,6 +87,7 @@ class Moved:
 
 def _watched(folder: Path) -> Path:
     """A folder of programs that note their arguments before they run."""
+    need_curl()
     folder.mkdir()
     for name in ("keyhouse", "curl", "python3"):
         program = folder / name

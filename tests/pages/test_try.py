@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from keyhouse.web.demo_upstream import KEY as DEMO_KEY
+from tests.conftest import need_curl
 from tests.gateway.fault_upstream import Peer, ReceivedRequest
 from tests.gateway_road import openai_api
 from tests.gateway_road.upstreams import Upstream, answered_by, data_event, json_answer, response, running_upstream, stream_answer
@@ -317,6 +318,7 @@ def test_the_models_are_found_by_keyboard(trier: Visitor) -> None:
 
 @pytest.mark.parametrize("tab", ["curl", "Python"])
 def test_the_code_is_the_same_call_and_runs_as_it_is_copied(visit: Visit, upstream: Upstream, tab: str) -> None:
+    need_curl()
     visitor = visit(permissions=["clipboard-read", "clipboard-write"])
     store(visitor, upstream)
     visitor.sign_in()
