@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.connection import Connection
 from keyhouse.web.http_protocol import HttpProtocol
+from tests.conftest import ServedHouse
 from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.test_http_edge import BODY, answer, connected, head
 
@@ -28,11 +30,11 @@ def alive(kind: type) -> int:
     return sum(type(each) is kind for each in gc.get_objects())
 
 
-def gone(road, kind: type, before: int) -> None:
+def gone(http: httpx.Client, kind: type, before: int) -> None:
     for _ in range(100):
         if alive(kind) <= before:
             return
-        road.http.get("/healthz")
+        http.get("/healthz")
     assert alive(kind) <= before
 
 
@@ -46,7 +48,7 @@ def test_what_has_ended_is_gone(road, kind: type) -> None:
         with connected(road) as connection:
             connection.sendall(head(road) + BODY)
             assert answer(connection)[0].startswith(b"HTTP/1.1 200")
-    gone(road, kind, before)
+    gone(road.http, kind, before)
 
 
 @pytest.mark.usefixtures("uncollected")
@@ -57,7 +59,7 @@ def test_what_a_caller_left_in_the_middle_of_a_body_is_gone(road) -> None:
         with connected(road) as connection:
             connection.sendall(head(road) + BODY + head(road) + BODY[:5])
             assert answer(connection)[0].startswith(b"HTTP/1.1 200")
-    gone(road, HttpProtocol, before)
+    gone(road.http, HttpProtocol, before)
 
 
 @pytest.mark.usefixtures("uncollected")
@@ -74,4 +76,15 @@ def test_what_a_call_that_failed_was_asked_is_gone(road, path: str, said: bytes)
     for _ in range(10):
         with contextlib.suppress(httpx.RemoteProtocolError):
             assert road.post(path, {"model": "gpt-5-mini", "max_tokens": 9, "messages": []}).status_code >= 500
-    gone(road, Call, before)
+    gone(road.http, Call, before)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_the_credentials_of_a_change_that_was_refused_are_gone(house: ServedHouse) -> None:
+    given = {"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-refused"}}
+    with house.client() as http:
+        assert http.put("/api/model-providers/openai", json=given).status_code == 200
+        before = alive(ModelProviderUpdate)
+        for _ in range(10):
+            assert http.put("/api/model-providers/openai", json=given, headers={"if-none-match": "*"}).status_code == 412
+        gone(http, ModelProviderUpdate, before)

@@ -29,7 +29,11 @@ class Shared:
         self._askers.append(asker)
         if self._doing is None:
             self._doing = asyncio.create_task(self._do())
-        await asker
+        try:
+            await asker
+        finally:
+            # It holds what is raised, whose traceback holds us and our caller, until the collector of cycles runs.
+            del asker
 
     async def idle(self) -> None:
         """Wait until nobody asks any more."""
@@ -60,3 +64,4 @@ class Shared:
                 asker.set_result(None)
             else:
                 asker.set_exception(failure)
+        del failure, asker, askers

@@ -33,7 +33,11 @@ class SideThreads:
             self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
             self._threads[-1].start()
         self._orders.put((action, done))
-        return await done
+        try:
+            return await done
+        finally:
+            # It holds what is raised, whose traceback holds us and our caller, until the collector of cycles runs.
+            del done
 
     def close(self) -> None:
         """Let what was ordered run, then end."""

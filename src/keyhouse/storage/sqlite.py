@@ -153,7 +153,11 @@ class SqliteDatabase:
         self._waiting.append(_Job(work, outcome))
         if self._worker is None:
             self._worker = asyncio.create_task(self._write_waiting())
-        return await outcome
+        try:
+            return await outcome
+        finally:
+            # It holds what is raised, whose traceback holds us, and all that was to be written, until the collector of cycles runs.
+            del outcome
 
     async def catch_up(self) -> None:
         """See Database. Callers in one turn of the event loop share a look: what any of them has heard of, it heard before that turn."""
@@ -335,13 +339,15 @@ class _Job:
             self.failure = failure
 
     def answer(self) -> None:
-        """Tell the caller, unless it has gone."""
-        if self._outcome.done():
+        """Tell the caller, unless it has gone, and forget what was told: see `SqliteDatabase._write`."""
+        outcome, failure, self.failure = self._outcome, self.failure, None
+        del self._outcome
+        if outcome.done():
             return
-        if self.failure is not None:
-            self._outcome.set_exception(self.failure)
+        if failure is not None:
+            outcome.set_exception(failure)
         else:
-            self._outcome.set_result(self._result)
+            outcome.set_result(self._result)
 
 
 _OF_ONE_STATEMENT = frozenset(
