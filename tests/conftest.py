@@ -22,6 +22,9 @@ from keyhouse.app import App, open_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
 from keyhouse.web.serving import HouseServer, server_config
+from tests.memory import keep_temporary_files_in_memory
+
+keep_temporary_files_in_memory()
 
 # Each run tries the same examples, and how long one takes says nothing on a machine that is shared.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
