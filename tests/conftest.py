@@ -21,8 +21,11 @@ import pytest
 from keyhouse.app import App, open_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
+from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.schema import migrate
 from keyhouse.web.serving import HouseServer, server_config
 from tests.memory import keep_temporary_files_in_memory
+from tests.migrated import write_migrated_file
 
 keep_temporary_files_in_memory()
 
@@ -72,17 +75,28 @@ class PostgresServer:
     user: str | None
     process: "subprocess.Popen[bytes] | None" = None
     made: int = 0
+    migrated: str | None = None
 
     def url(self, name: str) -> str:
         return f"postgresql://keyhouse@127.0.0.1:{self.port}/{name}"
 
+    def empty_database(self) -> str:
+        """A fresh database's URL; it has no schema."""
+        return self.url(self._created("template1"))
+
     def new_database(self) -> str:
-        """A fresh, empty database's URL."""
+        """A fresh database's URL; it has the schema and nothing else."""
+        if self.migrated is None:
+            self.migrated = self._created("template1")
+            migrate(parse_database_url(self.url(self.migrated)))
+        return self.url(self._created(self.migrated))
+
+    def _created(self, template: str) -> str:
         self.made += 1
         name = f"test_{os.getpid()}_{self.made}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-        return self.url(name)
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")  # type: ignore[arg-type]
+        return name
 
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
@@ -102,6 +116,9 @@ class PostgresServer:
                     # What was written lies in the system's memory, where it outlives the server: no test cuts the power.
                     "-c",
                     "fsync=off",
+                    # It would look into each of some hundred databases in turn, ten times a second.
+                    "-c",
+                    "autovacuum=off",
                 ],
                 user=self.user,
                 stdout=log,
@@ -174,11 +191,21 @@ def free_port() -> int:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database's URL, on each of the two."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'keyhouse.db'}"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    """The URL of a database that has the schema and nothing else, on each of the two."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return server.new_database()
+    write_migrated_file(tmp_path / "keyhouse.db")
+    return f"sqlite:///{tmp_path / 'keyhouse.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that has no schema yet, on each of the two."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return server.empty_database()
+    return f"sqlite:///{tmp_path / 'keyhouse.db'}"
 
 
 @dataclass
@@ -219,6 +246,8 @@ def _serving(data_dir: Path) -> Iterator[Serve]:
 
     def start(**options: object) -> ServedHouse:
         settings = Settings(**{"data_dir": data_dir, "admin_key": ADMIN_KEY, "shutdown_timeout_s": 5, **options})  # type: ignore[arg-type]
+        if settings.database_url is None and not (file := settings.data_dir / "keyhouse.db").exists():
+            write_migrated_file(file)
         keys = _furnish(settings) or furnished[settings.url]
         furnished[settings.url] = keys
         house = _start(settings, keys)

@@ -317,7 +317,7 @@ def test_a_folder_without_a_house_is_told_of_and_stays_empty(fork_server: ForkSe
 def test_a_database_without_a_house_is_told_of_and_stays_empty(
     fork_server: ForkServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url = request.getfixturevalue("postgres_server").new_database()
+    url = request.getfixturevalue("postgres_server").empty_database()
     refused = fork_server.run(tmp_path, "provider", "list", KEYHOUSE_DATABASE_URL=url)
     assert refused.code == 1
     assert "no schema" in refused.sentence
@@ -325,7 +325,7 @@ def test_a_database_without_a_house_is_told_of_and_stays_empty(
 
 
 def test_commands_work_on_postgresql(fork_server: ForkServer, tmp_path: Path, serving: StartServer, request: pytest.FixtureRequest) -> None:
-    url = request.getfixturevalue("postgres_server").new_database()
+    url = request.getfixturevalue("postgres_server").empty_database()
     serving(tmp_path, KEYHOUSE_DATABASE_URL=url)
     stored = fork_server.run(
         tmp_path, "provider", "set", "openai", "--secret", "OPENAI_API_KEY=-", stdin="sk-planted", KEYHOUSE_DATABASE_URL=url

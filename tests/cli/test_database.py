@@ -27,7 +27,7 @@ def _stored(address: str, key: str) -> object:
 def test_a_house_moves_to_postgresql(furnished: Furnished, serving: StartServer, postgres_server: PostgresServer) -> None:
     server = serving(furnished.folder)
     _store(server.address, furnished.project_key)
-    url, keyhouse = postgres_server.new_database(), on_folder(furnished)
+    url, keyhouse = postgres_server.empty_database(), on_folder(furnished)
     refused = keyhouse("database", "copy", url)
     assert refused.code == 1
     assert "1 process serves on this database" in refused.sentence

@@ -153,7 +153,7 @@ def test_the_backup_of_the_key_file_is_asked_for(tmp_path: Path, serving: StartS
 
 
 def test_postgresql_is_a_url_away(tmp_path: Path, serving: StartServer, request: pytest.FixtureRequest) -> None:
-    url = request.getfixturevalue("postgres_server").new_database().replace("keyhouse@", "keyhouse:some-password@")
+    url = request.getfixturevalue("postgres_server").empty_database().replace("keyhouse@", "keyhouse:some-password@")
     server = serving(tmp_path, KEYHOUSE_DATABASE_URL=url)
     assert re.search(r"database +postgresql://127\.0\.0\.1:\d+/test_", server.said)
     assert "some-password" not in server.said
@@ -163,7 +163,7 @@ def test_postgresql_is_a_url_away(tmp_path: Path, serving: StartServer, request:
 
 
 def test_no_data_folder_is_made_where_nothing_would_be_in_it(tmp_path: Path, serving: StartServer, request: pytest.FixtureRequest) -> None:
-    url = request.getfixturevalue("postgres_server").new_database()
+    url = request.getfixturevalue("postgres_server").empty_database()
     server = serving(tmp_path, KEYHOUSE_DATABASE_URL=url, KEYHOUSE_KEYS="first=" + "A" * 43 + "=")
     assert server.project_key
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ def client(address: str, key: str) -> httpx.Client:
 
 
 def test_a_key_that_was_revoked_meanwhile_is_refused(tmp_path: Path, serving: StartServer, postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     first = serving(tmp_path, "--database-url", url)
     stopped = serving(tmp_path, "--database-url", url)
     with client(first.address, first.admin_key) as admin, ThreadPoolExecutor(KEYS) as threads:

@@ -83,7 +83,7 @@ def own_postgres():
 
 
 def test_warm_projects_are_served_while_the_database_is_away_and_everything_heals(serve, own_postgres, upstream):
-    house = serve(database_url=own_postgres.new_database())
+    house = serve(database_url=own_postgres.empty_database())
     store = storing_in(house, upstream)
     store()
     made = house.client(house.keys.admin_key).post(

@@ -75,8 +75,8 @@ def check_file(path: Path) -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
-    return settings_of(tmp_path, database_url)
+def settings(tmp_path: Path, empty_database_url: str) -> Settings:
+    return settings_of(tmp_path, empty_database_url)
 
 
 def test_killed_while_it_writes(settings: Settings, nursery: Nursery) -> None:
@@ -149,7 +149,7 @@ def lonely_server() -> Iterator[PostgresServer]:
 
 
 def test_postgresql_stops_at_once_while_it_is_written_to(tmp_path: Path, lonely_server: PostgresServer, nursery: Nursery) -> None:
-    settings = settings_of(tmp_path, lonely_server.new_database())
+    settings = settings_of(tmp_path, lonely_server.empty_database())
     ledger, dice = Ledger(settings), random.Random(3)
     for _ in range(4):
         victims: list[Victim] = [nursery.start("write", settings, ledger.sequences), nursery.start("replace_keys", settings)]

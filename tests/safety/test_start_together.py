@@ -24,8 +24,8 @@ async def look(storage: Storage) -> tuple[int, int, int, tuple[str, ...]]:
     return organizations, found.values, found.unreadable, tuple(key.id for key in found.keys)
 
 
-def test_one_house_is_made_of_nothing(tmp_path: Path, database_url: str, nursery: Nursery) -> None:
-    settings = settings_of(tmp_path, database_url)
+def test_one_house_is_made_of_nothing(tmp_path: Path, empty_database_url: str, nursery: Nursery) -> None:
+    settings = settings_of(tmp_path, empty_database_url)
     victims = [nursery.start("start", settings) for _ in range(PROCESSES)]
     assert sorted(line for victim in victims for line in victim.listen_to_the_end()) == ["found"] * (PROCESSES - 1) + ["made"]
     ring = read_key_file(settings.key_ring_file)
@@ -35,7 +35,7 @@ def test_one_house_is_made_of_nothing(tmp_path: Path, database_url: str, nursery
 
 def test_hosts_that_start_at_once_on_one_server_make_one_house(tmp_path: Path, postgres_server: PostgresServer, nursery: Nursery) -> None:
     """Each has a data folder of its own. Whoever comes first makes the key; the others say that they need it, and make none."""
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     hosts = [settings_of(tmp_path / f"host-{number}", url) for number in range(PROCESSES)]
     for host in hosts:
         host.data_dir.mkdir()
@@ -50,10 +50,10 @@ def test_hosts_that_start_at_once_on_one_server_make_one_house(tmp_path: Path, p
     assert run_on(other, look) == run_on(first, look) == (1, 2, 0, read_key_file(first.key_ring_file).ids)
 
 
-def test_preparing_twice_in_one_process_waits_its_turn(tmp_path: Path, database_url: str) -> None:
+def test_preparing_twice_in_one_process_waits_its_turn(tmp_path: Path, empty_database_url: str) -> None:
     import asyncio
 
-    settings = settings_of(tmp_path, database_url)
+    settings = settings_of(tmp_path, empty_database_url)
 
     async def main() -> None:
         async with asyncio.timeout(60), opened(settings) as first:

@@ -96,7 +96,7 @@ def test_where_the_database_is_away_memory_is_as_good_as_there_is(tmp_path: Path
     with running_postgres() as server:
 
         async def main() -> None:
-            async with asyncio.timeout(60), opened(settings_of(tmp_path, server.new_database())) as storage:
+            async with asyncio.timeout(60), opened(settings_of(tmp_path, server.empty_database())) as storage:
                 attention = Attention(storage.database)
                 async with attention.kept():
                     await beats()

@@ -12,7 +12,7 @@ from tests.storage.houses import opened, settings_of
 
 
 def test_whoever_is_a_moment_late_finds_a_furnished_house(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    settings = settings_of(tmp_path, postgres_server.new_database())
+    settings = settings_of(tmp_path, postgres_server.empty_database())
 
     async def main() -> None:
         async with asyncio.timeout(60), opened(settings) as first, opened(settings) as late:

@@ -42,7 +42,7 @@ def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "to sqlite":
         return f"sqlite:///{tmp_path / 'copy.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    return server.empty_database()
 
 
 def add_to_every_table(database_url: str) -> None:

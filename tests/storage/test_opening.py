@@ -21,9 +21,9 @@ from tests.storage.houses import openai_key, project_caller, providers_of, run_o
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
+def settings(tmp_path: Path, empty_database_url: str) -> Settings:
     """A house with a stored secret."""
-    settings = settings_of(tmp_path, database_url)
+    settings = settings_of(tmp_path, empty_database_url)
     run_on(settings, lambda storage: store_secrets(storage, "sk-planted"))
     return settings
 
@@ -188,12 +188,12 @@ def test_an_old_ring_whose_first_key_was_retired_stops_the_start(settings: Setti
     run_on(settings, nothing)
 
 
-def test_a_ring_from_a_setting_needs_no_file(tmp_path: Path, database_url: str) -> None:
+def test_a_ring_from_a_setting_needs_no_file(tmp_path: Path, empty_database_url: str) -> None:
     entries = ",".join(line for line in key_ring_text(KeyRing(dict([new_key()]), "")).splitlines() if "#" not in line)
-    settings = settings_of(tmp_path, database_url, keys=entries)
+    settings = settings_of(tmp_path, empty_database_url, keys=entries)
     run_on(settings, lambda storage: store_secrets(storage, "sk-planted"))
     assert not settings.key_ring_file.exists()
-    assert "KEYHOUSE_KEYS" in stopped(settings_of(tmp_path, database_url, keys=f"other={entries.partition('=')[2].strip()}"))
+    assert "KEYHOUSE_KEYS" in stopped(settings_of(tmp_path, empty_database_url, keys=f"other={entries.partition('=')[2].strip()}"))
 
 
 def test_a_key_file_that_everybody_may_read_is_warned_of(settings: Settings, key_file: Path) -> None:

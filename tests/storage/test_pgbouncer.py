@@ -58,7 +58,7 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def test_sessions_of_a_pooler_serve(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     with bouncer(postgres_server, tmp_path, "session") as port:
         settings = settings_of(tmp_path, url.replace(f":{postgres_server.port}/", f":{port}/"))
 
@@ -75,7 +75,7 @@ def test_sessions_of_a_pooler_serve(tmp_path: Path, postgres_server: PostgresSer
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 def test_a_pooler_without_sessions_is_named_at_the_start(tmp_path: Path, postgres_server: PostgresServer, mode: str) -> None:
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     with bouncer(postgres_server, tmp_path, mode) as port:
         settings = settings_of(tmp_path, url.replace(f":{postgres_server.port}/", f":{port}/"))
         with pytest.raises(Error, match="as PgBouncer does with pool_mode=session") as refused:
@@ -85,7 +85,7 @@ def test_a_pooler_without_sessions_is_named_at_the_start(tmp_path: Path, postgre
 
 
 def test_a_pooler_that_loses_prepared_statements_is_named_when_it_does(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     run_on(settings_of(tmp_path, url), project_caller)
     with bouncer(postgres_server, tmp_path, "transaction", prepares=False) as port:
 

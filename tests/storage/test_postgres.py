@@ -46,7 +46,7 @@ def value_of(tx: Transaction, name: str) -> str | None:
 
 def test_a_restarted_server_is_no_failure(tmp_path: Path, lonely_server: PostgresServer) -> None:
     """Every connection in the pool is dead then: no request is answered with that."""
-    settings = settings_of(tmp_path, lonely_server.new_database())
+    settings = settings_of(tmp_path, lonely_server.empty_database())
 
     async def main() -> None:
         async with opened(settings) as storage:
@@ -63,7 +63,7 @@ def test_a_restarted_server_is_no_failure(tmp_path: Path, lonely_server: Postgre
 
 
 def test_a_server_that_is_away_is_said_to_be(tmp_path: Path, lonely_server: PostgresServer) -> None:
-    settings = settings_of(tmp_path, lonely_server.new_database())
+    settings = settings_of(tmp_path, lonely_server.empty_database())
 
     async def main() -> None:
         async with opened(settings) as storage:

@@ -23,7 +23,7 @@ _SLOW = Statement("SELECT pg_sleep(0.02)", sqlite="SELECT 1")
 @pytest.fixture
 def settings(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[Settings]:
     """A database whose user may have few connections: two of them for transactions, once a process looks and listens."""
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     name = url.rpartition("/")[2]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE few_{name} LOGIN".encode())

@@ -31,7 +31,7 @@ def lonely_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def settings(tmp_path: Path, lonely_server: PostgresServer) -> Settings:
-    return settings_of(tmp_path, lonely_server.new_database())
+    return settings_of(tmp_path, lonely_server.empty_database())
 
 
 @contextlib.contextmanager

@@ -235,7 +235,7 @@ def test_what_the_server_says_unasked_is_no_answer(settings: Settings) -> None:
 
 def test_looks_go_on_after_the_server_was_away(tmp_path: Path) -> None:
     with running_postgres() as server:
-        settings = settings_of(tmp_path, server.new_database())
+        settings = settings_of(tmp_path, server.empty_database())
 
         async def main() -> None:
             async with listening(settings) as (storage, heard):

@@ -65,27 +65,27 @@ def migrated_to(url: str, revision: str) -> None:
 
 
 @pytest.fixture
-def other_database_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> str:
-    if database_url.startswith("sqlite"):
+def other_database_url(request: pytest.FixtureRequest, empty_database_url: str, tmp_path: Path) -> str:
+    if empty_database_url.startswith("sqlite"):
         return f"sqlite:///{tmp_path / 'other.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.new_database()
+    return server.empty_database()
 
 
 def test_the_release_knows_its_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == HEAD
 
 
-def test_migrations_build_what_the_tables_say(database_url: str, other_database_url: str) -> None:
-    migrate(parse_database_url(database_url))
+def test_migrations_build_what_the_tables_say(empty_database_url: str, other_database_url: str) -> None:
+    migrate(parse_database_url(empty_database_url))
     engine = engine_of(parse_database_url(other_database_url))
     metadata.create_all(engine)
     engine.dispose()
-    assert shape(database_url) == shape(other_database_url)
+    assert shape(empty_database_url) == shape(other_database_url)
 
 
-def test_alembic_finds_no_difference(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_alembic_finds_no_difference(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     migrate(url)
     engine = engine_of(url)
     with engine.connect() as connection:
@@ -95,33 +95,33 @@ def test_alembic_finds_no_difference(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_released_schema_becomes_the_newest(database_url: str, other_database_url: str, revision: str) -> None:
-    migrated_to(database_url, revision)
-    assert schema_revision(parse_database_url(database_url)) == revision
-    migrate(parse_database_url(database_url))
+def test_every_released_schema_becomes_the_newest(empty_database_url: str, other_database_url: str, revision: str) -> None:
+    migrated_to(empty_database_url, revision)
+    assert schema_revision(parse_database_url(empty_database_url)) == revision
+    migrate(parse_database_url(empty_database_url))
     migrate(parse_database_url(other_database_url))
-    assert shape(database_url) == shape(other_database_url)
-    require_schema(parse_database_url(database_url))
+    assert shape(empty_database_url) == shape(other_database_url)
+    require_schema(parse_database_url(empty_database_url))
 
 
-def test_a_newer_schema_stops_and_stays(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_a_newer_schema_stops_and_stays(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     migrate(url)
     engine = engine_of(url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    before = shape(database_url)
+    before = shape(empty_database_url)
     for check in (migrate, require_schema):
         with pytest.raises(Error, match=r"schema is 9999, newer than .* Upgrade Keyhouse; nothing was changed\."):
             check(url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
     engine.dispose()
-    assert shape(database_url) == before
+    assert shape(empty_database_url) == before
 
 
-def test_a_migration_that_fails_leaves_nothing(database_url: str) -> None:
-    url = parse_database_url(database_url)
+def test_a_migration_that_fails_leaves_nothing(empty_database_url: str) -> None:
+    url = parse_database_url(empty_database_url)
     engine = engine_of(url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE model_providers (id TEXT)"))
@@ -155,7 +155,7 @@ def test_asking_for_the_schema_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time_prepares_a_server(postgres_server: PostgresServer) -> None:
-    url = parse_database_url(postgres_server.new_database())
+    url = parse_database_url(postgres_server.empty_database())
     engine = engine_of(url)
     probe = text("SELECT pg_try_advisory_lock(55605560)")
     with start_lock(url), engine.connect() as other:
@@ -178,9 +178,9 @@ class Listener(logging.Handler):
         self.heard.set()
 
 
-def test_who_waits_for_another_start_is_told(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_for_another_start_is_told(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keyhouse.storage.lock_waiting.SAID_AFTER_S", 0.0)
-    url = parse_database_url(database_url)
+    url = parse_database_url(empty_database_url)
     listener, entered = Listener(), threading.Event()
     logging.getLogger("keyhouse.storage").addHandler(listener)
 
@@ -215,7 +215,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_migrations_and_copies_take_as_long_as_they_take(postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     limits = ("idle_in_transaction_session_timeout", "statement_timeout")
     with psycopg.connect(url, autocommit=True) as administrator:
         for limit in limits:
@@ -228,7 +228,7 @@ def test_migrations_and_copies_take_as_long_as_they_take(postgres_server: Postgr
 
 
 def test_a_session_that_was_ended_while_it_held_the_start_is_no_failure(postgres_server: PostgresServer) -> None:
-    url = postgres_server.new_database()
+    url = postgres_server.empty_database()
     with psycopg.connect(url, autocommit=True) as administrator, start_lock(parse_database_url(url)):
         others = "datname = current_database() AND pid <> pg_backend_pid()"
         ended = administrator.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {others}".encode()).fetchall()
