@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import Serve, ServedHouse, _serving
 from tests.pages.browsing import Visitor, new_visitor, serious
@@ -28,21 +28,30 @@ def enter(browser: Browser, house: ServedHouse, **options: object) -> Visitor:
     return visitor
 
 
+def serious_in_each_theme(page: Page) -> dict[str, list[str]]:
+    """What axe-core finds on a page while it is light, and while it is dark."""
+    found = {}
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (theme == "dark")
+        found[theme] = serious(page)
+    return {theme: problems for theme, problems in found.items() if problems}
+
+
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, furnished: ServedHouse, theme: str, width: int) -> None:
-    visitor = enter(browser, furnished, color_scheme=theme, viewport={"width": width, "height": 900}, bypass_csp=True)
+def test_axe_finds_nothing_serious(browser: Browser, furnished: ServedHouse, width: int) -> None:
+    visitor = enter(browser, furnished, viewport={"width": width, "height": 900}, bypass_csp=True)
     found = {}
     for stop in stops(visitor):
         visitor.go(stop.path)
         stop.then(visitor.page)
-        found[stop.name] = serious(visitor.page)
+        found[stop.name] = serious_in_each_theme(visitor.page)
     for path in (f"{visitor.providers}/add", f"{visitor.providers}/azure", "/nowhere"):
         visitor.go(path)
-        found[path] = serious(visitor.page)
+        found[path] = serious_in_each_theme(visitor.page)
     visitor.context.clear_cookies()
     visitor.go("/sign-in")
-    found["sign-in"] = serious(visitor.page)
+    found["sign-in"] = serious_in_each_theme(visitor.page)
     visitor.context.close()
     assert {name: problems for name, problems in found.items() if problems} == {}
 
@@ -66,15 +75,17 @@ def test_no_secret_is_in_a_page_or_in_the_browser_and_no_other_host_is_asked(bro
     visitor.context.close()
 
 
-@pytest.mark.parametrize("width", [360, 560, 860, 1280, 1920])
-def test_no_page_is_wider_than_the_window(browser: Browser, furnished: ServedHouse, width: int) -> None:
-    visitor = enter(browser, furnished, viewport={"width": width, "height": 900})
+def test_no_page_is_wider_than_the_window(browser: Browser, furnished: ServedHouse) -> None:
+    visitor = enter(browser, furnished)
     wider = []
     for stop in stops(visitor):
         visitor.go(stop.path)
         stop.then(visitor.page)
-        if visitor.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-            wider.append(stop.name)
+        for width in (1920, 1280, 860, 560, 360):
+            visitor.page.set_viewport_size({"width": width, "height": 900})
+            assert visitor.page.evaluate("innerWidth") == width
+            if visitor.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                wider.append((stop.name, width))
     visitor.context.close()
     assert wider == []
 
