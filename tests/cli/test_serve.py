@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, run
-from tests.cli.conftest import StartServer
+from tests.cli.conftest import Furnished, StartServer
 from tests.cli.test_takeover import begun_put, finished
 from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
 
@@ -29,10 +29,9 @@ FOLDER = "keyhouse-data"
 
 
 @pytest.fixture
-def furnished(tmp_path: Path, serving: StartServer) -> Path:
+def started_once(furnished: Furnished) -> Path:
     """A data folder after its first start."""
-    assert serving(tmp_path).stop() == 0
-    return tmp_path / FOLDER
+    return furnished.folder / FOLDER
 
 
 def _list(server: Server) -> httpx.Response:
@@ -140,16 +139,16 @@ def _no_database(folder: Path) -> None:
         (_no_database, "keyhouse.db"),
     ],
 )
-def test_data_that_does_not_fit_is_one_sentence(furnished: Path, spoil: Callable[[Path], None], told: str) -> None:
-    spoil(furnished)
-    refused = run(furnished.parent, "serve", "--port", "0")
+def test_data_that_does_not_fit_is_one_sentence(started_once: Path, spoil: Callable[[Path], None], told: str) -> None:
+    spoil(started_once)
+    refused = run(started_once.parent, "serve", "--port", "0")
     assert (refused.code, refused.out) == (1, "")
     assert told in refused.sentence
 
 
-def test_wrong_key_is_accepted_on_demand(furnished: Path, serving: StartServer) -> None:
-    (furnished / "keyring").write_text("other-key = " + "A" * 43 + "=\n")
-    server = serving(furnished.parent, "--accept-unreadable")
+def test_wrong_key_is_accepted_on_demand(started_once: Path, serving: StartServer) -> None:
+    (started_once / "keyring").write_text("other-key = " + "A" * 43 + "=\n")
+    server = serving(started_once.parent, "--accept-unreadable")
     assert httpx.get(f"{server.address}/openapi.json", trust_env=False).status_code == 200
 
 
