@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -11,7 +12,7 @@ from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.connection import Connection
 from keyhouse.web.http_protocol import HttpProtocol
-from tests.conftest import ServedHouse
+from tests.conftest import UNKNOWN_HOST, ServedHouse
 from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.test_http_edge import BODY, answer, connected, head
 
@@ -77,6 +78,15 @@ def test_what_a_call_that_failed_was_asked_is_gone(road, path: str, said: bytes)
         with contextlib.suppress(httpx.RemoteProtocolError):
             assert road.post(path, {"model": "gpt-5-mini", "max_tokens": 9, "messages": []}).status_code >= 500
     gone(road.http, Call, before)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_look_up_that_failed_is_gone(road) -> None:
+    road.put("custom", {"CUSTOM_BASE_URL": f"http://{UNKNOWN_HOST}"})
+    before = alive(socket.gaierror)
+    for _ in range(3):
+        assert road.chat("custom/m", x_keyhouse_retries_header="0").status_code == 502
+    gone(road.http, socket.gaierror, before)
 
 
 @pytest.mark.usefixtures("uncollected")

@@ -38,7 +38,11 @@ class NameLookups:
             self._start()
         outcome = await asyncio.shield(wanted)
         if isinstance(outcome, Exception):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                # Its traceback holds us.
+                del outcome, wanted
         return outcome
 
     def _start(self) -> None:
@@ -58,7 +62,7 @@ class NameLookups:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
             outcome = [(family, address) for family, _, _, _, address in found]
         except (OSError, UnicodeError) as error:
-            outcome = error
+            outcome = error.with_traceback(None)
         # The loop may have ended meanwhile.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._end, host, outcome)
