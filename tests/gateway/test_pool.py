@@ -31,18 +31,21 @@ class Places:
             connection.connection_lost(None)
         return connection
 
-    async def take(self, key: str = "a") -> Connection:
-        return await self.pool.take(key, ORIGIN, Timeouts())
+    async def take(self, key: str = "a", *, fresh: bool = False) -> Connection:
+        return await self.pool.take(key, ORIGIN, Timeouts(), fresh=fresh)
 
-    async def waiting(self, key: str = "a") -> "asyncio.Task[Connection]":
-        task = asyncio.create_task(self.take(key))
+    async def waiting(self, key: str = "a", *, fresh: bool = False) -> "asyncio.Task[Connection]":
+        task = asyncio.create_task(self.take(key, fresh=fresh))
         before = self.pool.waiting
         while self.pool.waiting == before:
             await asyncio.sleep(0)
         return task
 
     def close(self) -> None:
+        """Close all; nothing of what was is kept."""
         self.pool.close()
+        pool = self.pool
+        assert (pool.open, pool._lanes, pool._lanes_with_idle, pool._lanes_with_waiting) == (0, {}, {}, {})
         for transport in self.transports:
             transport.release()
 
@@ -84,6 +87,24 @@ def test_a_connection_that_dies_on_its_way_to_a_waiting_request_frees_its_place_
         assert (places.pool.open, len(places.transports)) == (1, 2)
         second.abort()
         assert places.pool.open == 0
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_needs_a_fresh_connection_takes_the_place_of_one_that_is_given_back() -> None:
+    async def scenario() -> None:
+        places = Places(per_origin=2)
+        first, second = await places.take(), await places.take()
+        waiting = await places.waiting(fresh=True)
+        places.pool.give_back(first)
+        assert await waiting not in (first, second)
+        assert (first.closed, places.pool.open) == (True, 2)
+        third = waiting.result()
+        for connection in (third, second):
+            places.pool.give_back(connection)
+        assert await places.take(fresh=True) not in (second, third)
+        assert (third.closed, second.closed, places.pool.open) == (True, False, 2)
         places.close()
 
     asyncio.run(scenario())
@@ -151,6 +172,19 @@ def test_an_origin_that_is_waited_for_stays_one_when_a_request_leaves() -> None:
         assert (later.done(), places.pool.open) == (False, 1)
         places.pool.give_back(connection)
         assert await later is connection
+        places.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_origin_that_nobody_waits_for_any_more_is_forgotten() -> None:
+    async def scenario() -> None:
+        places = Places(total=1)
+        await places.take("a")
+        leaving = await places.waiting("b")
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert list(places.pool._lanes) == ["a"]
         places.close()
 
     asyncio.run(scenario())

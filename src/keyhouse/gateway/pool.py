@@ -277,7 +277,7 @@ class Pool:
             connection = granted.result()
             if connection is None:
                 self._free(lane)
-            elif connection.lane is not None:
+            else:
                 self.give_back(connection)
         self._drop_if_empty(lane)
 

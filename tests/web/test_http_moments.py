@@ -1,0 +1,214 @@
+"""A caller's connection at moments that a network gives too rarely: what comes is handed to it, and its clock only looked at."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from keyhouse.web.gateway.exchange import CallerLeftError
+from keyhouse.web.http_answer import DateLine
+from keyhouse.web.http_crowd import Crowd
+from keyhouse.web.http_exchange import HIGH_WATER_BYTES, HttpExchange
+from keyhouse.web.http_protocol import HttpProtocol
+from keyhouse.web.serving import server_config
+
+HEAD = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class MemoryTransport(asyncio.Transport):
+    """Leads nowhere: keeps what is written, and says whether it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.is_read = b"", True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def write_eof(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("everything is answered straight")
+
+
+def connected(answer: Callable[[HttpExchange], Awaitable[None]]) -> tuple[HttpProtocol, MemoryTransport]:
+    config = server_config(application, shutdown_timeout_s=1)
+    config.load()
+    made: Any = HttpProtocol(config, ServerState(), {}, choose=lambda path: answer, crowd=Crowd(9), date=DateLine())
+    transport = MemoryTransport()
+    made.connection_made(transport)
+    return made, transport
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def well(exchange: HttpExchange) -> None:
+    await exchange.body(1 << 20)
+    await exchange.answer(200, [], b"well")
+
+
+def on_a_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    async def main() -> None:
+        await test()
+
+    def run() -> None:
+        asyncio.run(main())
+
+    return run
+
+
+@on_a_loop
+async def test_a_head_that_comes_a_byte_at_a_time_gets_no_more_time_for_it() -> None:
+    connection, _ = connected(well)
+    connection.data_received(HEAD[:9])
+    until = connection.deadline
+    assert until < math.inf
+    for byte in HEAD[9:30]:
+        await asyncio.sleep(0)
+        connection.data_received(bytes([byte]))
+    assert connection.deadline == until
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_waits_for_an_answer_has_all_the_time(known: bool) -> None:
+    async def main() -> None:
+        answering = asyncio.Event()
+
+        async def late(exchange: HttpExchange) -> None:
+            await answering.wait()
+            await well(exchange)
+
+        connection, transport = connected(late)
+        for number in range(1 + known):
+            answering.clear()
+            connection.data_received(HEAD % 2 + b"{}")
+            await turns()
+            assert connection.deadline == math.inf
+            answering.set()
+            await turns()
+            assert transport.written.count(b"well") == number + 1
+            assert connection.deadline < math.inf
+
+    asyncio.run(main())
+
+
+@on_a_loop
+async def test_no_more_of_a_body_is_read_than_waits_for_its_reader() -> None:
+    reading = asyncio.Event()
+
+    async def late(exchange: HttpExchange) -> None:
+        await reading.wait()
+        await well(exchange)
+
+    connection, transport = connected(late)
+    size = HIGH_WATER_BYTES + 2
+    connection.data_received(HEAD % size)
+    connection.data_received(b"x" * HIGH_WATER_BYTES)
+    assert transport.is_read
+    connection.data_received(b"x")
+    assert not transport.is_read
+    reading.set()
+    await turns()
+    assert transport.is_read
+    connection.data_received(b"x")
+    await turns()
+    assert transport.written.endswith(b"well")
+
+
+@on_a_loop
+async def test_a_body_that_turns_out_to_be_none_puts_nothing_into_an_answer_that_has_begun() -> None:
+    async def early(exchange: HttpExchange) -> None:
+        exchange.begin(200, [])
+        exchange.write(b"begun")
+        await exchange.left()
+
+    connection, transport = connected(early)
+    connection.data_received(CHUNKED)
+    await turns()
+    before = transport.written
+    assert before.endswith(b"begun\r\n")
+    connection.data_received(b"no chunk\r\n")
+    await turns()
+    assert transport.written == before
+
+
+@on_a_loop
+async def test_a_change_goes_on_when_its_caller_leaves_and_a_call_does_not() -> None:
+    ended: list[str] = []
+
+    async def change(exchange: HttpExchange) -> None:
+        await turns()
+        try:
+            exchange.end_with_caller()
+        except CallerLeftError:
+            ended.append("change")
+
+    async def call(exchange: HttpExchange) -> None:
+        exchange.end_with_caller()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("call")
+
+    for answer in (change, call):
+        connection, _ = connected(answer)
+        connection.data_received(HEAD % 2 + b"{}")
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+        await turns()
+        await turns()
+    assert ended == ["change", "call"]
+
+
+@on_a_loop
+async def test_who_does_not_take_an_answer_gets_no_other() -> None:
+    connection, transport = connected(well)
+    connection.pause_writing()
+    connection.data_received(HEAD % 2 + b"{}")
+    await turns()
+    assert transport.written == b""
+    connection.resume_writing()
+    await turns()
+    assert transport.written.endswith(b"well")
+
+
+@pytest.mark.parametrize(("further", "given"), [(b"0\r\n\r\n", b"0123456789"), (b"1\r\nx\r\n", None)])
+def test_a_body_in_chunks_is_given_up_as_soon_as_it_is_too_large(further: bytes, given: bytes | None) -> None:
+    async def main() -> None:
+        bodies: list[bytes | None] = []
+
+        async def limited(exchange: HttpExchange) -> None:
+            bodies.append(await exchange.body(10))
+            await exchange.answer(200, [], b"")
+
+        connection, _ = connected(limited)
+        connection.data_received(CHUNKED + b"a\r\n0123456789\r\n")
+        await turns()
+        assert bodies == []
+        connection.data_received(further)
+        await turns()
+        assert bodies == [given]
+
+    asyncio.run(main())
