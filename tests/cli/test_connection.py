@@ -46,7 +46,8 @@ def odd() -> Iterator[http.server.ThreadingHTTPServer]:
     """A server that answers `status` and `body`, and notes in `asked` with which key it was asked."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Odd)
     server.asked, server.status, server.body = [], 200, b"<html>"  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
+    # It looks that often whether it should end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()
