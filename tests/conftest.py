@@ -250,7 +250,7 @@ def _serving(data_dir: Path) -> Iterator[Serve]:
             write_migrated_file(file)
         keys = _furnish(settings) or furnished[settings.url]
         furnished[settings.url] = keys
-        house = _start(settings, keys)
+        house = start_house(settings, keys)
         houses.append(house)
         return house
 
@@ -326,7 +326,8 @@ def _furnish(settings: Settings) -> FirstKeys | None:
         return thread.submit(lambda: asyncio.run(prepare())).result()
 
 
-def _start(settings: Settings, keys: FirstKeys) -> ServedHouse:
+def start_house(settings: Settings, keys: FirstKeys) -> ServedHouse:
+    """Serve a furnished house from a thread of this process until `stop`."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)

@@ -8,7 +8,10 @@ from typing import Protocol
 
 import pytest
 
+from keyhouse.services.first_start import FirstKeys
+from keyhouse.settings import Settings
 from tests.cli.commands import ForkServer, Ran, Server, start
+from tests.conftest import ServedHouse, start_house
 
 StartServer = Callable[..., Server]
 DATA = "keyhouse-data"
@@ -87,12 +90,28 @@ def on_folder(furnished: Furnished) -> Keyhouse:
     return keyhouse
 
 
-def on_server(furnished: Furnished, serving: StartServer) -> Keyhouse:
+OnServer = Callable[[Furnished], Keyhouse]
+
+
+@pytest.fixture
+def on_server() -> Iterator[OnServer]:
     """Commands on a server of the data folder, from a folder where there is none."""
-    server = serving(furnished.folder, KEYHOUSE_ADMIN_KEY=INSTANCE_KEY)
+    houses: list[ServedHouse] = []
+
+    def served(furnished: Furnished) -> Keyhouse:
+        keys = FirstKeys("", furnished.project_key, furnished.admin_key, "")
+        houses.append(start_house(Settings(data_dir=furnished.folder / DATA, admin_key=INSTANCE_KEY, shutdown_timeout_s=5), keys))
+        return _from_elsewhere(furnished, houses[-1].address)
+
+    yield served
+    for house in houses:
+        house.stop()
+
+
+def _from_elsewhere(furnished: Furnished, endpoint: str) -> Keyhouse:
     elsewhere = furnished.folder / "elsewhere"
     elsewhere.mkdir()
-    variables = {"KEYHOUSE_ENDPOINT": server.address, "KEYHOUSE_API_KEY": furnished.admin_key, "KEYHOUSE_ADMIN_KEY": INSTANCE_KEY}
+    variables = {"KEYHOUSE_ENDPOINT": endpoint, "KEYHOUSE_API_KEY": furnished.admin_key, "KEYHOUSE_ADMIN_KEY": INSTANCE_KEY}
 
     def keyhouse(*arguments: str, stdin: str | None = None) -> Ran:
         return furnished.run(elsewhere, *arguments, stdin=stdin, **variables, KEYHOUSE_PROJECT="my-project")
@@ -101,6 +120,6 @@ def on_server(furnished: Furnished, serving: StartServer) -> Keyhouse:
 
 
 @pytest.fixture(params=["folder", "server"])
-def keyhouse(request: pytest.FixtureRequest, furnished: Furnished, serving: StartServer) -> Keyhouse:
+def keyhouse(request: pytest.FixtureRequest, furnished: Furnished, on_server: OnServer) -> Keyhouse:
     """Commands on a furnished house, each of the two ways."""
-    return on_folder(furnished) if request.param == "folder" else on_server(furnished, serving)
+    return on_folder(furnished) if request.param == "folder" else on_server(furnished)

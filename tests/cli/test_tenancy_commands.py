@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.commands import Ran
-from tests.cli.conftest import DATA, INSTANCE_KEY, Furnished, Keyhouse, StartServer, on_folder, on_server
+from tests.cli.conftest import DATA, INSTANCE_KEY, Furnished, Keyhouse, OnServer, StartServer, on_folder
 
 _VARYING = {"id", "token", "adminApiKey", "createdAt", "updatedAt", "archivedAt", "expiresAt", "at", "actor", "fingerprint", "target"}
 
@@ -60,8 +60,8 @@ def test_a_project_is_made_changed_and_deleted(keyhouse: Keyhouse) -> None:
     assert "my-project" in keyhouse("project", "show", "chat-bot").sentence
 
 
-def test_an_api_key_does_what_it_was_made_for(furnished: Furnished, serving: StartServer) -> None:
-    keyhouse = on_server(furnished, serving)
+def test_an_api_key_does_what_it_was_made_for(furnished: Furnished, on_server: OnServer) -> None:
+    keyhouse = on_server(furnished)
     token = _told(keyhouse, "api-key", "create", "ci", "--role", "VIEWER", "-p", "my-project", "--expires", "1d")["token"]
     endpoint = furnished.run(furnished.folder, "status", "--json", KEYHOUSE_ENDPOINT=_endpoint(keyhouse), KEYHOUSE_API_KEY=token)
     assert json.loads(endpoint.out)["organization"] == "My organization"
@@ -178,8 +178,8 @@ def test_an_unknown_project_is_not_told_of_as_the_first_one_missing(furnished: F
     assert (empty.code, empty.sentence) == (1, "There is no project yet. Make one with `keyhouse project create NAME`.")
 
 
-def test_a_server_finds_a_project_by_its_slug(furnished: Furnished, serving: StartServer) -> None:
-    keyhouse = on_server(furnished, serving)
+def test_a_server_finds_a_project_by_its_slug(furnished: Furnished, on_server: OnServer) -> None:
+    keyhouse = on_server(furnished)
     _told(keyhouse, "project", "create", "Second")
     _told(keyhouse, "provider", "set", "ollama", "--public", "OLLAMA_BASE_URL=http://127.0.0.1:11434", "-p", "second")
     assert "ollama" in keyhouse("provider", "list", "-p", "second").out
@@ -227,7 +227,7 @@ def test_a_list_says_when_it_goes_on(keyhouse: Keyhouse) -> None:
         assert "in all" not in keyhouse(*command, "--limit", "1", "--page", str(total)).out
 
 
-def test_both_ways_say_the_same(first_start: Furnished, furnished: Furnished, serving: StartServer) -> None:
+def test_both_ways_say_the_same(first_start: Furnished, furnished: Furnished, on_server: OnServer) -> None:
     sequence: list[tuple[list[str], str | None]] = [
         (["organization", "list"], None),
         (["project", "create", "Chat bot"], None),
@@ -253,7 +253,7 @@ def test_both_ways_say_the_same(first_start: Furnished, furnished: Furnished, se
     local = [on_folder(furnished)(*arguments, "--json", stdin=stdin) for arguments, stdin in sequence]
     elsewhere = replace(first_start, folder=furnished.folder / "copy")
     shutil.copytree(first_start.folder, elsewhere.folder)
-    remotely = on_server(elsewhere, serving)
+    remotely = on_server(elsewhere)
     remote = [remotely(*arguments, "--json", stdin=stdin) for arguments, stdin in sequence]
     for (arguments, _), here, there in zip(sequence, local, remote, strict=True):
         assert (arguments, here.code, _same(here.out)) == (arguments, there.code, _same(there.out))
