@@ -11,7 +11,7 @@ from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, address_policy
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
-from tests.conftest import NEEDS_IPV6
+from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
 from tests.gateway.calls import POST, client, fetched
 from tests.gateway.conftest import Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, response
@@ -220,12 +220,12 @@ def test_an_address_that_hangs_does_not_keep_the_next_from_its_turn(run: Run, re
     run(scenario())
 
 
-def test_a_name_that_does_not_resolve_is_a_failed_connection(run: Run, resolving: Any) -> None:
+@pytest.mark.parametrize("name", [UNKNOWN_HOST, "a" * 64], ids=["nobody's", "no name at all"])
+def test_a_name_that_does_not_resolve_is_a_failed_connection(run: Run, name: str) -> None:
     async def scenario() -> None:
-        resolving()
         async with client() as upstream:
             with pytest.raises(UpstreamError, match="name could not be resolved") as caught:
-                await fetched(upstream, Origin("http", "nowhere.example", 80))
+                await fetched(upstream, Origin("http", name, 80))
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
 
     run(scenario())

@@ -82,22 +82,23 @@ def test_http_goes_in_the_absolute_form(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("host", "status", "said"),
     [
-        (b"407 Proxy Authentication Required", "with 407: it wants another user and password than HTTPS_PROXY holds"),
-        (b"502 Bad Gateway", "with 502"),
-        (b"403 Forbidden", "with 403"),
+        ("api.example.com", b"407 Proxy Authentication Required", "with 407: it wants another user and password than HTTPS_PROXY holds"),
+        ("api.example.com", b"502 Bad Gateway", "with 502"),
+        ("[2606:4700::1111]", b"403 Forbidden", "with 403"),
     ],
 )
-def test_a_proxy_that_refuses_is_a_failed_connection(run: Run, status: bytes, said: str) -> None:
+def test_a_proxy_that_refuses_is_a_failed_connection(run: Run, host: str, status: bytes, said: str) -> None:
     async def scenario() -> None:
         async with (
             FaultUpstream(answering_once(response(b"<p>Why</p>", status=status))) as proxy,
             client(through(proxy)) as upstream,
         ):
             with pytest.raises(UpstreamError, match=said) as caught:
-                await fetched(upstream, parse_origin("https://api.example.com"))
+                await fetched(upstream, parse_origin(f"https://{host}"))
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
+            assert proxy.requests[0].line == b"CONNECT %b:443 HTTP/1.1" % host.encode()
             assert upstream.connections().open == 0
 
     run(scenario())

@@ -38,7 +38,9 @@ def test_ca_file_adds_to_the_authorities_and_cert_file_replaces_them(authority: 
 
     assert len(tls_context(ca_file=str(authority.ca_file)).get_ca_certs()) == system + 1
     assert len(tls_context(cert_file=str(authority.ca_file)).get_ca_certs()) == 1
-    assert len(tls_context(str(authority.ca_file), str(authority.ca_file)).get_ca_certs()) == 1
+    authority.server_context("further")
+    [further] = authority.folder.glob("further-*.pem")
+    assert tls_context(str(authority.ca_file), str(further)).cert_store_stats()["x509"] == 2
 
 
 def test_every_context_verifies() -> None:
