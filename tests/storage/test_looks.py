@@ -83,6 +83,8 @@ def test_who_looked_away_for_long_drops_everything_once(on_both: Settings) -> No
                 await other.database.write(note(revision))
                 await storage.database.catch_up()
             assert heard == [None, ChangeNotice(None, "project_1", 2)]
+            await storage.database.write(note(3))
+            assert heard[2:] == [ChangeNotice(None, "project_1", 3)], "its own it hears of at once"
 
     asyncio.run(main())
 
