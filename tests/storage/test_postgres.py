@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
+from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
@@ -150,6 +151,20 @@ def test_a_write_that_was_cut_before_its_commit_is_done_again(settings: Settings
             assert (len(attempts), await storage.database.read(lambda tx: value_of(tx, "once"))) == (2, "written")
 
     asyncio.run(main())
+
+
+def test_each_write_wakes_other_processes_and_no_thread_outlives_the_database(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with psycopg.connect(settings.url, autocommit=True) as other:
+                other.execute("LISTEN keyhouse_changes")
+                for revision in (1, 2):
+                    await storage.database.write(lambda tx, revision=revision: note_change(tx, None, "project_1", revision))  # type: ignore[misc]
+                    [notice] = await asyncio.to_thread(lambda: list(other.notifies(timeout=30, stop_after=1)))
+                    assert notice.channel == "keyhouse_changes"
+
+    asyncio.run(main())
+    assert "keyhouse-postgresql" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_commit_that_was_not_answered_is_not_called_undone(settings: Settings) -> None:
