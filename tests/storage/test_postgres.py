@@ -113,6 +113,30 @@ def test_a_statement_that_the_server_breaks_off_is_told_of(settings: Settings) -
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "code", "said", "attempts"),
+    [
+        ("53100", Code.STORAGE_FULL, "The disk that holds the database is full", 1),
+        ("25006", Code.STORAGE_UNAVAILABLE, "it is read-only, perhaps a standby", 1),
+        ("40001", Code.STORAGE_UNAVAILABLE, "PostgreSQL does not answer", 3),
+    ],
+)
+def test_what_the_server_refuses_is_named(settings: Settings, sqlstate: str, code: Code, said: str, attempts: int) -> None:
+    refusing, made = Statement(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$"), []
+
+    def refused_write(tx: Transaction) -> None:
+        made.append(1)
+        tx.run(refusing)
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with pytest.raises(Error, match=said) as refused:
+                await storage.database.write(refused_write)
+            assert (refused.value.code, len(made)) == (code, attempts)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("refused_at", ["the next read", "the commit"])
 def test_a_refused_write_leaves_no_line_in_the_log(settings: Settings, caplog: pytest.LogCaptureFixture, refused_at: str) -> None:
     """psycopg would write down the connection, with its host and database, beside the error that it raises."""
