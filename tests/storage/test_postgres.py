@@ -173,6 +173,8 @@ def test_a_write_that_was_cut_before_its_commit_is_done_again(settings: Settings
 
             await storage.database.write(work)
             assert (len(attempts), await storage.database.read(lambda tx: value_of(tx, "once"))) == (2, "written")
+            kept = storage.database._connections  # type: ignore[attr-defined]
+            assert kept._open == len(kept._idle) > 0
 
     asyncio.run(main())
 

@@ -88,6 +88,8 @@ def test_what_rests_is_given_up_but_for_one(settings: Settings, postgres_server:
             await storage.database.changed()
             while sessions(settings, postgres_server) > 3:
                 await asyncio.sleep(0)
+            kept = storage.database._connections  # type: ignore[attr-defined]
+            assert (kept._open, len(kept._idle)) == (1, 1)
             await work(storage, 2)
 
     asyncio.run(main())

@@ -54,6 +54,16 @@ def test_values_come_back_as_they_were_sent(pipeline: Pipeline, text: object, nu
     pipeline.commit()
 
 
+def test_a_statement_is_prepared_once(pipeline: Pipeline) -> None:
+    prepared = Statement("SELECT count(*) FROM pg_prepared_statements")
+    names(pipeline)
+    pipeline.rows(prepared, {})
+    before = pipeline.rows(prepared, {})
+    names(pipeline)
+    assert pipeline.rows(prepared, {}) == before
+    pipeline.commit()
+
+
 def test_a_text_with_a_nul_is_refused_and_never_cut(pipeline: Pipeline) -> None:
     with pytest.raises(psycopg.DataError):
         pipeline.rows(_ECHO, {"text": "a\0b", "number": 1, "blob": b"", "flag": True})
