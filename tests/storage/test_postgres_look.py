@@ -82,7 +82,9 @@ def test_a_look_whose_connection_was_cut_is_made_again(settings: Settings) -> No
             await storage.database.catch_up()
             assert heard == [None]
 
+    files = len(list(Path("/proc/self/fd").iterdir()))
     asyncio.run(main())
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
 
 
 def test_a_look_that_is_cut_before_its_answer_is_made_again(settings: Settings) -> None:
@@ -209,9 +211,7 @@ def test_a_database_that_closes_while_the_look_connects_leaves_no_connection(set
             with pytest.raises(Error, match="cannot be used now"):
                 await look
 
-    files = len(list(Path("/proc/self/fd").iterdir()))
     asyncio.run(main())
-    assert len(list(Path("/proc/self/fd").iterdir())) == files
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     for _ in range(1000):
         if asked(settings, others) == [(0,)]:
