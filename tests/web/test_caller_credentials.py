@@ -107,11 +107,11 @@ def test_a_scoped_key_that_names_no_project_is_told_how(shared_house: ServedHous
     key = shared_house.keys.admin_key
     for headers in ({"x-auth-token": key}, {"authorization": f"Bearer {key}", "x-project-id": " "}):
         refused = ask(shared_house, headers)
-        assert (refused.status, refused.json["error"]) == (401, "Unauthorized")
-        assert "name the project" in refused.json["message"]
-        assert "X-Project-Id" in refused.json["message"]
+        assert (refused.status, refused.json["error"], refused.json["message"]) == (401, "Unauthorized", "Invalid credentials")
+        assert "name the project" in refused.json["hint"]
+        assert "X-Project-Id" in refused.json["hint"]
     gateway = shared_house.client(key).get("/v1/models")
-    assert (gateway.status_code, gateway.json()["error"]["message"]) == (401, refused.json["message"])
+    assert (gateway.status_code, gateway.json()["error"]["message"]) == (401, f"Invalid credentials. {refused.json['hint']}")
 
 
 def test_a_project_of_another_organization_is_as_unknown_as_one_that_is_not(shared_house: ServedHouse) -> None:

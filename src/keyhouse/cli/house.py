@@ -166,7 +166,7 @@ def _refusal(reply: Reply, request: Request) -> CommandError:
     label = str(told.get("error", ""))
     sentence = _sentence(str(told.get("message") or label or f"The server answered {reply.status}"))
     sentences = [sentence, *_fields(told, sentence)]
-    hint = _HINTS.get(label) or _hint_of_status(reply.status, label, request)
+    hint = told.get("hint") or _HINTS.get(label) or _hint_of_status(reply.status, label, request)
     return CommandError(" ".join([*sentences, *([hint] if hint else [])]), exit_code_of_status(reply.status))
 
 

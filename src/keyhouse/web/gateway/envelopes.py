@@ -23,7 +23,7 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
     param, error_code = error.details.get("param"), error.details.get("error_code")
     stated = ApiError(
         status,
-        error.message,
+        f"{error.message}. {error.details['hint']}" if "hint" in error.details else error.message,
         code=error.code.value,
         param=param if isinstance(param, str) else None,
         request_id=request_id if spoken == "anthropic_messages" else None,
