@@ -12,7 +12,7 @@ from types import FrameType
 
 import structlog
 
-from keyhouse.app import build_house, open_storage
+from keyhouse.app import open_storage, read_files
 from keyhouse.cli import takeover
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.cli.exit_codes import ExitCode
@@ -81,8 +81,10 @@ def _allow_open_files() -> None:
 def prepare_in_child(settings: Settings) -> FirstKeys | None:
     """Make or upgrade what the settings name, in a process of its own: what that loads must not stay in the servers' memory.
 
-    Returns the keys, if this made them. Raises Error as it came in the child.
+    Files come first: no key is made that could then not be shown. Returns the keys, if this made them. Raises Error, also as it came
+    in the child.
     """
+    read_files(settings)
     reading, writing = os.pipe()
     sys.stdout.flush()
     child = os.fork()
@@ -117,8 +119,6 @@ async def _prepare(settings: Settings) -> FirstKeys | None:
         require_tracing()
     storage = await open_storage(settings)
     try:
-        # For what may be wrong with them: no key is made that could then not be shown.
-        await build_house(settings, storage).outgoing.upstream.close()
         return await furnish(storage)
     finally:
         await storage.database.close()

@@ -79,7 +79,6 @@ def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | Non
     The workers of a server before this one finish what they have begun as soon as those of this one serve.
     """
     # What the workers share stays shared: their collectors do not look at it, nor write to it.
-    gc.collect()
     gc.freeze()
     gc.enable()
     return _Supervisor(settings, listening, legacy).run()
