@@ -278,10 +278,10 @@ class App:
 
 
 def _settle_memory() -> None:
-    """What is loaded by now stays: the garbage collector need not look at it again, some 10% of a write's time.
-
-    Nor once before: of 100,000 objects some 700 are garbage, and to find them takes a tenth of a start.
-    """
+    """What is loaded by now stays: the garbage collector need not look at it again, some 10% of a write's time."""
+    # It is off in a process that did nothing but load: of 100,000 objects some 700 are garbage, and to find them takes a tenth of a start.
+    if gc.isenabled():
+        gc.collect()
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 100)
