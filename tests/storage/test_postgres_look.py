@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,7 +22,7 @@ from keyhouse.storage.database_url import PostgresServer as ServerUrl
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.postgres_look import Look
-from keyhouse.storage.postgres_server import NoAnswer, connect
+from keyhouse.storage.postgres_server import PATIENCE_S, Connection, NoAnswer, connect
 from keyhouse.storage.statements import Statement
 from tests.conftest import PostgresServer, running_postgres
 from tests.storage.held_writes import waits_for_a_lock
@@ -202,7 +204,7 @@ def test_a_database_that_closes_waits_for_no_answer(settings: Settings) -> None:
     asyncio.run(main())
 
 
-def test_a_database_that_closes_while_the_look_connects_leaves_no_connection(settings: Settings) -> None:
+def test_a_database_that_closes_before_the_look_connects_leaves_no_connection(settings: Settings) -> None:
     async def main() -> None:
         async with opened(settings) as storage:
             look = asyncio.create_task(storage.database.catch_up())
@@ -217,6 +219,58 @@ def test_a_database_that_closes_while_the_look_connects_leaves_no_connection(set
         if asked(settings, others) == [(0,)]:
             return
     raise AssertionError("a connection was left open")
+
+
+def test_a_look_that_is_closed_while_it_connects_leaves_no_connection(settings: Settings) -> None:
+    url = parse_database_url(settings.url)
+    assert isinstance(url, ServerUrl)
+    connected, closed, made = threading.Event(), threading.Event(), []
+
+    def connect_slowly() -> Connection:
+        made.append(connect(url, autocommit=True))
+        connected.set()
+        assert closed.wait(PATIENCE_S)
+        return made[0]
+
+    async def main() -> None:
+        look = Look(connect_slowly)
+        asking = asyncio.create_task(look.after("3:3:"))
+        assert await asyncio.to_thread(connected.wait, PATIENCE_S)
+        look.close()
+        closed.set()
+        with pytest.raises(psycopg.OperationalError):
+            await asking
+
+    asyncio.run(main())
+    assert made[0].closed
+
+
+class Timed(asyncio.SelectorEventLoop):
+    """Keeps what is to happen later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.later: list[asyncio.TimerHandle] = []
+
+    def call_later(self, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        self.later.append(super().call_later(*arguments, **options))
+        return self.later[-1]
+
+
+def test_a_look_that_was_answered_is_not_given_up_later(settings: Settings) -> None:
+    """Its connection would go, and all that is kept of the database with it."""
+    url = parse_database_url(settings.url)
+    assert isinstance(url, ServerUrl)
+    loop = Timed()
+
+    async def main() -> None:
+        look = Look(lambda: connect(url, autocommit=True))
+        await look.after("3:3:")
+        look.close()
+        assert [each.cancelled() for each in loop.later] == [True, True, True]
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
 
 
 def test_what_the_server_says_unasked_is_no_answer(settings: Settings) -> None:
