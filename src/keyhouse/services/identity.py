@@ -95,7 +95,7 @@ def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str
 def caller_on_project(tx: Transaction, api_key: ApiKey, project_id: str | None) -> Caller:
     """An API key's caller on one project. Raises Error `invalid_credentials` where none is named or it is not of its organization."""
     if project_id is None:
-        raise Error(Code.INVALID_CREDENTIALS, "Invalid credentials", hint=_WHICH_PROJECT)
+        raise _invalid(hint=_WHICH_PROJECT)
     if not is_id(project_id):
         raise _invalid()
     project = get_project_head(tx, project_id)
@@ -171,5 +171,5 @@ def _is_expired(caller: Caller) -> bool:
     return caller.expires_at is not None and datetime.now(UTC) >= caller.expires_at
 
 
-def _invalid() -> Error:
-    return Error(Code.INVALID_CREDENTIALS, "Invalid credentials")
+def _invalid(**details: object) -> Error:
+    return Error(Code.INVALID_CREDENTIALS, "Invalid credentials", **details)

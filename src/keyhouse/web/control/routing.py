@@ -113,28 +113,21 @@ class Route:
 
 
 class Router:
-    """Finds the route of a request, in time that does not grow with the number of routes of other shapes.
-
-    Each is at its path and, for LangWatch's newer clients, below /api/v1.
-    """
+    """Finds the route of a request, in time that does not grow with the number of routes of other shapes."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
-        self._fixed: dict[tuple[str, str], Route] = {}
+        self._fixed = {(route.method, route.path): route for route in routes if "{" not in route.path}
         self._patterns: dict[tuple[str, int], list[tuple[re.Pattern[str], Route]]] = {}
         for route in routes:
-            self._place(route.path, route)
-            self._place(route.path.replace("/api/", "/api/v1/", 1), route)
-
-    def _place(self, path: str, route: Route) -> None:
-        if "{" not in path:
-            self._fixed[route.method, path] = route
-            return
-        pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
-        self._patterns.setdefault((route.method, path.count("/")), []).append((pattern, route))
+            if "{" in route.path:
+                pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path)))
+                self._patterns.setdefault((route.method, route.path.count("/")), []).append((pattern, route))
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
         """The route and the named parts of the path, decoded; `path` is as it came, still percent-encoded."""
+        if path.startswith("/api/v1/"):  # where LangWatch's newer clients ask
+            path = path.replace("/v1", "", 1)
         route = self._fixed.get((method, path))
         if route is not None:
             return route, {}
