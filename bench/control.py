@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.database_alone import postgres_alone, sqlite_alone
 from bench.postgres import running_postgres
 from bench.serving import LOAD_CORE, Served, environment, figures_table, free_port, machine, pinned, process, rss_mb, save, seeded, send
 
@@ -68,14 +69,27 @@ class House:
 
     def __init__(self, name: str, folder: Path, projects: int, database_url: str | None = None) -> None:
         self.name = name
+        self.folder = folder
+        self.database_url = database_url
         self.port = free_port()
         self.tokens = seeded(folder, projects, CALLERS, database_url)
         self.command = [sys.executable, "-m", "keyhouse", "serve", "--port", str(self.port), "--data-dir", str(folder)]
         if database_url:
             self.command += ["--database-url", database_url]
 
+    def furnish(self) -> None:
+        """Let each caller have put its provider a few times."""
+        with process(Served(self.command, self.port)):
+            load(self.port, 0.5, "put", self.tokens)
 
-def measure(houses: list[House], folder: Path, rounds: int, seconds: float) -> dict[str, list[float]]:
+    def alone(self, callers: int, seconds: float) -> float:
+        """What its database gives to who writes the rows of PUTs and does nothing else."""
+        if self.database_url:
+            return postgres_alone(self.database_url, self.folder, callers, seconds)
+        return sqlite_alone(self.folder / "keyhouse.db", callers, seconds)
+
+
+def measure(houses: list[House], databases: list[House], folder: Path, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Every figure once a round, one after the other."""
     figures: dict[str, list[float]] = {}
 
@@ -96,6 +110,9 @@ def measure(houses: list[House], folder: Path, rounds: int, seconds: float) -> d
                 note(f"{house.name}: PUT/s {CALLERS} callers", load(house.port, seconds, "put", house.tokens)["rate"])
                 note(f"{house.name}: GET/s", load(house.port, seconds, "get", house.tokens)["rate"])
                 note(f"{house.name}: RSS loaded MB", rss_mb(server))
+        for database in databases:
+            note(f"{database.name} alone: PUT/s alone", database.alone(1, seconds))
+            note(f"{database.name} alone: PUT/s {CALLERS} callers", database.alone(CALLERS, seconds))
         port = free_port()
         with process(Served([sys.executable, "-c", STATIC, str(port), str(size)], port)):
             note("static/s", load(port, seconds, "get", houses[0].tokens)["rate"])
@@ -132,6 +149,17 @@ def ratios(figures: dict[str, list[float]], databases: list[str]) -> list[tuple[
     return rows
 
 
+def shares(figures: dict[str, list[float]], databases: list[str]) -> list[tuple[str, float, float]]:
+    """(what, ours to what the database alone gives, that to the raw append), from the medians."""
+    middle = {name: statistics.median(values) for name, values in figures.items()}
+    rows = []
+    for name in databases:
+        for what in ("PUT/s alone", f"PUT/s {CALLERS} callers"):
+            most = middle[f"{name} alone: {what}"]
+            rows.append((f"{name}: {what}", middle[f"{name}, 10 projects: {what}"] / most, most / middle["raw append/s"]))
+    return rows
+
+
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -143,8 +171,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as temporary:
         folder = Path(temporary)
         with running_postgres(folder, wanted=not chosen.sqlite_only) as new_database:
-            houses = _houses(folder, chosen.many, new_database)
-            figures = measure(houses, folder, chosen.rounds, chosen.seconds)
+            houses, databases = _houses(folder, chosen.many, new_database), _databases(folder, new_database)
+            figures = measure(houses, databases, folder, chosen.rounds, chosen.seconds)
     _report(figures, ["SQLite"] + (["PostgreSQL"] if new_database else []))
 
 
@@ -159,13 +187,27 @@ def _houses(folder: Path, many: int, new_database: Callable[[], str] | None) -> 
     return houses
 
 
+def _databases(folder: Path, new_database: Callable[[], str] | None) -> list[House]:
+    """Houses whose databases are measured without Keyhouse; bad for anything else afterwards."""
+    found = [House("SQLite", folder / "SQLite-alone", CALLERS + 1)]
+    if new_database:
+        found.append(House("PostgreSQL", folder / "PostgreSQL-alone", CALLERS + 1, new_database()))
+    for house in found:
+        house.furnish()
+    return found
+
+
 def _report(figures: dict[str, list[float]], databases: list[str]) -> None:
     found = ratios(figures, databases)
     print("\n| ratio | measured | at least | aim |\n|---|---|---|---|")
     for what, ratio, least, aim in found:
         print(f"| {what} | {ratio:.2f} | {least} | {aim} |")
+    bounds = shares(figures, databases)
+    print("\n| | ours / the database alone | that / raw append |\n|---|---|---|")
+    for what, ours, most in bounds:
+        print(f"| {what} | {ours:.2f} | {most:.2f} |")
     print("\n" + figures_table(figures))
-    save("control.json", {"machine": machine(), "figures": figures, "ratios": found})
+    save("control.json", {"machine": machine(), "figures": figures, "ratios": found, "shares": bounds})
 
 
 if __name__ == "__main__":
