@@ -15,6 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.schema import start_lock
 from tests.cli.commands import PATIENCE_S, Server, environment
 from tests.cli.conftest import DATA, StartServer
 
@@ -130,6 +132,21 @@ def test_a_stop_while_a_server_is_replaced_finishes_what_was_begun(
         assert server.process.poll() is None
         assert finished(connection) == 200
         assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_server_whose_check_waits_for_another_process_serves_on_and_stops_when_told(tmp_path: Path, serving: StartServer) -> None:
+    """As where a release is prepared on another host, which takes long or hangs."""
+    server = serving(tmp_path, "--workers", "2")
+    assert listed(server) == 200
+    first, _ = workers_of(server)
+    with start_lock(parse_database_url(f"sqlite:///{tmp_path / DATA}/keyhouse.db")):
+        server.process.send_signal(signal.SIGUSR2)
+        server.wait_for_line("Waiting for another process that")
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        psutil.Process(first).kill()
+        server.wait_for_line("ended unexpectedly and is replaced")
+        assert server.stop() == 0
+        assert psutil.wait_procs(children, PATIENCE_S)[1] == []
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

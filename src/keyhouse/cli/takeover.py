@@ -44,14 +44,15 @@ def legacy_of(arguments: list[str]) -> Legacy | None:
     return Legacy(listening, wanted, tuple(workers))
 
 
-def could_start() -> bool:
-    """Whether a server that is started now would open the house; what is wrong stands on standard error. Brings the schema up to date."""
+def begun_check() -> subprocess.Popen[bytes] | None:
+    """A process that ends with success if a server that is started now would open the house; what is wrong stands on standard error. It
+    brings the schema up to date. It leads a group of its own, by which it and its child can be ended. None where it cannot be started.
+    """
     try:
-        ended = subprocess.run([*COMMAND, CHECK], stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - a command of ours
+        return subprocess.Popen([*COMMAND, CHECK], stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - a command of ours
     except OSError as failure:
         _log.error("no process can be started now", reason=errno.errorcode.get(failure.errno or 0))
-        return False
-    return ended.returncode == 0
+        return None
 
 
 def become_successor(legacy: Legacy) -> NoReturn:

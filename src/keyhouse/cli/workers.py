@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if signal.gets
 _EARLY_S = 30.0
 _LOOK_EVERY_S = 0.1
 _LONGEST_DELAY_S = 30.0
+_GOES_ON = "The server goes on as it was, because it could not start again. The lines above say why."
 
 
 class Server(HouseServer):
@@ -134,6 +136,7 @@ class _Supervisor:
         self._former = set(legacy.workers) if legacy else set()
         self._former_wanted = legacy.wanted if legacy else None
         self._served = legacy is not None
+        self._check: subprocess.Popen[bytes] | None = None
         self._outcome: ExitCode | None = None
 
     def run(self) -> ExitCode:
@@ -143,13 +146,15 @@ class _Supervisor:
         for waited in (signal.SIGCHLD, takeover.SIGNAL):
             signal.signal(waited, lambda number, frame: None)
         self._start_due()
-        while self._outcome is None or self._former or any(worker.runs for worker in self._workers):
-            number = signal.sigwait(self._WAITED)
+        while self._outcome is None or self._former or self._check or any(worker.runs for worker in self._workers):
+            # Who wants another replacement meanwhile is heard when it is known what came of this one.
+            number = signal.sigwait({*self._WAITED} - ({takeover.SIGNAL} if self._check else set()))
             if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
             if number == takeover.SIGNAL and self._outcome is None and self._former_wanted is None:
-                self._hand_over()
+                self._begin_check()
             self._reap()
+            self._hand_over()
             if self._outcome is None:
                 self._start_due()
         return self._outcome
@@ -246,14 +251,22 @@ class _Supervisor:
             os.close(self._former_wanted)
             self._former_wanted = None
 
+    def _begin_check(self) -> None:
+        self._check = takeover.begun_check()
+        if self._check is None:
+            _log.error(_GOES_ON)
+
     def _hand_over(self) -> None:
-        """Become another server, unless that could not start, or a stop came meanwhile. Our workers go on until its own serve."""
-        if not takeover.could_start():
-            _log.error("The server goes on as it was, because it could not start again. The lines above say why.")
+        """Become another server once a check found that it could start. Our workers go on until its own serve."""
+        code = self._check.poll() if self._check else None
+        if code is None:
             return
-        if signal.sigpending() & {*STOP_SIGNALS}:
+        self._check = None
+        if self._outcome is not None:
             return
-        self._reap()
+        if code != 0:
+            _log.error(_GOES_ON)
+            return
         running = (worker.process_id for worker in self._workers if worker.runs)
         takeover.become_successor(Legacy(self._listening.fileno(), self._alive[1], (*self._former, *running)))
 
@@ -264,6 +277,8 @@ class _Supervisor:
         # Ours is open in the name of workers to come. Left so, it would take connections that nobody serves.
         self._listening.close()
         self._let_go_of_former()
+        if self._check:
+            os.killpg(self._check.pid, signal.SIGTERM)
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
             os.kill(process_id, signal.SIGTERM)
 
