@@ -9,6 +9,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from keyhouse.gateway.headers import value_of
+from keyhouse.gateway.passing import Take
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import DateLine
 from keyhouse.web.http_crowd import Crowd
@@ -212,3 +214,103 @@ def test_a_body_in_chunks_is_given_up_as_soon_as_it_is_too_large(further: bytes,
         assert bodies == [given]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("head", "rest"), [(HEAD % 3, None), (CHUNKED, None), (CHUNKED, b"no chunk\r\n")])
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_body_that_breaks_off_is_never_taken_for_a_whole_one(head: bytes, rest: bytes | None, is_read: bool) -> None:
+    async def main() -> None:
+        reading, ended = asyncio.Event(), []
+
+        async def change(exchange: HttpExchange) -> None:
+            await reading.wait()
+            try:
+                ended.append(await exchange.body(100))
+            except CallerLeftError:
+                ended.append("left")
+
+        connection, _ = connected(change)
+        connection.data_received(head + (b"{}" if head != CHUNKED else b"2\r\n{}\r\n"))
+        if is_read:
+            reading.set()
+        await turns()
+        assert ended == []
+        if rest is None:
+            connection.connection_lost(None)
+        else:
+            connection.data_received(rest)
+        reading.set()
+        await turns()
+        assert ended == ["left"]
+
+    asyncio.run(main())
+
+
+@on_a_loop
+async def test_a_request_whose_head_is_known_tells_its_own_length() -> None:
+    told: list[bytes | None] = []
+
+    async def telling(exchange: HttpExchange) -> None:
+        told.append(value_of(exchange.headers, b"content-length"))
+        await exchange.answer(200, [], b"")
+
+    connection, _ = connected(telling)
+    for body in (b"{}", b"longer", b"{}", b""):
+        connection.data_received(HEAD % len(body) + body)
+        await turns()
+    assert told == [b"2", b"6", b"2", b"0"]
+
+
+class Streamed:
+    """A body in two pieces."""
+
+    async def pass_to(self, take: Take) -> bool:
+        return take(b"one") and take(b"two")
+
+
+@on_a_loop
+async def test_a_stream_on_a_connection_whose_head_is_known_is_framed_as_the_first_was() -> None:
+    async def streaming(exchange: HttpExchange) -> None:
+        await exchange.answer(200, [], Streamed())
+
+    connection, transport = connected(streaming)
+    for number in range(3):
+        connection.data_received(HEAD % number + b"x" * number)
+        await turns()
+        begun, _, body = transport.written.partition(b"\r\n\r\n")
+        assert b"transfer-encoding: chunked" in begun
+        assert b"connection: close" not in begun
+        assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+        transport.written = b""
+
+
+@pytest.mark.parametrize("line", [b"expect: something", b"x-expect: 100-continue"])
+def test_nobody_is_told_to_go_on_who_did_not_ask(line: bytes) -> None:
+    async def main() -> None:
+        connection, transport = connected(well)
+        connection.data_received((HEAD % 2).replace(b"host: a", b"host: a\r\n" + line))
+        await turns()
+        assert transport.written == b""
+        connection.data_received(b"{}")
+        await turns()
+        assert transport.written.startswith(b"HTTP/1.1 200 OK")
+
+    asyncio.run(main())
+
+
+@on_a_loop
+async def test_who_still_sends_a_body_has_not_left() -> None:
+    left: list[str] = []
+
+    async def early(exchange: HttpExchange) -> None:
+        await exchange.left()
+        left.append(exchange.path)
+
+    connection, _ = connected(early)
+    for sent in (HEAD % 4, b"{", b"}  "):
+        connection.data_received(sent)
+        await turns()
+        assert left == []
+    connection.connection_lost(None)
+    await turns()
+    assert left == ["/"]
