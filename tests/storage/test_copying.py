@@ -14,7 +14,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.databases import copy_database
 from keyhouse.services.replicas import Replicas
 from keyhouse.settings import Settings
-from keyhouse.storage.copying import TABLES, copy
+from keyhouse.storage.copying import TABLES, CopyProgress, copy
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
 from keyhouse.storage.opening import Storage
@@ -89,20 +89,21 @@ def rows_of(database_url: str) -> dict[str, list[str]]:
     return found
 
 
-def copied(settings: Settings, target_url: str, **options: bool) -> list[int]:
-    return [progress.done for progress in copy_database(settings.url, target_url, **options)]
+def copied(settings: Settings, target_url: str, **options: bool) -> list[CopyProgress]:
+    return list(copy_database(settings.url, target_url, **options))
 
 
 def test_every_row_of_every_table_is_copied(settings: Settings, target_url: str) -> None:
     add_to_every_table(settings.url)
     before = rows_of(settings.url)
-    done = copied(settings, target_url)
-    assert done == sorted(done)
+    progress = copied(settings, target_url)
+    assert [step.done for step in progress] == sorted(step.done for step in progress)
     after = rows_of(target_url)
     assert all(after[table.name] for table in TABLES)
     assert after == before | {"changes": [], "replicas": []}
     assert rows_of(settings.url) == before
-    assert done[-1] == 2 * sum(len(after[table.name]) for table in TABLES)
+    rows, last = sum(len(after[table.name]) for table in TABLES), progress[-1]
+    assert (last.rows, last.done, last.steps) == (rows, 2 * rows, 2 * rows)
 
 
 def test_a_copy_serves_with_the_same_key_ring(settings: Settings, target_url: str) -> None:
