@@ -314,3 +314,30 @@ async def test_who_still_sends_a_body_has_not_left() -> None:
     connection.connection_lost(None)
     await turns()
     assert left == ["/"]
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"4")]])
+def test_a_caller_who_leaves_in_the_middle_of_an_answer_is_no_failure(
+    headers: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        left = asyncio.Event()
+
+        async def streaming(exchange: HttpExchange) -> None:
+            exchange.begin(200, headers)
+            exchange.write(b"ab")
+            await left.wait()
+            exchange.write(b"cd")
+            exchange.end()
+
+        connection, transport = connected(streaming)
+        connection.data_received(HEAD % 2 + b"{}")
+        await turns()
+        before = transport.written
+        connection.connection_lost(None)
+        left.set()
+        await turns()
+        assert transport.written == before
+
+    asyncio.run(main())
+    assert caplog.records == []

@@ -229,8 +229,8 @@ class HttpExchange:
         self._connection.transport.write(piece)
 
     def end(self) -> None:
-        """The body is complete. Raises ValueError for less than was declared."""
-        if self._counted:
+        """The body is complete. Raises ValueError for less than was declared, unless the caller has left."""
+        if self._counted and not self.has_left:
             raise ValueError("The answer is shorter than its head says.")
         self.is_answered = True
         if self._counted is None and not self.is_old and not self.has_left:
