@@ -27,10 +27,15 @@ class MemoryTransport(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written, self.is_read = b"", True
+        self.written, self.is_read, self.is_closed = b"", True, False
+        self.on_write: Callable[[], None] = lambda: None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
+        self.on_write()
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def write_eof(self) -> None:
         pass
@@ -196,8 +201,18 @@ async def test_who_does_not_take_an_answer_gets_no_other() -> None:
     assert transport.written.endswith(b"well")
 
 
-@pytest.mark.parametrize(("further", "given"), [(b"0\r\n\r\n", b"0123456789"), (b"1\r\nx\r\n", None)])
-def test_a_body_in_chunks_is_given_up_as_soon_as_it_is_too_large(further: bytes, given: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("parts", "given"),
+    [
+        ((CHUNKED + b"a\r\n0123456789\r\n", b"0\r\n\r\n"), b"0123456789"),
+        ((CHUNKED + b"a\r\n0123456789\r\n", b"1\r\nx\r\n"), None),
+        ((HEAD % 10, b"0123456789"), b"0123456789"),
+        ((HEAD % 10 + b"0123456789",), b"0123456789"),
+        ((HEAD % 11 + b"0123456789x",), None),
+        ((HEAD % 11,), None),
+    ],
+)
+def test_a_body_is_given_up_as_soon_as_it_is_known_to_be_too_large(parts: tuple[bytes, ...], given: bytes | None) -> None:
     async def main() -> None:
         bodies: list[bytes | None] = []
 
@@ -206,11 +221,10 @@ def test_a_body_in_chunks_is_given_up_as_soon_as_it_is_too_large(further: bytes,
             await exchange.answer(200, [], b"")
 
         connection, _ = connected(limited)
-        connection.data_received(CHUNKED + b"a\r\n0123456789\r\n")
-        await turns()
-        assert bodies == []
-        connection.data_received(further)
-        await turns()
+        for part in parts:
+            assert bodies == []
+            connection.data_received(part)
+            await turns()
         assert bodies == [given]
 
     asyncio.run(main())
@@ -264,24 +278,45 @@ async def test_a_request_whose_head_is_known_tells_its_own_length() -> None:
 class Streamed:
     """A body in two pieces."""
 
+    def __init__(self) -> None:
+        self._left = [b"one", b"two"]
+
     async def pass_to(self, take: Take) -> bool:
-        return take(b"one") and take(b"two")
+        while self._left:
+            if not take(self._left.pop(0)):
+                return False
+        return True
 
 
-@on_a_loop
-async def test_a_stream_on_a_connection_whose_head_is_known_is_framed_as_the_first_was() -> None:
-    async def streaming(exchange: HttpExchange) -> None:
-        await exchange.answer(200, [], Streamed())
+STAYS, ENDS, FRAMES, COUNTED = b"1.1", b"1.0", b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", [(b"content-length", b"6")]
 
-    connection, transport = connected(streaming)
-    for number in range(3):
-        connection.data_received(HEAD % number + b"x" * number)
-        await turns()
-        begun, _, body = transport.written.partition(b"\r\n\r\n")
-        assert b"transfer-encoding: chunked" in begun
-        assert b"connection: close" not in begun
-        assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
-        transport.written = b""
+
+@pytest.mark.parametrize("is_slow", [False, True])
+@pytest.mark.parametrize(
+    ("version", "headers", "body"), [(STAYS, [], FRAMES), (STAYS, COUNTED, b"onetwo"), (ENDS, [], b"onetwo"), (ENDS, COUNTED, b"onetwo")]
+)
+def test_a_stream_is_framed_as_its_head_says_the_first_time_and_every_time(
+    version: bytes, headers: list[tuple[bytes, bytes]], body: bytes, is_slow: bool
+) -> None:
+    async def main() -> None:
+        async def streaming(exchange: HttpExchange) -> None:
+            await exchange.answer(200, headers, Streamed())
+
+        connection, transport = connected(streaming)
+        for number in range(3 if version == STAYS else 1):
+            connection.data_received((HEAD % number).replace(STAYS, version) + b"x" * number)
+            if is_slow:
+                transport.on_write = connection.pause_writing
+            for _ in range(4):
+                await turns()
+                connection.resume_writing()
+            begun, _, rest = transport.written.partition(b"\r\n\r\n")
+            assert rest == body
+            assert (b"transfer-encoding: chunked" in begun) == (body == FRAMES)
+            assert (b"connection: close" in begun) == transport.is_closed == (version == ENDS)
+            transport.written = b""
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("line", [b"expect: something", b"x-expect: 100-continue"])

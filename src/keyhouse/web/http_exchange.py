@@ -124,10 +124,7 @@ class HttpExchange:
 
     async def _event(self) -> None:
         self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        await self._waiter
 
     async def body(self, limit: int) -> bytes | None:
         """See Exchange."""
