@@ -134,7 +134,7 @@ def _require_used(name: str, patterns: Iterable[str], ids: list[str]) -> None:
 
 
 def _final_id(model_id: str, entry: ProviderOverlay) -> str:
-    return entry.prefix + entry.rename.get(model_id, model_id)
+    return entry.rename.get(model_id) or entry.prefix + model_id
 
 
 def _from_source(final_id: str, model: types.ModelInfo, moment: datetime.datetime) -> CatalogModel:

@@ -96,6 +96,12 @@ def test_overlay_chooses_renames_and_adds_and_the_later_rule_wins(overlay: Path)
     assert file.source.name == "genai-prices"
 
 
+def test_prefix_goes_before_every_id_but_a_renamed_one(overlay: Path) -> None:
+    overlay.write_text(OVERLAY.replace("rename =", 'prefix = "models/"\nrename ='), encoding="utf-8")
+
+    assert list(built(overlay)[1]) == ["extra", "models/gpt-4o", "small"]
+
+
 def test_what_the_source_marks_as_deprecated_is_left_out(overlay: Path) -> None:
     overlay.write_text('as_of = 2026-11-23\n[providers.openai]\nsource = "cerebras"\n', encoding="utf-8")
 

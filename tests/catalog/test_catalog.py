@@ -48,6 +48,13 @@ def test_models_are_ids_without_the_providers_prefix() -> None:
     assert not [model for provider in CATALOG.providers for model in CATALOG.models(provider, "chat") if model.startswith(f"{provider}/")]
 
 
+def test_fast_models_of_fireworks_are_routers() -> None:
+    fast = [model for model in CATALOG.models("fireworks", "chat") if model.endswith("fast")]
+
+    assert fast
+    assert all(model.startswith("accounts/fireworks/routers/") for model in fast)
+
+
 @pytest.mark.parametrize("provider", ["openai", "gemini", "voyage"])
 def test_openai_gemini_and_voyage_have_embedding_models(provider: str) -> None:
     assert CATALOG.models(provider, "embedding")
@@ -85,7 +92,7 @@ def test_a_models_facts_are_known() -> None:
 
 
 def test_prices_of_long_requests_are_known() -> None:
-    model = CATALOG.model("gemini", "gemini-2.5-pro")
+    model = CATALOG.model("gemini", "gemini-3.1-pro-preview")
     assert model is not None
     (tier,) = model.price_tiers
 

@@ -49,7 +49,7 @@ def test_the_pages_models_file_is_one(tmp_path: Path) -> None:
 
     catalog = load_catalog(path)
 
-    assert catalog.models("openai", "chat") == ("gpt-4o",)
+    assert catalog.models("openai", "chat") == ("gpt-6-luna",)
     assert catalog.models("openai", "embedding") == ("text-embedding-3-small",)
 
 

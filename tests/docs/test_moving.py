@@ -56,7 +56,7 @@ LANGFUSE = {
     ]
 }
 ANSWERS = {
-    "/models": {"data": [{"id": "gpt-5-mini"}, {"id": "support-chat"}, {"id": "gpt-4"}]},
+    "/models": {"data": [{"id": "gpt-6-luna"}, {"id": "support-chat"}, {"id": "gpt-4"}]},
     "/model/info": LITELLM,
     "/api/public/llm-connections": LANGFUSE,
 }

@@ -17,7 +17,7 @@ _STORED: dict[str, dict[str, object]] = {
         "enabled": True,
         "customKeys": {"OPENAI_API_KEY": PLANTED[0]},
         "extraHeaders": [{"key": "OpenAI-Organization", "value": PLANTED[2]}],
-        "defaultModel": "gpt-5-mini",
+        "defaultModel": "gpt-6-luna",
     },
     "azure": {
         "enabled": True,
@@ -39,7 +39,7 @@ def furnish(house: ServedHouse, demo: str) -> None:
     for provider, body in _STORED.items():
         assert client.put(f"/api/model-providers/{provider}", json=body).status_code == 200
     client.put("/api/model-providers/openai", json={"enabled": False})
-    client.put("/api/model-providers/openai", json={"enabled": True, "customModels": ["gpt-5-mini-tuned"]})
+    client.put("/api/model-providers/openai", json={"enabled": True, "customModels": ["gpt-6-luna-tuned"]})
     _test(client, demo)
     for name in ("Search", "Support desk"):
         body = {"name": name, "language": "other", "framework": "other", "newTeamName": f"{name} team"}
@@ -114,7 +114,7 @@ def _choose(page: Page) -> None:
 
 
 def _ask_in_vain(page: Page) -> None:
-    page.get_by_role("combobox", name="Model").fill("groq/llama-3.3-70b-versatile")
+    page.get_by_role("combobox", name="Model").fill("groq/openai/gpt-oss-120b")
     page.get_by_label("Message").fill("Hello")
     page.get_by_role("button", name="Send").click()
     expect(page.locator("[data-state]")).to_have_text("No answer")

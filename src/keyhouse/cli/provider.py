@@ -16,7 +16,7 @@ All = Annotated[bool, typer.Option("--all", help="Those that nothing is stored f
 Version = Annotated[int, typer.Argument(help="The number of the change to go back to; see the history.", show_default=False)]
 
 Live = Annotated[bool, typer.Option("--live", help="Ask the provider itself, with what is stored for it.")]
-Model = Annotated[str, typer.Argument(help="A model as a request names it, such as gpt-5-mini or openai/gpt-5-mini.", show_default=False)]
+Model = Annotated[str, typer.Argument(help="A model as a request names it, such as gpt-6-luna or openai/gpt-6-luna.", show_default=False)]
 
 _ALL = "/api/model-providers"
 _MODELS = ("customModels", "customEmbeddingsModels", "models", "embeddingsModels")
