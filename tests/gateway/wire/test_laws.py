@@ -56,7 +56,7 @@ def tolerant(message_values):
     messages = st.lists(
         st.fixed_dictionaries(
             {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": message_values},
-            optional={"tool_calls": values, "tool_call_id": values, "thinking_blocks": values},
+            optional={"tool_calls": values, "tool_call_id": values, "thinking_blocks": values, "clear_at": values, "output_config": values},
         ),
         max_size=3,
     )
@@ -74,6 +74,8 @@ PARTS = {
     "tool_result": {"tool_use_id": words, "content": values},
     "thinking": {"thinking": values, "signature": values},
     "search_result": {"title": values, "source": values, "content": values},
+    "tool_reference": {"tool_name": values},
+    "tool_addition": {"tool": values},
 }
 parts = st.one_of(
     [

@@ -224,7 +224,7 @@ def test_switched_off_thinking_is_dropped_in_chat():
     [
         ("tools", [{"type": "web_search_20250305", "name": "web_search"}], "tools.0.type"),
         ("messages", [{"role": "user", "content": [{"type": "container_upload", "file_id": "f"}]}], "messages.0.content.0.type"),
-        ("output_config", {"task_budget": {"type": "tokens"}}, "output_config.task_budget"),
+        ("output_config", {"magic": {}}, "output_config.magic"),
     ],
 )
 def test_what_only_anthropic_runs_is_refused(member, value, where):

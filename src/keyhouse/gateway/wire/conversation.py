@@ -114,10 +114,11 @@ Part = TextPart | ImagePart | DocumentPart | AudioPart | ThinkingPart | Redacted
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message. A system message may stand anywhere and holds text only."""
+    """One message. A system message may stand anywhere and holds text only; `stays` where it must not move to the front."""
 
     role: Role
     parts: tuple[Part, ...]
+    stays: bool = False
 
 
 class Tool(msgspec.Struct, frozen=True):

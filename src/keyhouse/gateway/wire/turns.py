@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolResultPart
+from keyhouse.gateway.wire.conversation import Message, Part, Role, TextPart, ToolResultPart
 
 _REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -22,6 +22,9 @@ class Turns(msgspec.Struct, frozen=True):
 def turns(messages: Iterable[Message]) -> Turns:
     """System texts to the front, neighbours of one role joined, blank texts left out, tool results before the rest of their turn.
 
+    A system text that stays becomes the user's, in tags. Converse takes none where it stands, and in front it would change what all later
+    turns are cached behind: https://github.com/BerriAI/litellm/issues/41043, https://github.com/maximhq/bifrost/issues/4068 (2026-11-30).
+
     Both APIs refuse blank text, and want the results of tool calls first in the message after the calls:
     https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026.
     """
@@ -29,13 +32,22 @@ def turns(messages: Iterable[Message]) -> Turns:
     joined: list[tuple[str, list[Part]]] = []
     for message in messages:
         parts = [part for part in message.parts if not is_blank(part)]
-        if message.role == "system":
-            system += [part for part in parts if isinstance(part, TextPart)]
-        elif joined and joined[-1][0] == message.role:
+        role: Role = message.role
+        if role == "system":
+            texts = [part for part in parts if isinstance(part, TextPart)]
+            if not (message.stays and joined):
+                system += texts
+                continue
+            role, parts = "user", [_in_tags(part) for part in texts]
+        if joined and joined[-1][0] == role:
             joined[-1][1].extend(parts)
         elif parts:
-            joined.append((message.role, parts))
+            joined.append((role, parts))
     return Turns(tuple(system), tuple(Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined))
+
+
+def _in_tags(part: TextPart) -> TextPart:
+    return replace(part, text=f"<system>\n{part.text}\n</system>")
 
 
 def without_parts(is_left_out: Callable[[Part], bool], messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -28,7 +28,7 @@ def parse_system_texts(fields: Fields, name: str) -> tuple[TextPart, ...]:
         return ()
     if isinstance(fields.raw[name], str):
         return (TextPart(fields.text(name)),)
-    return tuple(_text(block) for block in fields.objects(name))
+    return tuple(parse_text(block) for block in fields.objects(name))
 
 
 def parse_blocks(message: Fields) -> tuple[Part, ...]:
@@ -56,7 +56,7 @@ def _readable(block: Fields, kind: str) -> Iterator[TextPart | ImagePart | Docum
     """What may stand in a message and in a tool's result alike."""
     match kind:
         case "text":
-            yield _text(block)
+            yield parse_text(block)
         case "image":
             yield _image(block)
         case "document":
@@ -74,7 +74,8 @@ def _image(block: Fields) -> ImagePart:
     return ImagePart(_source(block.object("source")), parse_cache_control(block))
 
 
-def _text(block: Fields) -> TextPart:
+def parse_text(block: Fields) -> TextPart:
+    """A block of type `text`."""
     block.choice("type", ("text",))
     return TextPart(block.text("text"), parse_cache_control(block))
 
@@ -84,8 +85,16 @@ def _tool_result(block: Fields) -> ToolResultPart:
     if isinstance(block.raw.get("content"), str):
         content = (TextPart(block.text("content")),)
     elif block.has("content"):
-        content = tuple(part for inner in block.objects("content") for part in _readable(inner, inner.text("type")))
+        content = tuple(part for inner in block.objects("content") for part in _found(inner, inner.text("type")))
     return ToolResultPart(block.text("tool_use_id"), content, bool(block.boolean_or_none("is_error")), parse_cache_control(block))
+
+
+def _found(block: Fields, kind: str) -> Iterator[TextPart | ImagePart | DocumentPart]:
+    """What may stand in a tool's result: a search of the caller's own among its tools answers with their names."""
+    if kind == "tool_reference":
+        yield TextPart(f"The tool {block.text('tool_name')} can be called.", parse_cache_control(block))
+    else:
+        yield from _readable(block, kind)
 
 
 def _document(block: Fields) -> Iterator[TextPart | ImagePart | DocumentPart]:
@@ -104,7 +113,7 @@ def _document(block: Fields) -> Iterator[TextPart | ImagePart | DocumentPart]:
 
 def _search_result(block: Fields) -> Iterator[TextPart]:
     _refuse_citations(block)
-    found = [_text(inner) for inner in block.objects("content")]
+    found = [parse_text(inner) for inner in block.objects("content")]
     yield from _marked([TextPart(f"{block.text('title')}\n{block.text('source')}"), *found], block)
 
 

@@ -1,9 +1,10 @@
 """Parses a Messages request. Decides nothing about what another format can hold, but for what only Anthropic itself can run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks, parse_system_texts
+from keyhouse.gateway.wire.anthropic_messages.system_messages import offered_tools, parse_system_message, stated_effort, uncleared
 from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
@@ -21,9 +22,10 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     fields = Fields(body)
     choice, parallel = _tool_choice(fields)
     metadata = fields.object_or_none("metadata")
+    given = tuple(fields.objects("messages"))
     return Request(
-        messages=tuple(_messages(fields)),
-        tools=tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools")),
+        messages=tuple(_messages(fields, given, losses)),
+        tools=_tools(fields, given, losses),
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_tokens=fields.integer("max_tokens"),
@@ -31,7 +33,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         top_p=fields.number_or_none("top_p"),
         top_k=fields.integer_or_none("top_k"),
         stop=fields.texts("stop_sequences"),
-        reasoning=_reasoning(fields),
+        reasoning=_reasoning(fields, given, losses),
         output_schema=_output_schema(fields),
         stream=bool(fields.boolean_or_none("stream")),
         include_usage=True,
@@ -41,22 +43,26 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     )
 
 
-def _messages(fields: Fields) -> Iterator[Message]:
+def _messages(fields: Fields, given: Sequence[Fields], losses: Losses) -> Iterator[Message]:
     system = parse_system_texts(fields, "system")
     if system:
         yield Message("system", system)
-    for message in fields.objects("messages"):
+    for message in uncleared(given):
         role = message.choice("role", ("user", "assistant", "system"))
-        parts = parse_system_texts(message, "content") if role == "system" else parse_blocks(message)
-        yield Message(cast(Role, role), parts)
+        parts = parse_system_message(message, losses) if role == "system" else parse_blocks(message)
+        if parts or role != "system":
+            yield Message(cast(Role, role), parts, stays=role == "system")
 
 
-def _reasoning(fields: Fields) -> Reasoning | None:
+def _reasoning(fields: Fields, given: Sequence[Fields], losses: Losses) -> Reasoning | None:
     config = fields.object_or_none("output_config")
+    level = None
     if config is not None:
-        config.check_names("effort", "format")
-    level = config.choice("effort", EFFORTS) if config is not None and config.has("effort") else None
-    return parse_thinking(fields, cast("Effort | None", level))
+        config.check_names("effort", "format", "task_budget")
+        level = config.choice("effort", EFFORTS) if config.has("effort") else None
+        if config.has("task_budget"):
+            losses.drop("output_config.task_budget", "The model is told of no budget for a whole task.")
+    return parse_thinking(fields, stated_effort(given) or cast("Effort | None", level))
 
 
 def _output_schema(fields: Fields) -> OutputSchema | None:
@@ -67,6 +73,11 @@ def _output_schema(fields: Fields) -> OutputSchema | None:
         return None
     form.choice("type", ("json_schema",))
     return OutputSchema(form.object("schema").raw, strict=True)
+
+
+def _tools(fields: Fields, given: Sequence[Fields], losses: Losses) -> tuple[Tool, ...]:
+    tools = tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools"))
+    return offered_tools(tools, given, lambda tool: _tool(tool, losses))
 
 
 def _tool(tool: Fields, losses: Losses) -> Tool:

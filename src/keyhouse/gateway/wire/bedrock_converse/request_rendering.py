@@ -182,13 +182,22 @@ def _reasoning(wanted: Reasoning | None, model: ModelTraits, limit: int, losses:
     if wanted is None or model.thinking == "none":
         return {}
     if model.thinking in ("budget", "adaptive"):
-        return render_thinking(wanted, model, limit, losses)
+        return render_thinking(_shown(wanted, losses), model, limit, losses)
     if wanted.mode == "off":
         return {"reasoningConfig": {"type": "disabled"}}
     level = taken_effort(wanted, model.efforts, losses)
     return (
         {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}} if model.thinking == "nova" else {"reasoning_effort": level}
     )
+
+
+def _shown(wanted: Reasoning, losses: Losses) -> Reasoning:
+    """Notes on the way (`updates`) want a beta, which Converse has no header for; `omitted` is the same without them:
+    https://platform.claude.com/docs/en/build-with-claude/thinking#controlling-thinking-display (2026-11-30)."""
+    if wanted.display != "updates":
+        return wanted
+    losses.change("thinking.display", "omitted")
+    return replace(wanted, display="omitted")
 
 
 def _put(fields: JsonObject, place: str, value: Any) -> None:

@@ -1,0 +1,160 @@
+"""What Claude Code says in system messages inside a conversation, and what it sends beside them, to models of other formats."""
+
+import pytest
+
+from keyhouse.domain.errors import Code
+from tests.gateway.wire.rendered_requests import refusal, to_chat, to_converse
+
+USER, GO_ON, SAID = {"role": "user", "content": "Hi"}, {"role": "user", "content": "Go on"}, {"role": "assistant", "content": "Yes?"}
+READ, WRITE = ({"name": name, "input_schema": {"type": "object", "properties": {}}} for name in ("read", "write"))
+CLAUDE = "global.anthropic.claude-opus-5-5"
+
+
+def system(content, **members):
+    return {"role": "system", "content": content, **members}
+
+
+def change(kind, name):
+    return {"type": f"tool_{kind}", "tool": {"type": "tool_reference", "name": name}}
+
+
+def addition(definition):
+    return {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": definition}}
+
+
+def in_chat(*messages, **members):
+    return to_chat({"model": "m", "messages": list(messages), **members})
+
+
+def names_of(result):
+    return [tool["function"]["name"] for tool in result.body.get("tools", [])]
+
+
+@pytest.mark.parametrize(
+    ("clear_at", "later", "stays"),
+    [
+        ("next_user_message", [], True),
+        ("next_user_message", [SAID], True),
+        ("next_user_message", [SAID, GO_ON], False),
+        ("never", [SAID, GO_ON], True),
+        (None, [SAID, GO_ON], True),
+    ],
+)
+def test_what_is_said_for_one_turn_goes_when_the_user_speaks_again(clear_at, later, stays):
+    messages = in_chat(USER, system("Check the inbox.", clear_at=clear_at), *later).body["messages"]
+
+    assert ({"role": "system", "content": "Check the inbox."} in messages) is stays
+    assert len(messages) == 1 + stays + len(later)
+
+
+def test_only_system_messages_are_cleared():
+    assert len(in_chat({**USER, "clear_at": "next_user_message"}, SAID, GO_ON).body["messages"]) == 3
+
+
+def test_the_effort_that_was_stated_last_counts():
+    low, high = system([], output_config={"effort": "low"}), system("Think.", output_config={"effort": "high"})
+
+    result = in_chat(USER, high, SAID, GO_ON, low, output_config={"effort": "medium"})
+    assert result.body["reasoning_effort"] == "low"
+    assert [message["role"] for message in result.body["messages"]] == ["user", "system", "assistant", "user"]
+    assert in_chat(USER, low, high).body["reasoning_effort"] == "high"
+    assert in_chat(USER, system("Hm.", output_config={}), output_config={"effort": "medium"}).body["reasoning_effort"] == "medium"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "names"),
+    [
+        ([change("removal", "read")], ["write"]),
+        ([change("removal", "read"), change("addition", "read")], ["write", "read"]),
+        ([change("addition", "write")], ["read", "write"]),
+        ([addition({**READ, "name": "grep"})], ["read", "write", "grep"]),
+        ([addition({**READ, "name": "grep"}), change("removal", "grep")], ["read", "write"]),
+        ([change("removal", "read"), change("removal", "write")], []),
+    ],
+)
+def test_tools_come_and_go_inside_a_conversation(blocks, names):
+    together = in_chat(USER, system([{"type": "text", "text": "Tools changed."}, *blocks]), SAID, GO_ON, tools=[READ, WRITE])
+    one_by_one = in_chat(USER, *[system([block]) for block in blocks], SAID, GO_ON, tools=[READ, WRITE])
+
+    assert names_of(together) == names_of(one_by_one) == names
+    assert [message["role"] for message in together.body["messages"]] == ["user", "system", "assistant", "user"]
+    assert [message["role"] for message in one_by_one.body["messages"]] == ["user", "assistant", "user"]
+
+
+def test_a_tool_defined_anew_stands_in_for_the_old_one():
+    [tool] = in_chat(USER, system([addition({**READ, "description": "new"})]), tools=[READ]).body["tools"]
+    assert tool["function"]["description"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("block", "code", "where"),
+    [
+        (change("addition", "nothing"), Code.BAD_REQUEST, "messages.1.content.0.tool.name"),
+        (change("removal", "nothing"), Code.BAD_REQUEST, "messages.1.content.0.tool.name"),
+        (
+            {"type": "tool_addition", "tool": {"type": "mcp_tool_reference", "name": "f", "server_name": "s"}},
+            Code.UNSUPPORTED_PARAMETER,
+            "type",
+        ),
+        ({"type": "tool_removal", "tool": {"type": "tool_definition", "definition": READ}}, Code.UNSUPPORTED_PARAMETER, "type"),
+        (addition({"type": "web_search_20260318", "name": "web_search"}), Code.UNSUPPORTED_PARAMETER, "definition.type"),
+    ],
+)
+def test_changes_that_can_not_be_made_are_refused_by_name(block, code, where):
+    error = refusal(in_chat, USER, system([block]), tools=[READ])
+    assert (error.code, error.details["param"].endswith(where)) == (code, True)
+
+
+def test_a_marker_of_a_change_is_named_as_dropped():
+    result = in_chat(USER, system([{**change("removal", "read"), "cache_control": {"type": "ephemeral"}}]), tools=[READ, WRITE])
+    assert result.dropped == ("messages[].content[].cache_control",)
+
+
+def test_tools_that_a_client_found_are_told_by_name():
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "ToolSearch", "input": {"query": "read"}}]}
+    found = [{"type": "tool_reference", "tool_name": name} for name in ("read", "write")]
+    answer = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": found}]}
+    deferred = [{**tool, "defer_loading": True} for tool in (READ, WRITE)]
+
+    result = in_chat(USER, call, answer, tools=[{**READ, "name": "ToolSearch"}, *deferred])
+    assert result.body["messages"][2] == {
+        "role": "tool",
+        "tool_call_id": "t1",
+        "content": "The tool read can be called.\nThe tool write can be called.",
+    }
+    assert names_of(result) == ["ToolSearch", "read", "write"]
+
+
+def converse(*messages, **members):
+    return to_converse({"model": "m", "max_tokens": 2000, "messages": list(messages), **members}, CLAUDE, "anthropic_messages")
+
+
+def test_system_messages_leave_what_converse_has_cached_as_it_is():
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}
+    left = [{"type": "text", "text": "100 tokens left", "cache_control": {"type": "ephemeral"}}]
+
+    before = converse(USER, tools=[READ], system="Be brief.").body
+    after = converse(USER, system("In Oslo."), call, result, system(left), tools=[READ], system="Be brief.").body
+    assert (after["system"], after["toolConfig"]) == (before["system"], before["toolConfig"])
+    assert [message["role"] for message in after["messages"]] == ["user", "assistant", "user"]
+    assert after["messages"][0]["content"] == [{"text": "Hi"}, {"text": "<system>\nIn Oslo.\n</system>"}]
+    assert after["messages"][2]["content"] == [
+        {"toolResult": {"toolUseId": "t1", "content": [{"text": "ok"}]}},
+        {"text": "<system>\n100 tokens left\n</system>"},
+        {"cachePoint": {"type": "default"}},
+    ]
+
+
+def test_system_messages_before_the_first_turn_go_to_the_front_on_converse():
+    assert converse(system("Be kind."), USER, system="Be brief.").body["system"] == [{"text": "Be brief."}, {"text": "Be kind."}]
+
+
+@pytest.mark.parametrize(
+    ("display", "sent", "enforced"), [("updates", "omitted", ("thinking.display=omitted",)), ("summarized", "summarized", ())]
+)
+def test_notes_of_thinking_that_want_a_beta_are_left_out_on_converse(display, sent, enforced):
+    result = converse(USER, thinking={"type": "adaptive", "display": display})
+
+    assert result.body["additionalModelRequestFields"]["thinking"] == {"type": "adaptive", "display": sent}
+    assert result.enforced == enforced
