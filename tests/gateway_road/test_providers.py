@@ -178,6 +178,25 @@ def test_claude_on_azure_answers_every_kind_of_client(house, internet):
     assert internet.asked[-1][1].line == b"POST /v1/anthropic/v1/messages/count_tokens HTTP/1.1"
 
 
+BETAS = [
+    ("claude-code-20250219, advisor-tool-2026-03-01,effort-2025-11-24", [b"claude-code-20250219,effort-2025-11-24"]),
+    ("advisor-tool-2026-03-01", []),
+    ("claude-code-20250219, effort-2025-11-24", [b"claude-code-20250219, effort-2025-11-24"]),
+]
+
+
+@pytest.mark.parametrize(("stated", "sent"), BETAS)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_claude_on_azure_is_not_asked_for_an_advisor_that_it_lacks(house, internet, path, stated, sent):
+    store(house, "azure")
+    body = {"model": "azure/claude-opus-5-5", "max_tokens": 9, "messages": QUESTION}
+    answer = house.client().post(path, json=body, headers={"anthropic-beta": stated})
+    [(_, request)] = internet.asked
+    assert request.header(b"anthropic-beta") == sent
+    named = "anthropic-beta: advisor-tool-2026-03-01" if "advisor" in stated else None
+    assert (answer.status_code, answer.headers.get("x-keyhouse-params-dropped")) == (200, named)
+
+
 def test_a_tool_runner_of_anthropics_client_goes_on_without_a_thread(house, internet):
     store(house, "groq")
 

@@ -144,6 +144,16 @@ def test_claude_on_vertex_counts_tokens(world: World) -> None:
     assert json.loads(request.body) == {"anthropic_version": "vertex-2023-10-16", "messages": QUESTION, "model": "claude-sonnet-4-5"}
 
 
+def test_claude_on_vertex_is_not_asked_for_an_advisor_that_it_lacks(world: World) -> None:
+    world.put_account()
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        body = {"model": "vertex_ai/claude-sonnet-4-5", "max_tokens": 10, "messages": QUESTION}
+        betas = {"anthropic-beta": "advisor-tool-2026-03-01,effort-2025-11-24"}
+        answer = world.house.client().post(path, json=body, headers=betas)
+        assert answer.headers["x-keyhouse-params-dropped"] == "anthropic-beta: advisor-tool-2026-03-01"
+    assert [request.header(b"anthropic-beta") for request in world.asked(VERTEX)] == [[b"effort-2025-11-24"]] * 2
+
+
 def test_many_first_calls_at_once_fetch_one_token(world: World) -> None:
     world.put_account()
     together = threading.Barrier(12)

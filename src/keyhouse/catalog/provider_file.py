@@ -107,6 +107,7 @@ class EndpointEntry(_Strict):
     refuses: tuple[Refusable, ...] = ()
     renames: dict[Renamable, str] = {}
     quirks: tuple[Quirk, ...] = ()
+    refuses_betas: tuple[str, ...] = ()
     sign: SignEntry | tuple[SignEntry, ...] | None = None
 
 
@@ -252,6 +253,7 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         refuses=entry.refuses,
         renames=entry.renames,
         quirks=entry.quirks,
+        refuses_betas=entry.refuses_betas,
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

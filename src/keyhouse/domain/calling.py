@@ -83,9 +83,9 @@ class Signing:
 class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
-    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last four are
+    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last five are
     for servers of one format that differ: what the limit of an answer is called, which parameters are refused, which have another name
-    there, and what else is wanted.
+    there, what else is wanted, and which values of `anthropic-beta` are refused.
     """
 
     path: str
@@ -98,6 +98,7 @@ class Endpoint:
     refuses: tuple[Refusable, ...] = ()
     renames: Mapping[Renamable, str] = field(default_factory=dict)
     quirks: tuple[Quirk, ...] = ()
+    refuses_betas: tuple[str, ...] = ()
 
     def upstream_model(self, model_id: str) -> str:
         """The model as this endpoint names it: with the prefix, unless it names its publisher already."""

@@ -15,7 +15,7 @@ class Target:
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the project's own, and replace a caller's
     of the same name; `fixed_headers` are sent where neither has one of the name. `signing` adds the credentials from `values`, None where a
     header of the project's own replaces them or none are stored. `declared` is what the project says of the model, `max_output_tokens` what
-    is known of it; the next four are as an `Endpoint` states them, `refuses` with what the model itself is known not to take. `instead` is
+    is known of it; the next five are as an `Endpoint` states them, `refuses` with what the model itself is known not to take. `instead` is
     to be called where the server at an address of the project's own turns out not to have this endpoint.
     """
 
@@ -37,6 +37,7 @@ class Target:
     refuses: tuple[Refusable, ...] = ()
     renames: Mapping[Renamable, str] = field(default_factory=dict)
     quirks: tuple[Quirk, ...] = ()
+    refuses_betas: tuple[str, ...] = ()
     instead: "Target | None" = None
 
     def __repr__(self) -> str:

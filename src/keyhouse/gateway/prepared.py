@@ -32,6 +32,7 @@ class Prepared:
     `replaced` are the caller's headers that do not go on, `defaults` those that go out where the caller states none of the name,
     `answer_headers` what every answer says of the target. `declares`: the project limits the model, so that each body is looked into;
     `has_range`: only those that name a temperature; `foreign`: only those that name one of these keys, which the server refuses.
+    `foreign_betas` are the values of `anthropic-beta` that it refuses.
     """
 
     head: RequestHead
@@ -44,6 +45,7 @@ class Prepared:
     declares: bool
     has_range: bool
     foreign: tuple[bytes, ...]
+    foreign_betas: frozenset[bytes]
 
     def __repr__(self) -> str:
         return "***"
@@ -105,6 +107,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         declares=declared is not None and declared.limits,
         has_range=target.temperature_range is not None,
         foreign=foreign_keys(target.refuses, target.renames),
+        foreign_betas=frozenset(beta.encode() for beta in target.refuses_betas),
     )
 
 

@@ -15,7 +15,7 @@ from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, value_o
 from keyhouse.gateway.missing_paths import NO_SUCH_PATH, MissingPaths
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import PreparedTargets
-from keyhouse.gateway.rendered import Rendered
+from keyhouse.gateway.rendered import Rendered, without_betas
 from keyhouse.gateway.rendering import rendered, takes_long
 from keyhouse.gateway.request import Headers, UpstreamRequest
 from keyhouse.gateway.response import UpstreamResponse
@@ -79,6 +79,9 @@ class Relay:
         head = prepared.head_for(outgoing.streams, outgoing.query)
         observation.origin = head.origin
         stated = outgoing.headers if outgoing.headers is not None else [pair for pair in call.headers if pair[0] not in prepared.replaced]
+        if prepared.foreign_betas:
+            stated, left_out = without_betas(stated, prepared.foreign_betas)
+            outgoing.dropped += left_out
         headers = prepared.with_defaults(stated)
         request = UpstreamRequest(head, outgoing.body, headers)
         signed: Headers = ()

@@ -65,3 +65,17 @@ def with_betas(headers: RawHeaders, betas: tuple[str, ...]) -> RawHeaders:
         return headers
     stated = [value for name, value in headers if name == _BETA]
     return [*(pair for pair in headers if pair[0] != _BETA), (_BETA, b",".join((*stated, *(beta.encode() for beta in betas))))]
+
+
+def without_betas(headers: RawHeaders, refused: frozenset[bytes]) -> tuple[RawHeaders, tuple[str, ...]]:
+    """The headers without these features in `anthropic-beta`, and what was left out."""
+    kept: RawHeaders = []
+    dropped: list[str] = []
+    for name, value in headers:
+        betas = [beta.strip() for beta in value.split(b",")] if name == _BETA else []
+        found = [beta for beta in betas if beta in refused]
+        left = [beta for beta in betas if beta not in refused]
+        if not found or left:
+            kept.append((name, b",".join(left) if found else value))
+        dropped += [f"anthropic-beta: {beta.decode()}" for beta in found]
+    return kept, tuple(dropped)

@@ -81,6 +81,7 @@ def _target(wanted: _Wanted, catalog: Catalog, name: EndpointName, called: Endpo
         refuses=(*called.refuses, *_refused_by(known)),
         renames=called.renames,
         quirks=called.quirks,
+        refuses_betas=called.refuses_betas,
     )
 
 
