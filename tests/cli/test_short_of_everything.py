@@ -55,6 +55,7 @@ def test_a_server_that_cannot_be_replaced_yet_goes_on(tmp_path: Path, serving: S
     workers = workers_of(server)
     with short_of_files(server):
         server.process.send_signal(signal.SIGUSR2)
+        server.wait_for_line("no process can be started now.*EMFILE")
         server.wait_for_line("The server goes on as it was")
     assert (listed(server), workers_of(server)) == (200, workers)
     assert server.stop() == 0

@@ -31,8 +31,6 @@ class Legacy:
 
     def socket(self) -> socket.socket:
         """The socket, for this process and those that it forks."""
-        os.set_inheritable(self.listening, False)
-        os.set_inheritable(self.wanted, False)
         return socket.socket(fileno=self.listening)
 
 
