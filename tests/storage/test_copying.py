@@ -137,6 +137,15 @@ def test_a_target_of_an_older_release_is_not_upgraded(settings: Settings, target
     assert schema_revision(parse_database_url(target_url)) == "0001"
 
 
+def test_what_is_no_house_of_this_release_is_not_copied_and_nothing_is_made(tmp_path: Path, empty_database_url: str) -> None:
+    migrated_to(empty_database_url, "0001")
+    for source, told in ((empty_database_url, "no schema of this release yet"), (f"sqlite:///{tmp_path}/gone.db", "There is no database")):
+        with pytest.raises(Error, match=told):
+            list(copy_database(source, f"sqlite:///{tmp_path}/copy.db"))
+    assert schema_revision(parse_database_url(empty_database_url)) == "0001"
+    assert {file.name for file in tmp_path.iterdir()} <= {"keyhouse.db"}
+
+
 @pytest.mark.parametrize("steps", [0, 5, 15])
 def test_a_copy_that_was_broken_off_leaves_nothing_and_can_be_made_again(settings: Settings, target_url: str, steps: int) -> None:
     copying = copy(parse_database_url(settings.url), parse_database_url(target_url))
