@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Ran, environment, run
+from tests.cli.conftest import Furnished
 
 
 def run_without(package: str, folder: Path, *arguments: str, **variables: str) -> Ran:
@@ -13,11 +14,20 @@ def run_without(package: str, folder: Path, *arguments: str, **variables: str) -
     return run(folder, *arguments, PYTHONPATH=f"{folder}:{environment()['PYTHONPATH']}", **variables)
 
 
+DATABASE = "postgresql://keyhouse@127.0.0.1:1/keyhouse"
+NO_DRIVER = "PostgreSQL needs an extra: run `uv sync --extra postgres` in a clone, else install `keyhouse[postgres]`."
+
+
 @pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["status"], ["provider", "list"], ["keys", "rotate"]], ids=" ".join)
 def test_postgresql_without_its_driver_is_one_sentence(tmp_path: Path, arguments: list[str]) -> None:
-    refused = run_without("psycopg", tmp_path, *arguments, KEYHOUSE_DATABASE_URL="postgresql://keyhouse@127.0.0.1:1/keyhouse")
+    refused = run_without("psycopg", tmp_path, *arguments, KEYHOUSE_DATABASE_URL=DATABASE)
     assert (refused.code, refused.out) == (1, "")
-    assert refused.sentence == "PostgreSQL needs an extra: run `uv sync --extra postgres` in a clone, else install `keyhouse[postgres]`."
+    assert refused.sentence == NO_DRIVER
+
+
+def test_a_copy_to_postgresql_without_its_driver_is_one_sentence(furnished: Furnished) -> None:
+    refused = run_without("psycopg", furnished.folder, "database", "copy", DATABASE)
+    assert (refused.code, refused.out, refused.sentence) == (1, "", NO_DRIVER)
 
 
 def test_tracing_without_its_packages_stops_the_start_before_anything_is_made(tmp_path: Path) -> None:
