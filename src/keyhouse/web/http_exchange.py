@@ -204,9 +204,7 @@ class HttpExchange:
         else:
             declared = value_of(headers, b"content-length")
             self._counted = None if declared is None else int(declared)
-            if declared is None and self.is_old:
-                self.keep_alive = False
-            elif declared is None:
+            if declared is None and not self.is_old:
                 framing = CHUNKED
         text = head(status, headers, self._own_lines(framing))
         self.has_begun = True
