@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,18 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
     long = [f"{node.name}: {size}" for node in _functions(_tree(path)) if (size := (node.end_lineno or 0) - node.lineno + 1) > 50]
     assert long == []
+
+
+def test_the_repository_holds_plain_files_with_plain_names() -> None:
+    # A link to somebody's own folder once slipped in, and nothing could be packed any more.
+    root = SOURCE.parent.parent
+    if not (root / ".git").exists():
+        pytest.skip("This is no clone of the repository.")
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=root, capture_output=True, text=True, check=True).stdout
+    files = [line.split(maxsplit=3) for line in listed.splitlines()]
+    odd = [path for mode, _, _, path in files if mode not in {"100644", "100755"} or not re.fullmatch(r"[\w.@+/-]+", path)]
+    assert len(files) > 100
+    assert odd == []
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "domain").glob("*.py")), ids=_name)
