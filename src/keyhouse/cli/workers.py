@@ -34,24 +34,46 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if signal.gets
 _EARLY_S = 30.0
 _LOOK_EVERY_S = 0.1
 _LONGEST_DELAY_S = 30.0
+_OPENS_WITHIN_S = 3.0
 _GOES_ON = "The server goes on as it was, because it could not start again. The lines above say why."
 
 
 class Server(HouseServer):
     """Finishes open requests on a signal and then returns, instead of dying of it; a second signal closes them.
 
-    `on_started` is called on the event loop as soon as requests are answered.
+    `on_started` is called on the event loop as soon as requests are answered. `wanted` can be read, if given, once nobody wants the server.
     """
 
-    def __init__(self, config: uvicorn.Config, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None], wanted: int | None = None
+    ) -> None:
         super().__init__(config)
         self._stop_signals = stop_signals
         self._on_started = on_started
+        self._wanted = wanted
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the house, then accept connections."""
+        if self._wanted is not None:
+            asyncio.get_running_loop().add_reader(self._wanted, self._stop_unwanted, self._wanted)
+        giving_up = asyncio.create_task(self._give_up())
         await super().startup(sockets)
+        giving_up.cancel()
         self._on_started()
+
+    async def _give_up(self) -> None:
+        """Told to stop while the house opens, soon end without it: what it waits for, such as another process's start, may take for ever.
+
+        The thread that waits would have this process wait as well, so it ends at once.
+        """
+        await self.told()
+        await asyncio.sleep(_OPENS_WITHIN_S)
+        WRITER.flush()
+        os._exit(ExitCode.DONE)
+
+    def _stop_unwanted(self, wanted: int) -> None:
+        asyncio.get_running_loop().remove_reader(wanted)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -87,10 +109,15 @@ def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | Non
 
 
 def _serve(
-    app: App, settings: Settings, listening: socket.socket, stop_signals: Sequence[signal.Signals], on_started: Callable[[], None]
+    app: App,
+    settings: Settings,
+    listening: socket.socket,
+    stop_signals: Sequence[signal.Signals],
+    on_started: Callable[[], None],
+    wanted: int | None = None,
 ) -> ExitCode:
     config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose, trusted_proxies=settings.trusted_proxies)
-    server = Server(config, stop_signals, on_started)
+    server = Server(config, stop_signals, on_started, wanted)
     try:
         server.run(sockets=[listening])
     except SystemExit:
@@ -206,15 +233,10 @@ class _Supervisor:
             os.close(tell)
             if self._former_wanted is not None:
                 os.close(self._former_wanted)
-            asyncio.get_running_loop().add_reader(self._alive[0], self._stop_orphan)
 
+        # The supervisor alone holds the other end: when it is gone, however it went, the pipe ends.
         app = App(self._settings, Metrics(self._metrics, number))
-        sys.exit(_serve(app, self._settings, self._listening, (signal.SIGTERM,), on_started))
-
-    def _stop_orphan(self) -> None:
-        """The supervisor alone holds the other end: when it is gone, however it went, the pipe ends."""
-        asyncio.get_running_loop().remove_reader(self._alive[0])
-        os.kill(os.getpid(), signal.SIGTERM)
+        sys.exit(_serve(app, self._settings, self._listening, (signal.SIGTERM,), on_started, self._alive[0]))
 
     def _reap(self) -> None:
         for worker in self._workers:

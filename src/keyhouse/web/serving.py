@@ -51,11 +51,15 @@ class HouseServer(uvicorn.Server):
         if (loop := self._loop) is not None:
             loop.call_soon_threadsafe(self._told.set)
 
-    async def main_loop(self) -> None:
+    async def told(self) -> None:
         """Until it is told to stop."""
         self._loop = asyncio.get_running_loop()
         if not self.should_exit:
             await self._told.wait()
+
+    async def main_loop(self) -> None:
+        """Until it is told to stop."""
+        await self.told()
         self._loop = None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
