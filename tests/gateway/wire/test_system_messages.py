@@ -3,6 +3,8 @@
 import pytest
 
 from keyhouse.domain.errors import Code
+from keyhouse.gateway.wire.conversation import UpstreamModel
+from keyhouse.gateway.wire.translation import render_upstream_request
 from tests.gateway.wire.rendered_requests import refusal, to_chat, to_converse
 
 USER, GO_ON, SAID = {"role": "user", "content": "Hi"}, {"role": "user", "content": "Go on"}, {"role": "assistant", "content": "Yes?"}
@@ -28,6 +30,13 @@ def in_chat(*messages, **members):
 
 def names_of(result):
     return [tool["function"]["name"] for tool in result.body.get("tools", [])]
+
+
+@pytest.mark.parametrize("later", [[], [SAID, GO_ON]])
+@pytest.mark.parametrize("clear_at", ["tomorrow", 1])
+def test_what_clear_at_can_not_say_is_refused_from_the_first_turn_on(clear_at, later):
+    error = refusal(in_chat, USER, system("Check the inbox.", clear_at=clear_at), *later)
+    assert (error.code, error.details["param"]) == (Code.BAD_REQUEST, "messages.1.clear_at")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +132,42 @@ def test_tools_that_a_client_found_are_told_by_name():
         "content": "The tool read can be called.\nThe tool write can be called.",
     }
     assert names_of(result) == ["ToolSearch", "read", "write"]
+
+
+QWEN = ("qwen3.8:27b", "Qwen/Qwen3.5-9B", "qwen/qwen3-32b")
+MISTRALS = ("mistral-large-latest", "mistral-medium-3-5", "magistral-small-2509", "devstral-2-123b", "Mixtral-8x22B")
+LAST_RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}
+
+
+@pytest.mark.parametrize("model", [*QWEN, *MISTRALS])
+def test_models_that_take_system_messages_in_front_alone_get_them_as_the_users_words(model):
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]}
+    messages = [system("Be kind."), USER, system("In Oslo."), call, LAST_RESULT, system("9 tokens left"), system(" ")]
+
+    body = to_chat({"model": "m", "messages": messages, "system": "Be brief.", "tools": [READ]}, id=model).body
+    assert [message["role"] for message in body["messages"]] == ["system", "user", "user", "assistant", "tool", "user"]
+    first, _, early, _, _, late = (message.get("content") for message in body["messages"])
+    assert (first, early, late) == ("Be brief.\nBe kind.", "<system>\nIn Oslo.\n</system>", "<system>\n9 tokens left\n</system>")
+
+
+def test_mistral_gets_a_word_of_the_assistant_between_results_and_a_system_message():
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]}
+
+    body = to_chat(
+        {"model": "m", "messages": [USER, call, LAST_RESULT, system("9 tokens left")], "tools": [READ]},
+        id="mistral-large-latest",
+        quirks=("assistant_after_tools",),
+    ).body
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "tool", "assistant", "user"]
+
+
+def test_what_a_client_of_responses_says_as_developer_moves_to_the_front_for_them():
+    items = [{"role": role, "content": text} for role, text in (("user", "Hi"), ("developer", "Be kind."), ("user", "Go on"))]
+    body = {"model": "m", "instructions": "Be brief.", "input": items}
+
+    [first, *others] = render_upstream_request(body, "openai_responses", "openai_chat", UpstreamModel(QWEN[0])).body["messages"]
+    assert first == {"role": "system", "content": "Be brief.\nBe kind."}
+    assert others == [USER, GO_ON]
 
 
 def converse(*messages, **members):

@@ -43,6 +43,7 @@ class ChatTraits(msgspec.Struct, frozen=True):
     samples: bool = True
     wants_signatures: bool = False
     wants_thoughts: bool = False
+    system_first: bool = False
 
 
 class ResponsesTraits(msgspec.Struct, frozen=True):

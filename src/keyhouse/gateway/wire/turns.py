@@ -7,43 +7,55 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.conversation import Message, Part, Role, TextPart, ToolResultPart
+from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolResultPart
 
 _REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class Turns(msgspec.Struct, frozen=True):
-    """The system texts, in their order, and turns of user and assistant that alternate and are not empty."""
+    """The system texts, in their order, and the messages of user and assistant. Those of `turns` alternate and are not empty."""
 
     system: tuple[TextPart, ...]
     messages: tuple[Message, ...]
 
 
 def turns(messages: Iterable[Message]) -> Turns:
-    """System texts to the front, neighbours of one role joined, blank texts left out, tool results before the rest of their turn.
-
-    A system text that stays becomes the user's, in tags. Converse takes none where it stands, and in front it would change what all later
-    turns are cached behind: https://github.com/BerriAI/litellm/issues/41043, https://github.com/maximhq/bifrost/issues/4068 (2026-11-30).
+    """What `system_first` makes of them, neighbours of one role joined, blank texts left out, tool results before the rest of their turn.
 
     Both APIs refuse blank text, and want the results of tool calls first in the message after the calls:
     https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026.
     """
-    system: list[TextPart] = []
+    arranged = system_first(messages)
     joined: list[tuple[str, list[Part]]] = []
-    for message in messages:
+    for message in arranged.messages:
         parts = [part for part in message.parts if not is_blank(part)]
-        role: Role = message.role
-        if role == "system":
-            texts = [part for part in parts if isinstance(part, TextPart)]
-            if not (message.stays and joined):
-                system += texts
-                continue
-            role, parts = "user", [_in_tags(part) for part in texts]
-        if joined and joined[-1][0] == role:
+        if joined and joined[-1][0] == message.role:
             joined[-1][1].extend(parts)
         elif parts:
-            joined.append((role, parts))
-    return Turns(tuple(system), tuple(Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined))
+            joined.append((message.role, parts))
+    alternating = (Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined)
+    return Turns(arranged.system, tuple(alternating))
+
+
+def system_first(messages: Iterable[Message]) -> Turns:
+    """System texts to the front, without blank ones; the other messages as they are.
+
+    A system text that stays becomes the user's, in tags. Converse takes none where it stands, nor do some models of other formats, and in
+    front it would change what all later turns are cached behind: https://github.com/BerriAI/litellm/issues/41043,
+    https://github.com/maximhq/bifrost/issues/4068 (2026-11-30).
+    """
+    system: list[TextPart] = []
+    others: list[Message] = []
+    for message in messages:
+        if message.role != "system":
+            others.append(message)
+            continue
+        texts = [part for part in message.parts if isinstance(part, TextPart) and not is_blank(part)]
+        if not (message.stays and others):
+            system += texts
+        elif texts:
+            others.append(Message("user", tuple(map(_in_tags, texts))))
+    return Turns(tuple(system), tuple(others))
 
 
 def _in_tags(part: TextPart) -> TextPart:

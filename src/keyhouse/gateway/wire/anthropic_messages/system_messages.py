@@ -19,7 +19,7 @@ def uncleared(messages: Sequence[Fields]) -> Iterator[Fields]:
     """The messages without the system messages that stood for one turn alone, once the user has spoken again."""
     last = max((index for index, message in enumerate(messages) if message.raw.get("role") == "user"), default=0)
     for index, message in enumerate(messages):
-        if not (index < last and _is_for_one_turn(message)):
+        if not (_is_for_one_turn(message) and index < last):
             yield message
 
 

@@ -26,6 +26,7 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import marker_name, marker_of
 from keyhouse.gateway.wire.model_traits import chat_traits
+from keyhouse.gateway.wire.turns import system_first
 
 LONGEST_CALL_ID = 40
 """Of OpenAI's: https://github.com/vercel/ai/issues/5171 (2025-06-26)."""
@@ -36,8 +37,17 @@ BRIDGE = "I have the results."
 
 def render_messages(messages: Iterable[Message], model: UpstreamModel, losses: Losses) -> list[JsonObject]:
     """The member `messages`. One message of another format may become several: results of tools have a message each."""
-    rendered = [each for message in messages for each in _rendered(message, model, losses)]
+    placed = _system_first(messages) if chat_traits(model.id).system_first else messages
+    rendered = [each for message in placed for each in _rendered(message, model, losses)]
     return list(_bridged(rendered)) if "assistant_after_tools" in model.quirks else rendered
+
+
+def _system_first(messages: Iterable[Message]) -> Iterator[Message]:
+    """The messages with one system message at most, before all others."""
+    arranged = system_first(messages)
+    if arranged.system:
+        yield Message("system", arranged.system)
+    yield from arranged.messages
 
 
 def _bridged(messages: list[JsonObject]) -> Iterator[JsonObject]:
