@@ -83,6 +83,7 @@ LENGTH = (b"content-length", b"4")
         (room(start(LENGTH), piece(b"ab"), piece(b"cde")), REQUEST, b"\r\n\r\nab"),
         (room(start(), piece(b"ab")), REQUEST, b"\r\n\r\n2\r\nab\r\n"),
         (room(start(), piece(b"ab")), OLD_REQUEST, b"reset"),
+        (room(start(LENGTH), piece(b"ab")), OLD_REQUEST, b"\r\n\r\nab"),
     ],
 )
 def test_what_breaks_off_looks_broken(app: ASGIApp, request_sent: bytes, end: bytes, caplog: pytest.LogCaptureFixture) -> None:
