@@ -128,6 +128,26 @@ def test_a_connection_that_is_closed_does_not_wait_for_ever_for_its_last_bytes_t
     runner.run(check())
 
 
+def test_a_connection_that_is_closed_while_its_caller_is_behind_is_watched_to_its_last_byte(runner):
+    async def check() -> None:
+        async with connection() as (sender, theirs):
+            sender.transport.set_write_buffer_limits(high=len(WHOLE), low=len(WHOLE))
+            for _ in range(2):
+                sender.transport.write(WHOLE)
+                await stand_still(sender)
+            sender.taking.close()
+            while sender.taking.is_behind:
+                await take_some(sender, theirs)
+            assert sender.transport.get_write_buffer_size() > 0
+            assert sender.deadlines.watched() == [sender.taking]
+            await stand_still(sender)
+            sender.taking.expire()
+            sender.taking.expire()
+            await sender.lost
+
+    runner.run(check())
+
+
 def test_a_connection_that_owes_little_as_it_is_closed_is_left_too(runner):
     async def check() -> None:
         async with connection() as (sender, _):
