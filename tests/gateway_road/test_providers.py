@@ -182,6 +182,9 @@ BETAS = [
     ("claude-code-20250219, advisor-tool-2026-03-01,effort-2025-11-24", [b"claude-code-20250219,effort-2025-11-24"]),
     ("advisor-tool-2026-03-01", []),
     ("claude-code-20250219, effort-2025-11-24", [b"claude-code-20250219, effort-2025-11-24"]),
+    ("advisor-tool-2026-03-01, ,", []),
+    (",advisor-tool-2026-03-01,effort-2025-11-24,", [b"effort-2025-11-24"]),
+    ("advisor-tool-2026-03-01,advisor-tool-2026-03-01", []),
 ]
 
 
@@ -195,6 +198,17 @@ def test_claude_on_azure_is_not_asked_for_an_advisor_that_it_lacks(house, intern
     assert request.header(b"anthropic-beta") == sent
     named = "anthropic-beta: advisor-tool-2026-03-01" if "advisor" in stated else None
     assert (answer.status_code, answer.headers.get("x-keyhouse-params-dropped")) == (200, named)
+
+
+def test_nothing_is_asked_of_claude_on_azure_without_an_advisor_where_nothing_may_be_dropped(house, internet):
+    store(house, "azure")
+    body = {"model": "azure/claude-opus-5-5", "max_tokens": 9, "messages": QUESTION}
+    headers = {"anthropic-beta": "advisor-tool-2026-03-01"}
+    answer = house.client().post("/v1/messages", json={**body, "drop_tuning_params": False}, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("anthropic-beta: advisor-tool-2026-03-01: ")
+    assert internet.asked == []
+    assert house.client().post("/v1/messages", json={**body, "drop_tuning_params": True}, headers=headers).status_code == 200
 
 
 def test_a_tool_runner_of_anthropics_client_goes_on_without_a_thread(house, internet):

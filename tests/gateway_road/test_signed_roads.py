@@ -154,6 +154,37 @@ def test_claude_on_vertex_is_not_asked_for_an_advisor_that_it_lacks(world: World
     assert [request.header(b"anthropic-beta") for request in world.asked(VERTEX)] == [[b"effort-2025-11-24"]] * 2
 
 
+def test_claude_on_vertex_is_not_told_who_shares_its_cache(world: World) -> None:
+    world.put_account()
+    shared = {"cache_control": {"type": "ephemeral", "ttl": "1h", "scope": "global"}}
+    arguments = {"scope": "all", **shared}
+    call = {"type": "tool_use", "id": "t1", "name": "f", "input": arguments}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "ok", **shared}]}
+    tool = {"name": "f", "input_schema": {"type": "object", "properties": arguments}}
+    body = {
+        "model": "vertex_ai/claude-sonnet-4-5",
+        "max_tokens": 10,
+        "system": [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind.", **shared}],
+        "tools": [{**tool, **shared}],
+        "messages": [*QUESTION, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}],
+        **shared,
+    }
+    betas = {"anthropic-beta": "claude-code-20250219,prompt-caching-scope-2026-01-05"}
+
+    answer = world.house.client().post("/v1/messages", json=body, headers=betas)
+    assert answer.headers["x-keyhouse-params-dropped"] == "cache_control.scope, anthropic-beta: prompt-caching-scope-2026-01-05"
+    [request] = world.asked(VERTEX)
+    assert request.header(b"anthropic-beta") == [b"claude-code-20250219"]
+    sent, kept = json.loads(request.body), {"type": "ephemeral", "ttl": "1h"}
+    assert sent["system"] == [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind.", "cache_control": kept}]
+    assert sent["tools"] == [{**tool, "cache_control": kept}]
+    assert sent["messages"][1]["content"] == [call]
+    assert sent["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "ok", "cache_control": kept}]
+    assert sent["messages"][2]["content"][0]["cache_control"] == kept
+    refused = world.house.client().post("/v1/messages", json={**body, "drop_tuning_params": False})
+    assert (refused.status_code, refused.json()["error"]["message"][:20]) == (400, "cache_control.scope:")
+
+
 def test_many_first_calls_at_once_fetch_one_token(world: World) -> None:
     world.put_account()
     together = threading.Barrier(12)

@@ -27,6 +27,8 @@ from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import CountedBody, UsageReader, WholeRead
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.splice import forbids_drops
 
 MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
 """A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
@@ -80,8 +82,9 @@ class Relay:
         observation.origin = head.origin
         stated = outgoing.headers if outgoing.headers is not None else [pair for pair in call.headers if pair[0] not in prepared.replaced]
         if prepared.foreign_betas:
-            stated, left_out = without_betas(stated, prepared.foreign_betas)
-            outgoing.dropped += left_out
+            losses = Losses(drops_allowed=not forbids_drops(call.body, call.head))
+            stated = without_betas(stated, prepared.foreign_betas, losses)
+            outgoing.dropped += losses.dropped
         headers = prepared.with_defaults(stated)
         request = UpstreamRequest(head, outgoing.body, headers)
         signed: Headers = ()

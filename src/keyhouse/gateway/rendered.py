@@ -12,6 +12,7 @@ from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.translated import AnswerTranslation
 from keyhouse.gateway.wire.enforcement import Enforced, enforced
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.losses import Losses
 
 # What means the same to every provider; the rest of what may go on speaks of the caller's own format.
 _TRANSLATED_TO_UPSTREAM = frozenset(b"idempotency-key x-client-request-id http-referer x-title".split())
@@ -67,15 +68,15 @@ def with_betas(headers: RawHeaders, betas: tuple[str, ...]) -> RawHeaders:
     return [*(pair for pair in headers if pair[0] != _BETA), (_BETA, b",".join((*stated, *(beta.encode() for beta in betas))))]
 
 
-def without_betas(headers: RawHeaders, refused: frozenset[bytes]) -> tuple[RawHeaders, tuple[str, ...]]:
-    """The headers without these features in `anthropic-beta`, and what was left out."""
+def without_betas(headers: RawHeaders, refused: frozenset[bytes], losses: Losses) -> RawHeaders:
+    """The headers without these features in `anthropic-beta`. Raises Error as `Losses.drop` does."""
     kept: RawHeaders = []
-    dropped: list[str] = []
     for name, value in headers:
         betas = [beta.strip() for beta in value.split(b",")] if name == _BETA else []
         found = [beta for beta in betas if beta in refused]
-        left = [beta for beta in betas if beta not in refused]
+        for beta in found:
+            losses.drop(f"anthropic-beta: {beta.decode()}", "The provider's server refuses it.")
+        left = [beta for beta in betas if beta and beta not in refused]
         if not found or left:
             kept.append((name, b",".join(left) if found else value))
-        dropped += [f"anthropic-beta: {beta.decode()}" for beta in found]
-    return kept, tuple(dropped)
+    return kept

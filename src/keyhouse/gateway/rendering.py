@@ -14,6 +14,7 @@ from keyhouse.gateway.rendered import Render, Rendered, decoded_body, held_body,
 from keyhouse.gateway.translated import ChatTranslation
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.anthropic_messages import render_vertex_request
+from keyhouse.gateway.wire.cache_scopes import may_hold_scopes, without_scopes
 from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.dialect import in_dialect
 from keyhouse.gateway.wire.enforcement import enforced
@@ -112,12 +113,14 @@ def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     """The same format, with the model in the URL; where tokens are counted, it stands in the body."""
     held = held_body(call)
     own, others = with_own_thoughts(held.body) if _may_hold_others(call) else (held.body, ())
-    kept = {name: value for name, value in own.items() if name != DROP_TUNING_PARAMS}
+    losses = Losses(drops_allowed=drops_allowed(held.body))
+    unscoped = without_scopes(own, losses) if may_hold_scopes(call.body) else own
+    kept = {name: value for name, value in unscoped.items() if name != DROP_TUNING_PARAMS}
     counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(
         msgspec.json.encode({**render_vertex_request(kept), **counted}),
         call.head.stream,
-        (*held.dropped, *others),
+        (*held.dropped, *losses.dropped, *others),
         held.enforced,
         passed_on(call, prepared, _BETA),
     )

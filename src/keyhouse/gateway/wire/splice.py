@@ -81,6 +81,12 @@ def parse_head(body: bytes) -> Head:
     )
 
 
+def forbids_drops(body: bytes, head: Head) -> bool:
+    """Whether `drop_tuning_params` is false. `head` is what `parse_head` read from this very body."""
+    switch = head.drop_member
+    return switch is not None and body[switch.value : switch.end] == b"false"
+
+
 def with_model(body: bytes, head: Head, model: str) -> bytes:
     """The body as an upstream may have it: with this model, without `drop_tuning_params`; all other bytes as they are.
 
