@@ -1,5 +1,6 @@
 """A server that is told to stop while the house opens does not wait for what that waits for, such as a start elsewhere that hangs."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -14,9 +16,12 @@ import pytest
 
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import start_lock
-from tests.cli.commands import PATIENCE_S, Server, environment
+from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment
 from tests.cli.conftest import DATA, StartServer
+from tests.cli.test_serve import is_refused
+from tests.cli.test_takeover import begun_put, finished
 
+SERVE = [*COMMAND, "serve", "--port", "0"]
 ALONE = """
 from keyhouse.cli.listening import listen
 from keyhouse.cli.workers import serve_alone
@@ -32,6 +37,19 @@ def start_held(folder: Path) -> Iterator[None]:
     """Another process prepares the database, and hangs."""
     with start_lock(parse_database_url(f"sqlite:///{folder}/keyhouse.db")):
         yield
+
+
+@contextmanager
+def waiting_process(folder: Path, *command: str, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that waits for another process's start."""
+    with subprocess.Popen(command, cwd=folder, env=environment(**variables), stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while b"Waiting for another process" not in process.stderr.readline():
+            assert process.poll() is None
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -65,13 +83,33 @@ def test_a_worker_that_waits_for_another_start_ends_with_its_supervisor(tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_of_one_process_that_waits_for_another_start_stops(tmp_path: Path, number: signal.Signals) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ALONE], cwd=tmp_path, env=environment(KEYHOUSE_DATA_DIR="."), stderr=subprocess.PIPE)
-    with process, start_held(tmp_path):
-        assert process.stderr is not None
-        while b"Waiting for another process" not in process.stderr.readline():
-            assert process.poll() is None
+    with start_held(tmp_path), waiting_process(tmp_path, sys.executable, "-c", ALONE, KEYHOUSE_DATA_DIR=".") as process:
         os.kill(process.pid, number)
-        try:
-            assert process.wait(PATIENCE_S) == 0
-        finally:
-            process.kill()
+        assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_first_start_that_is_broken_off_while_it_waits_makes_no_keys_that_nobody_sees(
+    tmp_path: Path, serving: StartServer, number: signal.Signals
+) -> None:
+    (tmp_path / DATA).mkdir(mode=0o700)
+    with start_held(tmp_path / DATA), waiting_process(tmp_path, *SERVE) as process:
+        (preparing,) = psutil.Process(process.pid).children()
+        # Two signals that come at once are one, so another one is sent until it has ended.
+        while process.poll() is None:
+            process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+        assert psutil.wait_procs([preparing], PATIENCE_S)[1] == []
+    assert serving(tmp_path).project_key
+
+
+def test_a_server_that_has_opened_is_given_as_long_as_its_requests_take(tmp_path: Path, serving: StartServer) -> None:
+    """The patience with a house that opens is no bound for what comes later."""
+    (tmp_path / "sitecustomize.py").write_text("from keyhouse.cli import workers\nworkers._OPENS_WITHIN_S = 0.0\n")
+    server = serving(tmp_path, PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    with begun_put(server) as open_request:
+        server.process.send_signal(signal.SIGTERM)
+        assert is_refused(("127.0.0.1", urlsplit(server.address).port or 0))
+        assert finished(open_request) == 200
+    assert server.ended() == 0

@@ -5,8 +5,10 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import sys
+import threading
 from dataclasses import asdict
 from types import FrameType
 
@@ -90,6 +92,7 @@ def prepare_in_child(settings: Settings) -> FirstKeys | None:
     child = os.fork()
     if child == 0:
         os.close(reading)
+        _end_with_reader(writing)
         with open(writing, "w", encoding="utf-8") as pipe:
             json.dump(_prepared(settings), pipe)
         # At once: while Python forgets everything, a signal would kill it, and keys that it made would never be shown.
@@ -104,6 +107,19 @@ def prepare_in_child(settings: Settings) -> FirstKeys | None:
     if "error" in outcome:
         raise Error(Code(outcome["error"]["code"]), outcome["error"]["message"])
     return FirstKeys(**outcome["keys"]) if outcome["keys"] else None
+
+
+def _end_with_reader(pipe: int) -> None:
+    """Have this process end when nobody reads its pipe any more, whatever it waits for: keys that it made then would never be shown."""
+    broken = select.poll()
+    # A pipe that nobody reads is told of without being asked for.
+    broken.register(pipe, 0)
+
+    def watch() -> None:
+        broken.poll()
+        os._exit(ExitCode.FAILED)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prepared(settings: Settings) -> dict[str, object]:

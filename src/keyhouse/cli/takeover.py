@@ -44,10 +44,10 @@ def legacy_of(arguments: list[str]) -> Legacy | None:
 
 def begun_check() -> subprocess.Popen[bytes] | None:
     """A process that ends with success if a server that is started now would open the house; what is wrong stands on standard error. It
-    brings the schema up to date. It leads a group of its own, by which it and its child can be ended. None where it cannot be started.
+    brings the schema up to date. None where it cannot be started.
     """
     try:
-        return subprocess.Popen([*COMMAND, CHECK], stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - a command of ours
+        return subprocess.Popen([*COMMAND, CHECK], stdin=subprocess.DEVNULL)  # noqa: S603 - a command of ours
     except OSError as failure:
         _log.error("no process can be started now", reason=errno.errorcode.get(failure.errno or 0))
         return None

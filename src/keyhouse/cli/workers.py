@@ -300,7 +300,7 @@ class _Supervisor:
         self._listening.close()
         self._let_go_of_former()
         if self._check:
-            os.killpg(self._check.pid, signal.SIGTERM)
+            self._check.terminate()
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
             os.kill(process_id, signal.SIGTERM)
 
