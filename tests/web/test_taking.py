@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from keyhouse.gateway.timeouts import Deadlines, Timed
-from keyhouse.web.http_taking import Taking
+from keyhouse.web.http_taking import TAKE_TIMEOUT_S, Taking
 
 WHOLE = b"x" * 8_000_000
 
@@ -102,6 +102,33 @@ def test_who_catches_up_is_watched_no_more(runner):
                 await take_some(sender, theirs)
             await waiting
             assert sender.deadlines.watched() == []
+
+    runner.run(check())
+
+
+def test_nobody_waits_for_a_caller_who_left_while_it_was_behind(runner):
+    async def check() -> None:
+        async with connection() as (sender, theirs):
+            sender.transport.write(WHOLE)
+            await stand_still(sender)
+            waiting = asyncio.ensure_future(sender.taking.caught_up())
+            await asyncio.sleep(0)
+            theirs.close()
+            await sender.lost
+            await waiting
+            assert not sender.taking.is_behind
+
+    runner.run(check())
+
+
+@pytest.mark.parametrize("is_earlier", [True, False])
+def test_whoever_falls_behind_keeps_nobody_elses_deadline_from_being_looked_at(runner, is_earlier):
+    async def check() -> None:
+        async with connection() as (sender, _):
+            due = asyncio.get_running_loop().time() + (TAKE_TIMEOUT_S - 1 if is_earlier else TAKE_TIMEOUT_S + 1000)
+            sender.deadlines.arm(due)
+            sender.taking.fall_behind()
+            assert sender.deadlines.next_due == (due if is_earlier else sender.taking.deadline)
 
     runner.run(check())
 
