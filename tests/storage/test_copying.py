@@ -1,7 +1,9 @@
 """A database copied into another one, of either kind: all of it or nothing, and what it holds works there."""
 
 import asyncio
+import logging
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,18 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.databases import copy_database
 from keyhouse.services.replicas import Replicas
 from keyhouse.settings import Settings
+from keyhouse.storage.clock import now_us
 from keyhouse.storage.copying import TABLES, CopyProgress, copy
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.replicas import FORGOTTEN_AFTER_S
 from keyhouse.storage.schema import migrate, schema_revision
 from keyhouse.storage.tables import metadata
 from tests.conftest import PostgresServer
 from tests.storage.filled_houses import SECRETS, plaintexts
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
-from tests.storage.test_schema import migrated_to
+from tests.storage.test_schema import Listener, migrated_to
 
 ODD = "Zoë's \U0001f511 'key' \\ \" %s :name \n\t\x7f"
 MANY = 1203
@@ -87,6 +91,13 @@ def rows_of(database_url: str) -> dict[str, list[str]]:
         found = {table.name: sorted(repr(tuple(row)) for row in connection.execute(select(table))) for table in metadata.sorted_tables}
     engine.dispose()
     return found
+
+
+def run_sql(database_url: str, sql: str) -> None:
+    engine = engine_of(parse_database_url(database_url))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(sql)
+    engine.dispose()
 
 
 def copied(settings: Settings, target_url: str, **options: bool) -> list[CopyProgress]:
@@ -192,6 +203,88 @@ def test_a_database_that_servers_run_on_is_copied_on_demand_only(settings: Setti
 
     run_on(settings, serve)
     assert rows_of(target_url)["replicas"] == []
+
+
+@pytest.mark.parametrize(("seconds_ago", "serves"), [(FORGOTTEN_AFTER_S // 2, True), (FORGOTTEN_AFTER_S + 1, False)])
+def test_a_process_that_was_killed_is_forgotten(settings: Settings, target_url: str, seconds_ago: int, serves: bool) -> None:
+    seen_at = now_us() - seconds_ago * 1_000_000
+    run_sql(settings.url, f"INSERT INTO replicas VALUES ('gone', 'host', 1, '0', {seen_at}, {seen_at})")
+    if serves:
+        with pytest.raises(Error, match="1 process serves on this database"):
+            copied(settings, target_url)
+    else:
+        copied(settings, target_url)
+
+
+def test_of_two_copies_into_one_database_the_second_waits_and_is_refused(
+    settings: Settings, target_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyhouse.storage.lock_waiting.SAID_AFTER_S", 0.0)
+    listener = Listener()
+    logging.getLogger("keyhouse.storage").addHandler(listener)
+    first = copy_database(settings.url, target_url)
+    next(first)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(copied, settings, target_url)
+        waited = listener.heard.wait(30)
+        assert list(first)
+        assert "is not empty" in str(second.exception())
+    assert waited
+    logging.getLogger("keyhouse.storage").removeHandler(listener)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    ["DROP TABLE last_uses", "ALTER TABLE audit_log RENAME COLUMN action TO something_else"],
+)
+def test_a_source_that_cannot_be_read_is_one_sentence_and_nothing_is_copied(settings: Settings, target_url: str, spoilt: str) -> None:
+    run_sql(settings.url, spoilt)
+    with pytest.raises(Error, match="cannot be used"):
+        copied(settings, target_url)
+    assert not any(rows_of(target_url).values())
+
+
+RAISING = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;"
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    ["TRIGGER t BEFORE INSERT ON audit_log", "CONSTRAINT TRIGGER t AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED"],
+    ids=["insert", "commit"],
+)
+def test_a_target_that_refuses_rows_or_all_of_them_is_one_sentence(
+    settings: Settings, postgres_server: PostgresServer, trigger: str
+) -> None:
+    target_url = postgres_server.new_database()
+    run_sql(target_url, f"{RAISING} CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION refuse()")
+    with pytest.raises(Error, match="cannot be used"):
+        copied(settings, target_url)
+    assert not any(rows_of(target_url).values())
+
+
+def test_a_source_that_goes_away_meanwhile_is_one_sentence(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    settings = settings_of(tmp_path, postgres_server.new_database())
+    add_to_every_table(settings.url)
+    target_url = f"sqlite:///{tmp_path}/copy.db"
+    copying = copy_database(settings.url, target_url)
+    while next(copying).done < MANY // 2:
+        pass
+    run_sql(
+        postgres_server.url("postgres"),
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{settings.url.rpartition('/')[2]}'",
+    )
+    with pytest.raises(Error, match="cannot be used"):
+        list(copying)
+    assert not any(rows_of(target_url).values())
+
+
+def test_what_is_no_database_is_left_as_it_is(settings: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    target.write_text("a diary, and no database at all\n" * 100)
+    before = target.read_text()
+    with pytest.raises(Error, match="cannot be used"):
+        copied(settings, f"sqlite:///{target}")
+    assert target.read_text() == before
 
 
 def test_a_target_that_cannot_be_used_is_named(settings: Settings, tmp_path: Path) -> None:

@@ -174,17 +174,14 @@ def _transaction(url: DatabaseUrl) -> Iterator[_Side]:
 
 @contextmanager
 def _connected(url: DatabaseUrl, sqlite_begin: str, **postgresql_options: str) -> Iterator[_Side]:
-    engine = engine_of(url)
-    try:
+    with _explained(url):
+        connection = engine_of(url).connect()
+    with connection:
         with _explained(url):
-            connection = engine.connect()
             if connection.dialect.name == "postgresql":
-                connection = connection.execution_options(**postgresql_options)
+                connection.execution_options(**postgresql_options)
             begin(connection, sqlite_begin)
-        with connection:
-            yield _Side(url, connection)
-    finally:
-        engine.dispose()
+        yield _Side(url, connection)
 
 
 @contextmanager
