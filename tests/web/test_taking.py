@@ -115,7 +115,7 @@ def test_nobody_waits_for_a_caller_who_left_while_it_was_behind(runner):
             await asyncio.sleep(0)
             theirs.close()
             await sender.lost
-            await waiting
+            await asyncio.wait_for(waiting, 20)
             assert not sender.taking.is_behind
 
     runner.run(check())
