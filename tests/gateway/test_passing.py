@@ -1,6 +1,7 @@
 """A body passed on piece by piece: nothing is lost, doubled or passed after its reader left, and a slow reader stops the upstream."""
 
 import asyncio
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -172,6 +173,37 @@ def test_nothing_is_passed_to_a_reader_that_was_cancelled() -> None:
         assert not reader.taken
         body.close()
         assert exchange.transport.aborted
+
+    run(scenario())
+
+
+def test_a_body_that_was_passed_on_holds_its_reader_no_more() -> None:
+    async def scenario() -> None:
+        exchange, body = opened()
+        reader = Reader()
+        left = weakref.ref(reader)
+        passing = asyncio.create_task(body.pass_to(reader.take))
+        await turn()
+        exchange.feed(chunk(b"one"), LAST)
+        assert await passing is True
+        del reader, passing
+        assert left() is None
+
+    run(scenario())
+
+
+def test_of_a_body_as_much_is_read_as_was_asked_for_and_no_further_piece() -> None:
+    async def scenario() -> None:
+        exchange, body = opened(chunk(b"ab"))
+        reading = asyncio.create_task(body.at_most(4))
+        await turn()
+        exchange.feed(chunk(b"c"))
+        await turn()
+        assert not reading.done()
+        exchange.feed(chunk(b"de"))
+        assert await reading == b"abcde"
+        exchange.feed(chunk(b"f"))
+        assert body.take() == b"f"
 
     run(scenario())
 
