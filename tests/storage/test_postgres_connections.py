@@ -13,10 +13,11 @@ from keyhouse.settings import Settings
 from keyhouse.storage import postgres_connections
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.statements import Statement
+from keyhouse.storage.statements import Statement, Transaction
 from tests.conftest import PostgresServer
 from tests.storage.houses import opened, settings_of
 
+_SESSION = Statement("SELECT pg_backend_pid()", sqlite="SELECT 1")
 _SLOW = Statement("SELECT pg_sleep(0.02)", sqlite="SELECT 1")
 
 
@@ -84,13 +85,31 @@ def test_what_rests_is_given_up_but_for_one(settings: Settings, postgres_server:
             await storage.database.changed()
             await work(storage, 20)
             assert sessions(settings, postgres_server) > 3
+            kept = storage.database._connections  # type: ignore[attr-defined]
+            before = kept._open
+            kept.shed()
+            assert kept._open == before
             monkeypatch.setattr(postgres_connections, "IDLE_S", 0.0)
             await storage.database.changed()
             while sessions(settings, postgres_server) > 3:
                 await asyncio.sleep(0)
-            kept = storage.database._connections  # type: ignore[attr-defined]
             assert (kept._open, len(kept._idle)) == (1, 1)
             await work(storage, 2)
+
+    asyncio.run(main())
+
+
+def test_a_write_that_is_refused_costs_no_connection(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+
+            def refused(tx: Transaction) -> None:
+                note_change(tx, None, None)
+                raise Error(Code.CONFLICT, f"{tx.rows(_SESSION)}")
+
+            with pytest.raises(Error) as told:
+                await storage.database.write(refused)
+            assert told.value.message == f"{await storage.database.read(lambda tx: tx.rows(_SESSION))}"
 
     asyncio.run(main())
 
