@@ -208,6 +208,28 @@ def test_of_a_body_as_much_is_read_as_was_asked_for_and_no_further_piece() -> No
     run(scenario())
 
 
+def test_the_end_of_an_answer_of_which_much_is_unread_harms_nothing() -> None:
+    async def scenario() -> None:
+        exchange, body = opened(chunk(b"x" * (HIGH_WATER_BYTES + 1)) + LAST)
+        assert body.ended
+        assert len(body.take()) == HIGH_WATER_BYTES + 1
+        assert exchange.kept()
+
+    run(scenario())
+
+
+def test_an_answer_that_was_left_holds_nothing_more_and_tells_its_reader() -> None:
+    async def scenario() -> None:
+        _, body = opened(chunk(b"unread"))
+        body.close()
+        assert (body.size, body.take()) == (0, b"")
+        with pytest.raises(UpstreamError, match="closed before its end") as caught:
+            await body.pass_to(Reader().take)
+        assert caught.value.request_sent
+
+    run(scenario())
+
+
 def events(body: ResponseBody) -> WholeEvents:
     return WholeEvents(body, "chat", UsageReader())
 
