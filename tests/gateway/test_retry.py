@@ -1,7 +1,8 @@
 """Which failed calls are tried again, of all kinds that there are."""
 
 import time
-from email.utils import formatdate
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime, formatdate
 
 import pytest
 
@@ -45,6 +46,7 @@ SOON = 0.1
         ([(b"retry-after", b"1.5")], 1.5),
         ([(b"retry-after", b"-7")], 0.0),
         ([(b"retry-after-ms", b"1500")], 1.5),
+        ([(b"retry-after-ms", b"2000")], 2.0),
         ([(b"retry-after-ms", b"-1500")], 0.0),
         ([(b"retry-after", b"60"), (b"retry-after-ms", b"250")], 0.25),
         ([(b"retry-after-ms", b"soon"), (b"retry-after", b"1")], 1.0),
@@ -97,15 +99,14 @@ def test_a_503_that_says_nothing_is_tried_once_again_and_no_sooner_for_it() -> N
     assert retries.count == 2
 
 
-def test_a_date_without_a_zone_is_one_of_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_date_is_read_in_its_zone_and_without_one_in_greenwichs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        told = formatdate(time.time() + 3600).encode()
-        assert told.endswith(b" -0000")
-        asked = retry_after_s([(b"retry-after", told)])
+        told = [formatdate(time.time() + 3600), format_datetime(datetime.now(timezone(timedelta(hours=9))) + timedelta(hours=1))]
+        assert [date[-5:] for date in told] == ["-0000", "+0900"]
+        asked = [retry_after_s([(b"retry-after", date.encode())]) for date in told]
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert asked is not None
-    assert 1800 < asked <= 3600
+    assert all(seconds is not None and 1800 < seconds <= 3600 for seconds in asked)
