@@ -191,6 +191,46 @@ def test_system_messages_leave_what_converse_has_cached_as_it_is():
     ]
 
 
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+
+
+def thinking_call(number):
+    return {"role": "assistant", "content": [THOUGHT, {"type": "tool_use", "id": f"t{number}", "name": "read", "input": {}}]}
+
+
+def answer_of(number):
+    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"t{number}", "content": "ok"}]}
+
+
+def thoughts_of(result):
+    messages = [message["content"] for message in result.body["messages"] if message["role"] == "assistant"]
+    return [any("reasoningContent" in block for block in content) for content in messages]
+
+
+REMINDER = system("9 tokens left", clear_at="next_user_message")
+
+
+@pytest.mark.parametrize(
+    ("between", "kept"),
+    [
+        ([], [True, True]),
+        ([system("In Oslo.")], [True, True]),
+        ([system([], output_config={"effort": "low"})], [True, True]),
+        ([REMINDER], [True, False]),
+        ([system([change("removal", "write")])], [False, True]),
+        ([system([change("removal", "write")]), REMINDER], [False, False]),
+    ],
+)
+def test_thoughts_that_converse_would_refuse_for_what_has_changed_before_them_are_left_out(between, kept):
+    messages = [USER, thinking_call(1), answer_of(1), *between, thinking_call(2), answer_of(2), REMINDER]
+    body = {"model": "m", "max_tokens": 2000, "messages": messages, "tools": [READ, WRITE]}
+
+    result = to_converse(body, CLAUDE, "anthropic_messages")
+    assert thoughts_of(result) == kept
+    assert result.dropped == (() if all(kept) else ("messages[].content[].thinking",))
+    assert thoughts_of(to_converse(body, "global.anthropic.claude-opus-5", "anthropic_messages")) == [True, True]
+
+
 def test_system_messages_before_the_first_turn_go_to_the_front_on_converse():
     assert converse(system("Be kind."), USER, system="Be brief.").body["system"] == [{"text": "Be brief."}, {"text": "Be kind."}]
 

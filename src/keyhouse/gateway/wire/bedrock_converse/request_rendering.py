@@ -43,7 +43,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
     request = with_tools_told(with_json_told(request, losses), known, losses)
-    request = replace(request, messages=without_parts(is_unreadable, request.messages))
+    readable = without_parts(is_unreadable, request.messages)
+    request = replace(request, messages=_fitting(readable, losses) if known.binds_thoughts else readable)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
     claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and _is_claude(known)
@@ -73,6 +74,14 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _fitting(messages: tuple[Message, ...], losses: Losses) -> tuple[Message, ...]:
+    """The messages without thoughts that would be refused, since they are bound to something that has changed:
+    https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-thinking-block-binding.html (2026-11-30)."""
+    if any(_is_thought(part) for message in messages if not message.fits for part in message.parts):
+        losses.drop("messages[].content[].thinking", "What stood before it has changed since, and the model refuses it then.")
+    return tuple(kept for message in messages for kept in ((message,) if message.fits else without_parts(_is_thought, (message,))))
 
 
 def _messages(kept: Sequence[Message], names: DocumentNames, points: CachePoints, cache: CacheMarker | None) -> list[JsonObject]:
