@@ -177,12 +177,20 @@ def test_a_translated_stream_that_nothing_came_of_ends_in_an_error_though_its_st
     assert (answer.status_code, answer.text[:13]) == (200, "event: error\n")
 
 
-def test_a_redirect_is_not_followed_and_not_passed_on(road):
+@pytest.mark.parametrize("status", [b"300 Multiple Choices", b"307 Temporary Redirect", b"399 Odd"])
+def test_a_redirect_is_not_followed_and_not_passed_on(road, status):
     road.store()
-    road.answers(json_answer({}, b"307 Temporary Redirect", b"location: http://127.0.0.1:1/elsewhere\r\n"))
+    road.answers(json_answer({}, status, b"location: http://127.0.0.1:1/elsewhere\r\n"))
     answer = road.chat()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_redirect")
     assert "location" not in answer.headers
+
+
+def test_the_last_of_all_good_statuses_is_good(road):
+    road.store()
+    road.answers(json_answer({"choices": []}, b"299 Good"))
+    answer = road.chat()
+    assert (answer.status_code, answer.json()) == (299, {"choices": []})
 
 
 def test_an_address_that_the_policy_refuses_says_which_rule_and_how_to_allow(serve, upstream):

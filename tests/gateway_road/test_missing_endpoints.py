@@ -94,6 +94,9 @@ def test_an_error_of_the_chat_is_the_answer(road, base, client):
     with pytest.raises(openai.RateLimitError) as raised:
         client.responses.create(model="custom/error-429", input="Hi")
     assert raised.value.response.headers["retry-after"] == "30"
+    road.answers(openai_api.answer)
+    client.responses.create(model="custom/gpt-5-mini", input="Hi")
+    assert _paths(road)[-1] == "/responses", "nothing was learned from it"
 
 
 def test_a_server_with_one_endpoint_for_a_callers_is_asked_once(road, client):

@@ -38,6 +38,7 @@ class Google:
     claims: list[dict[str, Any]] = field(default_factory=list)
     refusal: bytes | None = None
     revoked: set[str] = field(default_factory=set)
+    busy: int = 0
 
     def __call__(self, host: str, request: ReceivedRequest) -> bytes:
         return self._token(request) if host == TOKENS else self._model(request)
@@ -56,6 +57,9 @@ class Google:
             return json_answer(
                 [{"error": {"code": 401, "message": f"Bad token: {token}", "status": "UNAUTHENTICATED"}}], b"401 Unauthorized"
             )
+        if self.busy:
+            self.busy -= 1
+            return json_answer([{"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}}], b"429 Busy")
         body = json.loads(request.body)
         if b"Predict HTTP" in request.line:
             claude = {"model": "claude", **body}
@@ -219,6 +223,13 @@ def test_a_token_that_the_models_refuse_is_told_as_they_tell_it(world: World) ->
     # It is not kept for the rest of its hour.
     assert world.post("/v1/chat/completions", model="vertex_ai/gemini-3-flash").status_code == 200
     assert world.google.issued == ["ya29.token-1", "ya29.token-2"]
+
+
+def test_another_error_of_the_models_costs_no_token(world: World) -> None:
+    world.put_account()
+    world.google.busy = 1
+    assert [world.post("/v1/chat/completions", model="vertex_ai/gemini-3-flash").status_code for _ in range(2)] == [429, 200]
+    assert world.google.issued == ["ya29.token-1"]
 
 
 def test_an_account_whose_tokens_are_all_refused_does_not_ask_for_one_each_time(world: World) -> None:
