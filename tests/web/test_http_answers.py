@@ -8,7 +8,7 @@ import pytest
 
 from keyhouse.gateway.request import Headers
 from keyhouse.web.gateway.exchange import CallerLeftError
-from keyhouse.web.http_answer import NO_REQUEST
+from keyhouse.web.http_answer import HEAD_TOO_LARGE, NO_REQUEST, DateLine
 from keyhouse.web.http_exchange import HttpExchange
 from tests.web.test_http_moments import CHUNKED, HEAD, MemoryTransport, Streamed, connected, turns
 
@@ -115,3 +115,18 @@ def test_who_was_refused_in_the_middle_of_a_body_gets_no_second_answer(answer: A
         assert transport.written == NO_REQUEST
 
     asyncio.run(main())
+
+
+def test_a_refusal_is_a_whole_answer_that_ends_the_connection() -> None:
+    begun, _, text = HEAD_TOO_LARGE.partition(b"\r\n\r\n")
+    status, *lines = begun.split(b"\r\n")
+    assert status == b"HTTP/1.1 431 Request Header Fields Too Large"
+    assert lines == [b"content-type: text/plain; charset=utf-8", b"content-length: %d" % len(text), b"connection: close"]
+    assert text.endswith(b"64 KiB.\n")
+
+
+def test_the_date_of_an_answer_is_that_of_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    date = DateLine()
+    for now, told in ((1e9, b"01:46:40"), (1e9 + 0.9, b"01:46:40"), (1e9 + 1, b"01:46:41"), (1e9 + 1.5, b"01:46:41")):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        assert date.text() == b"date: Sun, 09 Sep 2001 %b GMT\r\n" % told
