@@ -177,3 +177,17 @@ def test_former_workers_go_on_while_no_new_one_can_start(tmp_path: Path, serving
     assert psutil.wait_procs(former, PATIENCE_S)[1] == []
     assert listed(server) == 200
     assert server.stop() == 0
+
+
+def test_a_stop_while_no_new_worker_can_start_ends_the_former_ones_too(tmp_path: Path, serving: StartServer) -> None:
+    """As where another host takes the start between the check and the workers of the new server."""
+    lock = tmp_path / DATA / "keyhouse.db.lock"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import fcntl, sys\n"
+        f"if '--in-place-of' in sys.orig_argv:\n    sys.held = open({str(lock)!r}, 'a')\n    fcntl.flock(sys.held, fcntl.LOCK_EX)\n"
+    )
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert listed(server) == 200
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_for_line("Waiting for another process that")
+    assert server.stop() == 0

@@ -11,8 +11,12 @@ import pytest
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
 from keyhouse.storage import postgres_connections
+from keyhouse.storage import postgres_server as postgres_server_module
 from keyhouse.storage.changes import note_change
+from keyhouse.storage.database_url import PostgresServer as ServerUrl
+from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.postgres_connections import Connections
 from keyhouse.storage.statements import Statement, Transaction
 from tests.conftest import PostgresServer
 from tests.storage.houses import opened, settings_of
@@ -64,6 +68,8 @@ def test_requests_wait_for_the_connections_that_the_server_allows(settings: Sett
             allow(settings, postgres_server, 4)
             await work(storage, 40)
             assert sessions(settings, postgres_server) <= 4
+            kept = storage.database._connections  # type: ignore[attr-defined]
+            assert kept._open <= 2
 
     asyncio.run(main())
 
@@ -114,7 +120,9 @@ def test_a_write_that_is_refused_costs_no_connection(settings: Settings) -> None
     asyncio.run(main())
 
 
-def test_a_process_that_has_no_connection_is_told_at_once(settings: Settings, postgres_server: PostgresServer) -> None:
+def test_a_process_that_has_no_connection_is_told_at_once(
+    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main() -> None:
         async with opened(settings) as storage:
             allow(settings, postgres_server, 0)
@@ -122,10 +130,43 @@ def test_a_process_that_has_no_connection_is_told_at_once(settings: Settings, po
             name = settings.url.rpartition("/")[2]
             with psycopg.connect(postgres_server.url(name), autocommit=True) as connection:
                 connection.execute(cut, [f"few_{name}"])
-            with pytest.raises(Error) as refused:
-                await storage.database.read(lambda tx: tx.rows(_SLOW))
-            assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 3600.0)
+            for _ in range(2):
+                with pytest.raises(Error) as refused:
+                    await storage.database.read(lambda tx: tx.rows(_SLOW))
+                assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            assert storage.database._connections._open == 0  # type: ignore[attr-defined]
             allow(settings, postgres_server, -1)
             await storage.database.read(lambda tx: tx.rows(_SLOW))
 
     asyncio.run(main())
+
+
+def test_who_waits_in_vain_for_a_connection_is_told(
+    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = Connections(server_of(settings))
+    with connections.one("BEGIN"):
+        allow(settings, postgres_server, 1)
+        monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 0.0)
+        with pytest.raises(Error) as refused, connections.one("BEGIN"):
+            pass
+        assert refused.value.code is Code.STORAGE_UNAVAILABLE
+    with connections.one("BEGIN") as pipeline:
+        assert pipeline.idle
+    connections.close()
+    assert connections._open == 0
+
+
+def test_who_finds_no_connection_open_does_not_wait_for_one_to_be_given_back(settings: Settings) -> None:
+    connections = Connections(server_of(settings))
+    connections._refused_until = float("inf")
+    with connections.one("BEGIN") as pipeline:
+        assert pipeline.idle
+    connections.close()
+
+
+def server_of(settings: Settings) -> ServerUrl:
+    url = parse_database_url(settings.url)
+    assert isinstance(url, ServerUrl)
+    return url
