@@ -3,15 +3,19 @@
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
+import pytest
 
-from tests.cli.commands import PATIENCE_S, Server
+from tests.cli.commands import PATIENCE_S, Server, environment
 from tests.cli.conftest import StartServer
+from tests.cli.test_takeover import holds
 
 
 @contextlib.contextmanager
@@ -46,6 +50,37 @@ def test_a_worker_that_cannot_be_replaced_yet_takes_no_other_with_it(tmp_path: P
     deadline = time.monotonic() + PATIENCE_S
     while len(workers_of(server)) < 2:
         assert time.monotonic() < deadline
+    assert server.stop() == 0
+
+
+def wait_until_it_serves(server: Server, worker: int) -> None:
+    """Ask on one connection after the other, until this worker has answered."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as caller:
+            caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert caller.recv(100).startswith(b"HTTP/1.1 200")
+            if holds(worker, caller.getsockname()[1]):
+                return
+    raise AssertionError("it does not serve")
+
+
+@pytest.mark.parametrize(("early_s", "delays"), [(3600.0, (1.0, 2.0)), (0.0, (0.0, 0.0))])
+def test_a_worker_is_replaced_the_later_the_more_often_it_dies_early(
+    tmp_path: Path, serving: StartServer, early_s: float, delays: tuple[float, float]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"from keyhouse.cli import workers\nworkers._EARLY_S = {early_s}\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert listed(server) == 200
+    other, victim = workers_of(server)
+    for delay in delays:
+        wait_until_it_serves(server, victim)
+        os.kill(victim, signal.SIGKILL)
+        server.wait_for_line(f"is replaced process_id={victim} after_s={delay}")
+        deadline = time.monotonic() + PATIENCE_S
+        while len(found := [number for number in workers_of(server) if number not in (other, victim)]) != 1:
+            assert time.monotonic() < deadline
+        (victim,) = found
     assert server.stop() == 0
 
 

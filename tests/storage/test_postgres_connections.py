@@ -158,11 +158,15 @@ def test_who_waits_in_vain_for_a_connection_is_told(
     assert connections._open == 0
 
 
-def test_who_finds_no_connection_open_does_not_wait_for_one_to_be_given_back(settings: Settings) -> None:
+def test_who_finds_no_connection_open_does_not_wait_for_one_to_be_given_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 3600.0)
     connections = Connections(server_of(settings))
     connections._refused_until = float("inf")
     with connections.one("BEGIN") as pipeline:
         assert pipeline.idle
+    # Given back by another thread since this one found none.
+    assert connections._another() is pipeline
+    connections._give_back(pipeline)
     connections.close()
 
 
