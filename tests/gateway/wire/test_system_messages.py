@@ -114,6 +114,15 @@ def test_changes_that_can_not_be_made_are_refused_by_name(block, code, where):
     assert (error.code, error.details["param"].endswith(where)) == (code, True)
 
 
+@pytest.mark.parametrize("tools", [[READ], [READ, WRITE]])
+def test_a_tool_that_was_removed_can_not_be_forced(tools):
+    forced = {"type": "tool", "name": "read"}
+    error = refusal(in_chat, USER, system([change("removal", "read")]), tools=tools, tool_choice=forced)
+    assert (error.code, error.details["param"]) == (Code.BAD_REQUEST, "tool_choice.name")
+    back = in_chat(USER, system([change("removal", "read")]), system([change("addition", "read")]), tools=tools, tool_choice=forced)
+    assert back.body["tool_choice"]["function"]["name"] == "read"
+
+
 def test_a_marker_of_a_change_is_named_as_dropped():
     result = in_chat(USER, system([{**change("removal", "read"), "cache_control": {"type": "ephemeral"}}]), tools=[READ, WRITE])
     assert result.dropped == ("messages[].content[].cache_control",)

@@ -77,7 +77,12 @@ def _output_schema(fields: Fields) -> OutputSchema | None:
 
 def _tools(fields: Fields, given: Sequence[Fields], losses: Losses) -> tuple[Tool, ...]:
     tools = tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools"))
-    return offered_tools(tools, given, lambda tool: _tool(tool, losses))
+    offered = offered_tools(tools, given, lambda tool: _tool(tool, losses))
+    choice = fields.object_or_none("tool_choice")
+    forced = None if choice is None else choice.text_or_none("name")
+    if forced in {tool.name for tool in tools} - {tool.name for tool in offered}:
+        raise fields.object("tool_choice").wrong("name", "the name of a tool that was not removed")
+    return offered
 
 
 def _tool(tool: Fields, losses: Losses) -> Tool:
