@@ -174,3 +174,15 @@ def test_an_upstreams_words_do_not_reach_the_log(
     log = capfd.readouterr().err
     assert "route=/v1/messages" in log
     assert "forged" not in log
+
+
+def test_the_line_of_a_call_tells_how_often_it_was_tried_again(
+    sqlite_house: ServedHouse, store: Store, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store()
+    upstream.script = answered_by(lambda request: b"HTTP/1.1 429 Busy\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n")
+    question = {"model": "gpt-5-mini", "messages": []}
+    assert sqlite_house.client().post("/v1/chat/completions", json=question).status_code == 429
+    assert len(upstream.requests) == 3
+    sqlite_house.stop()
+    assert "provider=openai stream=no input_tokens=- output_tokens=- retries=2 " in capfd.readouterr().err
