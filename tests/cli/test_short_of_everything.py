@@ -73,6 +73,8 @@ def test_a_worker_is_replaced_the_later_the_more_often_it_dies_early(
     server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
     assert listed(server) == 200
     other, victim = workers_of(server)
+    wait_until_it_serves(server, victim)
+    descriptors = psutil.Process(server.process.pid).num_fds()
     for delay in delays:
         wait_until_it_serves(server, victim)
         os.kill(victim, signal.SIGKILL)
@@ -81,6 +83,8 @@ def test_a_worker_is_replaced_the_later_the_more_often_it_dies_early(
         while len(found := [number for number in workers_of(server) if number not in (other, victim)]) != 1:
             assert time.monotonic() < deadline
         (victim,) = found
+    wait_until_it_serves(server, victim)
+    assert psutil.Process(server.process.pid).num_fds() == descriptors
     assert server.stop() == 0
 
 

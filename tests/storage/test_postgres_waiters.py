@@ -77,6 +77,19 @@ def test_where_the_last_connection_is_lost_who_waits_opens_another(connections: 
     assert pipeline not in [each.result(PATIENCE_S) for each in waiting]
 
 
+def test_where_another_connection_is_left_who_waits_keeps_the_place(connections: Connections, line: InLine) -> None:
+    connections._refused_until = 0.0
+    left, lost = connections._another(), connections._another()
+    connections._refused_until = time.monotonic() + LONG_S
+    waiting = line.join()
+    place = connections._waiting[0]
+    connections._close(lost)
+    kept = list(connections._waiting)
+    connections._give_back(left)
+    assert waiting.result(PATIENCE_S) is left
+    assert kept == [place]
+
+
 def test_who_waits_for_nothing_asks_the_server_again(connections: Connections) -> None:
     assert connections._awaited() is None
     connections._refused_until = 0.0
