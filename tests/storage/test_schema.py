@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,20 @@ def test_who_waits_for_another_start_is_told(empty_database_url: str, monkeypatc
     second.join(30)
     logging.getLogger("keyhouse.storage").removeHandler(listener)
     assert entered.is_set()
+
+
+def test_who_waits_for_another_start_on_a_server_that_goes_away_is_told(postgres_server: PostgresServer) -> None:
+    url = postgres_server.empty_database()
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    waiting = ThreadPoolExecutor(1)
+    with psycopg.connect(url, autocommit=True) as administrator, start_lock(parse_database_url(url)):
+        told = waiting.submit(start_lock(parse_database_url(url)).__enter__)
+        while not told.done():
+            administrator.execute(ended)
+        error = told.exception()
+    waiting.shutdown()
+    assert isinstance(error, Error)
+    assert error.code is Code.STORAGE_UNAVAILABLE
 
 
 def test_a_database_that_has_no_place_for_every_text_is_refused(postgres_server: PostgresServer) -> None:
