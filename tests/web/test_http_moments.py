@@ -319,6 +319,17 @@ def test_a_stream_is_framed_as_its_head_says_the_first_time_and_every_time(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("line", [b"Expect: 100-Continue", b"expect: 100-continue"])
+def test_who_asks_is_told_to_go_on_in_whatever_letters(line: bytes) -> None:
+    async def main() -> None:
+        connection, transport = connected(well)
+        connection.data_received((HEAD % 2).replace(b"host: a", b"host: a\r\n" + line))
+        await turns()
+        assert transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("line", [b"expect: something", b"x-expect: 100-continue"])
 def test_nobody_is_told_to_go_on_who_did_not_ask(line: bytes) -> None:
     async def main() -> None:
