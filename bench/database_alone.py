@@ -30,8 +30,8 @@ _READ = "SELECT id, organization_id, team_id, revision, default_model FROM proje
 # The rest of a PUT, in its order.
 _WRITES = (
     "UPDATE projects SET revision = {version}, default_model = NULL, updated_at = 1796006792715068 WHERE id = {project}",
-    "INSERT INTO changes (at, organization_id, project_id, revision{more})"
-    " VALUES (1796006792715068, {organization}, {project}, {version}{transaction})",
+    "INSERT INTO changes (at, organization_id, project_id, revision{transaction_column})"
+    " VALUES (1796006792715068, {organization}, {project}, {version}{transaction_value})",
     "INSERT INTO sealed_values (owner_id, id, project_id, field, key_id, blob)"
     " VALUES ({provider}, {value}, {project}, 'customKeys', {key_id}, {blob})",
     "UPDATE model_providers SET enabled = TRUE, credentials_id = {value}, custom_models = {models}, version = {version},"
@@ -46,7 +46,7 @@ _WRITES = (
 def sqlite_alone(file: Path, in_a_commit: int, seconds: float) -> float:
     """PUTs a second, so many of different projects in a commit."""
     names = {name: f":{name}" for name in (*_NAMES, "version", "value")}
-    statements = [text.format(**names, more="", transaction="") for text in (_READ, *_WRITES)]
+    statements = [text.format(**names, transaction_column="", transaction_value="") for text in (_READ, *_WRITES)]
     connection = sqlite3.connect(file, isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA synchronous = FULL")
@@ -108,8 +108,8 @@ def _variables(number: int, row: dict[str, Any]) -> Iterator[str]:
 
 def _put_of(number: int) -> list[str]:
     """One client's PUT, as lines for pgbench."""
-    own = {"version": ":version", "value": f"'value_' || :version || '_{number}'", "more": ", transaction_id"}
-    names = {**{name: f":{name}_{number}" for name in _NAMES}, **own, "transaction": ", pg_current_xact_id()::text::bigint"}
+    own = {"version": ":version", "value": f"'value_' || :version || '_{number}'", "transaction_column": ", transaction_id"}
+    names = {**{name: f":{name}_{number}" for name in _NAMES}, **own, "transaction_value": ", pg_current_xact_id()::text::bigint"}
     read, *writes = (text.format(**names).replace("\n", " ") for text in (_READ, *_WRITES))
     first = ["\\startpipeline", "BEGIN ISOLATION LEVEL READ COMMITTED;", f"{read} FOR UPDATE;", "\\endpipeline"]
     return [*first, "\\startpipeline", *(f"{write};" for write in writes), "COMMIT;", "\\endpipeline"]

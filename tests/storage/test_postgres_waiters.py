@@ -17,7 +17,8 @@ from keyhouse.storage.postgres_pipeline import Pipeline
 from tests.conftest import PostgresServer
 
 PATIENCE_S = 30
-LONG_S = 3600.0
+LONG_S = 120.0
+"""Longer than any test here waits where all is well; where it is not, the test ends."""
 
 
 @pytest.fixture

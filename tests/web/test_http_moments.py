@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 from keyhouse.gateway.headers import value_of
 from keyhouse.gateway.passing import Take
 from keyhouse.web.gateway.exchange import CallerLeftError
-from keyhouse.web.http_answer import DateLine
+from keyhouse.web.http_answer import CONTINUE, DateLine
 from keyhouse.web.http_crowd import Crowd
 from keyhouse.web.http_exchange import HIGH_WATER_BYTES, HttpExchange
 from keyhouse.web.http_protocol import HttpProtocol
@@ -319,27 +319,24 @@ def test_a_stream_is_framed_as_its_head_says_the_first_time_and_every_time(
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("line", [b"Expect: 100-Continue", b"expect: 100-continue"])
-def test_who_asks_is_told_to_go_on_in_whatever_letters(line: bytes) -> None:
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"Expect: 100-Continue", CONTINUE),
+        (b"expect: 100-continue", CONTINUE),
+        (b"expect: something", b""),
+        (b"x-expect: 100-continue", b""),
+    ],
+)
+def test_who_asks_is_told_to_go_on_in_whatever_letters_and_nobody_else(line: bytes, told: bytes) -> None:
     async def main() -> None:
         connection, transport = connected(well)
         connection.data_received((HEAD % 2).replace(b"host: a", b"host: a\r\n" + line))
         await turns()
-        assert transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("line", [b"expect: something", b"x-expect: 100-continue"])
-def test_nobody_is_told_to_go_on_who_did_not_ask(line: bytes) -> None:
-    async def main() -> None:
-        connection, transport = connected(well)
-        connection.data_received((HEAD % 2).replace(b"host: a", b"host: a\r\n" + line))
-        await turns()
-        assert transport.written == b""
+        assert transport.written == told
         connection.data_received(b"{}")
         await turns()
-        assert transport.written.startswith(b"HTTP/1.1 200 OK")
+        assert transport.written.startswith(told + b"HTTP/1.1 200 OK")
 
     asyncio.run(main())
 
