@@ -44,6 +44,7 @@ class Said(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_output_tokens: int | None = None
     supported_parameters: tuple[SupportedParameter, ...] | None = None
     multimodal_inputs: tuple[MultimodalInput, ...] | None = None
+    retires_on: datetime.date | None = None
 
 
 class Rule(Said, kw_only=True):

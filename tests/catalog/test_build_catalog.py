@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ def test_overlay_chooses_renames_and_adds_and_the_later_rule_wins(overlay: Path)
     assert file.source.name == "genai-prices"
 
 
+def test_a_rule_or_an_added_model_may_say_when_it_ends(overlay: Path) -> None:
+    rules = '["small"]\nretires_on = 2026-12-11\n', 'id = "extra"\nretires_on = 2027-01-14\n'
+    overlay.write_text(OVERLAY.replace('["small"]\n', rules[0]).replace('id = "extra"\n', rules[1]), encoding="utf-8")
+
+    _, models = built(overlay)
+
+    assert {name: model.retires_on for name, model in models.items()} == {
+        "extra": date(2027, 1, 14), "gpt-4o": None, "small": date(2026, 12, 11),
+    }  # fmt: skip
+
+
 def test_prefix_goes_before_every_id_but_a_renamed_one(overlay: Path) -> None:
     overlay.write_text(OVERLAY.replace("rename =", 'prefix = "models/"\nrename ='), encoding="utf-8")
 
@@ -127,6 +139,9 @@ def test_prices_that_change_with_time_are_those_of_the_overlays_day(overlay: Pat
         ('"gpt-4o", ', '"gpt-4o", "gpt-nothing", ', "The overlay of openai names what is not there: gpt-nothing"),
         ('"small"]', '"smaller"]', "The overlay of openai names what is not there: smaller"),
         ("rename = {", 'rename = { "gpt-nothing" = "x",', "gpt-nothing"),
+        ("max_output_tokens = 1", "retires_on = 2026-02-30", "Invalid date"),
+        ("max_output_tokens = 1", "retires_on = 'soon'", "Invalid RFC3339 encoded date"),
+        ("max_output_tokens = 1", "retires_on = 2026-12-11T10:00:00Z", "Expected `date | null`"),
         ("max_output_tokens = 1", "max_output_token = 1", "unknown field `max_output_token`"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -147,6 +148,17 @@ def test_a_newer_models_file_may_know_more_than_this_version(tmp_path: Path) -> 
     assert load_catalog(models_file(tmp_path, models=newer)).models("openai", "chat") == ("gpt-9",)
 
 
+def test_a_models_file_may_say_when_a_model_ends_and_need_not(tmp_path: Path) -> None:
+    models = {"openai": [{"id": "gpt-8", "retires_on": "2026-12-11"}, {"id": "gpt-9"}]}
+    fitting = models_digest({"openai": (CatalogModel(id="gpt-8", retires_on=date(2026, 12, 11)), CatalogModel(id="gpt-9"))})
+
+    catalog = load_catalog(models_file(tmp_path, models=models, digest=fitting))
+
+    assert [model and model.retires_on for model in (catalog.model("openai", "gpt-8"), catalog.model("openai", "gpt-9"))] == [
+        date(2026, 12, 11), None,
+    ]  # fmt: skip
+
+
 def test_digest_inside_a_models_file_must_fit_where_there_is_one(tmp_path: Path) -> None:
     fitting = models_digest({"openai": (CatalogModel(id="gpt-9"),)})
 
@@ -161,6 +173,9 @@ def test_digest_inside_a_models_file_must_fit_where_there_is_one(tmp_path: Path)
         ({"models": {"openai": [{"id": ""}]}}, "`$.models[...][0].id`"),
         ({"models": {"openai": [{"id": "x", "context_window": -1}]}}, "`$.models[...][0].context_window`"),
         ({"models": {"openai": [{"id": "x"}, {"id": "x"}]}}, "names the model x of openai twice"),
+        ({"models": {"openai": [{"id": "x", "retires_on": "2026-02-30"}]}}, "RFC3339 encoded date - at `$.models[...][0].retires_on`"),
+        ({"models": {"openai": [{"id": "x", "retires_on": "11 December 2026"}]}}, "`$.models[...][0].retires_on`"),
+        ({"models": {"openai": [{"id": "x", "retires_on": 20261211}]}}, "`$.models[...][0].retires_on`"),
         ({"models": []}, "Expected `object`, got `array` - at `$.models`"),
         ({"generated_at": "yesterday"}, "`$.generated_at`"),
         ({"source": {"name": "x"}}, "`$.source`"),

@@ -38,6 +38,7 @@ def test_models_of_the_catalogue_are_spelt_as_everything_else(tmp_path: Path) ->
     members = {name for model in models for name in model}
     assert members == {
         "provider", "id", "mode", "contextWindow", "maxOutputTokens", "supportedParameters", "multimodalInputs", "prices", "priceTiers",
+        "retiresOn",
     }  # fmt: skip
     tiers = [tier for model in models for tier in model.get("priceTiers", [])]
     assert {name for tier in tiers for name in tier} == {"aboveTokens", "prices"}

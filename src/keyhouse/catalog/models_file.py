@@ -1,5 +1,6 @@
 """Reads a models file: which models each provider has, and where that knowledge is from. Knows no provider."""
 
+import datetime
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,8 @@ class CatalogModel(msgspec.Struct, frozen=True, omit_defaults=True):
     """A model that a provider is known to have. What is None is not known.
 
     `context_window` and `max_output_tokens` are in tokens. `prices` are US dollars for a million tokens, by what is counted: `input`,
-    `output`, `cache_read`, `cache_write`, `cache_write_1h`, `input_audio`, `output_audio`, `input_image`, `output_image`.
+    `output`, `cache_read`, `cache_write`, `cache_write_1h`, `input_audio`, `output_audio`, `input_image`, `output_image`. `retires_on` is
+    the day on which its provider has said to end it, and is only told: the model is listed and called before and after as any other.
     """
 
     id: _Text
@@ -39,6 +41,7 @@ class CatalogModel(msgspec.Struct, frozen=True, omit_defaults=True):
     multimodal_inputs: tuple[MultimodalInput, ...] | None = None
     prices: dict[str, float] = {}
     price_tiers: tuple[PriceTier, ...] = ()
+    retires_on: datetime.date | None = None
 
 
 class Source(msgspec.Struct, frozen=True):

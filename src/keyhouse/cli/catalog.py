@@ -47,8 +47,8 @@ def list_models(provider: MaybeProvider = None, as_json: AsJson = False) -> None
         print_json([{"provider": each, **_model(model)} for each, model in models])
         return
     print_table(
-        ("model", "mode", "context", "output"),
-        ((f"{each}/{model.id}", model.mode, model.context_window, model.max_output_tokens) for each, model in models),
+        ("model", "mode", "context", "output", "retires"),
+        ((f"{each}/{model.id}", model.mode, model.context_window, model.max_output_tokens, _day(model)) for each, model in models),
     )
 
 
@@ -105,8 +105,14 @@ def _model(model: "CatalogModel") -> dict[str, Any]:
         "multimodalInputs": model.multimodal_inputs,
         "prices": _prices(model.prices) or None,
         "priceTiers": [{"aboveTokens": tier.above_tokens, "prices": _prices(tier.prices)} for tier in model.price_tiers] or None,
+        "retiresOn": _day(model),
     }
     return {name: value for name, value in shown.items() if value is not None}
+
+
+def _day(model: "CatalogModel") -> str | None:
+    """The day its provider ends it, as YYYY-MM-DD."""
+    return model.retires_on.isoformat() if model.retires_on else None
 
 
 def _prices(prices: "Mapping[str, float]") -> dict[str, float]:
