@@ -2,7 +2,8 @@
 
 import json
 
-from tests.cli.conftest import Keyhouse
+from tests.cli.conftest import Furnished, Keyhouse
+from tests.models_file import ENDED, LASTING, write_models_file
 
 SECRET = "sk-planted-secret"
 
@@ -21,3 +22,16 @@ def test_a_name_that_means_nothing_ends_with_what_would_work(keyhouse: Keyhouse)
     refused = keyhouse("provider", "explain", "unheard/of")
     assert refused.code == 1
     assert "No provider is enabled in this project" in refused.sentence
+
+
+def test_the_day_on_which_a_provider_ends_the_model_is_told(furnished: Furnished) -> None:
+    variables = {"KEYHOUSE_MODELS_FILE": str(write_models_file(furnished.folder, ENDED, LASTING))}
+    stored = furnished.run(furnished.folder, "provider", "set", "openai", "--secret", "OPENAI_API_KEY=-", stdin=SECRET, **variables)
+    assert stored.code == 0
+    ended, lasting = (
+        furnished.run(furnished.folder, "provider", "explain", name, **variables).out for name in ("gpt-ended", "gpt-lasting")
+    )
+    assert "retires on   2001-02-03" in ended
+    assert "retires" not in lasting
+    told = json.loads(furnished.run(furnished.folder, "provider", "explain", "gpt-ended", "--json", **variables).out)
+    assert told["retires_on"] == "2001-02-03"

@@ -161,7 +161,8 @@ def explain_model(model: Model, place: ProjectPlace, as_json: AsJson = False) ->
     if as_json:
         print_json(told)
     else:
-        print_fields([("provider", told["provider"]), ("model", told["model_id"]), *((name, told[name]) for name in _EXPLAINED)])
+        explained = [("provider", told["provider"]), ("model", told["model_id"]), *((name, told[name]) for name in _EXPLAINED)]
+        print_fields([*explained, ("retires on", told.get("retires_on"))])
 
 
 for _name, _command in (

@@ -1,5 +1,6 @@
 """The use cases of models: what a call of one needs, which there are, and why a name means what it means. From memory once warm."""
 
+import datetime
 from collections.abc import Sequence
 from typing import get_args
 
@@ -17,8 +18,8 @@ from keyhouse.storage.database import ChangeNotice
 _LONGEST_REMEMBERED_NAME = 256
 
 
-class Explanation(msgspec.Struct, frozen=True):
-    """What a name means. `endpoints` are those that the provider has for the model."""
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a name means. `endpoints` are those that the provider has for the model, `retires_on` the day on which it ends it, if known."""
 
     provider: str
     model_id: str
@@ -26,6 +27,7 @@ class Explanation(msgspec.Struct, frozen=True):
     reason: str
     others: tuple[str, ...]
     endpoints: tuple[str, ...]
+    retires_on: datetime.date | None = None
 
 
 class ListedModel(msgspec.Struct, frozen=True):
@@ -96,9 +98,10 @@ class Models:
         """What a name means in a project, and why. Raises Error as `target` does."""
         project = await self._projects.get(project_id)
         choice = choose(project, self._catalog, model, "chat")
-        return Explanation(
-            choice.provider.spec.id, choice.model_id, choice.rule.value, choice.reason, choice.others, tuple(_endpoints(choice))
-        )
+        provider_id, model_id = choice.provider.spec.id, choice.model_id
+        known, endpoints = self._catalog.model(provider_id, model_id), tuple(_endpoints(choice))
+        retires_on = known.retires_on if known else None
+        return Explanation(provider_id, model_id, choice.rule.value, choice.reason, choice.others, endpoints, retires_on)
 
     def _listed(self, project: OpenedProject, name: str) -> ListedModel:
         provider_id, _, model_id = name.partition("/")
