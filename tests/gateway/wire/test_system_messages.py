@@ -2,6 +2,7 @@
 
 import pytest
 
+from keyhouse.catalog.catalog import load_catalog
 from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.translation import render_upstream_request
@@ -154,9 +155,36 @@ def test_models_that_take_system_messages_in_front_alone_get_them_as_the_users_w
     messages = [system("Be kind."), USER, system("In Oslo."), call, LAST_RESULT, system("9 tokens left"), system(" ")]
 
     body = to_chat({"model": "m", "messages": messages, "system": "Be brief.", "tools": [READ]}, id=model).body
-    assert [message["role"] for message in body["messages"]] == ["system", "user", "user", "assistant", "tool", "user"]
-    first, _, early, _, _, late = (message.get("content") for message in body["messages"])
-    assert (first, early, late) == ("Be brief.\nBe kind.", "<system>\nIn Oslo.\n</system>", "<system>\n9 tokens left\n</system>")
+    assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "tool", "user"]
+    first, asked, _, _, late = (message.get("content") for message in body["messages"])
+    assert (first, late) == ("Be brief.\nBe kind.", "<system>\n9 tokens left\n</system>")
+    assert asked == [{"type": "text", "text": "Hi"}, {"type": "text", "text": "<system>\nIn Oslo.\n</system>"}]
+
+
+UNKNOWN = ("local", "gemma-3-27b-it", "sonar-pro")
+OPENAIS = ("gpt-5", "gpt-5-pro", "gpt-5-chat-latest", "gpt-5.1-codex-max", "gpt-5.4", "gpt-6-sol", "openai/gpt-6-sol", "o3")
+
+
+@pytest.mark.parametrize(
+    ("model", "quirks", "roles"),
+    [
+        *((model, ("strict_turns",), ["system", "user", "assistant", "user"]) for model in UNKNOWN),
+        *((model, (), ["system", "user", "user", "system", "assistant", "user"]) for model in UNKNOWN),
+        *((model, ("strict_turns",), ["system", "user", "user", "system", "assistant", "user"]) for model in OPENAIS),
+    ],
+)
+def test_a_server_that_wants_strict_turns_gets_them_unless_the_model_is_known_to_take_more(model, quirks, roles):
+    messages = [USER, USER, system("In Oslo."), {"role": "assistant", "content": "Yes?"}, GO_ON]
+
+    sent = to_chat({"model": "m", "messages": messages, "system": "Be brief."}, id=model, quirks=quirks).body["messages"]
+    assert [message["role"] for message in sent] == roles
+
+
+@pytest.mark.parametrize("provider", ["cerebras", "custom", "groq", "ollama", "perplexity", "together", "vllm"])
+def test_servers_of_models_with_strict_templates_want_strict_turns(provider):
+    calling = load_catalog().providers[provider].calling
+    assert calling is not None
+    assert [endpoint.quirks for route in calling.routes for endpoint in route.endpoints["chat"]] == [("strict_turns",)]
 
 
 def test_mistral_gets_a_word_of_the_assistant_between_results_and_a_system_message():
@@ -176,7 +204,7 @@ def test_what_a_client_of_responses_says_as_developer_moves_to_the_front_for_the
 
     [first, *others] = render_upstream_request(body, "openai_responses", "openai_chat", UpstreamModel(QWEN[0])).body["messages"]
     assert first == {"role": "system", "content": "Be brief.\nBe kind."}
-    assert others == [USER, GO_ON]
+    assert others == [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "Go on"}]}]
 
 
 def converse(*messages, **members):

@@ -37,13 +37,13 @@ class ModelTraits(msgspec.Struct, frozen=True):
 
 
 class ChatTraits(msgspec.Struct, frozen=True):
-    """See `models.toml` for the members. `efforts` is None where nothing is known of them."""
+    """See `models.toml` for the members. `efforts` and `strict_turns` are None where nothing is known of them."""
 
     efforts: tuple[Effort, ...] | None = None
     samples: bool = True
     wants_signatures: bool = False
     wants_thoughts: bool = False
-    system_first: bool = False
+    strict_turns: bool | None = None
 
 
 class ResponsesTraits(msgspec.Struct, frozen=True):

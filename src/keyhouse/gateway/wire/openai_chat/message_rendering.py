@@ -1,6 +1,7 @@
 """Renders the messages of a chat completions request."""
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -37,17 +38,26 @@ BRIDGE = "I have the results."
 
 def render_messages(messages: Iterable[Message], model: UpstreamModel, losses: Losses) -> list[JsonObject]:
     """The member `messages`. One message of another format may become several: results of tools have a message each."""
-    placed = _system_first(messages) if chat_traits(model.id).system_first else messages
+    placed = _by_turns(messages) if _has_strict_turns(model) else messages
     rendered = [each for message in placed for each in _rendered(message, model, losses)]
     return list(_bridged(rendered)) if "assistant_after_tools" in model.quirks else rendered
 
 
-def _system_first(messages: Iterable[Message]) -> Iterator[Message]:
-    """The messages with one system message at most, before all others."""
+def _has_strict_turns(model: UpstreamModel) -> bool:
+    known = chat_traits(model.id).strict_turns
+    return "strict_turns" in model.quirks if known is None else known
+
+
+def _by_turns(messages: Iterable[Message]) -> Iterator[Message]:
+    """One system message at most, before all others; of the user's no two in a row, which the Messages API takes for one turn as well."""
     arranged = system_first(messages)
     if arranged.system:
         yield Message("system", arranged.system)
-    yield from arranged.messages
+    for is_users, neighbours in itertools.groupby(arranged.messages, lambda message: message.role == "user"):
+        if is_users:
+            yield Message("user", tuple(part for message in neighbours for part in message.parts))
+        else:
+            yield from neighbours
 
 
 def _bridged(messages: list[JsonObject]) -> Iterator[JsonObject]:
