@@ -1,5 +1,6 @@
 """Which providers and models exist: loads and checks the data files once, and answers from memory. No network, no provider's name."""
 
+import datetime
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -52,6 +53,11 @@ class Catalog:
     def model(self, provider_id: str, model_id: str) -> CatalogModel | None:
         """What is known of one model of a provider."""
         return self._models.get(provider_id, {}).get(model_id)
+
+    def retiring(self, by: datetime.date) -> dict[str, datetime.date]:
+        """The models, as `provider/model`, that their providers end on this day or have ended before it, and the days."""
+        known = ((provider, model) for provider, models in self._models.items() for model in models.values())
+        return {f"{provider}/{model.id}": day for provider, model in known if (day := model.retires_on) is not None and day <= by}
 
     def provider_of_prefix(self, model_id: str) -> ProviderSpec | None:
         """The provider whose models begin like this one."""

@@ -1,5 +1,6 @@
 """Models: how one is named, and what a project declares of one. No I/O."""
 
+import datetime
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,3 +43,8 @@ def default_model_reference(provider: str, given: str) -> str | None:
     if given == "":
         return None
     return given if given.startswith(f"{provider}/") else f"{provider}/{given}"
+
+
+def retirement(day: datetime.date, today: datetime.date) -> str:
+    """The end of a model in words: `retires 11 Dec 2026`, and `retired` once that day is past."""
+    return f"{'retired' if day < today else 'retires'} {day.day} {day:%b %Y}"

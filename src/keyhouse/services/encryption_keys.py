@@ -1,6 +1,8 @@
 """The use cases of the key-encryption keys: status and retirement. Each may be killed at any moment and run again; nothing is lost."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Literal
 
 import msgspec
@@ -118,8 +120,9 @@ def _opens(box: SecretBox, value: SealedValue) -> bool:
     return True
 
 
-async def inspect(database_url: str, keys: KeySource) -> KeysStatus:
-    """The status of a house that may not start as it is: a key is missing or wrong. Changes nothing.
+@contextlib.asynccontextmanager
+async def opened_as_it_is(database_url: str) -> AsyncIterator[Database]:
+    """The database of a house that may not start as it is: a key is missing or wrong.
 
     Raises Error `configuration` where there is no database of this release, `storage_unavailable`.
     """
@@ -127,9 +130,15 @@ async def inspect(database_url: str, keys: KeySource) -> KeysStatus:
     await asyncio.to_thread(require_schema, url)
     database = open_database(url)
     try:
-        return await status(database, keys)
+        yield database
     finally:
         await database.close()
+
+
+async def inspect(database_url: str, keys: KeySource) -> KeysStatus:
+    """The status of such a house. Changes nothing. Raises Error as `opened_as_it_is` does."""
+    async with opened_as_it_is(database_url) as database:
+        return await status(database, keys)
 
 
 async def retire(storage: Storage, key_id: str) -> str | None:

@@ -1,10 +1,14 @@
-"""The use case of model defaults: which model a project takes where none is named, and where that is said."""
+"""The use cases of model defaults: which model a project takes where none is named, where that is said, and which of them end soon."""
+
+import datetime
 
 import msgspec
 
+from keyhouse.catalog.catalog import Catalog
 from keyhouse.domain.tenancy import Project
+from keyhouse.storage.database import Database
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.project_records import get_project_and_organization
+from keyhouse.storage.project_records import DefaultOf, get_project_and_organization, list_projects_with_default
 from keyhouse.storage.projects import project_gone
 
 
@@ -13,6 +17,13 @@ class ProjectDefaults(msgspec.Struct, frozen=True):
 
     project: Project
     organization_name: str
+
+
+class RetiringDefault(msgspec.Struct, frozen=True):
+    """A project whose default model ends on a day, or has ended."""
+
+    of: DefaultOf
+    retires_on: datetime.date
 
 
 class ModelDefaults:
@@ -31,3 +42,10 @@ class ModelDefaults:
     async def project(self, project_id: str) -> Project:
         """The project alone."""
         return (await self.get(project_id)).project
+
+
+async def retiring_defaults(database: Database, catalog: Catalog, by: datetime.date) -> tuple[RetiringDefault, ...]:
+    """The default models of all projects that their providers end on this day or have ended before it, the earliest first."""
+    retiring = catalog.retiring(by)
+    found = await database.read(lambda tx: list_projects_with_default(tx, list(retiring))) if retiring else []
+    return tuple(sorted((RetiringDefault(one, retiring[one.model]) for one in found), key=lambda one: one.retires_on))

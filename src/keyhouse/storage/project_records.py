@@ -34,6 +34,12 @@ _LIST = Statement("SELECT", _COLUMNS, _LIVE, _VISIBLE, _PAGE)
 _COUNT = Statement("SELECT count(*)", _LIVE, _VISIBLE)
 _LIST_OF_TEAM = Statement("SELECT", _COLUMNS, _LIVE, _IN_TEAM, _PAGE)
 _COUNT_OF_TEAM = Statement("SELECT count(*)", _LIVE, _IN_TEAM)
+_WITH_DEFAULT = Statement(
+    "SELECT id, name, (SELECT organizations.name FROM organizations WHERE organizations.id = projects.organization_id), default_model",
+    "FROM projects WHERE archived_at IS NULL AND",
+    is_one_of("default_model", "models"),
+    "ORDER BY created_at, id",
+)
 _SLUG = Statement("SELECT id FROM projects WHERE organization_id = :organization_id AND slug = :slug")
 _UPDATE = Statement("UPDATE projects SET", assignments("name, team_id, language, framework, updated_at"), "WHERE id = :row_id")
 _ARCHIVE = Statement("UPDATE projects SET archived_at = :archived_at WHERE id = :row_id")
@@ -59,6 +65,15 @@ class FoundProject(msgspec.Struct, frozen=True):
     organization_id: str
     name: str
     key_hash: bytes
+
+
+class DefaultOf(msgspec.Struct, frozen=True):
+    """A live project of any organization by its names, and its default model."""
+
+    project_id: str
+    project_name: str
+    organization_name: str
+    model: str
 
 
 class ProjectRecord(msgspec.Struct, frozen=True):
@@ -131,6 +146,11 @@ def list_projects_of_team(tx: Transaction, organization_id: str, team_id: str, *
     given = {"organization_id": organization_id, "team_id": team_id}
     rows = tx.rows(_LIST_OF_TEAM, **given, limit=limit, offset=offset)
     return [_project(row) for row in rows], tx.rows(_COUNT_OF_TEAM, **given)[0][0]
+
+
+def list_projects_with_default(tx: Transaction, models: Sequence[str]) -> list[DefaultOf]:
+    """The live projects of all organizations whose default model is one of these, the oldest first."""
+    return [DefaultOf(*row) for row in tx.rows(_WITH_DEFAULT, models=encoding.encoded(models))]
 
 
 def is_project_slug_taken(tx: Transaction, organization_id: str, slug: str) -> bool:
