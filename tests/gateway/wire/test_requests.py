@@ -153,7 +153,7 @@ def test_files_become_documents():
 def test_document_names_of_converse_are_legal_and_differ():
     pdf = {"type": "file", "file": {"filename": "my_report.v2.pdf", "file_data": "data:application/pdf;base64,aGk="}}
     blocks = to_converse(chat([{"role": "user", "content": [pdf, pdf]}])).body["messages"][0]["content"]
-    assert [block["document"]["name"] for block in blocks] == ["my report v2 pdf", "my report v2 pdf (2)"]
+    assert [block["document"]["name"] for block in blocks[:2]] == ["my report v2 pdf", "my report v2 pdf (2)"]
 
 
 @pytest.mark.parametrize("render", [to_messages, to_converse])

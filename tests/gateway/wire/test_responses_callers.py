@@ -147,7 +147,7 @@ def test_breakpoints_of_a_cache_are_markers_of_claudes():
     assert "cache_control" not in body
     point = {"cachePoint": {"type": "default"}}
     converse = sent("bedrock_converse", input=[items[2], items[3]], tools=[TOOL]).body
-    assert converse["messages"][1]["content"][1] == point
+    assert converse["messages"][2]["content"][1] == point
     assert sent("openai_chat", input=items[2:], tools=[TOOL]).dropped == ("input[].content[].prompt_cache_breakpoint",)
 
 

@@ -23,7 +23,8 @@ def turns(messages: Iterable[Message]) -> Turns:
     """What `system_first` makes of them, neighbours of one role joined, blank texts left out, tool results before the rest of their turn.
 
     Both APIs refuse blank text, and want the results of tool calls first in the message after the calls:
-    https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026.
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026. Both want a message: where there are
+    instructions alone, the last of them is the user's (https://github.com/pydantic/pydantic-ai/issues/4495, 2026-03-02).
     """
     arranged = system_first(messages)
     joined: list[tuple[str, list[Part]]] = []
@@ -34,7 +35,8 @@ def turns(messages: Iterable[Message]) -> Turns:
         elif parts:
             joined.append((message.role, parts))
     alternating = (Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined)
-    return Turns(arranged.system, tuple(alternating))
+    told = Turns(arranged.system, tuple(alternating))
+    return told if told.messages or not told.system else Turns(told.system[:-1], (Message("user", told.system[-1:]),))
 
 
 def system_first(messages: Iterable[Message]) -> Turns:

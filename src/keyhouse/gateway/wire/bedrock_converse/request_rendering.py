@@ -10,6 +10,7 @@ from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_th
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
+from keyhouse.gateway.wire.bedrock_converse.wanted_words import with_wanted_words
 from keyhouse.gateway.wire.conversation import (
     CacheMarker,
     Message,
@@ -58,7 +59,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = arranged.messages if _is_claude(known) else without_parts(_is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
-    messages = _messages(kept, names, points, request.cache)
+    messages = _messages(with_wanted_words(kept), names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
     tools = _tools(request, known, losses, points)
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)

@@ -1,0 +1,61 @@
+"""Conversations that are legal elsewhere, and that Messages and Converse want otherwise: who begins, and what stands beside a file."""
+
+import pytest
+
+from tests.gateway.wire.rendered_requests import chat, to_converse, to_messages
+
+GREETING, ANSWER = {"role": "assistant", "content": "How can I help?"}, {"role": "user", "content": "Hi"}
+PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}}
+BLANK = {"role": "user", "content": " "}
+
+
+def system(text):
+    return {"role": "system", "content": text}
+
+
+@pytest.mark.parametrize("behind", [[], [BLANK]])
+def test_who_sends_instructions_alone_says_them_as_the_user(behind):
+    alone, several = chat([system("Tell a joke."), *behind]), chat([system("Be brief."), system("Tell a joke."), *behind])
+
+    assert to_messages(alone).body["messages"] == [{"role": "user", "content": "Tell a joke."}]
+    assert "system" not in to_messages(alone).body
+    assert to_messages(several).body["system"] == "Be brief."
+    assert to_messages(several).body["messages"] == [{"role": "user", "content": "Tell a joke."}]
+    assert to_converse(several).body["system"] == [{"text": "Be brief."}]
+    assert to_converse(several).body["messages"] == [{"role": "user", "content": [{"text": "Tell a joke."}]}]
+
+
+def test_nothing_said_at_all_is_left_to_the_provider_to_refuse():
+    assert to_messages(chat([BLANK])).body["messages"] == to_converse(chat([BLANK])).body["messages"] == []
+
+
+def test_converse_hears_the_user_first_where_the_assistant_began():
+    messages = to_converse(chat([system("Be brief."), GREETING, ANSWER])).body["messages"]
+
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[0]["content"][0]["text"].strip()
+    assert messages[1:] == to_converse(chat([ANSWER, GREETING, ANSWER])).body["messages"][1:]
+    assert [message["role"] for message in to_messages(chat([GREETING, ANSWER])).body["messages"]] == ["assistant", "user"]
+
+
+@pytest.mark.parametrize("beside", [[], [{"type": "text", "text": " "}]])
+def test_a_document_without_words_has_some_on_converse(beside):
+    [message] = to_converse(chat([{"role": "user", "content": [PDF, *beside]}])).body["messages"]
+    document, words = message["content"]
+
+    assert document.keys() == {"document"}
+    assert words["text"].strip()
+    with_words = [PDF, {"type": "text", "text": "What is it?"}]
+    assert len(to_converse(chat([{"role": "user", "content": with_words}])).body["messages"][0]["content"]) == 2
+    assert len(to_messages(chat([{"role": "user", "content": [PDF, *beside]}])).body["messages"][0]["content"]) == 1
+
+
+def test_a_document_beside_the_result_of_a_tool_has_words_on_converse():
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]}
+    document = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "aGk="}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "It follows."}
+    messages = [ANSWER, call, {"role": "user", "content": [result, document]}]
+    body = {"model": "m", "max_tokens": 9, "messages": messages, "tools": [{"name": "read", "input_schema": {"type": "object"}}]}
+
+    kinds = [next(iter(block)) for block in to_converse(body, caller="anthropic_messages").body["messages"][2]["content"]]
+    assert kinds == ["toolResult", "document", "text"]
