@@ -317,6 +317,24 @@ def test_nothing_is_said_of_thoughts_where_it_means_nothing(body, model, known):
     assert ("block_binding" in result.body.get("thinking", {}), result.betas) == (False, ())
 
 
+@pytest.mark.parametrize(
+    ("model", "dropped"), [("claude-haiku-5-5", ()), ("claude-sonnet-5-5", ("messages[].content[].thinking",)), ("claude-opus-5", ())]
+)
+def test_thoughts_that_may_be_refused_are_not_sent_where_nothing_can_be_said_of_them(model, dropped):
+    result = to_messages(chat(THOUGHT, reasoning_effort="none"), model)
+    assert (result.body["messages"][1]["content"] == "Yes", result.dropped) == (model != "claude-opus-5", dropped)
+
+
+def test_converse_is_asked_to_leave_out_thoughts_that_no_longer_fit():
+    asked = chat([*THOUGHT, {"role": "system", "content": "Be brief."}], tools=[tool()], tool_choice="required", reasoning_effort="low")
+    fields = to_converse(asked, "global.anthropic.claude-fable-5-1").body["additionalModelRequestFields"]
+    assert fields == {
+        "thinking": {"type": "adaptive", **DROPPING},
+        "output_config": {"effort": "low"},
+        "anthropic_beta": ["thinking-binding-controls-2026-08-01"],
+    }
+
+
 def test_unsigned_thinking_is_not_sent():
     answer = {"role": "assistant", "content": "Yes", "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": ""}]}
     assert to_messages(chat([{"role": "user", "content": "Hi"}, answer])).body["messages"][1]["content"] == "Yes"

@@ -245,27 +245,32 @@ def thoughts_of(result):
 
 
 REMINDER = system("9 tokens left", clear_at="next_user_message")
+DROPPING = {
+    "thinking": {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
+    "anthropic_beta": ["thinking-binding-controls-2026-08-01"],
+}
 
 
-@pytest.mark.parametrize(
-    ("between", "kept"),
-    [
-        ([], [True, True]),
-        ([system("In Oslo.")], [True, True]),
-        ([system([], output_config={"effort": "low"})], [True, True]),
-        ([REMINDER], [True, False]),
-        ([system([change("removal", "write")])], [False, True]),
-        ([system([change("removal", "write")]), REMINDER], [False, False]),
-    ],
-)
-def test_thoughts_that_converse_would_refuse_for_what_has_changed_before_them_are_left_out(between, kept):
+@pytest.mark.parametrize("between", [[], [system("In Oslo.")], [REMINDER], [system([change("removal", "write")])]])
+def test_converse_leaves_out_thoughts_for_what_has_changed_before_them_instead_of_refusing(between):
     messages = [USER, thinking_call(1), answer_of(1), *between, thinking_call(2), answer_of(2), REMINDER]
     body = {"model": "m", "max_tokens": 2000, "messages": messages, "tools": [READ, WRITE]}
 
     result = to_converse(body, CLAUDE, "anthropic_messages")
-    assert thoughts_of(result) == kept
-    assert result.dropped == (() if all(kept) else ("messages[].content[].thinking",))
-    assert thoughts_of(to_converse(body, "global.anthropic.claude-opus-5", "anthropic_messages")) == [True, True]
+    assert thoughts_of(result) == [True, True]
+    assert (result.body["additionalModelRequestFields"], result.dropped) == (DROPPING, ())
+    unbound = to_converse(body, "global.anthropic.claude-opus-5", "anthropic_messages")
+    assert (thoughts_of(unbound), "additionalModelRequestFields" in unbound.body) == ([True, True], False)
+
+
+@pytest.mark.parametrize(("model", "dropped"), [("claude-haiku-5-5", ()), ("claude-sonnet-5-5", ("messages[].content[].thinking",))])
+def test_thoughts_that_converse_can_not_be_asked_to_leave_out_stay_behind(model, dropped):
+    messages = [USER, thinking_call(1), answer_of(1)]
+    off = {"model": "m", "max_tokens": 2000, "messages": messages, "tools": [READ], "thinking": {"type": "disabled"}}
+
+    result = to_converse(off, f"global.anthropic.{model}", "anthropic_messages")
+    assert (thoughts_of(result), result.dropped) == ([False], dropped)
+    assert "anthropic_beta" not in result.body["additionalModelRequestFields"]
 
 
 def test_system_messages_before_the_first_turn_go_to_the_front_on_converse():

@@ -114,13 +114,11 @@ Part = TextPart | ImagePart | DocumentPart | AudioPart | ThinkingPart | Redacted
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message. A system message may stand anywhere and holds text only; `stays` where it must not move to the front. `fits` is False
-    where what stood before it has changed since."""
+    """One message. A system message may stand anywhere and holds text only; `stays` where it must not move to the front."""
 
     role: Role
     parts: tuple[Part, ...]
     stays: bool = False
-    fits: bool = True
 
 
 class Tool(msgspec.Struct, frozen=True):

@@ -7,18 +7,23 @@ front, and words may stand in for a parameter.
 
 from collections.abc import Iterable
 
-from keyhouse.gateway.wire.conversation import Message, RedactedThinkingPart, ThinkingPart
+from keyhouse.gateway.wire.conversation import Message, Part, RedactedThinkingPart, ThinkingPart
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits
+from keyhouse.gateway.wire.turns import without_parts
 
 BETA = "thinking-binding-controls-2026-08-01"
 
 
+def is_thought(part: Part) -> bool:
+    """Whether a part is what a model thought."""
+    return isinstance(part, ThinkingPart | RedactedThinkingPart)
+
+
 def is_bound(messages: Iterable[Message], model: ModelTraits, thinking: JsonObject) -> bool:
     """Whether thoughts go back that the model may refuse, in a request that may say what is to become of them: one that thinks."""
-    if not model.binds_thoughts or thinking.get("thinking", {"type": "adaptive"})["type"] != "adaptive":
-        return False
-    return any(isinstance(part, ThinkingPart | RedactedThinkingPart) for message in messages for part in message.parts)
+    return model.binds_thoughts and _type(thinking) == "adaptive" and _has_thoughts(messages)
 
 
 def unbound(thinking: JsonObject) -> JsonObject:
@@ -27,3 +32,22 @@ def unbound(thinking: JsonObject) -> JsonObject:
         **thinking,
         "thinking": {"type": "adaptive", **thinking.get("thinking", {}), "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
     }
+
+
+def without_unaskable(messages: tuple[Message, ...], model: ModelTraits, thinking: JsonObject, losses: Losses) -> tuple[Message, ...]:
+    """The messages without thoughts that the model may refuse, in a request that may not say what is to become of them. A model that is
+    switched off has no use for them."""
+    kind = _type(thinking)
+    if not model.binds_thoughts or kind == "adaptive" or not _has_thoughts(messages):
+        return messages
+    if kind != "disabled":
+        losses.drop("messages[].content[].thinking", "The model may refuse it for what has changed before it, unless it thinks.")
+    return without_parts(is_thought, messages)
+
+
+def _type(thinking: JsonObject) -> object:
+    return thinking.get("thinking", {"type": "adaptive"})["type"]
+
+
+def _has_thoughts(messages: Iterable[Message]) -> bool:
+    return any(is_thought(part) for message in messages for part in message.parts)

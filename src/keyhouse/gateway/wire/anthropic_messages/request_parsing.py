@@ -47,11 +47,11 @@ def _messages(fields: Fields, given: Sequence[Fields], losses: Losses) -> Iterat
     system = parse_system_texts(fields, "system")
     if system:
         yield Message("system", system)
-    for message, fits in uncleared(given):
+    for message in uncleared(given):
         role = message.choice("role", ("user", "assistant", "system"))
         parts = parse_system_message(message, losses) if role == "system" else parse_blocks(message)
         if parts or role != "system":
-            yield Message(cast(Role, role), parts, stays=role == "system", fits=fits)
+            yield Message(cast(Role, role), parts, stays=role == "system")
 
 
 def _reasoning(fields: Fields, given: Sequence[Fields], losses: Losses) -> Reasoning | None:

@@ -5,7 +5,7 @@ import binascii
 
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound
+from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unaskable
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
@@ -61,8 +61,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = without_parts(is_unreadable, request.messages)
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)
     sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))
-    arranged = turns(kept)
     thinking = render_thinking(wanted, known, limit, losses)
+    arranged = turns(without_unaskable(kept, known, thinking, losses))
     bound = model.takes_betas and is_bound(arranged.messages, known, thinking)
     body = without_nones(
         {

@@ -15,17 +15,10 @@ from keyhouse.gateway.wire.model_traits import EFFORTS
 _ADDITION, _REMOVAL = "tool_addition", "tool_removal"
 
 
-def uncleared(messages: Sequence[Fields]) -> Iterator[tuple[Fields, bool]]:
-    """The messages without the system messages that stood for one turn alone, once the user has spoken again. With each, whether all that
-    the model is shown before it, and the tools, are still as they were when it was said."""
+def uncleared(messages: Sequence[Fields]) -> Iterator[Fields]:
+    """The messages without the system messages that stood for one turn alone, once the user has spoken again."""
     last = max((index for index, message in enumerate(messages) if message.raw.get("role") == "user"), default=0)
-    changed = max((index for index, message in enumerate(messages) if _changes_tools(message)), default=-1)
-    is_whole = True
-    for index, message in enumerate(messages):
-        if _is_for_one_turn(message) and index < last:
-            is_whole = False
-        else:
-            yield message, is_whole and index > changed
+    return (message for index, message in enumerate(messages) if not (_is_for_one_turn(message) and index < last))
 
 
 def _is_for_one_turn(message: Fields) -> bool:
@@ -70,10 +63,6 @@ def stated_effort(messages: Iterable[Fields]) -> Effort | None:
             config.check_names("effort")
             level = config.choice("effort", EFFORTS) if config.has("effort") else level
     return cast("Effort | None", level)
-
-
-def _changes_tools(message: Fields) -> bool:
-    return message.raw.get("role") == "system" and any(_changes(message))
 
 
 def _changes(message: Fields) -> Iterator[Fields]:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, is_thought, unbound, without_unaskable
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
@@ -15,12 +16,9 @@ from keyhouse.gateway.wire.conversation import (
     CacheMarker,
     Message,
     OutputSchema,
-    Part,
     Reasoning,
-    RedactedThinkingPart,
     RenderedRequest,
     Request,
-    ThinkingPart,
     Tool,
     ToolChoice,
     UpstreamModel,
@@ -44,8 +42,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
     request = with_tools_told(with_json_told(request, losses), known, losses)
-    readable = without_parts(is_unreadable, request.messages)
-    request = replace(request, messages=_fitting(readable, losses) if known.binds_thoughts else readable)
+    request = replace(request, messages=without_parts(is_unreadable, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
     claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and _is_claude(known)
@@ -53,16 +50,19 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     # A budget must stay below the limit, so the limit it was measured by has to be sent with it.
     sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
     inference = _inference(request, sampled, sent_limit)
-    arranged = turns(request.messages)
+    additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
+    arranged = turns(without_unaskable(request.messages, known, additional, losses))
     names, points = DocumentNames(), CachePoints(known, losses)
     # Other families refuse the thoughts of a Claude model, signature and all.
-    kept = arranged.messages if _is_claude(known) else without_parts(_is_thought, arranged.messages)
+    kept = arranged.messages if _is_claude(known) else without_parts(is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
     messages = _messages(with_wanted_words(kept), names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
     tools = _tools(request, known, losses, points)
-    additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
+    if is_bound(kept, known, additional):
+        # https://github.com/BerriAI/litellm/pull/41203 (tried on Bedrock); betas stand here: https://github.com/BerriAI/litellm/pull/22451.
+        additional = {**unbound(additional), "anthropic_beta": [BETA]}
     body = without_nones(
         {
             "messages": messages,
@@ -77,14 +77,6 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     return RenderedRequest(body, losses.dropped, losses.enforced)
 
 
-def _fitting(messages: tuple[Message, ...], losses: Losses) -> tuple[Message, ...]:
-    """The messages without thoughts that would be refused, since they are bound to something that has changed:
-    https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-thinking-block-binding.html (2026-11-30)."""
-    if any(_is_thought(part) for message in messages if not message.fits for part in message.parts):
-        losses.drop("messages[].content[].thinking", "What stood before it has changed since, and the model refuses it then.")
-    return tuple(kept for message in messages for kept in ((message,) if message.fits else without_parts(_is_thought, (message,))))
-
-
 def _messages(kept: Sequence[Message], names: DocumentNames, points: CachePoints, cache: CacheMarker | None) -> list[JsonObject]:
     rendered: list[JsonObject] = [{"role": message.role, "content": render_blocks(message.parts, names, points)} for message in kept]
     if rendered:
@@ -96,10 +88,6 @@ def _messages(kept: Sequence[Message], names: DocumentNames, points: CachePoints
 def _is_claude(model: ModelTraits) -> bool:
     """Whether it is one of Claude's models that think."""
     return model.thinking in ("budget", "adaptive")
-
-
-def _is_thought(part: Part) -> bool:
-    return isinstance(part, ThinkingPart | RedactedThinkingPart)
 
 
 def _held_back(model: ModelTraits, inference: JsonObject) -> ModelTraits:
