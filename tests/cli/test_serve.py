@@ -286,8 +286,9 @@ def test_a_server_that_stops_refuses_connections_at_once(tmp_path: Path, serving
     assert server.ended() == 0
 
 
-def test_a_second_signal_does_not_wait(tmp_path: Path, serving: StartServer) -> None:
-    server = serving(tmp_path)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_signal_does_not_wait(tmp_path: Path, serving: StartServer, workers: str) -> None:
+    server = serving(tmp_path, "--workers", workers)
     assert _list(server).status_code == 200
     with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
         head = f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"

@@ -31,6 +31,10 @@ from keyhouse.web.serving import HouseServer, server_config
 _log = structlog.get_logger("keyhouse")
 # A terminal that closes says so by HUP; `nohup` has us overlook it.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else ()))
+_HURRY = signal.SIGUSR1
+"""Tells a worker to wait for no open request. Stops alone say nothing of haste: who stops a group of processes, as systemd does, tells each
+worker of it as well, and the supervisor tells them once more.
+"""
 _EARLY_S = 30.0
 _LOOK_EVERY_S = 0.1
 _LONGEST_DELAY_S = 30.0
@@ -87,8 +91,11 @@ class Server(HouseServer):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; at the second time without waiting for open requests."""
-        self.stop()
+        """Stop; at the second time, or in a worker when told to hurry, without waiting for open requests."""
+        if sig == _HURRY:
+            self.should_exit = True
+        if sig == _HURRY or self._wanted is None or not self.should_exit:
+            self.stop()
 
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
@@ -168,7 +175,7 @@ class _Supervisor:
 
     def run(self) -> ExitCode:
         """Until all have ended."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._WAITED)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {*self._WAITED, _HURRY})
         # Without a handler some systems drop the signal even while it is waited for.
         for waited in (signal.SIGCHLD, takeover.SIGNAL):
             signal.signal(waited, lambda number, frame: None)
@@ -221,8 +228,8 @@ class _Supervisor:
                 os.close(sibling.ready)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # A terminal sends its signals to all of us; the supervisor passes on what they mean.
-        for number_of_terminal in (signal.SIGINT, signal.SIGHUP, takeover.SIGNAL):
-            signal.signal(number_of_terminal, signal.SIG_IGN)
+        for overlooked in (signal.SIGINT, signal.SIGHUP, takeover.SIGNAL, _HURRY):
+            signal.signal(overlooked, signal.SIG_IGN)
         # Told to stop before it can act on that, it hears it as soon as it can.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*self._WAITED} - {signal.SIGTERM})
 
@@ -236,7 +243,7 @@ class _Supervisor:
 
         # The supervisor alone holds the other end: when it is gone, however it went, the pipe ends.
         app = App(self._settings, Metrics(self._metrics, number))
-        sys.exit(_serve(app, self._settings, self._listening, (signal.SIGTERM,), on_started, self._alive[0]))
+        sys.exit(_serve(app, self._settings, self._listening, (signal.SIGTERM, _HURRY), on_started, self._alive[0]))
 
     def _reap(self) -> None:
         for worker in self._workers:
@@ -294,7 +301,7 @@ class _Supervisor:
 
     def _stop(self, outcome: ExitCode) -> None:
         """Tell all to finish; told again, they no longer wait for open requests. Former workers are finishing already."""
-        former = self._former if self._outcome is not None else ()
+        former, number = (self._former, _HURRY) if self._outcome is not None else ((), signal.SIGTERM)
         self._outcome = self._outcome or outcome
         # Ours is open in the name of workers to come. Left so, it would take connections that nobody serves.
         self._listening.close()
@@ -302,7 +309,7 @@ class _Supervisor:
         if self._check:
             self._check.terminate()
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
-            os.kill(process_id, signal.SIGTERM)
+            os.kill(process_id, number)
 
 
 def _forked() -> tuple[int, int, int]:

@@ -1,0 +1,36 @@
+"""Who stops a server tells each of its processes, as systemd does: that is one stop, however often a worker hears of it."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from tests.cli.commands import PATIENCE_S
+from tests.cli.conftest import StartServer
+from tests.cli.test_takeover import begun_put, finished, holds, replaced, workers_of
+
+
+def test_what_was_begun_is_finished(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    with begun_put(server) as connection:
+        workers = workers_of(server)
+        idle = [psutil.Process(number) for number in workers if not holds(number, connection.getsockname()[1])]
+        for number in (*workers, server.process.pid):
+            os.kill(number, signal.SIGTERM)
+        # By then the supervisor has passed it on.
+        assert psutil.wait_procs(idle, PATIENCE_S)[1] == []
+        assert finished(connection) == 200
+    assert server.ended() == 0
+
+
+def test_what_was_begun_before_a_replacement_is_finished(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    with begun_put(server) as connection:
+        former = {number for number in workers_of(server) if holds(number, connection.getsockname()[1])}
+        new = [psutil.Process(number) for number in replaced(server, former) - former]
+        for number in (*workers_of(server), server.process.pid):
+            os.kill(number, signal.SIGTERM)
+        assert psutil.wait_procs(new, PATIENCE_S)[1] == []
+        assert finished(connection) == 200
+    assert server.ended() == 0
