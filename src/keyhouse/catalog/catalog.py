@@ -54,10 +54,14 @@ class Catalog:
         """What is known of one model of a provider."""
         return self._models.get(provider_id, {}).get(model_id)
 
+    def ends(self, provider_id: str) -> dict[str, datetime.date]:
+        """The days on which a provider ends its models, as far as they are known, by the models' ids."""
+        known = self._models.get(provider_id, {}).values()
+        return {model.id: model.retires_on for model in known if model.retires_on is not None}
+
     def retiring(self, by: datetime.date) -> dict[str, datetime.date]:
         """The models, as `provider/model`, that their providers end on this day or have ended before it, and the days."""
-        known = ((provider, model) for provider, models in self._models.items() for model in models.values())
-        return {f"{provider}/{model.id}": day for provider, model in known if (day := model.retires_on) is not None and day <= by}
+        return {f"{provider}/{model}": day for provider in self._models for model, day in self.ends(provider).items() if day <= by}
 
     def provider_of_prefix(self, model_id: str) -> ProviderSpec | None:
         """The provider whose models begin like this one."""

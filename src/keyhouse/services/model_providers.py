@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 
@@ -189,6 +189,10 @@ class ModelProviders:
         """What people call a provider; its id where nobody knows it."""
         spec = self._catalog.provider(provider)
         return provider if spec is None else spec.name
+
+    def ends(self, provider: str) -> Mapping[str, date]:
+        """The days on which a provider ends its models, as far as they are known, by the models' ids."""
+        return self._catalog.ends(provider)
 
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name."""

@@ -41,13 +41,14 @@ class ListedModel(msgspec.Struct, frozen=True):
 
 
 class ChatModel(msgspec.Struct, frozen=True):
-    """A model that can be talked to: `id` is `provider/model`. `is_own` where the project declares it."""
+    """A model that can be talked to: `id` is `provider/model`. `is_own`: the project declares it; `retires_on` where its end is known."""
 
     id: str
     provider: str
     model_id: str
     display_name: str
     is_own: bool
+    retires_on: datetime.date | None = None
 
 
 class Models:
@@ -120,9 +121,9 @@ class Models:
 def _chat_models(provider: OpenedProvider, catalog: Catalog) -> list[ChatModel]:
     declared = {name: models[0].display_name for name, models in provider.models.items() if any(model.mode == "chat" for model in models)}
     known = [name for name in catalog.models(provider.spec.id, "chat") if name not in provider.models]
-    names = {**declared, **dict(zip(known, known, strict=True))}
+    names, ends = {**declared, **dict(zip(known, known, strict=True))}, catalog.ends(provider.spec.id)
     return [
-        ChatModel(f"{provider.spec.id}/{name}", provider.spec.id, name, shown, name in declared)
+        ChatModel(f"{provider.spec.id}/{name}", provider.spec.id, name, shown, name in declared, ends.get(name))
         for name, shown in names.items()
         if has_endpoint(provider, "chat", name)
     ]

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from keyhouse.domain.errors import Error
 from keyhouse.domain.verdict import Verdict
 from keyhouse.services.connection_test import ConnectionTest
+from keyhouse.services.model_providers import ModelProviders
 from keyhouse.web.errors import STATUS
 from keyhouse.web.pages.provider_test import REFUSALS
 from keyhouse.web.pages.rendering import page
@@ -19,8 +20,9 @@ _EMBEDDING = "embed"
 class LiveModelPages:
     """See the module."""
 
-    def __init__(self, tests: ConnectionTest) -> None:
+    def __init__(self, tests: ConnectionTest, providers: ModelProviders) -> None:
         self._tests = tests
+        self._providers = providers
 
     def pages(self) -> list[Page]:
         """The one address."""
@@ -37,7 +39,7 @@ class LiveModelPages:
             if error.code not in REFUSALS:
                 raise
             return page(visit, "live_models.html", STATUS[error.code], problem=error.message, models=[], complete=True)
-        known = self._tests.known_models(provider)
-        models = [(model, model in known, "embeddings" if _EMBEDDING in model.lower() else "models") for model in listed.ids]
+        known, ends = self._tests.known_models(provider), self._providers.ends(provider)
+        models = [(name, name in known, ends.get(name), "embeddings" if _EMBEDDING in name.lower() else "models") for name in listed.ids]
         problem = "" if listed.result.verdict is Verdict.VERIFIED else listed.result.message
         return page(visit, "live_models.html", problem=problem, models=models, complete=listed.complete)

@@ -54,7 +54,7 @@ def settings_pages(services: Services) -> Site:
         *ProviderFormPages(services.providers, services.defaults).pages(),
         *ProviderPages(services.providers, services.defaults, services.tests, services.last_uses).pages(),
         *ProviderTestPages(services.tests).pages(),
-        *LiveModelPages(services.tests).pages(),
+        *LiveModelPages(services.tests, services.providers).pages(),
         *TryPages(services.providers, services.defaults, services.models, services.gateway).pages(),
         *KeyPages(services.api_keys, services.projects, services.teams, services.defaults, services.last_uses).pages(),
         *OrganizationPages(services.projects, services.teams, services.audit).pages(),

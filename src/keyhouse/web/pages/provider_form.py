@@ -86,7 +86,8 @@ class ProviderFormPages:
         shown = await self._providers.get(visit.project_id, visit.path["provider"])
         spec = self._providers.spec(visit.path["provider"], Code.NOT_FOUND)
         project = await self._defaults.project(visit.project_id)
-        return provider_view(spec, msgspec.json.decode(shown.body), project.default_model), shown.tag
+        view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(spec.id))
+        return view, shown.tag
 
     async def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
         project = await self._defaults.project(visit.project_id)

@@ -1,7 +1,7 @@
 """What the pages show of a provider, from the same masked entry that the API gives: no value of a secret ever comes here."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -48,6 +48,8 @@ class ProviderView(msgspec.Struct, frozen=True):
     entry: Entry
     fields: tuple[FieldView, ...]
     default_model: str
+    ends: Mapping[str, date]
+    """The days on which it ends its models, by their ids."""
     changed: HistoryEntry | None = None
     tested: LastTest | None = None
     used_at: datetime | None = None
@@ -96,11 +98,11 @@ class ProviderView(msgspec.Struct, frozen=True):
         return list(dict.fromkeys([*own, *(self.entry.get("models") or [])]))
 
 
-def provider_view(spec: ProviderSpec, entry: Entry, default_model: str | None) -> ProviderView:
-    """The view of an entry. `default_model` is the project's, kept where it is one of this provider."""
+def provider_view(spec: ProviderSpec, entry: Entry, default_model: str | None, ends: Mapping[str, date]) -> ProviderView:
+    """The view of an entry. `default_model` is the project's, kept where it is one of this provider; `ends` are days of its models."""
     own = (default_model or "").removeprefix(f"{spec.id}/") if (default_model or "").startswith(f"{spec.id}/") else ""
     stored: Mapping[str, Any] = entry.get("customKeys") or {}
-    return ProviderView(spec, entry, tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored)), own)
+    return ProviderView(spec, entry, tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored)), own, ends)
 
 
 def _shown_fields(spec: ProviderSpec, stored: Mapping[str, Any]) -> list[CredentialField]:

@@ -79,7 +79,7 @@ class ProviderPages:
         entries, total = await self._providers.history(visit.project_id, provider, page=number, limit=_PER_PAGE)
         spec = self._providers.spec(provider, Code.NOT_FOUND)
         project, shown = await self._defaults.project(visit.project_id), await self._providers.get(visit.project_id, provider)
-        view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model)
+        view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(provider))
         differences = await self._providers.differences(visit.project_id, provider, entries)
         changes = [
             (entry, [(change, change_in_words(spec, change), shown) for change, shown in zip(entry.fields, of_entry, strict=True)])
@@ -111,7 +111,10 @@ class ProviderPages:
         project_id, default_model = project.id, project.default_model
         changes, tests = await self._providers.last_changes(project_id), await self._tests.last(project_id)
         uses = await self._last_uses.of([provider_use(project_id, entry["provider"]) for entry in entries])
-        views = [provider_view(self._providers.spec(entry["provider"], Code.NOT_FOUND), entry, default_model) for entry in entries]
+        specs = [self._providers.spec(entry["provider"], Code.NOT_FOUND) for entry in entries]
+        views = [
+            provider_view(spec, entry, default_model, self._providers.ends(spec.id)) for spec, entry in zip(specs, entries, strict=True)
+        ]
         return [
             replace(view, changed=changes.get(view.id), tested=tests.get(view.id), used_at=uses.get(provider_use(project_id, view.id)))
             for view in views

@@ -1,7 +1,7 @@
 """From a template and values to an answer: escaping on, one strict policy, nothing kept by any cache."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
+from keyhouse.domain.model import retirement
 from keyhouse.web.pages.documents import Document, kept_file
 from keyhouse.web.pages.marks import logo_sheet, mark
 from keyhouse.web.pages.verdict_words import VERDICT_WORDS
@@ -81,7 +82,8 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": _ago, "until": _until, "count_of": "{:,}".format, "mark": mark, "verdict": VERDICT_WORDS.__getitem__}
+    environment.filters |= {"ago": _ago, "until": _until, "retirement": _retirement, "count_of": "{:,}".format}
+    environment.filters |= {"mark": mark, "verdict": VERDICT_WORDS.__getitem__}
     environment.globals |= {"files": {name: file.path for name, file in files().items()}, "version": version("keyhouse")}
     return environment
 
@@ -93,6 +95,10 @@ def _ago(moment: datetime) -> Markup:
 def _until(moment: datetime) -> Markup:
     now = datetime.now(UTC)
     return _time(moment, _future(moment, now) if moment > now else _past(moment, now))
+
+
+def _retirement(day: date) -> str:
+    return retirement(day, datetime.now(UTC).date())
 
 
 def _future(moment: datetime, now: datetime) -> str:
