@@ -46,9 +46,10 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     """Serve until a signal says to stop, in the place of another server where that left something. Raises Error with a sentence that says
     what to do.
 
-    The server before this one holds signals back. One to stop that comes now is heard once its workers can be told to finish.
+    The server before this one holds signals back. One to stop that comes now is heard once its workers can be told to finish. One that
+    asks to be replaced is heard by whoever can act on it.
     """
-    signal.signal(takeover.SIGNAL, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {takeover.SIGNAL})
     _configure(settings := read_settings())
     _allow_open_files()
     parse_database_url(settings.url)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import NoReturn
 
 import structlog
 
@@ -49,16 +48,22 @@ def begun_check() -> subprocess.Popen[bytes] | None:
     try:
         return subprocess.Popen([*COMMAND, CHECK], stdin=subprocess.DEVNULL)  # noqa: S603 - a command of ours
     except OSError as failure:
-        _log.error("no process can be started now", reason=errno.errorcode.get(failure.errno or 0))
+        _tell(failure)
         return None
 
 
-def become_successor(legacy: Legacy) -> NoReturn:
-    """Become the server that takes over. Until it can act on another signal of this kind it overlooks it."""
+def become_successor(legacy: Legacy) -> None:
+    """Become the server that takes over. Returns only where that cannot be started. Signals that are held back wait for it."""
     os.set_inheritable(legacy.listening, True)
     os.set_inheritable(legacy.wanted, True)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(SIGNAL, signal.SIG_IGN)
     left = ",".join(map(str, (legacy.listening, legacy.wanted, *legacy.workers)))
     sys.stdout.flush()
-    os.execv(sys.executable, [*COMMAND, _IN_PLACE_OF, left])  # noqa: S606
+    try:
+        os.execv(sys.executable, [*COMMAND, _IN_PLACE_OF, left])  # noqa: S606
+    except OSError as failure:
+        _tell(failure)
+
+
+def _tell(failure: OSError) -> None:
+    _log.error("no process can be started now", reason=errno.errorcode.get(failure.errno or 0))

@@ -101,6 +101,7 @@ class Server(HouseServer):
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
     signal.signal(takeover.SIGNAL, lambda number, frame: _log.warning("a server of one process cannot be replaced in place: restart it"))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {takeover.SIGNAL})
     return _serve(App(settings), settings, listening, STOP_SIGNALS, lambda: None)
 
 
@@ -185,7 +186,7 @@ class _Supervisor:
             number = signal.sigwait({*self._WAITED} - ({takeover.SIGNAL} if self._check else set()))
             if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
-            if number == takeover.SIGNAL and self._outcome is None and self._former_wanted is None:
+            if number == takeover.SIGNAL and self._outcome is None:
                 self._begin_check()
             self._reap()
             self._hand_over()
@@ -269,11 +270,11 @@ class _Supervisor:
         delay = _delay_s(worker)
         worker.start_at = time.monotonic() + delay
         process_id, worker.process_id = worker.process_id, 0
-        if self._outcome is None and self._served:
-            _log.warning("a worker ended unexpectedly and is replaced", process_id=process_id, after_s=delay)
-        elif self._outcome is None:
+        if self._outcome is None and not self._served and all(each.early_deaths for each in self._workers):
             _log.error("No worker could start. The lines above say why.")
             self._stop(ExitCode.FAILED)
+        elif self._outcome is None:
+            _log.warning("a worker ended unexpectedly and is replaced", process_id=process_id, after_s=delay)
 
     def _let_go_of_former(self) -> None:
         if self._former_wanted is not None:
@@ -286,7 +287,9 @@ class _Supervisor:
             _log.error(_GOES_ON)
 
     def _hand_over(self) -> None:
-        """Become another server once a check found that it could start. Our workers go on until its own serve."""
+        """Become another server once a check found that it could start. Our workers go on until its own serve, or where none of them
+        serves yet those before them.
+        """
         code = self._check.poll() if self._check else None
         if code is None:
             return
@@ -297,7 +300,9 @@ class _Supervisor:
             _log.error(_GOES_ON)
             return
         running = (worker.process_id for worker in self._workers if worker.runs)
-        takeover.become_successor(Legacy(self._listening.fileno(), self._alive[1], (*self._former, *running)))
+        wanted = self._alive[1] if self._former_wanted is None else self._former_wanted
+        takeover.become_successor(Legacy(self._listening.fileno(), wanted, (*self._former, *running)))
+        _log.error(_GOES_ON)
 
     def _stop(self, outcome: ExitCode) -> None:
         """Tell all to finish; told again, they no longer wait for open requests. Former workers are finishing already."""
@@ -307,7 +312,8 @@ class _Supervisor:
         self._listening.close()
         self._let_go_of_former()
         if self._check:
-            self._check.terminate()
+            # While it loads it holds signals back.
+            self._check.kill()
         for process_id in (*former, *(worker.process_id for worker in self._workers if worker.runs)):
             os.kill(process_id, number)
 
@@ -325,4 +331,5 @@ def _forked() -> tuple[int, int, int]:
 
 def _delay_s(worker: _Worker) -> float:
     """How long its place stays empty: longer each time that a process for it ended early or could not be started."""
-    return min(2.0 ** (worker.early_deaths - 1), _LONGEST_DELAY_S) if worker.early_deaths else 0.0
+    # Beyond 2.0 ** 1023, a night of such deaths, there is no number.
+    return min(2.0 ** min(worker.early_deaths - 1, 10), _LONGEST_DELAY_S) if worker.early_deaths else 0.0

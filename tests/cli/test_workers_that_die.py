@@ -1,0 +1,37 @@
+"""Workers that die: one alone ends no server, at its start neither, and none is given up however often it died."""
+
+import time
+from pathlib import Path
+
+from keyhouse.cli.workers import _delay_s, _Worker
+from tests.cli.commands import PATIENCE_S, environment
+from tests.cli.conftest import StartServer
+from tests.cli.test_takeover import listed, workers_of
+
+
+def test_one_that_dies_before_any_serves_is_replaced(tmp_path: Path, serving: StartServer) -> None:
+    """As where memory is short just then."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import itertools, os, signal\n"
+        "forks = itertools.count(1)\n"
+        "number = 0\n"
+        "def count():\n"
+        "    global number\n"
+        "    number = next(forks)\n"
+        "def die():\n"
+        "    # The first one prepares the data.\n"
+        "    if number == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.register_at_fork(before=count, after_in_child=die)\n"
+    )
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    server.wait_for_line("ended unexpectedly and is replaced")
+    deadline = time.monotonic() + PATIENCE_S
+    while len(workers_of(server)) < 2:
+        assert time.monotonic() < deadline
+    assert listed(server) == 200
+    assert server.stop() == 0
+
+
+def test_the_pause_before_a_replacement_has_a_bound_however_often_one_died() -> None:
+    """As through a night in which the database is away."""
+    assert [_delay_s(_Worker(0, early_deaths=deaths)) for deaths in (0, 1, 2, 5, 6, 1025, 10**6)] == [0.0, 1.0, 2.0, 16.0, 30.0, 30.0, 30.0]
