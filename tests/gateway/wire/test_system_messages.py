@@ -180,6 +180,16 @@ def test_a_server_that_wants_strict_turns_gets_them_unless_the_model_is_known_to
     assert [message["role"] for message in sent] == roles
 
 
+def test_turns_alternate_where_the_assistant_said_nothing_or_spoke_twice():
+    thought = {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm.", "signature": ""}]}
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]}
+    messages = [USER, thought, GO_ON, SAID, call, LAST_RESULT]
+
+    sent = to_chat({"model": "m", "messages": messages, "tools": [READ]}, id="gemma-3-27b", quirks=("strict_turns",)).body["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool"]
+    assert (sent[1]["content"], len(sent[1]["tool_calls"])) == ("Yes?", 1)
+
+
 @pytest.mark.parametrize("provider", ["cerebras", "custom", "groq", "ollama", "perplexity", "together", "vllm"])
 def test_servers_of_models_with_strict_templates_want_strict_turns(provider):
     calling = load_catalog().providers[provider].calling

@@ -49,15 +49,18 @@ def _has_strict_turns(model: UpstreamModel) -> bool:
 
 
 def _by_turns(messages: Iterable[Message]) -> Iterator[Message]:
-    """One system message at most, before all others; of the user's no two in a row, which the Messages API takes for one turn as well."""
+    """One system message at most, before all others; of one role no two in a row, which the Messages API takes for one turn as well."""
     arranged = system_first(messages)
     if arranged.system:
         yield Message("system", arranged.system)
-    for is_users, neighbours in itertools.groupby(arranged.messages, lambda message: message.role == "user"):
-        if is_users:
-            yield Message("user", tuple(part for message in neighbours for part in message.parts))
-        else:
-            yield from neighbours
+    told = (message for message in arranged.messages if message.role == "user" or _says(message))
+    for role, neighbours in itertools.groupby(told, lambda message: message.role):
+        yield Message(role, tuple(part for message in neighbours for part in message.parts))
+
+
+def _says(message: Message) -> bool:
+    """Whether there is more in a message of the assistant than thoughts, which no message here is made of."""
+    return any(isinstance(part, ToolCallPart) or (isinstance(part, TextPart) and part.text) for part in message.parts)
 
 
 def _bridged(messages: list[JsonObject]) -> Iterator[JsonObject]:
