@@ -8,7 +8,7 @@ import pytest
 
 from tests.gateway.fault_upstream import ReceivedRequest, response
 from tests.gateway_road import anthropic_api, openai_api
-from tests.gateway_road.upstreams import json_answer, stream_answer
+from tests.gateway_road.upstreams import json_answer, named_event, stream_answer
 
 STREAM = Path(__file__).parents[1] / "gateway" / "wire" / "recorded" / "responses_reasoning_and_tools.sse"
 TOOLS = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in ("get_weather", "get_time")]
@@ -84,6 +84,66 @@ def test_a_claude_models_own_thoughts_pass_byte_for_byte(road, client):
     body = f'{{"model":"claude-opus-5-5", "max_tokens":9,"messages":[{{"role":"assistant","content":{blocks}}}]}}'.encode()
     road.post("/v1/messages", body)
     assert road.request.body == body
+
+
+SEARCHED = {
+    "type": "web_search_call",
+    "id": "ws_1",
+    "status": "completed",
+    "action": {"type": "search", "query": "who won", "sources": [{"type": "url", "url": "https://a.no/1"}]},
+}
+SAID = {"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "Norway.", "annotations": []}]}
+
+
+def searching(request: ReceivedRequest) -> bytes:
+    """Responses that search the web first, and Anthropic's Messages."""
+    body = json.loads(request.body)
+    if "input" not in body:
+        return anthropic_api.answer(request)
+    usage = {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}
+    whole = {"id": "resp_1", "status": "completed", "model": body["model"], "output": [SEARCHED, SAID], "usage": usage}
+    if not body.get("stream"):
+        return json_answer(whole)
+    told = [
+        {"type": "response.created", "response": {**whole, "status": "in_progress", "output": []}},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {**SEARCHED, "status": "in_progress", "action": {"type": "search"}},
+        },
+        {"type": "response.web_search_call.searching", "output_index": 0, "item_id": "ws_1"},
+        {"type": "response.output_item.done", "output_index": 0, "item": SEARCHED},
+        {"type": "response.output_item.added", "output_index": 1, "item": {**SAID, "content": []}},
+        {"type": "response.output_text.delta", "output_index": 1, "content_index": 0, "delta": "Norway."},
+        {"type": "response.output_item.done", "output_index": 1, "item": SAID},
+        {"type": "response.completed", "response": whole},
+    ]
+    return stream_answer(*(named_event(event["type"], event) for event in told))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_model_of_openais_searches_the_web_and_claude_goes_on(road, client, streamed):
+    road.answers(searching)
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
+    given = {"max_tokens": 2000, "messages": [{"role": "user", "content": "Who won?"}], "tools": [search]}
+    if streamed:
+        with client.messages.stream(model="gpt-6-sol", **given) as stream:
+            message = stream.get_final_message()
+    else:
+        message = client.messages.create(model="gpt-6-sol", **given)
+    assert [block.type for block in message.content] == ["server_tool_use", "web_search_tool_result", "text"]
+    asked_for, found, said = message.content
+    assert (asked_for.input, found.tool_use_id, said.text) == ({"query": "who won"}, asked_for.id, "Norway.")
+    assert [(each.url, each.title) for each in found.content] == [("https://a.no/1", "https://a.no/1")]
+    assert message.usage.server_tool_use.web_search_requests == 1
+    assert (road.sent["tools"][0]["type"], road.sent["max_tool_calls"]) == ("web_search", 8)
+
+    content = [block.model_dump(exclude_none=True) for block in message.content]
+    given["messages"] += [{"role": "assistant", "content": content}, {"role": "user", "content": "And before?"}]
+    assert client.messages.create(model="claude-opus-5-5", **given).content
+    sent = road.upstream.bodies()[-1]
+    assert [block["type"] for block in sent["messages"][1]["content"]] == ["text"]
+    assert sent["tools"] == [search]
 
 
 def test_errors_are_anthropics(road, client):

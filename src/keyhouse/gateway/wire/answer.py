@@ -5,19 +5,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 
 StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "tool_calls", "refusal"]
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens counted. `input_tokens` excludes what was read from and written to a cache; `output_tokens` includes the reasoning."""
+    """Tokens counted. `input_tokens` excludes what was read from and written to a cache; `output_tokens` includes the reasoning.
+    `searches` of the web are paid for beside them."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    searches: int | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -36,7 +38,7 @@ class AnswerDefaults(msgspec.Struct, frozen=True):
     request: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart
+AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart | SearchPart
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -88,6 +90,12 @@ class RedactedThinking(msgspec.Struct, frozen=True):
     """A whole part of redacted thinking; it begins and ends here."""
 
     data: str
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """A whole search of the web; it begins and ends here."""
+
+    search: SearchPart
 
 
 class ToolCallStarted(msgspec.Struct, frozen=True):
@@ -158,6 +166,7 @@ StreamEvent = (
     | TextStarted
     | ThinkingStarted
     | RedactedThinking
+    | Searched
     | ToolCallStarted
     | TextDelta
     | ThinkingDelta

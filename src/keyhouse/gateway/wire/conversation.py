@@ -110,6 +110,15 @@ class ToolResultPart(msgspec.Struct, frozen=True):
     cache: CacheMarker | None = None
 
 
+class SearchPart(msgspec.Struct, frozen=True):
+    """A search of the web that the provider made for an answer: what for, and the addresses that it found."""
+
+    id: str
+    query: str
+    found: tuple[str, ...] = ()
+    has_failed: bool = False
+
+
 Part = TextPart | ImagePart | DocumentPart | AudioPart | ThinkingPart | RedactedThinkingPart | ToolCallPart | ToolResultPart
 
 
@@ -129,6 +138,18 @@ class Tool(msgspec.Struct, frozen=True):
     schema: JsonObject | None = None
     strict: bool | None = None
     cache: CacheMarker | None = None
+
+
+class Search(msgspec.Struct, frozen=True):
+    """The provider itself may search the web: at most `most` times, in these domains alone or in all but those, as from `location`
+    (`{"type": "approximate", "country"?, ...}`). `parameter` is where the caller asked for it, `name` what the caller's choice calls it."""
+
+    parameter: str
+    name: str
+    most: int | None = None
+    allowed_domains: tuple[str, ...] = ()
+    blocked_domains: tuple[str, ...] = ()
+    location: JsonObject | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
@@ -163,6 +184,7 @@ class Request(msgspec.Struct, frozen=True):
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
+    search: Search | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     max_tokens: int | None = None

@@ -1,4 +1,5 @@
 """Leaves out of a request what other models thought: Claude's hosts refuse thoughts that they did not sign, OpenAI what it did not encrypt.
+So it is with what other models found on the web, which Claude's hosts encrypt as well.
 
 https://platform.claude.com/docs/en/build-with-claude/extended-thinking (2026-11-29). A conversation that goes on after a model of another
 provider holds them: see `call_signatures`, `reasoning_items`, `kept_thoughts`; thoughts of a translated message have an empty signature.
@@ -6,52 +7,70 @@ provider holds them: see `call_signatures`, `reasoning_items`, `kept_thoughts`; 
 
 from collections.abc import Mapping
 
+from keyhouse.gateway.wire.anthropic_messages.searches import MARK as OF_SEARCHES
 from keyhouse.gateway.wire.call_signatures import MARK as OF_GEMINI
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import MARK as OF_ITEMS
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import OWN_ITEMS
 from keyhouse.gateway.wire.reasoning_items import MARK as OF_OPENAI
 
-DROPPED: Mapping[str, str] = {"messages": "messages[].content[].thinking", "input": "input[].reasoning"}
-"""What it is called that is left out, by the member that it stands in."""
+_THOUGHTS: Mapping[str, str] = {"messages": "messages[].content[].thinking", "input": "input[].reasoning"}
+"""What thoughts are called that are left out, by the member that they stand in."""
+_DROPPED_SEARCH = "messages[].content[].web_search_tool_result"
 _MARKS = (OF_GEMINI, OF_OPENAI)
 _SUSPICIOUS = (b'"signature":""', b'"signature": ""', *(b'"' + mark.encode() for mark in (*_MARKS, OF_ITEMS, OWN_ITEMS)))
 """As JSON's writers spell it. Each is found many times faster than a pattern would be."""
+_SEARCHED = b'"' + OF_SEARCHES.encode()
 
 
 def may_hold_others(body: bytes) -> bool:
     """Whether a body is worth decoding for it."""
-    return (b'thinking"' in body or b'"reasoning"' in body) and any(mark in body for mark in _SUSPICIOUS)
+    thinks = b'thinking"' in body or b'"reasoning"' in body
+    return (thinks and any(mark in body for mark in _SUSPICIOUS)) or _SEARCHED in body
 
 
 def with_own_thoughts(body: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
-    """The body without what another provider's model thought, and without messages that held nothing else; and what was left out. It is the
-    given one where there is nothing."""
-    for name, dropped in DROPPED.items():
+    """The body without what another provider's model thought or found, and without messages that held nothing else; and what was left out.
+    It is the given one where there is nothing."""
+    for name, thoughts in _THOUGHTS.items():
         said = body.get(name)
         if isinstance(said, list):
-            kept = [_kept(each) for each in said]
-            if kept != said:
-                return {**body, name: [each for each in kept if each is not None]}, (dropped,)
+            dropped: dict[str, None] = {}
+            kept = [_kept(each, thoughts, dropped) for each in said]
+            if dropped:
+                return {**body, name: [each for each in kept if each is not None]}, tuple(dropped)
     return body, ()
 
 
-def _kept(message: object) -> object:
+def _kept(message: object, thoughts: str, dropped: dict[str, None]) -> object:
     """A message or an item without what is another's; None where nothing is left."""
     if not isinstance(message, dict):
         return message
     if message.get("type") == "reasoning":
         marked = str(message.get("encrypted_content")).startswith(OF_ITEMS) or str(message.get("id")).startswith(OWN_ITEMS)
+        if marked:
+            dropped[thoughts] = None
         return None if marked else message
     if not isinstance(message.get("content"), list):
         return message
-    own = [block for block in message["content"] if not _is_others(block)]
+    own = []
+    for block in message["content"]:
+        if _is_others_search(block):
+            dropped[_DROPPED_SEARCH] = None
+        elif _is_others_thought(block):
+            dropped[thoughts] = None
+        else:
+            own.append(block)
     if len(own) == len(message["content"]):
         return message
     return {**message, "content": own} if own else None
 
 
-def _is_others(block: object) -> bool:
+def _is_others_search(block: object) -> bool:
+    return isinstance(block, dict) and any(str(block.get(name)).startswith(OF_SEARCHES) for name in ("id", "tool_use_id"))
+
+
+def _is_others_thought(block: object) -> bool:
     if not isinstance(block, dict):
         return False
     if block.get("type") == "redacted_thinking":

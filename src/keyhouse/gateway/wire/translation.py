@@ -24,7 +24,7 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.conversation import RenderedRequest, ToolCallPart, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
-from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
 from keyhouse.gateway.wire.tool_names import with_short_names
@@ -63,6 +63,8 @@ _error_renderers = {
 }
 
 
+_NO_SEARCH = "This model can not search the web. Claude can, and so can what is called by Responses, as OpenAI's models from gpt-5.2 on."
+
 _Called = TypeVar("_Called", AnswerPart, StreamEvent)
 
 
@@ -92,6 +94,11 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     losses = Losses(drops_allowed=drops_allowed(body))
     kept = kept_parameters(body, caller, upstream, losses)
     request = _request_parsers[caller](kept, losses)
+    if request.search is not None and upstream != "openai_responses":
+        raise unsupported(
+            request.search.parameter,
+            "This model can not search the web. Claude can, and so can models that are called by Responses, as OpenAI's from gpt-5.2 on.",
+        )
     if upstream == "anthropic_messages":
         return _request_renderers[upstream](request, model, losses)
     shortened, names = with_short_names(request)

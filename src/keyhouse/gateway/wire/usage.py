@@ -1,5 +1,7 @@
 """Counts of tokens in each format: what is part of what differs."""
 
+from msgspec.structs import replace
+
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 
@@ -10,9 +12,9 @@ def parse_openai_usage(usage: Fields) -> Usage:
     return _parse_inclusive(usage, "prompt_tokens", "completion_tokens")
 
 
-def parse_responses_usage(usage: Fields) -> Usage:
-    """The same of Responses, under other names."""
-    return _parse_inclusive(usage, "input_tokens", "output_tokens")
+def parse_responses_usage(usage: Fields, searches: int = 0) -> Usage:
+    """The same of Responses, under other names. `searches` are counted by items."""
+    return replace(_parse_inclusive(usage, "input_tokens", "output_tokens"), searches=searches or None)
 
 
 def _parse_inclusive(usage: Fields, prompt: str, generated: str) -> Usage:
@@ -75,7 +77,7 @@ def latest(given: int | None, before: int | None) -> int | None:
 
 def render_anthropic_usage(usage: Usage) -> JsonObject:
     """The member `usage` of a message."""
-    thinking = usage.reasoning_tokens
+    thinking, searches = usage.reasoning_tokens, usage.searches
     return without_nones(
         {
             "input_tokens": usage.input_tokens,
@@ -83,6 +85,7 @@ def render_anthropic_usage(usage: Usage) -> JsonObject:
             "cache_read_input_tokens": usage.cache_read_tokens,
             "output_tokens": usage.output_tokens,
             "output_tokens_details": None if thinking is None else {"thinking_tokens": thinking},
+            "server_tool_use": None if searches is None else {"web_search_requests": searches, "web_fetch_requests": 0},
         }
     )
 

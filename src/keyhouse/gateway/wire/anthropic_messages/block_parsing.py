@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from keyhouse.gateway.wire.anthropic_messages.searches import without_searches
 from keyhouse.gateway.wire.conversation import (
     DocumentPart,
     FileSource,
@@ -18,6 +19,7 @@ from keyhouse.gateway.wire.conversation import (
     UrlSource,
 )
 from keyhouse.gateway.wire.fields import Fields, unsupported
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking_block
 from keyhouse.gateway.wire.media import base64_source
 
@@ -31,11 +33,11 @@ def parse_system_texts(fields: Fields, name: str) -> tuple[TextPart, ...]:
     return tuple(parse_text(block) for block in fields.objects(name))
 
 
-def parse_blocks(message: Fields) -> tuple[Part, ...]:
+def parse_blocks(message: Fields, losses: Losses) -> tuple[Part, ...]:
     """The content of a message: a string or blocks. Raises Error as `parse_request` does."""
     if not isinstance(message.raw.get("content"), list):
         return (TextPart(message.text("content")),)
-    return tuple(_parts(message.objects("content")))
+    return tuple(_parts(without_searches(message.objects("content"), losses)))
 
 
 def _parts(blocks: Iterator[Fields]) -> Iterator[Part]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks, parse_system_texts
+from keyhouse.gateway.wire.anthropic_messages.searches import is_search, parse_search
 from keyhouse.gateway.wire.anthropic_messages.system_messages import offered_tools, parse_system_message, stated_effort, uncleared
 from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
@@ -26,6 +27,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     return Request(
         messages=tuple(_messages(fields, given, losses)),
         tools=_tools(fields, given, losses),
+        search=parse_search(fields, losses),
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_tokens=fields.integer("max_tokens"),
@@ -49,7 +51,7 @@ def _messages(fields: Fields, given: Sequence[Fields], losses: Losses) -> Iterat
         yield Message("system", system)
     for message in uncleared(given):
         role = message.choice("role", ("user", "assistant", "system"))
-        parts = parse_system_message(message, losses) if role == "system" else parse_blocks(message)
+        parts = parse_system_message(message, losses) if role == "system" else parse_blocks(message, losses)
         if parts or role != "system":
             yield Message(cast(Role, role), parts, stays=role == "system")
 
@@ -76,7 +78,7 @@ def _output_schema(fields: Fields) -> OutputSchema | None:
 
 
 def _tools(fields: Fields, given: Sequence[Fields], losses: Losses) -> tuple[Tool, ...]:
-    tools = tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools"))
+    tools = tuple(_tool(tool, losses) for tool in fields.objects_or_none("tools") if not is_search(tool))
     offered = offered_tools(tools, given, lambda tool: _tool(tool, losses))
     choice = fields.object_or_none("tool_choice")
     forced = None if choice is None else choice.text_or_none("name")

@@ -1,9 +1,10 @@
 """A whole message, parsed and rendered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason, Usage
-from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.anthropic_messages.searches import render_search
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject
 from keyhouse.gateway.wire.markers import parse_thinking_block, render_thinking_block
 from keyhouse.gateway.wire.usage import parse_anthropic_usage, render_anthropic_usage
@@ -55,7 +56,7 @@ def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:
     """A message."""
     return {
         **render_envelope(answer.id or defaults.id, answer.model or defaults.model),
-        "content": [_block(part) for part in answer.parts],
+        "content": [block for part in answer.parts for block in _blocks(part)],
         **render_stop(answer.stop, answer.stop_sequence, answer.refusal),
         "usage": render_anthropic_usage(answer.usage or Usage()),
     }
@@ -72,11 +73,13 @@ def render_stop(stop: StopReason, stop_sequence: str | None, refusal: str | None
     return {"stop_reason": _RENDERED_STOP_REASONS[stop], "stop_sequence": stop_sequence, "stop_details": details}
 
 
-def _block(part: AnswerPart) -> JsonObject:
+def _blocks(part: AnswerPart) -> Iterable[JsonObject]:
     match part:
         case TextPart():
-            return {"type": "text", "text": part.text}
+            return ({"type": "text", "text": part.text},)
         case ThinkingPart() | RedactedThinkingPart():
-            return render_thinking_block(part)
+            return (render_thinking_block(part),)
         case ToolCallPart():
-            return {"type": "tool_use", "id": part.id, "name": part.name, "input": part.arguments}
+            return ({"type": "tool_use", "id": part.id, "name": part.name, "input": part.arguments},)
+        case SearchPart():
+            return render_search(part)

@@ -13,6 +13,7 @@ from keyhouse.gateway.wire.answer import (
     PartEnded,
     Ping,
     RedactedThinking,
+    Searched,
     SignatureDelta,
     Started,
     Stopped,
@@ -27,6 +28,8 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.anthropic_messages.errors import render_error
 from keyhouse.gateway.wire.anthropic_messages.response import render_envelope, render_stop
+from keyhouse.gateway.wire.anthropic_messages.searches import render_search
+from keyhouse.gateway.wire.conversation import SearchPart
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.usage import render_anthropic_usage
 
@@ -60,6 +63,8 @@ class MessageEventRenderer:
             case RedactedThinking(data=data):
                 yield self._block({"type": "redacted_thinking", "data": data})
                 yield self._block_stop()
+            case Searched(search=search):
+                yield from self._search(search)
             case PartEnded():
                 yield self._block_stop()
             case _:
@@ -103,6 +108,14 @@ class MessageEventRenderer:
     def _block(self, block: JsonObject) -> bytes:
         self._index += 1
         return _frame({"type": "content_block_start", "index": self._index, "content_block": block})
+
+    def _search(self, search: SearchPart) -> Iterator[bytes]:
+        asked, found = render_search(search)
+        yield self._block({**asked, "input": {}})
+        yield self._delta({"type": "input_json_delta", "partial_json": msgspec.json.encode(asked["input"]).decode()})
+        yield self._block_stop()
+        yield self._block(found)
+        yield self._block_stop()
 
     def _delta(self, delta: JsonObject) -> bytes:
         return _frame({"type": "content_block_delta", "index": self._index, "delta": delta})

@@ -1,11 +1,12 @@
 """Renders a request for Responses. Sends nothing."""
 
-from keyhouse.gateway.wire.conversation import OutputSchema, Reasoning, RenderedRequest, Request, Tool, ToolChoice, UpstreamModel
+from keyhouse.gateway.wire.conversation import OutputSchema, Reasoning, RenderedRequest, Request, Search, Tool, ToolChoice, UpstreamModel
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ResponsesTraits, responses_traits
 from keyhouse.gateway.wire.openai_chat.request_rendering import render_user
 from keyhouse.gateway.wire.openai_responses.item_rendering import render_items
+from keyhouse.gateway.wire.openai_responses.searches import SOURCES, forced_search, render_search
 from keyhouse.gateway.wire.sampling import taken_effort
 from keyhouse.gateway.wire.stated_schema import described
 
@@ -16,7 +17,7 @@ LEAST_OUTPUT_TOKENS = 16
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /responses`. Nothing of it is stored, so what the model thinks comes encrypted, to be sent back."""
     known = responses_traits(model.id)
-    tools = [_tool(tool, losses) for tool in request.tools]
+    tools = _tools(request, losses)
     reasons = _reasons(request.reasoning, known)
     body = without_nones(
         {
@@ -25,18 +26,28 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "max_output_tokens": _limit(request.max_tokens, losses),
             **_sampling(request, losses, reasons=reasons),
             "tools": tools or None,
-            "tool_choice": _tool_choice(request.tool_choice) if tools else None,
+            "tool_choice": _tool_choice(request.tool_choice, request.search, len(tools)) if tools else None,
+            "max_tool_calls": None if request.search is None else request.search.most,
             "parallel_tool_calls": request.parallel_tool_calls if tools else None,
             "text": _text(request.output_schema),
             "reasoning": _reasoning(request.reasoning, known, losses),
             "user": render_user(request, model, losses),
             "store": False,
-            # A model that does not reason refuses it.
-            "include": ["reasoning.encrypted_content"] if reasons else None,
+            "include": _included(reasons=reasons, searches=request.search is not None) or None,
             "stream": True if request.stream else None,
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
+
+
+def _tools(request: Request, losses: Losses) -> list[JsonObject]:
+    functions = [_tool(tool, losses) for tool in request.tools]
+    return functions if request.search is None else [*functions, render_search(request.search)]
+
+
+def _included(*, reasons: bool, searches: bool) -> list[str]:
+    # A model that does not reason refuses what it thought.
+    return [*(["reasoning.encrypted_content"] if reasons else []), *([SOURCES] if searches else [])]
 
 
 def _limit(wanted: int | None, losses: Losses) -> int | None:
@@ -83,9 +94,11 @@ def _tool(tool: Tool, losses: Losses) -> JsonObject:
     return without_nones({**rendered, "parameters": described(tool.schema)})
 
 
-def _tool_choice(choice: ToolChoice | None) -> str | JsonObject | None:
+def _tool_choice(choice: ToolChoice | None, search: Search | None, tools: int) -> str | JsonObject | None:
     if choice is None:
         return None
+    if search is not None and choice.name == search.name:
+        return forced_search(is_only_tool=tools == 1)
     return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
 
 

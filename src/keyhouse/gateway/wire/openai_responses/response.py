@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import Answer, AnswerPart, StopReason
-from keyhouse.gateway.wire.conversation import TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.conversation import SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.decoding import decoded_arguments
 from keyhouse.gateway.wire.fields import Fields
+from keyhouse.gateway.wire.openai_responses.searches import parse_search
 from keyhouse.gateway.wire.reasoning_items import parse_reasoning_item
 from keyhouse.gateway.wire.usage import parse_responses_usage
 
@@ -31,7 +32,7 @@ def parse_response(fields: Fields) -> Answer:
         model=fields.text_or_none("model"),
         created=fields.integer_or_none("created_at"),
         refusal=refusal,
-        usage=None if usage is None else parse_responses_usage(usage),
+        usage=None if usage is None else parse_responses_usage(usage, sum(isinstance(part, SearchPart) for part in parts)),
     )
 
 
@@ -66,6 +67,10 @@ def _parts(item: Fields, *, is_cut: bool) -> Iterator[AnswerPart]:
             kept = parse_reasoning_item(item)
             if kept is not None:
                 yield kept
+        case "web_search_call":
+            search = parse_search(item)
+            if search is not None:
+                yield search
         case "function_call":
             arguments = decoded_arguments(item.text("arguments"), is_cut=is_cut)
             if arguments is not None:

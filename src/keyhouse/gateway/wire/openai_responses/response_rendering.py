@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason, Usage
-from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.conversation import RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import render_kept_thought
 from keyhouse.gateway.wire.openai_responses.namespaces import separated_name
+from keyhouse.gateway.wire.openai_responses.searches import render_made_search
 
 ECHOED: Mapping[str, object] = {
     "instructions": None,
@@ -108,6 +109,8 @@ def render_item(
             told = [{"type": "summary_text", "text": part.text}] if isinstance(part, ThinkingPart) and part.text else []
             item = {"id": item_id("rs", defaults, number), "type": "reasoning", "summary": told}
             return without_nones({**item, "encrypted_content": render_kept_thought(part)})
+        case SearchPart():
+            return {"id": item_id("ws", defaults, number), **render_made_search(part)}
 
 
 def render_words(text: str, *, is_refusal: bool) -> JsonObject:

@@ -15,6 +15,7 @@ from keyhouse.gateway.wire.answer import (
     PartEnded,
     Ping,
     RedactedThinking,
+    Searched,
     Started,
     Stopped,
     StreamEvent,
@@ -29,6 +30,7 @@ from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
 from keyhouse.gateway.wire.openai_responses.response import BETWEEN_SUMMARIES, parse_stop
+from keyhouse.gateway.wire.openai_responses.searches import parse_search
 from keyhouse.gateway.wire.reasoning_items import parse_reasoning_item
 from keyhouse.gateway.wire.usage import parse_responses_usage
 
@@ -43,6 +45,7 @@ class ResponseEventParser:
         self._started = False
         self._open: Literal["text", "thinking", "call"] | None = None
         self._calls = 0
+        self._searches = 0
         self._has_arguments = False
         self._refusal: list[str] = []
 
@@ -82,6 +85,8 @@ class ResponseEventParser:
                 yield from self._end(event.object("response"))
             case _ if kind in _THOUGHTS:
                 yield from self._thought(event.text("delta"))
+            case _ if kind.startswith("response.web_search_call."):
+                yield Ping()
 
     def _said(self, text: str, *, is_refusal: bool) -> Iterator[StreamEvent]:
         if is_refusal:
@@ -117,6 +122,10 @@ class ResponseEventParser:
         kept = parse_reasoning_item(item) if item.text("type") == "reasoning" else None
         if kept is not None:
             yield RedactedThinking(kept.data)
+        search = parse_search(item)
+        if search is not None:
+            self._searches += 1
+            yield Searched(search)
 
     def _opened(self, kind: Literal["text", "thinking"]) -> Iterator[StreamEvent]:
         if self._open != kind:
@@ -133,7 +142,7 @@ class ResponseEventParser:
         yield from self._closed()
         usage = response.object_or_none("usage")
         if usage is not None:
-            yield UsageCounted(parse_responses_usage(usage))
+            yield UsageCounted(parse_responses_usage(usage, self._searches))
         refusal = "".join(self._refusal) or None
         yield Stopped(parse_stop(response, has_calls=bool(self._calls), has_refusal=refusal is not None), refusal=refusal)
         yield Finished()

@@ -1,0 +1,42 @@
+"""Searches of the web in Responses: the tool, and the items that tell of them.
+
+https://developers.openai.com/api/docs/guides/tools-web-search, and the types of the openai package (3.57.0), 30 November 2026;
+`blocked_domains` by https://github.com/vercel/ai/pull/18035 (2026-07-28).
+"""
+
+from keyhouse.gateway.wire.conversation import Search, SearchPart
+from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
+
+SOURCES = "web_search_call.action.sources"
+"""In `include`: the addresses that were found are told."""
+
+_TOOL: JsonObject = {"type": "web_search"}
+
+
+def render_search(search: Search) -> JsonObject:
+    """The tool. Without a place it searches as from the United States, unless it is told that there is none."""
+    filters = {"allowed_domains": list(search.allowed_domains) or None, "blocked_domains": list(search.blocked_domains) or None}
+    location = search.location or {"type": "approximate"}
+    return without_nones({**_TOOL, "filters": without_nones(filters) or None, "user_location": location})
+
+
+def forced_search(*, is_only_tool: bool) -> str | JsonObject:
+    """The choice of tools that makes the model search."""
+    return "required" if is_only_tool else {"type": "allowed_tools", "mode": "required", "tools": [_TOOL]}
+
+
+def parse_search(item: Fields) -> SearchPart | None:
+    """The search that an item tells of; None for another item, or one that tells of a page which was opened."""
+    action = item.object_or_none("action") if item.text("type") == "web_search_call" else None
+    if action is None or action.text_or_none("type") != "search":
+        return None
+    query = action.text_or_none("query") or "; ".join(action.texts("queries"))
+    found = tuple(url for source in action.objects_or_none("sources") if (url := source.text_or_none("url")))
+    return SearchPart(item.text("id"), query, found, has_failed=item.text_or_none("status") == "failed")
+
+
+def render_made_search(part: SearchPart) -> JsonObject:
+    """An item that tells of a search, without its id."""
+    sources = [{"type": "url", "url": url} for url in part.found]
+    status = "failed" if part.has_failed else "completed"
+    return {"type": "web_search_call", "status": status, "action": {"type": "search", "query": part.query, "sources": sources}}
