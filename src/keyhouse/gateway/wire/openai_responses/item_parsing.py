@@ -68,10 +68,17 @@ def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
         case "function_call":
             name = joined_name(item.text_or_none("namespace"), item.text("name"))
             return "assistant", [ToolCallPart(item.text("call_id"), name, parse_call_arguments(item))]
-        case "function_call_output":
+        case "custom_tool_call":
+            # Nobody calls it any more, so it is told as it would have been called.
+            name = joined_name(item.text_or_none("namespace"), item.text("name"))
+            return "assistant", [ToolCallPart(item.text("call_id"), name, {"input": item.text("input")})]
+        case "function_call_output" | "custom_tool_call_output":
             return "user", [ToolResultPart(item.text("call_id"), tuple(_output(item, losses)))]
         case "reasoning":
             return "assistant", list(_thought(item))
+        case "web_search_call":
+            losses.drop("input[].web_search_call", "The model knows nothing of a search that another one made.")
+            return "assistant", []
         case "item_reference":
             raise unsupported(
                 item.at("type"), "Nothing is kept of earlier responses. Send the items themselves, as clients do with store: false."
