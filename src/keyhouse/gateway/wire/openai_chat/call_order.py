@@ -33,6 +33,11 @@ class CallOrder:
         self.ids: dict[int, str] = {}
         self._open: dict[int, _Call] = {}
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether more arguments must come, or may, of a call that has begun."""
+        return any(not call.is_complete for call in self._open.values())
+
     def begun(self, index: int, call_id: str, *begins: RedactedThinking | ToolCallStarted) -> Iterator[StreamEvent]:
         """A call begins under an index that no open call has."""
         self.ids[index] = call_id

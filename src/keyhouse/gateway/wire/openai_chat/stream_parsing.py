@@ -29,6 +29,7 @@ from keyhouse.gateway.wire.openai_chat.response import made_call_id, parse_argum
 from keyhouse.gateway.wire.usage import parse_openai_usage
 
 DONE = b"[DONE]"
+_Said = Literal["text", "refusal", "thinking"]
 
 
 class ChunkParser:
@@ -36,7 +37,8 @@ class ChunkParser:
 
     def __init__(self) -> None:
         self._started = False
-        self._open: Literal["text", "refusal", "thinking"] | None = None
+        self._open: _Said | None = None
+        self._held: list[tuple[_Said, str]] = []
         self._calls = CallOrder()
         self._refusal: list[str] = []
         self._finish_reason: str | None = None
@@ -68,21 +70,33 @@ class ChunkParser:
 
     def _delta(self, delta: Fields) -> Iterator[StreamEvent]:
         for part in parse_said(delta):
-            if part.text and isinstance(part, ThinkingPart):
-                yield from self._opened("thinking")
-                yield ThinkingDelta(part.text)
-            elif part.text:
-                yield from self._opened("text")
-                yield TextDelta(part.text)
+            yield from self._said("thinking" if isinstance(part, ThinkingPart) else "text", part.text)
         refusal = delta.text_or_none("refusal") or ""
         if refusal:
             self._refusal.append(refusal)
-            yield from self._opened("refusal")
-            yield TextDelta(refusal)
+            yield from self._said("refusal", refusal)
         for call in delta.objects_or_none("tool_calls"):
             yield from self._call(call)
 
-    def _opened(self, kind: Literal["text", "refusal", "thinking"]) -> Iterator[StreamEvent]:
+    def _said(self, kind: _Said, text: str) -> Iterator[StreamEvent]:
+        """What was said, behind the calls whose pieces it came between: other formats want one block after the other."""
+        if text and self._calls.is_unfinished:
+            self._held.append((kind, text))
+        elif text:
+            yield from self._released()
+            yield from self._told(kind, text)
+
+    def _released(self) -> Iterator[StreamEvent]:
+        """What was held."""
+        held, self._held = self._held, []
+        for kind, text in held:
+            yield from self._told(kind, text)
+
+    def _told(self, kind: _Said, text: str) -> Iterator[StreamEvent]:
+        yield from self._opened(kind)
+        yield ThinkingDelta(text) if kind == "thinking" else TextDelta(text)
+
+    def _opened(self, kind: _Said) -> Iterator[StreamEvent]:
         if self._open != kind:
             yield from self._closed()
             self._open = kind
@@ -118,6 +132,7 @@ class ChunkParser:
         return call_id != self._calls.ids[index] and function is not None and bool(function.text_or_none("name"))
 
     def _end(self) -> Iterator[StreamEvent]:
+        yield from self._released()
         yield from self._closed()
         if not self._started or self._finish_reason is None:
             raise Error(Code.UPSTREAM_STREAM_INCOMPLETE, "The upstream ended the stream before the model had stopped.")
