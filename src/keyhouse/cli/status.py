@@ -18,7 +18,7 @@ _SOON = datetime.timedelta(days=60)
 _SHOWN = 20
 _WHAT_TO_DO = (
     "Name another default model, on the page of a provider or by `keyhouse provider set PROVIDER --default-model ID --project PROJECT`: "
-    "a model that has ended is still asked for, and its provider refuses. `keyhouse catalog models` tells what there is."
+    "a model that has ended is still asked for, which most providers refuse. `keyhouse catalog models` tells what there is."
 )
 
 
