@@ -33,6 +33,7 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.marker_limits import with_allowed_markers
 from keyhouse.gateway.wire.markers import render_cache_control, render_thinking_block
 from keyhouse.gateway.wire.media import IMAGE_FORMATS
 from keyhouse.gateway.wire.model_traits import EFFORTS, ModelTraits, budget_tokens, traits
@@ -56,7 +57,7 @@ _UNKNOWN_MODEL = ModelTraits(
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /v1/messages`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _UNKNOWN_MODEL)
-    request = with_tools_told(with_json_told(request, losses), known, losses)
+    request = with_allowed_markers(with_tools_told(with_json_told(request, losses), known, losses), losses)
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or known.output_tokens
     kept = without_parts(is_unreadable, request.messages)
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)

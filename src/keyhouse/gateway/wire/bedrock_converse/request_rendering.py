@@ -26,6 +26,7 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.marker_limits import with_allowed_markers
 from keyhouse.gateway.wire.model_traits import DEFAULT_MAX_TOKENS, ModelTraits, traits
 from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
@@ -42,6 +43,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
     request = with_tools_told(with_json_told(request, losses), known, losses)
+    if known.caches != "none":
+        request = with_allowed_markers(request, losses)
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
