@@ -102,3 +102,12 @@ def test_ctrl_c_while_a_server_loads_is_no_traceback(tmp_path: Path, module: str
     )
     ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
     assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_starts_under_a_parent_that_overlooks_how_children_end(tmp_path: Path, serving: StartServer, workers: str) -> None:
+    """What is ignored stays so in whatever a process becomes, and those who ignore that signal are told nothing of their children."""
+    script = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    server = serving(tmp_path, "--workers", workers, through=(sys.executable, "-c", script))
+    assert server.project_key
+    assert server.stop() == 0

@@ -1,6 +1,5 @@
 """A server that is told to stop while the house opens does not wait for what that waits for, such as a start elsewhere that hangs."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -16,11 +15,12 @@ import pytest
 
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import start_lock
-from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment
+from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, run
 from tests.cli.conftest import DATA, StartServer
-from tests.cli.test_serve import is_refused
+from tests.cli.test_serve import heard, is_refused
 from tests.cli.test_takeover import begun_put, finished
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SERVE = [*COMMAND, "serve", "--port", "0"]
 ALONE = """
 from keyhouse.cli.listening import listen
@@ -88,20 +88,54 @@ def test_a_server_of_one_process_that_waits_for_another_start_stops(tmp_path: Pa
         assert process.wait(PATIENCE_S) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(("number", "code"), [*((number, 0) for number in STOPS), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_first_start_that_is_broken_off_while_it_waits_makes_no_keys_that_nobody_sees(
-    tmp_path: Path, serving: StartServer, number: signal.Signals
+    tmp_path: Path, serving: StartServer, number: signal.Signals, code: int
 ) -> None:
     (tmp_path / DATA).mkdir(mode=0o700)
-    with start_held(tmp_path / DATA), waiting_process(tmp_path, *SERVE) as process:
+    with start_held(tmp_path / DATA), heard(number), waiting_process(tmp_path, *SERVE) as process:
         (preparing,) = psutil.Process(process.pid).children()
-        # Two signals that come at once are one, so another one is sent until it has ended.
-        while process.poll() is None:
-            process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == code
         assert psutil.wait_procs([preparing], PATIENCE_S)[1] == []
     assert serving(tmp_path).project_key
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_first_start_whose_every_process_is_told_to_stop_while_it_waits_ends(tmp_path: Path, number: signal.Signals) -> None:
+    """As a terminal tells them, and systemd."""
+    (tmp_path / DATA).mkdir(mode=0o700)
+    with start_held(tmp_path / DATA), heard(number), waiting_process(tmp_path, *SERVE) as process:
+        (preparing,) = psutil.Process(process.pid).children()
+        preparing.send_signal(number)
+        assert psutil.wait_procs([preparing], PATIENCE_S)[1] == []
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_stop_before_the_data_is_prepared_ends_a_first_start(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\nos.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+    )
+    (tmp_path / DATA).mkdir(mode=0o700)
+    with start_held(tmp_path / DATA):
+        ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert (ended.code, ended.out) == (0, "")
+
+
+def test_keys_that_are_made_while_a_first_start_is_told_to_stop_are_shown(tmp_path: Path, serving: StartServer) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\n"
+        "from keyhouse.services import first_start\n"
+        "furnished = first_start._furnished\n"
+        "def told(*arguments):\n"
+        "    for process in (os.getpid(), os.getppid()): os.kill(process, signal.SIGTERM)\n"
+        "    return furnished(*arguments)\n"
+        "first_start._furnished = told\n"
+    )
+    server = serving(tmp_path, PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert server.project_key
+    assert server.ended() == 0
 
 
 def test_a_server_that_has_opened_is_given_as_long_as_its_requests_take(tmp_path: Path, serving: StartServer) -> None:

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from types import FrameType
 
@@ -38,7 +39,7 @@ def check() -> ExitCode:
     """Prepare what a server with these settings needs, for one that is to be replaced. Raises Error with what to do."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _configure(settings := read_settings())
-    prepare_in_child(settings)
+    prepare_in_child(settings, lambda child: None)
     return ExitCode.DONE
 
 
@@ -50,6 +51,8 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     asks to be replaced is heard by whoever can act on it.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {takeover.SIGNAL})
+    # Who started this may have overlooked how its children end, and have handed that on. We ask.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _configure(settings := read_settings())
     _allow_open_files()
     parse_database_url(settings.url)
@@ -59,7 +62,12 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     make_data_folder(settings)
     patience = _Patience()
     # For a successor all was prepared by the check. What fails since then is tried again by its workers, while the former ones serve.
-    first = prepare_in_child(settings) if legacy is None else None
+    try:
+        first = prepare_in_child(settings, patience.has_child) if legacy is None else None
+    except KeyboardInterrupt:
+        # Whoever tells us as well finds it done.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        return ExitCode.DONE
     _say(welcome(settings, address, first), made_keys=first is not None)
     if patience.ended():
         return ExitCode.DONE
@@ -81,27 +89,35 @@ def _allow_open_files() -> None:
             return
 
 
-def prepare_in_child(settings: Settings) -> FirstKeys | None:
+def prepare_in_child(settings: Settings, has_child: Callable[[int], None]) -> FirstKeys | None:
     """Make or upgrade what the settings name, in a process of its own: what that loads must not stay in the servers' memory.
 
-    Files come first: no key is made that could then not be shown. Returns the keys, if this made them. Raises Error, also as it came
-    in the child.
+    Files come first: no key is made that could then not be shown. `has_child` is told of that process, and that there is none any more
+    by 0. Returns the keys, if this made them. Raises Error, also as it came in the child; KeyboardInterrupt where that was told to stop
+    before it came to the keys.
     """
     read_files(settings)
     reading, writing = os.pipe()
     sys.stdout.flush()
+    held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     child = os.fork()
     if child == 0:
         os.close(reading)
         _end_with_reader(writing)
+        _end_when_told()
         with open(writing, "w", encoding="utf-8") as pipe:
             json.dump(_prepared(settings), pipe)
         # At once: while Python forgets everything, a signal would kill it, and keys that it made would never be shown.
         os._exit(ExitCode.DONE)
+    has_child(child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
     os.close(writing)
     with open(reading, encoding="utf-8") as pipe:
         answer = pipe.read()
+    has_child(0)
     _, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status) == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     if status != 0 or not answer:
         raise Error(Code.INTERNAL, "Preparing the data ended unexpectedly. Nothing is lost; look at the lines above, then start again.")
     outcome = json.loads(answer)
@@ -123,6 +139,19 @@ def _end_with_reader(pipe: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _end_when_told() -> None:
+    """Have this process end at once when told to stop. Signals were held back until now. A schema that it upgrades stays as it was then."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda _number, _frame: os._exit(ExitCode.INTERRUPTED))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def _finish_though_told() -> None:
+    """From now on keys are made, and shown."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _prepared(settings: Settings) -> dict[str, object]:
     try:
         first = asyncio.run(_prepare(settings))
@@ -136,16 +165,22 @@ async def _prepare(settings: Settings) -> FirstKeys | None:
         require_tracing()
     storage = await open_storage(settings)
     try:
+        _finish_though_told()
         return await furnish(storage)
     finally:
         await storage.database.close()
 
 
 class _Patience:
-    """From the making of keys to their printing a signal to stop waits: they are shown once. A second signal does not wait."""
+    """From the making of keys to their printing a signal to stop waits: they are shown once. A second signal does not wait.
+
+    The process that prepares the data is told of the first one, and ends where it has not come to the keys, such as while it waits for
+    another one.
+    """
 
     def __init__(self) -> None:
         self._asked_to_stop = False
+        self._child = 0
         for number in STOP_SIGNALS:
             signal.signal(number, self._note)
 
@@ -153,6 +188,17 @@ class _Patience:
         if self._asked_to_stop:
             sys.exit(ExitCode.INTERRUPTED)
         self._asked_to_stop = True
+        self._tell_child()
+
+    def has_child(self, process_id: int) -> None:
+        """This process prepares the data; none does any more where it is 0."""
+        self._child = process_id
+        if self._asked_to_stop:
+            self._tell_child()
+
+    def _tell_child(self) -> None:
+        if self._child:
+            os.kill(self._child, signal.SIGTERM)
 
     def ended(self) -> bool:
         """Whether a signal came. Later ones wait for the server, which lets them in as soon as it can act on them."""
