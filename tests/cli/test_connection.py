@@ -169,10 +169,11 @@ def test_a_proxy_that_is_in_the_way_is_named(
     assert "planted" not in refused.err
 
 
-def test_a_key_comes_from_a_variable_a_file_or_standard_input(furnished: Furnished, serving: StartServer) -> None:
+@pytest.mark.parametrize("command", ["provider list", "status"])
+def test_a_key_comes_from_a_variable_a_file_or_standard_input(furnished: Furnished, serving: StartServer, command: str) -> None:
     server = serving(furnished.folder)
     (furnished.folder / "key").write_text(f"{furnished.project_key}\n")
-    arguments = ("provider", "list", "--endpoint", server.address)
+    arguments = (*command.split(), "--endpoint", server.address)
     assert furnished.run(furnished.folder, *arguments, KEYHOUSE_API_KEY=furnished.project_key).code == 0
     assert furnished.run(furnished.folder, *arguments, KEYHOUSE_API_KEY_FILE=str(furnished.folder / "key")).code == 0
     assert furnished.run(furnished.folder, *arguments, "--api-key", "-", stdin=furnished.project_key).code == 0

@@ -1,7 +1,7 @@
 """The house that a command works on: opened as its options say, asked by requests, and what it refuses told in a sentence."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pydantic import SecretStr
@@ -66,10 +66,14 @@ class House:
         return str(chosen(all_entries(self.ask, path), wanted, kind, choice)["id"])
 
 
-@contextmanager
-def opened(place: Place) -> Iterator[House]:
+def opened(place: Place) -> AbstractContextManager[House]:
     """The house of a running server where an endpoint is given, else that of the data folder."""
-    settings = settings_for(place)
+    return opened_by(settings_for(place))
+
+
+@contextmanager
+def opened_by(settings: Settings) -> Iterator[House]:
+    """The same for settings that were read: a key that comes on standard input can be read once only."""
     connection = _local(settings) if settings.endpoint is None else _remote(settings)
     try:
         yield House(connection)

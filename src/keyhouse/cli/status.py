@@ -27,13 +27,13 @@ def status(place: ProjectPlace, as_json: AsJson = False) -> None:
 
     Of a server: what the key opens.
     """
-    from keyhouse.cli.house import opened, settings_for
+    from keyhouse.cli.house import opened_by, settings_for
 
     settings = settings_for(place)
     if settings.endpoint is None:
         told = _local(settings)
     else:
-        with opened(place) as house:
+        with opened_by(settings) as house:
             told = {"endpoint": settings.endpoint, **_remote(house)}
     if as_json:
         print_json(told)
