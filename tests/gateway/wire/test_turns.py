@@ -59,3 +59,22 @@ def test_a_document_beside_the_result_of_a_tool_has_words_on_converse():
 
     kinds = [next(iter(block)) for block in to_converse(body, caller="anthropic_messages").body["messages"][2]["content"]]
     assert kinds == ["toolResult", "document", "text"]
+
+
+THOUGHTS = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-5"])
+def test_a_thought_that_nothing_follows_is_left_out(model):
+    thought = {"role": "assistant", "content": None, "thinking_blocks": THOUGHTS}
+    go_on = {"role": "user", "content": "Go on"}
+
+    assert to_messages(chat([ANSWER, thought, go_on]), model).body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "Go on"}]}
+    ]
+    assert to_converse(chat([ANSWER, thought, go_on]), f"anthropic.{model}").body["messages"] == [
+        {"role": "user", "content": [{"text": "Hi"}, {"text": "Go on"}]}
+    ]
+    assert to_messages(chat([ANSWER, thought]), model).body["messages"] == [ANSWER]
+    followed = to_messages(chat([ANSWER, thought, {"role": "assistant", "content": "Yes"}, go_on]), model).body["messages"]
+    assert followed[1]["content"] == [*THOUGHTS, {"type": "text", "text": "Yes"}]

@@ -2,12 +2,13 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 
 import msgspec
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.conversation import Message, Part, TextPart, ToolResultPart
+from keyhouse.gateway.wire.conversation import Message, Part, RedactedThinkingPart, TextPart, ThinkingPart, ToolResultPart
 
 _REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -20,23 +21,36 @@ class Turns(msgspec.Struct, frozen=True):
 
 
 def turns(messages: Iterable[Message]) -> Turns:
-    """What `system_first` makes of them, neighbours of one role joined, blank texts left out, tool results before the rest of their turn.
+    """What `system_first` makes of them, neighbours of one role joined, blank texts and last thoughts left out, results of tools first.
 
     Both APIs refuse blank text, and want the results of tool calls first in the message after the calls:
     https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026. Both want a message: where there are
     instructions alone, the last of them is the user's (https://github.com/pydantic/pydantic-ai/issues/4495, 2026-03-02).
     """
     arranged = system_first(messages)
-    joined: list[tuple[str, list[Part]]] = []
-    for message in arranged.messages:
-        parts = [part for part in message.parts if not is_blank(part)]
-        if joined and joined[-1][0] == message.role:
-            joined[-1][1].extend(parts)
-        elif parts:
-            joined.append((message.role, parts))
-    alternating = (Message("assistant" if role == "assistant" else "user", _ordered(parts)) for role, parts in joined)
+    followed = _joined(map(_without_last_thoughts, _joined(arranged.messages)))
+    alternating = (Message("assistant" if each.role == "assistant" else "user", _ordered(each.parts)) for each in followed)
     told = Turns(arranged.system, tuple(alternating))
     return told if told.messages or not told.system else Turns(told.system[:-1], (Message("user", told.system[-1:]),))
+
+
+def _joined(messages: Iterable[Message]) -> Iterator[Message]:
+    """The messages without blank texts, neighbours of one role as one, and none of them empty."""
+    spoken = (replace(message, parts=tuple(part for part in message.parts if not is_blank(part))) for message in messages)
+    for _, neighbours in groupby((message for message in spoken if message.parts), lambda message: message.role):
+        first, *others = neighbours
+        yield replace(first, parts=tuple(part for message in (first, *others) for part in message.parts))
+
+
+def _without_last_thoughts(message: Message) -> Message:
+    """The message without thoughts that nothing follows, as where an answer was cut off: Claude refuses to get them back.
+
+    https://github.com/tailcallhq/forgecode/pull/3073 (2026-04-18).
+    """
+    said = list(message.parts)
+    while said and isinstance(said[-1], ThinkingPart | RedactedThinkingPart):
+        said.pop()
+    return replace(message, parts=tuple(said))
 
 
 def system_first(messages: Iterable[Message]) -> Turns:
@@ -75,7 +89,7 @@ def is_blank(part: Part) -> bool:
     return isinstance(part, TextPart) and not part.text.strip()
 
 
-def _ordered(parts: list[Part]) -> tuple[Part, ...]:
+def _ordered(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResultPart)))
 
 
