@@ -37,6 +37,19 @@ def test_nothing_is_stored_and_thoughts_come_encrypted():
     }
 
 
+def test_a_thought_that_nothing_follows_is_left_out():
+    hi, go_on = {"role": "user", "content": "Hi"}, {"role": "user", "content": "Go on"}
+
+    def kinds(*content):
+        items = to_responses(messages=[hi, {"role": "assistant", "content": list(content)}, go_on], tools=[TOOL]).body["input"]
+        return [item.get("type", item.get("role")) for item in items[1:-1]]
+
+    call, words = {"type": "tool_use", "id": "t", "name": "f", "input": {}}, {"type": "text", "text": "Hm."}
+    assert kinds(KEPT) == kinds(KEPT, KEPT) == []
+    assert kinds(KEPT, words, KEPT) == ["reasoning", "assistant"]
+    assert kinds(KEPT, KEPT, call) == ["reasoning", "reasoning", "function_call"]
+
+
 @pytest.mark.parametrize(
     ("model", "phases"),
     [

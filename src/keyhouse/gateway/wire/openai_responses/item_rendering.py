@@ -34,7 +34,20 @@ def render_items(messages: Iterable[Message], losses: Losses, *, phases: bool = 
     Raises Error (`unsupported_parameter`) for what an item can not hold.
     """
     items = (list(_items(message, losses)) for message in messages)
-    return [item for each in items for item in (_phased(each) if phases else each)]
+    return _followed([item for each in items for item in (_phased(each) if phases else each)])
+
+
+def _followed(items: list[JsonObject]) -> list[JsonObject]:
+    """The items without thoughts that lead to nothing, as where an answer was cut off: one may be refused "without its required following
+    item", https://github.com/continuedev/continue/issues/8933 (2025-11-28)."""
+    kept: list[JsonObject] = []
+    leads = False
+    for item in reversed(items):
+        is_thought = item.get("type") == "reasoning"
+        if leads or not is_thought:
+            kept.append(item)
+        leads = leads if is_thought else item.get("type") == "function_call" or item.get("role") == "assistant"
+    return kept[::-1]
 
 
 def _phased(items: list[JsonObject]) -> Iterator[JsonObject]:
