@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import re
 import select
 import sys
@@ -35,14 +36,15 @@ _LIBRARIES_LEVEL = logging.WARNING
 class LineWriter:
     """Writes lines to standard error: at once, or shortly after together with others. A log that cannot be written stops nothing.
 
-    Nor does one that nobody reads, in a process that has an event loop: lines wait then, and of more than `most_waiting` the oldest are
-    dropped, which is told as soon as there is room. Elsewhere a line waits for its reader.
+    Nor does one that nobody reads, in a process that has an event loop or keeps lines: they wait then, and of more than `most_waiting` the
+    oldest are dropped, which is told as soon as there is room. Elsewhere a line waits for its reader.
     """
 
     def __init__(self, most_waiting: int = 10_000) -> None:
         self._pending: deque[str] = deque()
         self._most_waiting = most_waiting
         self._dropped = 0
+        self._keeps = False
         self._loop: asyncio.AbstractEventLoop | None = None
         # The loop that will flush what waits: one that ended will not.
         self._flushed_by: asyncio.AbstractEventLoop | None = None
@@ -69,12 +71,27 @@ class LineWriter:
         self._pending.extend(lines)
         self.flush()
 
-    def flush(self) -> None:
-        """Write what waits, as far as there is room for it."""
+    def keep_lines(self) -> None:
+        """From now on no line waits for its reader. Whoever calls this flushes, again and again while `has_lines`."""
+        self._keeps = True
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether lines wait."""
+        return bool(self._pending)
+
+    def leave_lines(self) -> None:
+        """In a process that was forked: the other one writes what waits."""
+        self._pending.clear()
+        self._dropped = 0
+
+    def flush(self, *, last: bool = False) -> None:
+        """Write what waits, as far as there is room for it; the last time, or when the loop has ended, wait a moment for that."""
         with self._lock:
             self._loop = asyncio._get_running_loop() or self._loop
+            last |= self._loop is not None and self._loop.is_closed()
             while self._pending:
-                if self._loop is not None and not _has_room(_LAST_PATIENCE_MS if self._loop.is_closed() else 0):
+                if (self._loop is not None or self._keeps) and not _has_room(_LAST_PATIENCE_MS if last else 0):
                     self._wait(self._loop)
                     return
                 with contextlib.suppress(OSError, ValueError):
@@ -84,12 +101,12 @@ class LineWriter:
         if dropped:
             structlog.get_logger("keyhouse").error("lines of the log were dropped, because nobody read it", count=dropped)
 
-    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wait(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Try again later, and keep no more until then than may wait."""
         while len(self._pending) > self._most_waiting:
             self._pending.popleft()
             self._dropped += 1
-        if self._flushed_by is not loop and not loop.is_closed():
+        if loop is not None and self._flushed_by is not loop and not loop.is_closed():
             self._flushed_by = loop
             loop.call_soon_threadsafe(loop.call_later, _FLUSH_AFTER_S, self._flush_due)
 
@@ -120,6 +137,7 @@ def _has_room(patience_ms: int) -> bool:
 
 
 WRITER = LineWriter()
+os.register_at_fork(after_in_child=WRITER.leave_lines)
 
 
 class AccessLines:

@@ -7,14 +7,16 @@ import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 
 import httpx
+import psutil
 import pytest
 
 from keyhouse.log import AccessLines, LineWriter, redacted
-from tests.cli.commands import environment
+from tests.cli.commands import PATIENCE_S, environment
 from tests.cli.conftest import StartServer
 
 TOKEN = "sk-lw-" + "a" * 48
@@ -295,3 +297,28 @@ def test_a_server_whose_log_nobody_reads_goes_on(tmp_path: Path, serving: StartS
             while "method=GET" not in lines.readline():
                 pass
         assert server.stop() == 0
+
+
+def test_a_supervisor_whose_log_nobody_reads_replaces_workers_and_stops(tmp_path: Path, serving: StartServer) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reading = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)
+    log.write_bytes(b"\n" * select.PIPE_BUF)
+    server = serving(tmp_path, "--workers", "2", through=("sh", "-c", f'exec "$@" 2>{log}', "sh"))
+    assert httpx.get(f"{server.address}/healthz", trust_env=False, timeout=PATIENCE_S).status_code == 200
+    supervisor = psutil.Process(server.process.pid)
+    victims = supervisor.children()
+    for number, victim in enumerate(victims):
+        victim.kill()
+        deadline = time.monotonic() + PATIENCE_S
+        while len({*supervisor.children()} - {*victims[: number + 1]}) < 2:
+            assert time.monotonic() < deadline
+    os.set_blocking(reading, True)
+    server.process.terminate()
+    with open(reading) as lines:
+        told = [line for line in lines if line != "\n"]
+    assert server.ended() == 0
+    assert len(told) == 2
+    for victim, line in zip(victims, told, strict=True):
+        assert f"is replaced process_id={victim.pid} " in line

@@ -25,7 +25,7 @@ from keyhouse.cli.takeover import Legacy
 from keyhouse.cli.welcome import farewell_to_keys, welcome
 from keyhouse.cli.workers import STOP_SIGNALS, serve_alone, supervise
 from keyhouse.domain.errors import Code, Error
-from keyhouse.log import configure_logging
+from keyhouse.log import WRITER, configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.services.tracing import require_tracing
 from keyhouse.settings import Settings, read_settings, unknown_variables
@@ -54,6 +54,7 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     # Who started this may have overlooked how its children end, and have handed that on. We ask.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _configure(settings := read_settings())
+    WRITER.keep_lines()
     _allow_open_files()
     parse_database_url(settings.url)
     listening = listen(settings.host, settings.port) if legacy is None else legacy.socket()

@@ -113,7 +113,10 @@ def supervise(settings: Settings, listening: socket.socket, legacy: Legacy | Non
     # What the workers share stays shared: their collectors do not look at it, nor write to it.
     gc.freeze()
     gc.enable()
-    return _Supervisor(settings, listening, legacy).run()
+    try:
+        return _Supervisor(settings, listening, legacy).run()
+    finally:
+        WRITER.flush(last=True)
 
 
 def _serve(
@@ -184,6 +187,7 @@ class _Supervisor:
         while self._outcome is None or self._former or self._check or any(worker.runs for worker in self._workers):
             # Who wants another replacement meanwhile is heard when it is known what came of this one.
             number = signal.sigwait({*self._WAITED} - ({takeover.SIGNAL} if self._check else set()))
+            WRITER.flush()
             if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
             if number == takeover.SIGNAL and self._outcome is None:
@@ -200,8 +204,8 @@ class _Supervisor:
         for worker in [worker for worker in waiting if worker.start_at <= now]:
             self._start(worker)
         later = [worker.start_at - now for worker in self._workers if not worker.runs]
-        if self._former_wanted is not None:
-            # No signal says that a worker serves.
+        if self._former_wanted is not None or WRITER.has_lines:
+            # No signal says that a worker serves, or that somebody reads the log.
             later.append(_LOOK_EVERY_S)
         signal.setitimer(signal.ITIMER_REAL, max(min(later), 0.01) if later else 0)
 
