@@ -56,3 +56,15 @@ def test_answers_name_the_tool_as_the_caller_does():
     started = translation.feed(None, msgspec.json.encode({"choices": [{"index": 0, "delta": {"tool_calls": calls[:1]}}]}))
     assert LONG.encode() in started
     assert short.encode() not in started
+
+
+def test_a_name_and_its_namespace_may_be_too_long_for_claude_together():
+    tool = {"type": "function", "name": "g" * 64, "parameters": {"type": "object"}}
+    space = {"type": "namespace", "name": "n" * 63, "description": "d", "tools": [tool, {**tool, "name": "h" * 63}]}
+    body = {"model": "m", "input": "Hi", "tools": [space]}
+
+    rendered = render_upstream_request(body, "openai_responses", "anthropic_messages", UpstreamModel("claude-opus-5-5"))
+    short, whole = (tool["name"] for tool in rendered.body["tools"])
+    assert (len(short), whole) == (128, f"{'n' * 63}__{'h' * 63}")
+    assert rendered.tool_names == {short: f"{'n' * 63}__{'g' * 64}"}
+    assert rendered.enforced == ("tools[].name=shortened",)

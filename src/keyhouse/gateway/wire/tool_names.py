@@ -11,34 +11,40 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Request, ToolCallPart
+from keyhouse.gateway.wire.parameters import UpstreamFormat
 
-LONGEST_NAME = 64
+LONGEST_NAMES: Mapping[UpstreamFormat, int] = {
+    "openai_chat": 64,
+    "openai_responses": 64,
+    "anthropic_messages": 128,
+    "bedrock_converse": 64,
+}
 _DIGEST_CHARACTERS = 8
 
 
-def with_short_names(request: Request) -> tuple[Request, Mapping[str, str]]:
+def with_short_names(request: Request, longest: int) -> tuple[Request, Mapping[str, str]]:
     """The request as an upstream takes it, and the whole names by the short ones; the given one where no name is too long."""
     called = (part.name for message in request.messages for part in message.parts if isinstance(part, ToolCallPart))
-    if not any(len(name) > LONGEST_NAME for name in (*(tool.name for tool in request.tools), *called)):
+    if not any(len(name) > longest for name in (*(tool.name for tool in request.tools), *called)):
         return request, {}
     choice = request.tool_choice
     shortened = replace(
         request,
-        tools=tuple(replace(tool, name=_short(tool.name)) for tool in request.tools),
-        tool_choice=replace(choice, name=_short(choice.name)) if choice is not None and choice.name is not None else choice,
-        messages=tuple(_message(message) for message in request.messages),
+        tools=tuple(replace(tool, name=_short(tool.name, longest)) for tool in request.tools),
+        tool_choice=replace(choice, name=_short(choice.name, longest)) if choice is not None and choice.name is not None else choice,
+        messages=tuple(_message(message, longest) for message in request.messages),
     )
-    return shortened, {_short(tool.name): tool.name for tool in request.tools if len(tool.name) > LONGEST_NAME}
+    return shortened, {_short(tool.name, longest): tool.name for tool in request.tools if len(tool.name) > longest}
 
 
-def _message(message: Message) -> Message:
-    parts = tuple(replace(part, name=_short(part.name)) if isinstance(part, ToolCallPart) else part for part in message.parts)
+def _message(message: Message, longest: int) -> Message:
+    parts = tuple(replace(part, name=_short(part.name, longest)) if isinstance(part, ToolCallPart) else part for part in message.parts)
     return replace(message, parts=parts)
 
 
-def _short(name: str) -> str:
+def _short(name: str, longest: int) -> str:
     """The name itself where it is short enough, else one derived from it, always the same."""
-    if len(name) <= LONGEST_NAME:
+    if len(name) <= longest:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
-    return f"{name[: LONGEST_NAME - _DIGEST_CHARACTERS - 1]}_{digest}"
+    return f"{name[: longest - _DIGEST_CHARACTERS - 1]}_{digest}"

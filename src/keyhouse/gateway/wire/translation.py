@@ -27,7 +27,7 @@ from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
-from keyhouse.gateway.wire.tool_names import with_short_names
+from keyhouse.gateway.wire.tool_names import LONGEST_NAMES, with_short_names
 
 _request_parsers = {
     "openai_chat": openai_chat.parse_request,
@@ -99,9 +99,7 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
             request.search.parameter,
             "This model can not search the web. Claude can, and so can models that are called by Responses, as OpenAI's from gpt-5.2 on.",
         )
-    if upstream == "anthropic_messages":
-        return _request_renderers[upstream](request, model, losses)
-    shortened, names = with_short_names(request)
+    shortened, names = with_short_names(request, LONGEST_NAMES[upstream])
     if names:
         losses.change("tools[].name", "shortened")
     return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names)
