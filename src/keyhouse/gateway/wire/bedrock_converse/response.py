@@ -40,7 +40,8 @@ def parse_stop(fields: Fields) -> StopReason:
 def _parts(block: Fields) -> Iterator[AnswerPart]:
     """The blocks that a caller's own request can lead to; others are left out."""
     if block.has("text"):
-        yield TextPart(block.text("text"))
+        if block.text("text"):
+            yield TextPart(block.text("text"))
     elif block.has("toolUse"):
         call = block.object("toolUse")
         yield ToolCallPart(call.text("toolUseId"), call.text("name"), call.object("input").raw)

@@ -82,8 +82,9 @@ class ConverseEventParser:
     def _block_delta(self, event: Fields) -> Iterator[StreamEvent]:
         delta, index = event.object("delta"), event.integer("contentBlockIndex")
         if delta.has("text"):
-            yield from self._opened(index, "text")
-            yield TextDelta(delta.text("text"))
+            if delta.text("text"):
+                yield from self._opened(index, "text")
+                yield TextDelta(delta.text("text"))
         elif delta.has("toolUse"):
             if (self._open_index, self._open_kind) != (index, "call"):
                 raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went on with a tool call that is not open.")

@@ -67,8 +67,8 @@ def parse_stop(finish_reason: str | None, *, has_calls: bool, has_refusal: bool)
     if reason in _BROKEN_OFF:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream broke its answer off because of an error of its own ({finish_reason}).")
     stop = _STOP_REASONS.get(reason, "end")
-    if stop == "end" and has_calls:
-        return "tool_calls"
+    if stop in ("end", "tool_calls"):
+        stop = "tool_calls" if has_calls else "end"
     return "refusal" if stop == "end" and has_refusal else stop
 
 
