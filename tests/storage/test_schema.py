@@ -200,6 +200,26 @@ def test_who_waits_for_another_start_is_told(empty_database_url: str, monkeypatc
     assert entered.is_set()
 
 
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
+def test_who_waits_for_another_start_waits_longer_than_others_may(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """Whatever administrators allow a statement, or a wait for a lock."""
+    monkeypatch.setattr("keyhouse.storage.lock_waiting.SAID_AFTER_S", 0.0)
+    name = postgres_server.empty_database()
+    url = parse_database_url(name)
+    with psycopg.connect(name, autocommit=True) as administrator, ThreadPoolExecutor(1) as pool:
+        administrator.execute(f"ALTER DATABASE {administrator.info.dbname} SET {limit} = '100ms'".encode())
+        with start_lock(url):
+            waiting = pool.submit(start_lock(url).__enter__)
+            while administrator.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone() is None:
+                assert not waiting.done()
+            with psycopg.connect(name) as other, pytest.raises(psycopg.errors.OperationalError):
+                other.execute("SELECT pg_advisory_xact_lock(55605560)")
+            assert not waiting.done()
+        waiting.result(30)
+
+
 def test_who_waits_for_another_start_on_a_server_that_goes_away_is_told(postgres_server: PostgresServer) -> None:
     url = postgres_server.empty_database()
     ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"

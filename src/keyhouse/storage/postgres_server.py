@@ -45,7 +45,9 @@ def start_lock(server: PostgresServer) -> Iterator[None]:
         try:
             _require_sessions(connection, server)
             connection.autocommit = False
-            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            connection.execute(
+                "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
+            )
             take_lock(
                 lambda: connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ADVISORY_LOCK]).fetchone() == (True,),
                 lambda: connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK]),
