@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from keyhouse.gateway.wire.conversation import RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.conversation import Citation, RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 
 StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "tool_calls", "refusal"]
 
@@ -111,6 +111,12 @@ class TextDelta(msgspec.Struct, frozen=True):
     text: str
 
 
+class Cited(msgspec.Struct, frozen=True):
+    """The text that is open rests on this."""
+
+    citation: Citation
+
+
 class ThinkingDelta(msgspec.Struct, frozen=True):
     """More thinking."""
 
@@ -169,6 +175,7 @@ StreamEvent = (
     | Searched
     | ToolCallStarted
     | TextDelta
+    | Cited
     | ThinkingDelta
     | SignatureDelta
     | ArgumentsDelta

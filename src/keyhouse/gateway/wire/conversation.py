@@ -14,6 +14,10 @@ ServiceTier = Literal["standard", "priority", "flex"]
 CacheLifetime = Literal["5m", "1h"]
 
 
+SEARCH = "web_search"
+"""What a choice of tools calls the search of the web."""
+
+
 class CacheMarker(msgspec.Struct, frozen=True):
     """The prompt up to and including this part shall be cached; `parameter` is what asks for it."""
 
@@ -49,11 +53,19 @@ class TextSource(msgspec.Struct, frozen=True):
 Source = Base64Source | UrlSource | FileSource | TextSource
 
 
+class Citation(msgspec.Struct, frozen=True):
+    """A page of the web that an answer rests on."""
+
+    url: str
+    title: str
+
+
 class TextPart(msgspec.Struct, frozen=True):
-    """Text."""
+    """Text; of an answer, with what it rests on."""
 
     text: str
     cache: CacheMarker | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class ImagePart(msgspec.Struct, frozen=True):
@@ -142,10 +154,11 @@ class Tool(msgspec.Struct, frozen=True):
 
 class Search(msgspec.Struct, frozen=True):
     """The provider itself may search the web: at most `most` times, in these domains alone or in all but those, as from `location`
-    (`{"type": "approximate", "country"?, ...}`). `parameter` is where the caller asked for it, `name` what the caller's choice calls it."""
+    (`{"type": "approximate", "country"?, ...}`). `parameter` is where the caller asked for it; `can_be_missing` where it asks that of
+    every model."""
 
     parameter: str
-    name: str
+    can_be_missing: bool = False
     most: int | None = None
     allowed_domains: tuple[str, ...] = ()
     blocked_domains: tuple[str, ...] = ()

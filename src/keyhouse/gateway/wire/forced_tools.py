@@ -16,7 +16,7 @@ _THIS = "Answer by calling the tool {name}, not with words alone."
 def with_tools_told(request: Request, model: ModelTraits, losses: Losses) -> Request:
     """The request with a forced tool in words, behind its other instructions, and free choice. That they promise nothing is noted."""
     choice = request.tool_choice
-    if model.forced_tools or choice is None or not request.tools or choice.mode not in ("required", "named"):
+    if model.forced_tools or choice is None or not (request.tools or request.search) or choice.mode not in ("required", "named"):
         return request
     losses.drop("tool_choice", "The model takes no tool_choice that forces a tool; auto leaves the choice to it.")
     words = _ANY if choice.mode == "required" else _THIS.format(name=choice.name)

@@ -12,21 +12,22 @@ from keyhouse.gateway.wire.call_signatures import MARK as OF_GEMINI
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import MARK as OF_ITEMS
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import OWN_ITEMS
+from keyhouse.gateway.wire.openai_responses.searches import OWN_SEARCHES
 from keyhouse.gateway.wire.reasoning_items import MARK as OF_OPENAI
 
 _THOUGHTS: Mapping[str, str] = {"messages": "messages[].content[].thinking", "input": "input[].reasoning"}
 """What thoughts are called that are left out, by the member that they stand in."""
-_DROPPED_SEARCH = "messages[].content[].web_search_tool_result"
+_DROPPED_BLOCK, _DROPPED_ITEM = "messages[].content[].web_search_tool_result", "input[].web_search_call"
 _MARKS = (OF_GEMINI, OF_OPENAI)
 _SUSPICIOUS = (b'"signature":""', b'"signature": ""', *(b'"' + mark.encode() for mark in (*_MARKS, OF_ITEMS, OWN_ITEMS)))
 """As JSON's writers spell it. Each is found many times faster than a pattern would be."""
-_SEARCHED = b'"' + OF_SEARCHES.encode()
+_SEARCHED = (b'"' + OF_SEARCHES.encode(), b'"' + OWN_SEARCHES.encode())
 
 
 def may_hold_others(body: bytes) -> bool:
     """Whether a body is worth decoding for it."""
     thinks = b'thinking"' in body or b'"reasoning"' in body
-    return (thinks and any(mark in body for mark in _SUSPICIOUS)) or _SEARCHED in body
+    return (thinks and any(mark in body for mark in _SUSPICIOUS)) or any(mark in body for mark in _SEARCHED)
 
 
 def with_own_thoughts(body: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
@@ -46,17 +47,16 @@ def _kept(message: object, thoughts: str, dropped: dict[str, None]) -> object:
     """A message or an item without what is another's; None where nothing is left."""
     if not isinstance(message, dict):
         return message
-    if message.get("type") == "reasoning":
-        marked = str(message.get("encrypted_content")).startswith(OF_ITEMS) or str(message.get("id")).startswith(OWN_ITEMS)
-        if marked:
-            dropped[thoughts] = None
-        return None if marked else message
+    name = _DROPPED_ITEM if _is_others_call(message) else thoughts if _is_others_item(message) else None
+    if name is not None:
+        dropped[name] = None
+        return None
     if not isinstance(message.get("content"), list):
         return message
     own = []
     for block in message["content"]:
         if _is_others_search(block):
-            dropped[_DROPPED_SEARCH] = None
+            dropped[_DROPPED_BLOCK] = None
         elif _is_others_thought(block):
             dropped[thoughts] = None
         else:
@@ -64,6 +64,15 @@ def _kept(message: object, thoughts: str, dropped: dict[str, None]) -> object:
     if len(own) == len(message["content"]):
         return message
     return {**message, "content": own} if own else None
+
+
+def _is_others_call(item: JsonObject) -> bool:
+    return item.get("type") == "web_search_call" and str(item.get("id")).startswith(OWN_SEARCHES)
+
+
+def _is_others_item(item: JsonObject) -> bool:
+    marked = str(item.get("encrypted_content")).startswith(OF_ITEMS) or str(item.get("id")).startswith(OWN_ITEMS)
+    return item.get("type") == "reasoning" and marked
 
 
 def _is_others_search(block: object) -> bool:

@@ -22,7 +22,7 @@ from keyhouse.gateway.wire.answer import (
     Usage,
     UsageCounted,
 )
-from keyhouse.gateway.wire.conversation import RenderedRequest, ToolCallPart, UpstreamModel
+from keyhouse.gateway.wire.conversation import SEARCH, RenderedRequest, Request, ToolCallPart, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
@@ -63,6 +63,7 @@ _error_renderers = {
 }
 
 
+_SEARCHING = ("openai_responses", "anthropic_messages")
 _NO_SEARCH = "This model can not search the web. Claude can, and so can what is called by Responses, as OpenAI's models from gpt-5.2 on."
 
 _Called = TypeVar("_Called", AnswerPart, StreamEvent)
@@ -94,15 +95,22 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     losses = Losses(drops_allowed=drops_allowed(body))
     kept = kept_parameters(body, caller, upstream, losses)
     request = _request_parsers[caller](kept, losses)
-    if request.search is not None and upstream != "openai_responses":
-        raise unsupported(
-            request.search.parameter,
-            "This model can not search the web. Claude can, and so can models that are called by Responses, as OpenAI's from gpt-5.2 on.",
-        )
+    if upstream not in _SEARCHING:
+        request = _without_search(request, losses)
     shortened, names = with_short_names(request, LONGEST_NAMES[upstream])
     if names:
         losses.change("tools[].name", "shortened")
     return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names)
+
+
+def _without_search(request: Request, losses: Losses) -> Request:
+    search = request.search
+    if search is None:
+        return request
+    if not search.can_be_missing or (request.tool_choice is not None and request.tool_choice.name == SEARCH):
+        raise unsupported(search.parameter, _NO_SEARCH)
+    losses.drop("tools[].web_search", _NO_SEARCH)
+    return replace(request, search=None)
 
 
 def render_caller_response(body: bytes, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> JsonObject:

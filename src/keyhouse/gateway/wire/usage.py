@@ -55,7 +55,8 @@ def render_openai_usage(usage: Usage) -> JsonObject:
 def parse_anthropic_usage(usage: Fields, before: Usage | None = None) -> Usage:
     """`input_tokens` excludes the cache. In a stream counts are cumulative, and what is absent keeps its value `before`."""
     known = before or Usage()
-    details = usage.object_or_none("output_tokens_details")
+    details, tools = usage.object_or_none("output_tokens_details"), usage.object_or_none("server_tool_use")
+    searches = tools.integer_or_none("web_search_requests") if tools else None
     counts = {name: usage.integer_or_none(name) for name in _ANTHROPIC_COUNTS}
     thinking = details.integer_or_none("thinking_tokens") if details else None
     return Usage(
@@ -64,6 +65,7 @@ def parse_anthropic_usage(usage: Fields, before: Usage | None = None) -> Usage:
         cache_read_tokens=latest(counts["cache_read_input_tokens"], known.cache_read_tokens),
         cache_write_tokens=latest(counts["cache_creation_input_tokens"], known.cache_write_tokens),
         reasoning_tokens=latest(thinking, known.reasoning_tokens),
+        searches=latest(searches or None, known.searches),
     )
 
 

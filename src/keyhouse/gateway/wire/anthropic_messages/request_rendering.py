@@ -6,6 +6,7 @@ import binascii
 from msgspec.structs import replace
 
 from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unaskable
+from keyhouse.gateway.wire.anthropic_messages.searches import render_search_tool
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
@@ -75,7 +76,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "top_p": sampled.top_p,
             "top_k": sampled.top_k,
             "stop_sequences": _stop_sequences(request.stop),
-            "tools": [_tool(tool, known, losses) for tool in request.tools] or None,
+            "tools": _tools(request, known, losses) or None,
             "tool_choice": _tool_choice(request),
             **(unbound(thinking) if bound else thinking),
             "metadata": None if request.user_id is None else {"user_id": request.user_id},
@@ -218,6 +219,11 @@ def _stop_sequences(stop: tuple[str, ...]) -> list[str] | None:
     return list(stop) or None
 
 
+def _tools(request: Request, model: ModelTraits, losses: Losses) -> list[JsonObject]:
+    functions = [_tool(tool, model, losses) for tool in request.tools]
+    return functions if request.search is None else [*functions, render_search_tool(request.search)]
+
+
 def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> JsonObject:
     schema, is_strict = tool.schema or {"properties": {}}, bool(tool.strict) and model.strict
     if tool.strict and not is_strict:
@@ -235,7 +241,7 @@ def _tool(tool: Tool, model: ModelTraits, losses: Losses) -> JsonObject:
 
 def _tool_choice(request: Request) -> JsonObject | None:
     """The choice, and in it whether tools may be called at once. Without tools there is nothing to choose."""
-    if not request.tools:
+    if not request.tools and request.search is None:
         return None
     choice = request.tool_choice
     single = {"disable_parallel_tool_use": True} if request.parallel_tool_calls is False else {}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason, Usage
-from keyhouse.gateway.wire.anthropic_messages.searches import render_search
+from keyhouse.gateway.wire.anthropic_messages.searches import SearchReader, parse_citations, render_search
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject
 from keyhouse.gateway.wire.markers import parse_thinking_block, render_thinking_block
@@ -42,10 +42,15 @@ def parse_refusal(fields: Fields) -> str | None:
 
 def _parts(fields: Fields) -> Iterator[AnswerPart]:
     """The blocks that a caller's own request can lead to; others are left out."""
+    searches = SearchReader()
     for block in fields.objects("content"):
         match block.text("type"):
             case "text":
-                yield TextPart(block.text("text"))
+                yield TextPart(block.text("text"), citations=parse_citations(block))
+            case "server_tool_use":
+                searches.asked(block, block.object("input"))
+            case "web_search_tool_result":
+                yield searches.found(block)
             case "thinking" | "redacted_thinking":
                 yield parse_thinking_block(block)
             case "tool_use":

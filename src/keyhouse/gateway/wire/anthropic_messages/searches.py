@@ -1,4 +1,4 @@
-"""Searches of the web that a Messages request asks for, and how a message tells of them.
+"""Searches of the web in Messages: the tool, both ways, and the blocks that tell of them.
 
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool, and the types of the anthropic package (2.14.0), 30 November
 2026. Claude Code has a tool of its own that asks for one search at a time.
@@ -7,21 +7,23 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool, a
 import re
 from collections.abc import Iterable, Iterator
 
-from keyhouse.gateway.wire.conversation import Search, SearchPart
-from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.conversation import SEARCH, Citation, Search, SearchPart
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 
 MARK = "srvtoolu_ws_"
 """How the id of a search begins that another provider made. Anthropic's own go on otherwise."""
 
-_NAME = "web_search"
+_TYPE = "web_search_20250305"
+_MOST_SEARCHES = 8
+"""Where the caller names none: after ten the API breaks off in the middle, for the client to go on."""
 _MEMBERS = ("type", "name", "max_uses", "allowed_domains", "blocked_domains", "user_location", "allowed_callers", "cache_control")
 _UNFIT_IN_IDS = re.compile("[^a-zA-Z0-9_]")
 
 
 def is_search(tool: Fields) -> bool:
     """Whether a tool is Anthropic's search of the web, of whichever version."""
-    return tool.has("type") and tool.text("type").startswith(f"{_NAME}_")
+    return tool.has("type") and tool.text("type").startswith(f"{SEARCH}_")
 
 
 def parse_search(request: Fields, losses: Losses) -> Search | None:
@@ -38,7 +40,6 @@ def parse_search(request: Fields, losses: Losses) -> Search | None:
     location = tool.object_or_none("user_location")
     return Search(
         parameter=tool.at("type"),
-        name=tool.text("name"),
         most=tool.integer_or_none("max_uses"),
         allowed_domains=tool.texts("allowed_domains"),
         blocked_domains=tool.texts("blocked_domains"),
@@ -58,7 +59,7 @@ def without_searches(blocks: Iterable[Fields], losses: Losses) -> Iterator[Field
 
 def _tells_of_search(block: Fields) -> bool:
     kind = block.text("type")
-    return kind == "web_search_tool_result" or (kind == "server_tool_use" and block.text("name") == _NAME)
+    return kind == "web_search_tool_result" or (kind == "server_tool_use" and block.text("name") == SEARCH)
 
 
 def render_search(part: SearchPart) -> tuple[JsonObject, JsonObject]:
@@ -68,7 +69,7 @@ def render_search(part: SearchPart) -> tuple[JsonObject, JsonObject]:
     if part.has_failed:
         found = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
     return (
-        {"type": "server_tool_use", "id": call_id, "name": _NAME, "input": {"query": part.query}},
+        {"type": "server_tool_use", "id": call_id, "name": SEARCH, "input": {"query": part.query}},
         {"type": "web_search_tool_result", "tool_use_id": call_id, "content": found},
     )
 
@@ -76,3 +77,49 @@ def render_search(part: SearchPart) -> tuple[JsonObject, JsonObject]:
 def _found(url: str) -> JsonObject:
     """Other formats tell the address alone of what was found."""
     return {"type": "web_search_result", "title": url, "url": url, "encrypted_content": "", "page_age": None}
+
+
+def render_search_tool(search: Search) -> JsonObject:
+    """The tool. The version is the oldest one, which all models take and which searches for the model alone, not for code of its own."""
+    return without_nones(
+        {
+            "type": _TYPE,
+            "name": SEARCH,
+            "max_uses": search.most or _MOST_SEARCHES,
+            "allowed_domains": list(search.allowed_domains) or None,
+            "blocked_domains": list(search.blocked_domains) or None,
+            "user_location": search.location,
+        }
+    )
+
+
+def parse_citations(block: Fields) -> tuple[Citation, ...]:
+    """The pages that a block of text names, each once."""
+    return tuple(dict.fromkeys(page for cited in block.objects_or_none("citations") if (page := parse_citation(cited)) is not None))
+
+
+def parse_citation(cited: Fields) -> Citation | None:
+    """A page of the web; None for a place in a document of the caller's."""
+    url = cited.text_or_none("url")
+    if url is None or cited.text_or_none("type") != "web_search_result_location":
+        return None
+    return Citation(url, cited.text_or_none("title") or url)
+
+
+class SearchReader:
+    """Joins what an answer tells of a search, block after block."""
+
+    def __init__(self) -> None:
+        self._queries: dict[str, str] = {}
+
+    def asked(self, block: Fields, query: Fields | None) -> None:
+        """A block of type `server_tool_use`, and its input, whole."""
+        if block.text("name") == SEARCH and query is not None:
+            self._queries[block.text("id")] = query.text_or_none("query") or ""
+
+    def found(self, block: Fields) -> SearchPart:
+        """A block of type `web_search_tool_result`, which ends a search."""
+        call_id = block.text("tool_use_id")
+        has_failed = not isinstance(block.raw.get("content"), list)
+        pages = () if has_failed else tuple(page.text("url") for page in block.objects("content"))
+        return SearchPart(call_id, self._queries.get(call_id, ""), pages, has_failed=has_failed)

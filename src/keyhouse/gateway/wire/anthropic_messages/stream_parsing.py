@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import (
     ArgumentsDelta,
+    Cited,
     Failed,
     Finished,
     PartEnded,
     Ping,
     RedactedThinking,
+    Searched,
     SignatureDelta,
     Started,
     Stopped,
@@ -27,6 +29,7 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.anthropic_messages.errors import parse_error_member
 from keyhouse.gateway.wire.anthropic_messages.response import STOP_REASONS, parse_refusal
+from keyhouse.gateway.wire.anthropic_messages.searches import SearchReader, parse_citation
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.usage import parse_anthropic_usage
@@ -48,6 +51,8 @@ class MessageEventParser:
         self._stopped = False
         self._open_index: int | None = None
         self._open_kind = ""
+        self._searches = SearchReader()
+        self._asked: tuple[Fields, list[str]] | None = None
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one server-sent event amounts to. Raises Error (`upstream_invalid_answer`)."""
@@ -103,10 +108,20 @@ class MessageEventParser:
                 yield RedactedThinking(block.text("data"))
             case "tool_use":
                 yield ToolCallStarted(block.text("id"), block.text("name"))
+            case "server_tool_use":
+                self._asked = block, []
+            case "web_search_tool_result":
+                yield Searched(self._searches.found(block))
 
     def _block_delta(self, event: Fields) -> Iterator[StreamEvent]:
         self._check_open(event)
         delta = event.object("delta")
+        if self._asked is not None:
+            self._asked[1].append(delta.text_or_none("partial_json") or "")
+        elif delta.text("type") == "citations_delta":
+            cited = parse_citation(delta.object("citation"))
+            if cited is not None and self._open_kind == "text":
+                yield Cited(cited)
         known = _DELTAS.get(delta.text("type"))
         if known is not None and known[0] == self._open_kind:
             _, member, build = known
@@ -117,6 +132,10 @@ class MessageEventParser:
     def _block_stop(self, event: Fields) -> Iterator[StreamEvent]:
         self._check_open(event)
         kind, self._open_kind, self._open_index = self._open_kind, "", None
+        if self._asked is not None:
+            block, pieces = self._asked
+            self._asked = None
+            self._searches.asked(block, decoded("".join(pieces).encode() or b"{}"))
         if kind in ("text", "thinking", "tool_use"):
             yield PartEnded()
 

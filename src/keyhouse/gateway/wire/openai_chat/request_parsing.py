@@ -10,6 +10,7 @@ from keyhouse.gateway.wire.conversation import (
     OutputSchema,
     Reasoning,
     Request,
+    Search,
     ServiceTier,
     Tool,
     ToolChoice,
@@ -19,6 +20,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_cache_wish, parse_thinking
 from keyhouse.gateway.wire.model_traits import EFFORTS
 from keyhouse.gateway.wire.openai_chat.message_parsing import parse_message
+from keyhouse.gateway.wire.searches import stated_place
 
 _TIERS: dict[str, ServiceTier] = {"default": "standard", "flex": "flex", "priority": "priority", "fast": "priority"}
 
@@ -35,6 +37,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     return Request(
         messages=messages,
         tools=tools,
+        search=_search(fields, losses),
         tool_choice=tool_choice,
         parallel_tool_calls=fields.boolean_or_none("parallel_tool_calls"),
         max_tokens=_max_tokens(fields),
@@ -51,6 +54,17 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         service_tier=parse_service_tier(fields, losses),
         cache=parse_cache_wish(fields, messages, tools),
     )
+
+
+def _search(fields: Fields, losses: Losses) -> Search | None:
+    options = fields.object_or_none("web_search_options")
+    if options is None:
+        return None
+    options.check_names("search_context_size", "user_location")
+    if options.text_or_none("search_context_size") not in (None, "medium"):
+        losses.drop("web_search_options.search_context_size", "The model decides itself how much it reads.")
+    location = options.object_or_none("user_location")
+    return Search("web_search_options", location=stated_place(None if location is None else location.object_or_none("approximate")))
 
 
 def _max_tokens(fields: Fields) -> int | None:

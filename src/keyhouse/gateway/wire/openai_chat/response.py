@@ -8,6 +8,7 @@ import msgspec
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason
 from keyhouse.gateway.wire.call_signatures import parse_call_signature
+from keyhouse.gateway.wire.citations import in_chat, render_citations
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.decoding import decoded_arguments
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
@@ -169,10 +170,17 @@ def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:
 
 
 def _message(answer: Answer) -> JsonObject:
-    texts = [part.text for part in answer.parts if isinstance(part, TextPart)]
+    texts = [part for part in answer.parts if isinstance(part, TextPart)]
     thoughts = [part for part in answer.parts if isinstance(part, ThinkingPart | RedactedThinkingPart)]
     calls = [_rendered_call(part) for part in answer.parts if isinstance(part, ToolCallPart)]
-    message: JsonObject = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": answer.refusal}
+    message: JsonObject = {
+        "role": "assistant",
+        "content": "".join(part.text for part in texts) if texts else None,
+        "refusal": answer.refusal,
+    }
+    annotations = [in_chat(annotation) for annotation in render_citations(texts)]
+    if annotations:
+        message["annotations"] = annotations
     if thoughts:
         message["reasoning_content"] = "".join(part.text for part in thoughts if isinstance(part, ThinkingPart))
     blocks = [render_thinking_block(part) for part in thoughts if isinstance(part, RedactedThinkingPart) or part.signature]

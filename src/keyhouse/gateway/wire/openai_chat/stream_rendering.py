@@ -8,6 +8,7 @@ from keyhouse.gateway.wire.answer import (
     AnswerDefaults,
     ApiError,
     ArgumentsDelta,
+    Cited,
     Failed,
     Finished,
     PartEnded,
@@ -24,7 +25,8 @@ from keyhouse.gateway.wire.answer import (
     Usage,
     UsageCounted,
 )
-from keyhouse.gateway.wire.conversation import RedactedThinkingPart, ThinkingPart
+from keyhouse.gateway.wire.citations import in_chat, render_citation
+from keyhouse.gateway.wire.conversation import Citation, RedactedThinkingPart, ThinkingPart
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.markers import render_thinking_block
 from keyhouse.gateway.wire.openai_chat.errors import render_error
@@ -45,12 +47,15 @@ class ChunkRenderer:
         self._thinking_blocks = 0
         self._calls = 0
         self._has_started = False
+        self._said = self._said_before = 0
+        self._citations: dict[Citation, None] = {}
         self._call_is_open = self._call_has_arguments = False
 
     def render(self, event: StreamEvent) -> Iterator[bytes]:
         """The bytes of one event, as whole server-sent events."""
         match event:
             case TextDelta(text=text):
+                self._said += len(text)
                 yield self._chunk({"content": text})
             case ThinkingDelta(text=text):
                 if self._thought is not None:
@@ -70,6 +75,8 @@ class ChunkRenderer:
                 self._signature = signature
             case RedactedThinking(data=data):
                 yield self._thinking_block(RedactedThinkingPart(data))
+            case Cited(citation=citation):
+                self._citations[citation] = None
             case PartEnded():
                 yield from self._part_ended()
             case _:
@@ -117,7 +124,11 @@ class ChunkRenderer:
             yield self._call_chunk({"function": {"arguments": "{}"}})
         if self._thought is not None and self._signature:
             yield self._thinking_block(ThinkingPart("".join(self._thought), self._signature))
+        if self._citations:
+            cited = [render_citation(citation, self._said_before, self._said) for citation in self._citations]
+            yield self._chunk({"annotations": list(map(in_chat, cited))})
         self._thought, self._call_is_open = None, False
+        self._citations, self._said_before = {}, self._said
 
     def _thinking_block(self, part: ThinkingPart | RedactedThinkingPart) -> bytes:
         """A whole block at once, with the index by which the official client joins lists."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal, cast
 
-from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, TextPart, Tool, ToolChoice
+from keyhouse.gateway.wire.conversation import SEARCH, Effort, Message, OutputSchema, Reasoning, Request, Search, TextPart, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_wish
@@ -11,10 +11,9 @@ from keyhouse.gateway.wire.model_traits import EFFORTS
 from keyhouse.gateway.wire.openai_chat.request_parsing import parse_function, parse_schema, parse_service_tier
 from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
 from keyhouse.gateway.wire.openai_responses.namespaces import functions_of, joined_name
+from keyhouse.gateway.wire.openai_responses.searches import is_search, parse_search_tool
 
 ENCRYPTED = "reasoning.encrypted_content"
-_SEARCH = "web_search"
-"""Codex offers it to every model. What may be called can be missing; what must be called, as by `tool_choice`, can not."""
 _DROPPED_OF_TOOLS = ("async", "defer_loading")
 
 
@@ -30,6 +29,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
     return Request(
         messages=messages,
         tools=tools,
+        search=_search(fields, losses),
         tool_choice=choice,
         parallel_tool_calls=fields.boolean_or_none("parallel_tool_calls"),
         max_tokens=fields.integer_or_none("max_output_tokens"),
@@ -48,8 +48,8 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
 
 def _check_include(fields: Fields) -> None:
     for index, wanted in enumerate(fields.texts("include")):
-        # What a search would have found is missing as the search is: see _SEARCH.
-        if wanted != ENCRYPTED and not wanted.startswith(f"{_SEARCH}_call."):
+        # What a search found is told anyway; where there is none, it is missing as the search is.
+        if wanted != ENCRYPTED and not wanted.startswith(f"{SEARCH}_call."):
             raise unsupported(f"include.{index}", "This model has nothing like it.")
 
 
@@ -102,11 +102,21 @@ def _format_type(fields: Fields) -> str:
 
 def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
     for tool in fields.objects_or_none("tools"):
-        if tool.text("type").startswith(_SEARCH):
-            losses.drop("tools[].web_search", "This model calls functions only.")
+        if is_search(tool):
             continue
         for name, function in functions_of(tool):
             yield _tool(name, function, losses)
+
+
+def _search(fields: Fields, losses: Losses) -> Search | None:
+    """The search, if it may be called. One that must be called can not be missing."""
+    choice = fields.object("tool_choice") if isinstance(fields.raw.get("tool_choice"), dict) else None
+    if choice is not None and choice.text("type") == "allowed_tools" and not any(map(is_search, choice.objects("tools"))):
+        return None
+    search = parse_search_tool(fields, losses)
+    if search is None and choice is not None and is_search(choice):
+        raise unsupported("tool_choice.type", "There is no search of the web that this model could make.")
+    return search
 
 
 def _tool(name: str, tool: Fields, losses: Losses) -> Tool:
@@ -139,6 +149,8 @@ def _choice(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], 
 
 
 def _function(chosen: Fields) -> str:
+    if is_search(chosen):
+        return SEARCH
     if chosen.text("type") != "function":
         raise unsupported(chosen.at("type"), "This model calls functions only.")
     return joined_name(chosen.text_or_none("namespace"), chosen.text("name"))

@@ -1,6 +1,16 @@
 """Renders a request for Responses. Sends nothing."""
 
-from keyhouse.gateway.wire.conversation import OutputSchema, Reasoning, RenderedRequest, Request, Search, Tool, ToolChoice, UpstreamModel
+from keyhouse.gateway.wire.conversation import (
+    SEARCH,
+    OutputSchema,
+    Reasoning,
+    RenderedRequest,
+    Request,
+    Search,
+    Tool,
+    ToolChoice,
+    UpstreamModel,
+)
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ResponsesTraits, responses_traits
@@ -97,7 +107,7 @@ def _tool(tool: Tool, losses: Losses) -> JsonObject:
 def _tool_choice(choice: ToolChoice | None, search: Search | None, tools: int) -> str | JsonObject | None:
     if choice is None:
         return None
-    if search is not None and choice.name == search.name:
+    if search is not None and choice.name == SEARCH:
         return forced_search(is_only_tool=tools == 1)
     return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from keyhouse.gateway.wire.answer import Answer, AnswerDefaults, AnswerPart, StopReason, Usage
+from keyhouse.gateway.wire.citations import render_citations
 from keyhouse.gateway.wire.conversation import RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import render_kept_thought
@@ -99,7 +100,7 @@ def render_item(
     """A whole item; `arguments` where they are there as text."""
     match part:
         case TextPart():
-            said = {"role": "assistant", "content": [render_words(part.text, is_refusal=is_refusal)]}
+            said = {"role": "assistant", "content": [render_words(part, is_refusal=is_refusal)]}
             return {"id": item_id("msg", defaults, number), "type": "message", "status": "completed", **said}
         case ToolCallPart():
             text = msgspec.json.encode(part.arguments).decode() if arguments is None else arguments
@@ -113,9 +114,11 @@ def render_item(
             return {"id": item_id("ws", defaults, number), **render_made_search(part)}
 
 
-def render_words(text: str, *, is_refusal: bool) -> JsonObject:
+def render_words(part: TextPart, *, is_refusal: bool) -> JsonObject:
     """The content of a message."""
-    return {"type": "refusal", "refusal": text} if is_refusal else {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    if is_refusal:
+        return {"type": "refusal", "refusal": part.text}
+    return {"type": "output_text", "text": part.text, "annotations": render_citations([part]), "logprobs": []}
 
 
 def item_id(kind: str, defaults: AnswerDefaults, number: int) -> str:

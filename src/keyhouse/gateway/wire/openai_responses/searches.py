@@ -4,13 +4,44 @@ https://developers.openai.com/api/docs/guides/tools-web-search, and the types of
 `blocked_domains` by https://github.com/vercel/ai/pull/18035 (2026-07-28).
 """
 
-from keyhouse.gateway.wire.conversation import Search, SearchPart
+from keyhouse.gateway.wire.conversation import SEARCH, Search, SearchPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
+from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.searches import stated_place
 
 SOURCES = "web_search_call.action.sources"
 """In `include`: the addresses that were found are told."""
 
-_TOOL: JsonObject = {"type": "web_search"}
+OWN_SEARCHES = "ws_kh_"
+"""How the id of an item begins that tells of another model's search. OpenAI knows nothing of it."""
+
+_TOOL: JsonObject = {"type": SEARCH}
+
+
+def is_search(tool: Fields) -> bool:
+    """Whether a tool, or the choice of one, is OpenAI's search of the web, of whichever version."""
+    return tool.text("type").startswith(SEARCH)
+
+
+def parse_search_tool(request: Fields, losses: Losses) -> Search | None:
+    """The search among a request's tools. Codex offers one to every model, so it can be missing; by default one of what OpenAI keeps of the
+    web, which is dropped and named: others have nothing like it."""
+    tool = next(filter(is_search, request.objects_or_none("tools")), None)
+    if tool is None:
+        return None
+    if tool.boolean_or_none("external_web_access") is False:
+        losses.drop("tools[].web_search", "Other models search the web itself only.")
+        return None
+    if tool.text_or_none("search_context_size") not in (None, "medium"):
+        losses.drop("tools[].search_context_size", "The model decides itself how much it reads.")
+    filters = tool.object_or_none("filters")
+    return Search(
+        parameter=tool.at("type"),
+        can_be_missing=True,
+        allowed_domains=filters.texts("allowed_domains") if filters else (),
+        blocked_domains=filters.texts("blocked_domains") if filters else (),
+        location=stated_place(tool.object_or_none("user_location")),
+    )
 
 
 def render_search(search: Search) -> JsonObject:

@@ -9,11 +9,13 @@ from keyhouse.gateway.wire.answer import (
     AnswerPart,
     ApiError,
     ArgumentsDelta,
+    Cited,
     Failed,
     Finished,
     PartEnded,
     Ping,
     RedactedThinking,
+    Searched,
     SignatureDelta,
     Started,
     Stopped,
@@ -27,7 +29,7 @@ from keyhouse.gateway.wire.answer import (
     Usage,
     UsageCounted,
 )
-from keyhouse.gateway.wire.conversation import RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart
+from keyhouse.gateway.wire.conversation import Citation, RedactedThinkingPart, SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.openai_chat.errors import render_error
 from keyhouse.gateway.wire.openai_responses.response_rendering import (
@@ -45,6 +47,9 @@ _FAILURES = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
 """What the reference calls a failure of this status."""
 
 
+_KINDS: dict[type[AnswerPart], str] = {TextPart: "msg", ToolCallPart: "fc", SearchPart: "ws"}
+
+
 class ResponseEventRenderer:
     """One stream from `response.created` to `response.completed`, `response.incomplete` or, behind an `error`, `response.failed`.
 
@@ -60,6 +65,7 @@ class ResponseEventRenderer:
         self._open: AnswerPart | None = None
         self._refuses = self._has_refused = False
         self._pieces: list[str] = []
+        self._citations: dict[Citation, None] = {}
         self._signature = ""
         self._usage = Usage()
         self._stopped = Stopped("end")
@@ -84,6 +90,10 @@ class ResponseEventRenderer:
                 self._open = RedactedThinkingPart(data)
                 yield self._added({**render_item(self._open, self._defaults, len(self._items)), "encrypted_content": None})
                 self._close(self._open)
+            case Cited(citation=citation):
+                self._citations[citation] = None
+            case Searched(search=search):
+                yield from self._searched(search)
             case PartEnded():
                 yield from self._ended()
             case _:
@@ -117,14 +127,14 @@ class ResponseEventRenderer:
 
     def _begun(self, event: TextStarted | ThinkingStarted | ToolCallStarted) -> Iterator[bytes]:
         yield from self._done()
-        self._pieces, self._signature = [], ""
+        self._pieces, self._signature, self._citations = [], "", {}
         number = len(self._items)
         match event:
             case TextStarted(is_refusal=refuses):
                 self._open, self._refuses = TextPart(""), refuses
                 item = render_item(self._open, self._defaults, number)
                 yield self._added({**item, "status": "in_progress", "content": []})
-                part = render_words("", is_refusal=refuses)
+                part = render_words(self._open, is_refusal=refuses)
                 yield self._frame("response.content_part.added", **self._place(), content_index=0, part=part)
             case ThinkingStarted():
                 self._open = ThinkingPart("")
@@ -148,14 +158,7 @@ class ResponseEventRenderer:
         text = "".join(self._pieces)
         match self._open:
             case TextPart():
-                part, place = render_words(text, is_refusal=self._refuses), {**self._place(), "content_index": 0}
-                if self._refuses:
-                    self._has_refused = True
-                    yield self._frame("response.refusal.done", **place, refusal=text)
-                else:
-                    yield self._frame("response.output_text.done", **place, text=text, logprobs=[])
-                yield self._frame("response.content_part.done", **place, part=part)
-                self._close(TextPart(text))
+                yield from self._said(TextPart(text, citations=tuple(self._citations)))
             case ThinkingPart():
                 if text:
                     told = {"type": "summary_text", "text": text}
@@ -165,6 +168,28 @@ class ResponseEventRenderer:
             case ToolCallPart() as call:
                 yield self._frame("response.function_call_arguments.done", **self._place(), name=call.name, arguments=text or "{}")
                 self._close(call, arguments=text or "{}")
+
+    def _said(self, whole: TextPart) -> Iterator[bytes]:
+        part, place = render_words(whole, is_refusal=self._refuses), {**self._place(), "content_index": 0}
+        if self._refuses:
+            self._has_refused = True
+            yield self._frame("response.refusal.done", **place, refusal=whole.text)
+        else:
+            for index, annotation in enumerate(part["annotations"]):
+                yield self._frame("response.output_text.annotation.added", **place, annotation_index=index, annotation=annotation)
+            yield self._frame("response.output_text.done", **place, text=whole.text, logprobs=[])
+        yield self._frame("response.content_part.done", **place, part=part)
+        self._close(whole)
+
+    def _searched(self, search: SearchPart) -> Iterator[bytes]:
+        """A whole search at once: its states have passed when it is told."""
+        yield from self._done()
+        self._open = search
+        item, place = render_item(search, self._defaults, len(self._items)), self._place()
+        yield self._added({**item, "status": "in_progress"})
+        for state in ("in_progress", "searching", "completed"):
+            yield self._frame(f"response.web_search_call.{state}", **place)
+        self._close(search)
 
     def _added(self, item: JsonObject) -> bytes:
         return self._frame("response.output_item.added", output_index=len(self._items), item=item)
@@ -193,8 +218,7 @@ class ResponseEventRenderer:
         yield self._frame(f"response.{response['status']}", response=response)
 
     def _place(self) -> JsonObject:
-        part = self._open
-        kind = "msg" if isinstance(part, TextPart) else "fc" if isinstance(part, ToolCallPart) else "rs"
+        kind = next((kind for of, kind in _KINDS.items() if isinstance(self._open, of)), "rs")
         return {"item_id": item_id(kind, self._defaults, len(self._items)), "output_index": len(self._items)}
 
     def _frame(self, kind: str, **members: object) -> bytes:
