@@ -63,3 +63,60 @@ def test_an_old_azure_gateway_gets_the_limit_under_its_own_name(road: Road) -> N
     answer = road.chat("azure/d", max_completion_tokens=9, stream_options={"include_usage": True}, stream=True)
     assert ("max_completion_tokens" in road.sent, road.sent["max_tokens"], "stream_options" in road.sent) == (False, 9, False)
     assert answer.headers["x-keyhouse-params-dropped"] == "stream_options"
+
+
+def _call(given: str, **further: Any) -> dict[str, Any]:
+    return {"id": given, "type": "function", "function": {"name": "look", "arguments": "{}"}, **further}
+
+
+def _signed(signature: str) -> dict[str, Any]:
+    return {"extra_content": {"google": {"thought_signature": signature}}}
+
+
+def _sent_messages(house: ServedHouse, internet: Internet, model: str, *said: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: F811
+    store(house, model.partition("/")[0])
+    answer = house.client().post("/v1/chat/completions", json={"model": model, "messages": [*QUESTION, *said]})
+    assert answer.status_code == 200, answer.text
+    [(_, request)] = internet.asked
+    sent: list[dict[str, Any]] = json.loads(request.body)["messages"][1:]
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("model", "calls", "signature"),
+    [
+        ("gemini-3.1-pro-preview", [_call("a"), _call("b")], _signed("skip_thought_signature_validator")),
+        ("gemini-3.1-pro-preview", [_call("a", extra_content=None)], _signed("skip_thought_signature_validator")),
+        ("gemini-3.1-pro-preview", [_call("a", **_signed("c2ln")), _call("b")], _signed("c2ln")),
+        ("gemini-2.5-flash", [_call("a")], {}),
+    ],
+)
+def test_gemini_gets_calls_back_that_a_client_of_chat_completions_left_unsigned(
+    house: ServedHouse,  # noqa: F811
+    internet: Internet,  # noqa: F811
+    model: str,
+    calls: list[dict[str, Any]],
+    signature: dict[str, Any],
+) -> None:
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "Snow."} for call in calls]
+    said = _sent_messages(house, internet, f"gemini/{model}", {"role": "assistant", "content": None, "tool_calls": calls}, *results)
+    first = {name: value for name, value in calls[0].items() if name != "extra_content"}
+    assert said == [{"role": "assistant", "content": None, "tool_calls": [{**first, **signature}, *calls[1:]]}, *results]
+
+
+def test_mistral_gets_the_calls_of_another_model_as_it_wants_them(house: ServedHouse, internet: Internet) -> None:  # noqa: F811
+    result = {"role": "tool", "tool_call_id": "toolu_0123456789", "content": "Snow."}
+    own = {"role": "tool", "tool_call_id": "aB3dE6gH9", "content": "Wind."}
+    calls = {"role": "assistant", "content": "", "tool_calls": [_call("toolu_0123456789"), _call("aB3dE6gH9")]}
+    asked = {"role": "user", "content": "So?"}
+    made, first, second, bridge, last = _sent_messages(house, internet, "mistral/mistral-large-latest", calls, result, own, asked)
+    assert [call["id"] for call in made["tool_calls"]] == [first["tool_call_id"], "aB3dE6gH9"]
+    assert len(first["tool_call_id"]) == 9
+    assert first["tool_call_id"].isalnum()
+    assert (second, bridge["role"], last) == (own, "assistant", asked)
+
+
+@pytest.mark.parametrize("provider", ["gemini/gemini-3.1-pro-preview", "mistral/m"])
+def test_odd_calls_pass_as_they_are(house: ServedHouse, internet: Internet, provider: str) -> None:  # noqa: F811
+    odd: Any = ["x", {"role": "assistant", "tool_calls": "x"}, {"role": "assistant", "tool_calls": ["x"]}, {"tool_call_id": 3}]
+    assert _sent_messages(house, internet, provider, *odd, QUESTION[0]) == [*odd, QUESTION[0]]

@@ -20,6 +20,7 @@ from keyhouse.gateway.wire.dialect import in_dialect
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.native_calls import may_hold_calls, with_wanted_calls
 from keyhouse.gateway.wire.openai_responses import ECHOED
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat, drops_allowed
@@ -49,6 +50,8 @@ def _looks_into(call: Call, prepared: Prepared) -> bool:
         return False
     if prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call):
         return True
+    if may_hold_calls(call.body, call.target.quirks):
+        return True
     return bool(prepared.foreign) and any(key in call.body for key in prepared.foreign)
 
 
@@ -67,9 +70,10 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
         losses = Losses(drops_allowed=drops_allowed(decoded))
         understood = in_dialect(held.body, target.refuses, target.renames, losses)
         kept, others = with_own_thoughts(understood) if _may_hold_others(call) else (understood, ())
-        if kept is not decoded:
+        wanted = with_wanted_calls(kept, target.upstream_model, target.quirks)
+        if wanted is not decoded:
             dropped = (*held.dropped, *losses.dropped, *others)
-            return Rendered(_encoded(kept, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
+            return Rendered(_encoded(wanted, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
     return Rendered(with_model(body, head, target.upstream_model), head.stream, query=call.query)
 
 

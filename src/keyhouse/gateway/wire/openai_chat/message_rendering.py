@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -36,11 +36,11 @@ BRIDGE = "I have the results."
 """What the assistant is taken to have said where the upstream wants a message of it between the results of tools and the user's words."""
 
 
-def render_messages(messages: Iterable[Message], model: UpstreamModel, losses: Losses) -> list[JsonObject]:
+def render_messages(messages: Iterable[Message], model: UpstreamModel, losses: Losses) -> Sequence[object]:
     """The member `messages`. One message of another format may become several: results of tools have a message each."""
     placed = _by_turns(messages) if _has_strict_turns(model) else messages
     rendered = [each for message in placed for each in _rendered(message, model, losses)]
-    return list(_bridged(rendered)) if "assistant_after_tools" in model.quirks else rendered
+    return list(bridged(rendered)) if "assistant_after_tools" in model.quirks else rendered
 
 
 def _has_strict_turns(model: UpstreamModel) -> bool:
@@ -63,13 +63,14 @@ def _says(message: Message) -> bool:
     return any(isinstance(part, ToolCallPart) or (isinstance(part, TextPart) and part.text) for part in message.parts)
 
 
-def _bridged(messages: list[JsonObject]) -> Iterator[JsonObject]:
+def bridged(messages: Iterable[object]) -> Iterator[object]:
     """The messages, with a word of the assistant between results of tools and what the user says next."""
-    before = ""
+    before: object = None
     for message in messages:
-        if (before, message["role"]) == ("tool", "user"):
+        role = message.get("role") if isinstance(message, dict) else None
+        if (before, role) == ("tool", "user"):
             yield {"role": "assistant", "content": BRIDGE}
-        before = message["role"]
+        before = role
         yield message
 
 
