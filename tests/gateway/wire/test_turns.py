@@ -78,3 +78,26 @@ def test_a_thought_that_nothing_follows_is_left_out(model):
     assert to_messages(chat([ANSWER, thought]), model).body["messages"] == [ANSWER]
     followed = to_messages(chat([ANSWER, thought, {"role": "assistant", "content": "Yes"}, go_on]), model).body["messages"]
     assert followed[1]["content"] == [*THOUGHTS, {"type": "text", "text": "Yes"}]
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "dropped"),
+    [
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", "error", ()),
+        ("us.amazon.nova-2-lite-v1:0", "error", ()),
+        ("arn:aws:bedrock:eu-central-1:1:application-inference-profile/abc", "error", ()),
+        ("openai.gpt-oss-120b-1:0", None, ("messages[].content[].is_error",)),
+        ("mistral.mistral-large-3-675b-instruct", None, ("messages[].content[].is_error",)),
+    ],
+)
+@pytest.mark.parametrize(("content", "text"), [("no", "no"), ("", "Failed."), (" ", "Failed."), ([], "Failed.")])
+def test_a_failed_tool_is_told_as_the_model_takes_it(model, status, dropped, content, text):
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": content, "is_error": True}
+    messages = [ANSWER, call, {"role": "user", "content": [result]}]
+    body = {"model": "m", "max_tokens": 9, "messages": messages, "tools": [{"name": "read", "input_schema": {"type": "object"}}]}
+
+    rendered = to_converse(body, model, "anthropic_messages")
+    [block] = rendered.body["messages"][2]["content"]
+    assert (block["toolResult"]["content"], block["toolResult"].get("status")) == ([{"text": text}], status)
+    assert rendered.dropped == dropped

@@ -33,6 +33,7 @@ class ModelTraits(msgspec.Struct, frozen=True):
     caches: Literal["all", "prompt", "none"]
     forced_tools: bool = True
     binds_thoughts: bool = False
+    tool_status: bool = True
     output_tokens: int = DEFAULT_MAX_TOKENS
 
 

@@ -10,6 +10,7 @@ from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bou
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
+from keyhouse.gateway.wire.bedrock_converse.failed_results import with_stated_failures
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.bedrock_converse.wanted_words import with_wanted_words
 from keyhouse.gateway.wire.conversation import (
@@ -33,8 +34,10 @@ from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_
 from keyhouse.gateway.wire.stated_schema import closed, unbounded
 from keyhouse.gateway.wire.turns import turns, without_parts
 
-_UNKNOWN_MODEL = ModelTraits(thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="none")
-_BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all")
+_UNKNOWN_MODEL = ModelTraits(
+    thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="none", tool_status=False
+)
+_BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all", tool_status=True)
 """An inference profile of the caller's own does not tell of which model it is."""
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 
@@ -60,7 +63,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = arranged.messages if _is_claude(known) else without_parts(is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
-    messages = _messages(with_wanted_words(kept), names, points, request.cache)
+    told = with_wanted_words(with_stated_failures(kept, known, losses))
+    messages = _messages(told, names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
     tools = _tools(request, known, losses, points)
     if is_bound(kept, known, additional):
