@@ -443,3 +443,19 @@ def test_converse_sends_the_limit_that_a_budget_was_measured_by():
 @pytest.mark.parametrize("members", [{"n": True}, {"logprobs": 0}, {"top_logprobs": False}])
 def test_true_is_not_one(members):
     assert refusal(to_messages, chat(**members)).details["param"] in members
+
+
+@pytest.mark.parametrize("user", ["jane.doe@example.com", "team:jane@example.co.uk;7", "+49 (30) 1234-567", "5551234567", "u" * 300])
+def test_a_user_that_messages_refuses_is_told_by_a_digest(user):
+    result = to_messages(chat(user=user))
+    digest = result.body["metadata"]["user_id"]
+    assert (len(digest), result.enforced) == (64, ("metadata.user_id=sha256",))
+    assert digest == to_messages(chat(safety_identifier=user)).body["metadata"]["user_id"]
+    assert user[:10] not in digest
+
+
+@pytest.mark.parametrize("user", ["user_1", "a4f0c1d2-0000-4000-8000-123456789abc", "@jane", "42"])
+def test_a_user_that_messages_takes_is_told_as_it_is(user):
+    result = to_messages(chat(user=user))
+    assert (result.body["metadata"], result.enforced) == ({"user_id": user}, ())
+    assert "metadata" not in to_messages(chat(user="")).body

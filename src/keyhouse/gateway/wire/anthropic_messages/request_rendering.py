@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unaskable
 from keyhouse.gateway.wire.anthropic_messages.searches import render_search_tool
+from keyhouse.gateway.wire.anthropic_messages.user_ids import render_metadata
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
@@ -79,7 +80,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "tools": _tools(request, known, losses) or None,
             "tool_choice": _tool_choice(request),
             **(unbound(thinking) if bound else thinking),
-            "metadata": None if request.user_id is None else {"user_id": request.user_id},
+            "metadata": render_metadata(request.user_id, losses),
             "service_tier": _service_tier(request, losses),
             "cache_control": render_cache_control(request.cache),
             "stream": True if request.stream else None,
