@@ -46,6 +46,7 @@ class Connection(asyncio.BufferedProtocol):
         "_complete",
         "_deadlines",
         "_drained",
+        "_ending",
         "_framed",
         "_headers",
         "_informational",
@@ -98,6 +99,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer_started = False
         self._informational = False
         self._complete = False
+        self._ending = False
         self._reusable = False
 
     def exchange(self, request: UpstreamRequest, wire: bytes, timeouts: Timeouts) -> asyncio.Future[UpstreamResponse]:
@@ -135,6 +137,14 @@ class Connection(asyncio.BufferedProtocol):
         else:
             # No other request can have it: an answer that nobody waits for ends its connection.
             self.abort()
+
+    def let_end(self, seconds: float) -> None:
+        """The reader has gone at what it knows for the answer's end. The connection waits so long for it, and takes nothing else."""
+        if self._read_paused or self._sender is not None:
+            self.abort()
+            return
+        self._ending = True
+        self._expect_by(seconds)
 
     def abort(self) -> None:
         """Close at once, whatever is under way. Does not tell the reader of a body: see `fail`."""
@@ -239,6 +249,9 @@ class Connection(asyncio.BufferedProtocol):
             self._reusable = False
         if self._complete:
             self._finish(body)
+        elif self._ending:
+            if body.size:
+                self.abort()
         elif self._quiet_bytes > MAX_HEAD_BYTES:
             self.fail(self._error(UpstreamFailure.BAD_RESPONSE, "The upstream's answer has a head or trailer of more than 64 KiB."))
         elif self._opened is None:

@@ -12,15 +12,18 @@ from keyhouse.gateway.wire.answer import ApiError
 MAX_HELD_BYTES = 1024 * 1024
 
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+# Nothing follows, and OpenAI's clients go when they have it. In JSON a line's end would be escaped: this is an event's.
+_LAST = tuple(b"data:" + blank + b"[DONE]" + end for blank in (b" ", b"") for end in _ENDS)
 
 
 class WholeEvents:
     """Passes the events of an answer's body on. What follows the last whole event is held until the rest of it comes.
 
     A body that breaks off ends in an error event of the endpoint's format; a well-framed end passes as it is, an unfinished event included.
+    The event `[DONE]` is the end, whenever the upstream's own comes.
     """
 
-    __slots__ = ("_body", "_endpoint", "_held", "_held_bytes", "_take", "_usage", "error_code")
+    __slots__ = ("_body", "_endpoint", "_held", "_held_bytes", "_is_done", "_take", "_usage", "error_code")
 
     def __init__(self, body: ResponseBody, endpoint: EndpointName, usage: UsageReader) -> None:
         self.error_code = ""
@@ -29,6 +32,7 @@ class WholeEvents:
         self._usage = usage
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._is_done = False
         self._take: Take
 
     async def pass_to(self, take: Take) -> bool:
@@ -43,7 +47,14 @@ class WholeEvents:
             return True
         if is_all and self._held:
             take(self._released())
-        return is_all
+        return is_all or self._is_done
+
+    def close(self) -> None:
+        """Leave the answer."""
+        if self._is_done:
+            self._body.let_end()
+        else:
+            self._body.close()
 
     def _pass(self, data: bytes) -> bool:
         if self._held or not data.endswith(b"\n\n"):
@@ -51,7 +62,8 @@ class WholeEvents:
             if not data:
                 return True
         self._usage.feed(data)
-        return self._take(data)
+        self._is_done = data.endswith(_LAST)
+        return self._take(data) and not self._is_done
 
     def _whole(self, data: bytes) -> bytes:
         """What may go out now that `data` has come."""

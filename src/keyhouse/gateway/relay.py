@@ -22,7 +22,7 @@ from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
 from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.signing_error import SigningError
-from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation
+from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation, TranslatedEvents
 from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
@@ -145,7 +145,7 @@ def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:
     usage = UsageReader()
     if (value_of(headers, b"content-type") or b"").startswith(b"text/event-stream") and value_of(headers, b"content-encoding") is None:
         events = WholeEvents(body, call.endpoint, usage)
-        return Answer(response.status, headers, events, usage, lambda: events.error_code, response.close)
+        return Answer(response.status, headers, events, usage, lambda: events.error_code, events.close)
     return Answer(response.status, headers, CountedBody(body, usage), usage, close=response.close)
 
 
@@ -159,7 +159,7 @@ async def _translated(
     if events is not None:
         headers.append((b"content-type", EVENTS_TYPE))
         # Not the upstream's: there are statuses whose answers have no body, and this one at least tells of an error.
-        return Answer(200, headers, events, events, lambda: events.error_code, response.close)
+        return Answer(200, headers, events, events, lambda: events.error_code, lambda: _leave(response, events))
     began = perf_counter()
     try:
         body = unpacked(packing, await response.body.at_most(MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
@@ -179,6 +179,13 @@ async def _translated(
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's answer is nested too deep to be translated.", retry=False) from None
     headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(rendered_body))]
     return Answer(response.status, headers, rendered_body, WholeRead(body))
+
+
+def _leave(response: UpstreamResponse, events: TranslatedEvents) -> None:
+    if events.has_ended_well:
+        response.let_end()
+    else:
+        response.close()
 
 
 def _checked_packing(response: UpstreamResponse) -> bytes:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # What is kept of an answer before its reader takes it; beyond it the upstream is not read. One read of the socket may come on top.
 HIGH_WATER_BYTES = 256 * 1024
 
+# How long an answer whose last event has come may take to end.
+END_S = 1.0
+
 
 class ResponseBody:
     """The body's bytes as they came, for one reader.
@@ -86,6 +89,14 @@ class ResponseBody:
         self.chunks.clear()
         self.size = 0
 
+    def let_end(self) -> None:
+        """Leave an answer of which nothing more is to come but its end: when that comes, its connection can be used again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.let_end(END_S)
+        self.chunks.clear()
+        self.size = 0
+
     def end(self, error: UpstreamError | None = None) -> None:
         """The connection's last word: no more bytes come, well (None) or not."""
         self._connection = None
@@ -120,3 +131,7 @@ class UpstreamResponse(msgspec.Struct, eq=False):
     def close(self) -> None:
         """Leave the answer: see `ResponseBody.close`."""
         self.body.close()
+
+    def let_end(self) -> None:
+        """Leave the answer at its end: see `ResponseBody.let_end`."""
+        self.body.let_end()

@@ -111,6 +111,11 @@ class TranslatedEvents:
         return AnswerFacts(started.id, started.model, () if stop is None else (convention_of(stop),))
 
     @property
+    def has_ended_well(self) -> bool:
+        """Whether the upstream's final event has come."""
+        return self._translation.has_ended and self._translation.error is None
+
+    @property
     def error_code(self) -> str:
         """The code of the error that the stream ended in; empty where it ended well, or goes on. An upstream's own words are no code:
         this one goes into the log."""
