@@ -266,6 +266,23 @@ def test_tools_without_a_schema_get_an_empty_one():
     assert body["tools"][1]["input_schema"] == {"type": "object", "properties": {"a": {}}}
 
 
+@pytest.mark.parametrize(
+    ("model", "is_strict"),
+    [
+        *((f"us.anthropic.claude-{name}", True) for name in ("haiku-4-5-20251001-v1:0", "opus-4-5-20251101-v1:0", "sonnet-4-6")),
+        *((f"us.anthropic.claude-{name}", False) for name in ("sonnet-4-20250514-v1:0", "opus-4-7", "opus-4-8", "opus-5", "opus-5-5")),
+        *((f"us.anthropic.claude-{name}", False) for name in ("sonnet-5", "sonnet-5-5", "haiku-5-5", "fable-5-1")),
+        *((name, False) for name in ("amazon.nova-pro-v1:0", "us.amazon.nova-2-lite-v1:0", "openai.gpt-oss-120b-1:0", "meta.llama4-scout")),
+        ("arn:aws:bedrock:eu-central-1:1:application-inference-profile/abc", False),
+    ],
+)
+def test_strict_tools_are_dropped_on_converse_where_it_refuses_the_word(model, is_strict):
+    result = to_converse(chat(tools=[tool(strict=True), tool("g", strict=False)]), model)
+    first, second = (each["toolSpec"] for each in result.body["toolConfig"]["tools"])
+    assert (first.get("strict"), "strict" in second) == (True if is_strict else None, False)
+    assert result.dropped == (() if is_strict else ("tools[].strict",))
+
+
 def test_strict_tools_are_dropped_for_models_without_them():
     strict = [tool(strict=True)]
     assert to_messages(chat(tools=strict)).body["tools"][0]["strict"] is True

@@ -153,7 +153,7 @@ def _names_one_tool(choice: ToolChoice, tools: tuple[Tool, ...]) -> bool:
 
 
 def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -> list[JsonObject]:
-    schema, is_strict = tool.schema or {"properties": {}}, bool(tool.strict) and model.strict
+    schema, is_strict = tool.schema or {"properties": {}}, bool(tool.strict) and model.strict_on_converse
     if tool.strict and not is_strict:
         losses.drop("tools[].strict", "The model has no strict tools.")
     specification = {
