@@ -88,3 +88,9 @@ def test_what_is_large_is_not_looked_into() -> None:
     reader = UsageReader()
     reader.feed(large)
     assert reader.facts() == NO_FACTS
+
+
+@pytest.mark.parametrize("before", [b"", b"data: "], ids=["whole", "event"])
+@pytest.mark.parametrize("member", [b'{"message":', b'{"x":'], ids=["known", "unknown"])
+def test_what_is_nested_too_deep_tells_nothing(before: bytes, member: bytes) -> None:
+    assert WholeRead(before + member * 20_000 + b"{}" + b"}" * 20_000).facts() == NO_FACTS

@@ -287,6 +287,47 @@ def test_an_event_without_end_is_not_held_for_ever(line_end: bytes) -> None:
     run(scenario())
 
 
+def test_an_event_of_many_small_pieces_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+    released = WholeEvents._released
+
+    def counted_release(passed: WholeEvents) -> bytes:
+        together.append(len(passed._held))
+        return released(passed)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(WholeEvents, "_released", counted_release)
+        exchange, body = opened()
+        reader = Reader()
+        passing = asyncio.create_task(events(body).pass_to(reader.take))
+        await turn()
+        for _ in range(1000):
+            exchange.feed(chunk(b":\n"))
+        exchange.feed(chunk(b"\n"))
+        assert (reader.taken, together) == ([b":\n" * 1000 + b"\n"], [1001])
+        exchange.feed(LAST)
+        assert await passing is True
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_an_end_in_single_bytes_is_an_end(end: bytes) -> None:
+    async def scenario() -> None:
+        exchange, body = opened()
+        reader = Reader()
+        passing = asyncio.create_task(events(body).pass_to(reader.take))
+        await turn()
+        for byte in b"data: 1" + end + b"data: 2\ndata: 3" + end + b"d":
+            exchange.feed(chunk(bytes([byte])))
+        assert reader.taken == [b"data: 1" + end, b"data: 2\ndata: 3" + end]
+        exchange.feed(LAST)
+        assert await passing is True
+        assert reader.taken[2:] == [b"d"]
+
+    run(scenario())
+
+
 def test_a_stream_that_breaks_off_while_its_reader_is_slow_ends_in_one_error_event() -> None:
     async def scenario() -> None:
         exchange, body = opened(chunk(b"data: 1\n\nda"))

@@ -118,7 +118,7 @@ def facts_of(*kept: bytes) -> AnswerFacts:
         return NO_FACTS
     try:
         return _merged((_decode_whole(kept[0]),))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NO_FACTS
 
 
@@ -128,7 +128,7 @@ def _events(kept: Iterable[bytes]) -> Iterator[_Told]:
             if line.startswith(_DATA):
                 try:
                     event = _decode_event(line[len(_DATA) :])
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     continue
                 yield event.message or event.response or event
                 yield event

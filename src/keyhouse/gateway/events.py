@@ -14,6 +14,8 @@ MAX_HELD_BYTES = 1024 * 1024
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 # Nothing follows, and OpenAI's clients go when they have it. In JSON a line's end would be escaped: this is an event's.
 _LAST = tuple(b"data:" + blank + b"[DONE]" + end for blank in (b" ", b"") for end in _ENDS)
+# An event's end may lie across pieces, by three bytes at most.
+_OVERLAP = 3
 
 
 class WholeEvents:
@@ -23,7 +25,7 @@ class WholeEvents:
     The event `[DONE]` is the end, whenever the upstream's own comes.
     """
 
-    __slots__ = ("_body", "_endpoint", "_held", "_held_bytes", "_is_done", "_take", "_usage", "error_code")
+    __slots__ = ("_before", "_body", "_endpoint", "_held", "_held_bytes", "_is_done", "_take", "_usage", "error_code")
 
     def __init__(self, body: ResponseBody, endpoint: EndpointName, usage: UsageReader) -> None:
         self.error_code = ""
@@ -33,6 +35,7 @@ class WholeEvents:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._is_done = False
+        self._before = b""
         self._take: Take
 
     async def pass_to(self, take: Take) -> bool:
@@ -66,11 +69,12 @@ class WholeEvents:
         return self._take(data) and not self._is_done
 
     def _whole(self, data: bytes) -> bytes:
-        """What may go out now that `data` has come."""
+        """What may go out now that `data` has come. What is held is not looked through again, however small the pieces are."""
+        near = self._before + data
         self._held.append(data)
         self._held_bytes += len(data)
-        # An event's end may lie across two pieces, by three bytes at most.
-        if len(self._held) > 1 and b"\n" not in data and b"\r" not in data:
+        if not any(mark in near for mark in _ENDS):
+            self._before = near[-_OVERLAP:]
             return self._released() if self._held_bytes > MAX_HELD_BYTES else b""
         together = self._released()
         end = max(_after_last(mark, together) for mark in _ENDS)
@@ -79,13 +83,13 @@ class WholeEvents:
             whole, rest = together, b""
         if rest:
             self._held.append(rest)
-            self._held_bytes = len(rest)
+            self._held_bytes, self._before = len(rest), rest[-_OVERLAP:]
         return whole
 
     def _released(self) -> bytes:
         together = b"".join(self._held)
         self._held.clear()
-        self._held_bytes = 0
+        self._held_bytes, self._before = 0, b""
         return together
 
 

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from keyhouse.gateway.wire.openai_chat import call_order
 from tests.gateway.wire.test_streams import piece, replied
 
 CALL = ("tool_use", "f", {"at": 1})
@@ -40,3 +41,20 @@ def test_text_behind_a_whole_call_is_not_held(replayed, events):
     stream = replayed("anthropic_messages", "openai_chat", [(None, msgspec.json.encode(chunk)) for chunk in chunks])
     kinds = [kind for kind, _ in events(stream) if kind != "ping"]
     assert kinds[-4:] == ["content_block_stop", "content_block_start", "content_block_delta", "error"]
+
+
+def test_arguments_in_many_pieces_are_read_as_a_whole_once(replayed, monkeypatch):
+    read, is_json = [], call_order._is_json
+    monkeypatch.setattr(call_order, "_is_json", lambda text: read.append(text) or is_json(text))
+    pieces = ['{"at":1,"in":[{}', *[",{}"] * 300, ',"}\\', '"]"', "]}"]
+    message = replied(replayed, *(piece(0, text, None if number else "f") for number, text in enumerate(pieces)), piece(1, '{"at":1}', "g"))
+    assert [block.name for block in message.content] == ["f", "g"]
+    assert read == ["".join(pieces), '{"at":1}']
+
+
+@pytest.mark.parametrize(("pieces", "is_complete"), [(["{}", " "], True), (["{}", "x"], False), (["{", "}{", "}"], False), (["}{"], False)])
+def test_arguments_are_complete_where_they_are_one_value(pieces, is_complete):
+    call = call_order._Call(())
+    for text in pieces:
+        call.add(text)
+    assert call.is_complete is is_complete

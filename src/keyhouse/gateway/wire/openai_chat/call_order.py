@@ -1,5 +1,6 @@
 """Puts the pieces of parallel tool calls in order: servers may mix them, and other formats want one call after the other."""
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -7,23 +8,51 @@ import msgspec
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import ArgumentsDelta, PartEnded, RedactedThinking, StreamEvent, ToolCallStarted
 
+# A backslash and what it escapes, which at the end of a piece is still to come; and what opens and closes.
+_MARK = re.compile(r"""\\.?|["{}\[\]]""", re.DOTALL)
+_LONE_BACKSLASH = "\\"
+
 
 class _Call(msgspec.Struct):
     """A call, what precedes its arguments, and the arguments that have come."""
 
     begins: tuple[RedactedThinking | ToolCallStarted, ...]
     arguments: list[str] = msgspec.field(default_factory=list)
+    is_complete: bool = False
+    """Whether its arguments are whole JSON. None at all may still come."""
+    _depth: int = 0
+    _in_string: bool = False
+    _escapes: bool = False
+    _has_closed: bool = False
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether its arguments are whole JSON. None at all may still come."""
-        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
-            return False
-        try:
-            msgspec.json.decode("".join(self.arguments))
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return True
+    def add(self, piece: str) -> None:
+        """More arguments. Their end is looked for in what is new: they are read as a whole once, however small the pieces are."""
+        self.arguments.append(piece)
+        if self._has_closed:
+            # Whatever is no blank behind a whole value makes of it no value any more.
+            self.is_complete = self.is_complete and not piece.strip()
+            return
+        marks = _MARK.findall(piece, int(self._escapes))
+        self._escapes = marks[-1:] == [_LONE_BACKSLASH]
+        for mark in marks:
+            self._pass(mark)
+        if self._has_closed:
+            self.is_complete = _is_json("".join(self.arguments))
+
+    def _pass(self, mark: str) -> None:
+        if mark == '"':
+            self._in_string = not self._in_string
+        elif not self._in_string and mark in "{}[]":
+            self._depth += 1 if mark in "{[" else -1
+            self._has_closed = self._has_closed or not self._depth
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 class CallOrder:
@@ -56,7 +85,7 @@ class CallOrder:
             if arguments.strip():
                 raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went back to a tool call that it had left.")
             return
-        call.arguments.append(arguments)
+        call.add(arguments)
         if index == next(iter(self._open)):
             yield ArgumentsDelta(arguments)
             yield from self._moved_on()
