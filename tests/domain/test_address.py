@@ -1,5 +1,7 @@
 """Addresses: which origin one has, and which are refused because two parsers could read them differently."""
 
+import sys
+
 import pytest
 
 from keyhouse.domain.address import Origin, parse_origin
@@ -45,3 +47,10 @@ def test_an_address_that_can_be_read_in_two_ways_is_refused(url: str, why: str) 
     with pytest.raises(ValueError, match="must") as refused:
         parse_origin(url)
     assert str(refused.value) == why
+
+
+def test_a_long_address_is_not_kept_in_memory() -> None:
+    url = "https://api.example.com/" + "a" * 100_000
+    held = sys.getrefcount(url)
+    assert parse_origin(url) == Origin("https", "api.example.com", 443)
+    assert sys.getrefcount(url) == held

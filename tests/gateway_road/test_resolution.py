@@ -167,6 +167,24 @@ def test_what_litellm_calls_providers_is_understood(road, model, provider):
     assert meant(road, model) == (provider, model.partition("/")[2], "named")
 
 
+@pytest.mark.parametrize("prefix", ["", "custom/", "unknown/"])
+def test_a_name_longer_than_any_models_is_refused_and_not_sent_anywhere(road, prefix):
+    road.store_custom()
+    longest = prefix + "m" * (2048 - len(prefix))
+    assert road.http.post("/v1/chat/completions", json={"model": longest, **CHAT}).status_code == 200
+    sent = len(road.upstream.requests)
+    answer = road.http.post("/v1/chat/completions", json={"model": longest + "m", **CHAT})
+    assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (400, "model_not_found", "model")
+    assert len(answer.content) < 500
+    assert len(road.upstream.requests) == sent
+
+
+def test_a_voice_of_no_voices_length_is_refused(road):
+    road.put("elevenlabs", {"ELEVENLABS_API_KEY": "eleven-key"})
+    answer = road.http.post("/v1/audio/speech", json={"model": "elevenlabs/eleven_v3", "input": "Hi", "voice": "v" * 2049})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "voice")
+
+
 def test_without_any_provider_it_says_so(road):
     assert "No provider is enabled" in road.chat("gpt-5").json()["error"]["message"]
 

@@ -13,6 +13,7 @@ from keyhouse.services.identity import Identity
 from keyhouse.storage.api_keys import NewApiKey, put_api_key, revoke_api_key
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.project_records import get_project, open_project_key
 from tests.storage.houses import project_caller, run_on, settings_of
 
 DIGEST = b"of what was presented"
@@ -101,5 +102,19 @@ def test_key_that_expires_is_refused_although_it_is_remembered(tmp_path: Path, d
             with pytest.raises(Error) as refused:
                 await caller
             assert refused.value.code is Code.INVALID_CREDENTIALS
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_a_project_key_is_remembered_once_whatever_projects_it_names(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        identity = Identity(storage)
+        caller = await project_caller(storage)
+        record = await storage.database.read(lambda tx: get_project(tx, caller.organization_id, caller.project_id or ""))
+        assert record is not None
+        token = await storage.database.read(lambda tx: open_project_key(tx, storage.box, record))
+        found = [await identity.caller_of_project(token, named) for named in (None, "project_1", caller.project_id, "x" * 60_000)]
+        assert all(each is found[0] for each in found)
+        assert len(identity._callers) == 1
 
     run_on(settings_of(tmp_path, database_url), work)

@@ -49,7 +49,8 @@ class Identity:
         Raises Error `invalid_credentials` for anything unknown, expired, revoked, archived or of another organization.
         """
         digest = token_hash(token)
-        key = (digest, project_id or "")
+        # A project's key is one caller, whatever project it names: others are not to be forgotten over its names, nor these to be kept.
+        key = (digest, (project_id or "") if lookup_of(token) is not None else "")
         caller = self._callers.get(key)
         if caller is None:
             forgotten = self._forgotten

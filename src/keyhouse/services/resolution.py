@@ -17,6 +17,9 @@ DEFAULT = "default"
 CALLED_BY: dict[EndpointName, tuple[EndpointName, ...]] = {"messages": ("messages", "chat"), "responses": ("responses", "chat")}
 """Which of a provider's endpoints may answer a caller's, first choice first, where it is not that of the same name alone."""
 
+LONGEST_NAME = 2048
+"""Characters of a model's name, as many as Amazon allows. Names go into addresses and memories, and a body of 32 MB may be one name.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent-runtime_BedrockFoundationModelModelConfiguration.html (2026-11-30)"""
 _SHOWN_MODELS = 20
 _LONGEST_SHOWN = 200
 
@@ -66,6 +69,10 @@ def choose(project: OpenedProject, catalog: Catalog, model: str | None, endpoint
             Code.MISSING_MODEL,
             f"The request names no model, and this project has no default model. {_what_works(project, catalog, '')}",
             param="model",
+        )
+    if len(wanted) > LONGEST_NAME:
+        raise Error(
+            Code.MODEL_NOT_FOUND, f"The model does not exist: no model's name is longer than {LONGEST_NAME} characters.", param="model"
         )
     found = _chosen(project, catalog, wanted, endpoint, is_default=is_default)
     if found is None:

@@ -13,7 +13,7 @@ from keyhouse.domain.target import Target
 from keyhouse.gateway.signing import credential_header, possible_signing
 from keyhouse.gateway.wire.enforcement import MODES
 from keyhouse.services.opened_projects import OpenedProject, OpenedProvider
-from keyhouse.services.resolution import Choice, endpoints_of, has_endpoint, route_of
+from keyhouse.services.resolution import LONGEST_NAME, Choice, endpoints_of, has_endpoint, route_of
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -51,7 +51,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
 def _target(wanted: _Wanted, catalog: Catalog, name: EndpointName, called: Endpoint) -> Target:
     provider, model_id, route = wanted.choice.provider, wanted.choice.model_id, wanted.route
     headers, fixed, signing = headers_and_signing(provider, route, wanted.values, called.signings)
-    if "{voice}" in called.path and not wanted.voice:
+    if "{voice}" in called.path and not 0 < len(wanted.voice) <= LONGEST_NAME:
         raise Error(Code.BAD_REQUEST, "voice must name one of the provider's voices by its id.", param="voice")
     declared = _declared(provider, model_id, wanted.endpoint)
     known = catalog.model(provider.spec.id, model_id)
