@@ -1,0 +1,86 @@
+"""What the documents name is there: commands and their options, variables, routes, error codes, headers, files."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from keyhouse.domain.errors import Code
+from keyhouse.web.gateway.endpoints import ENDPOINTS, is_models, usual_path
+from tests.conftest import ServedHouse
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCE = ROOT / "src" / "keyhouse"
+PAGES = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+READERS = pytest.mark.parametrize("page", sorted(PAGES.keys() - {"CHANGELOG.md"}))
+
+# Held to the code by tests/cli/test_documentation.py.
+_SECTIONS = re.findall(r"^### `keyhouse ([a-z -]+)([^`]*)`\n(.*?)(?=^### |\Z)", PAGES["docs/command-line.md"], re.MULTILINE | re.DOTALL)
+OPTIONS = {name.strip(): {*re.findall(r"`(-[a-z-]+)", section), "--help"} for name, _, section in _SECTIONS}
+VARIABLES = {*re.findall(r"`(KEYHOUSE_[A-Z_]+)`", PAGES["docs/settings.md"].partition("<!-- settings: end -->")[0])}
+
+# Where a command may begin: a line, a span, a pipe, behind what runs it.
+_COMMAND = re.compile(r"(?:^|`|\$ |[|;&(] ?|\brun |/bin/|exec keyhouse |-- )keyhouse ([a-z][^\n`|;&)<>]*)", re.MULTILINE)
+_NOT_OURS = {
+    "KEYHOUSE_SERVICE_HOST",  # what Kubernetes sets
+    "KEYHOUSE_APP_KEY",  # a name of the reader's own
+}
+_SAID_NOT_TO_BE = {("GET", "/v1/responses/{id}")}
+
+
+def code(text: str) -> str:
+    """The blocks and spans of a page, a line each; a command that goes on over lines is one."""
+    parts = re.findall(r"^```.*?\n(.*?)^```|`([^`\n]+)`", text, re.DOTALL | re.MULTILINE)
+    return "\n".join((block or f"`{span}`").replace("\\\n", " ") for block, span in parts)
+
+
+@READERS
+def test_commands_and_their_options_are_there(page: str) -> None:
+    for given in _COMMAND.findall(code(PAGES[page])):
+        words = given.split("#")[0].split()
+        name = " ".join(words[:2]) if _is_group(words[0]) else words[0]
+        assert name in OPTIONS or _is_group(name), given
+        known = OPTIONS.get(name) or set.union(*(options for other, options in OPTIONS.items() if other.startswith(f"{name} ")))
+        assert [word for word in words if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known] == [], given
+
+
+def _is_group(name: str) -> bool:
+    return any(other.startswith(f"{name} ") for other in OPTIONS)
+
+
+def test_commands_are_found_in_the_pages() -> None:
+    assert len(OPTIONS) > 30
+    assert sum(len(_COMMAND.findall(code(text))) for text in PAGES.values()) > 100
+
+
+@READERS
+def test_variables_are_settings(page: str) -> None:
+    named = {*re.findall(r"\bKEYHOUSE_[A-Z_]*[A-Z]", PAGES[page])} - _NOT_OURS
+    assert sorted(named - VARIABLES) == []
+
+
+@READERS
+def test_routes_are_there(page: str, shared_sqlite_house: ServedHouse) -> None:
+    document = shared_sqlite_house.anonymous().get("/openapi.json").json()["paths"]
+    templates = [(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), {*methods}) for path, methods in document.items()]
+    named = {*re.findall(r"\b(GET|PUT|POST|PATCH|DELETE) (/(?:api|v1)/[\w{}/.-]*[\w}])", PAGES[page])}
+    for method, path in named - _SAID_NOT_TO_BE:
+        if path.startswith("/api/"):
+            assert any(re.fullmatch(template, path) and method.lower() in methods for template, methods in templates), (method, path)
+        else:
+            assert (method == "POST" and usual_path(path)[0] in ENDPOINTS) or (method == "GET" and is_models(path)), (method, path)
+
+
+def test_error_codes_of_the_gateway_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| (\d{3} `.+?) \|", PAGES["docs/gateway.md"], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 20
+    assert sorted(named - {code.value for code in Code}) == []
+
+
+@READERS
+def test_headers_and_files_of_ours_are_there(page: str) -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.js")])
+    assert sorted({name for name in re.findall(r"\bx-keyhouse-[a-z-]*[a-z]", PAGES[page]) if name not in source}) == []
+    named = re.findall(r"`((?:src|scripts|tests|docs|bench|\.ci)/[\w./-]+)`", PAGES[page])
+    assert [path for path in named if not (ROOT / path).exists()] == []
