@@ -138,6 +138,28 @@ def test_keys_that_are_made_while_a_first_start_is_told_to_stop_are_shown(tmp_pa
     assert server.ended() == 0
 
 
+def test_a_server_of_one_process_whose_house_does_not_open_fails(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        (sys.executable, "-c", ALONE),
+        cwd=tmp_path,
+        env=environment(KEYHOUSE_DATABASE_URL="postgresql://keyhouse@127.0.0.1:1/x"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "PostgreSQL at 127.0.0.1:1 does not answer" in ended.stderr
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os._exit(0)"])
+def test_a_first_start_whose_preparation_ends_is_one_sentence(tmp_path: Path, end: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import os\nos.register_at_fork(after_in_child=lambda: {end})\n")
+    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.sentence.startswith("Preparing the data ended unexpectedly.")
+
+
 def test_a_server_that_has_opened_is_given_as_long_as_its_requests_take(tmp_path: Path, serving: StartServer) -> None:
     """The patience with a house that opens is no bound for what comes later."""
     (tmp_path / "sitecustomize.py").write_text("from keyhouse.cli import workers\nworkers._OPENS_WITHIN_S = 0.0\n")

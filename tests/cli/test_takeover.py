@@ -132,6 +132,7 @@ def test_a_stop_while_a_server_is_replaced_finishes_what_was_begun(
         assert server.process.poll() is None
         assert finished(connection) == 200
         assert server.process.wait(PATIENCE_S) == 0
+    assert [line for line in server.lines if " error " in line] == []
 
 
 def test_a_server_whose_check_waits_for_another_process_serves_on_and_stops_when_told(tmp_path: Path, serving: StartServer) -> None:

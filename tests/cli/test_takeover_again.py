@@ -5,13 +5,16 @@ import signal
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from tests.cli.commands import PATIENCE_S, environment
 from tests.cli.conftest import StartServer
-from tests.cli.test_takeover import listed, replaced, workers_of
+from tests.cli.test_serve import is_refused
+from tests.cli.test_short_of_everything import wait_until_it_serves
+from tests.cli.test_takeover import begun_put, finished, listed, replaced, workers_of
 
 
 def with_site(folder: Path, statements: str) -> str:
@@ -60,6 +63,36 @@ def test_a_server_whose_workers_cannot_start_is_replaced_by_one_whose_can(tmp_pa
     assert psutil.wait_procs(former, PATIENCE_S)[1] == []
     assert listed(server) == 200
     assert len(workers_of(server)) == 2
+    assert server.stop() == 0
+
+
+def test_a_wish_that_comes_while_a_server_stops_starts_nothing(tmp_path: Path, serving: StartServer) -> None:
+    statements = f"if '--check' in sys.orig_argv: open({str(tmp_path / 'checked')!r}, 'w').close()\n"
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=with_site(tmp_path, statements))
+    with begun_put(server) as connection:
+        server.process.send_signal(signal.SIGTERM)
+        assert is_refused(("127.0.0.1", urlsplit(server.address).port or 0))
+        server.process.send_signal(signal.SIGUSR2)
+        assert finished(connection) == 200
+    assert server.ended() == 0
+    assert not (tmp_path / "checked").exists()
+
+
+def test_a_server_with_an_empty_place_is_replaced_by_a_whole_one(tmp_path: Path, serving: StartServer) -> None:
+    statements = "from keyhouse.cli import workers\nif '--in-place-of' not in sys.orig_argv: workers._delay_s = lambda worker: 3600.0\n"
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=with_site(tmp_path, statements))
+    assert listed(server) == 200
+    dead, left = (psutil.Process(number) for number in workers_of(server))
+    dead.kill()
+    server.wait_for_line("ended unexpectedly and is replaced")
+    new = replaced(server, {dead.pid})
+    assert not left.is_running()
+    assert len(new) == 2
+    for number in new:
+        wait_until_it_serves(server, number)
+    os.kill(min(new), signal.SIGKILL)
+    server.wait_for_line(f"replaced process_id={min(new)}")
+    assert listed(server) == 200
     assert server.stop() == 0
 
 

@@ -97,8 +97,9 @@ def test_what_rests_is_given_up_but_for_one(settings: Settings, postgres_server:
             assert kept._open == before
             monkeypatch.setattr(postgres_connections, "IDLE_S", 0.0)
             await storage.database.changed()
-            while sessions(settings, postgres_server) > 3:
-                await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                while sessions(settings, postgres_server) > 3:
+                    await asyncio.sleep(0)
             assert (kept._open, len(kept._idle)) == (1, 1)
             await work(storage, 2)
 

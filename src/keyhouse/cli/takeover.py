@@ -56,9 +56,7 @@ def become_successor(legacy: Legacy) -> None:
     """Become the server that takes over. Returns only where that cannot be started. Signals that are held back wait for it."""
     os.set_inheritable(legacy.listening, True)
     os.set_inheritable(legacy.wanted, True)
-    signal.setitimer(signal.ITIMER_REAL, 0)
     left = ",".join(map(str, (legacy.listening, legacy.wanted, *legacy.workers)))
-    sys.stdout.flush()
     try:
         os.execv(sys.executable, [*COMMAND, _IN_PLACE_OF, left])  # noqa: S606
     except OSError as failure:

@@ -231,12 +231,9 @@ class _Supervisor:
         for sibling in self._workers:
             if sibling.runs:
                 os.close(sibling.ready)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # A terminal sends its signals to all of us; the supervisor passes on what they mean.
-        for overlooked in (signal.SIGINT, signal.SIGHUP, takeover.SIGNAL, _HURRY):
-            signal.signal(overlooked, signal.SIG_IGN)
-        # Told to stop before it can act on that, it hears it as soon as it can.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*self._WAITED} - {signal.SIGTERM})
+        # All signals stay held back: told to stop before it can act on that, it hears it as soon as it can, and of those that a terminal
+        # sends to all of us the supervisor passes on what they mean. Told to hurry once it has ended, it overlooks that.
+        signal.signal(_HURRY, signal.SIG_IGN)
 
         def on_started() -> None:
             # The supervisor may be gone already: then nobody reads this, and the other pipe says so.
