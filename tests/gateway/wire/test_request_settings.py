@@ -318,11 +318,31 @@ def test_nothing_is_said_of_thoughts_where_it_means_nothing(body, model, known):
 
 
 @pytest.mark.parametrize(
-    ("model", "dropped"), [("claude-haiku-5-5", ()), ("claude-sonnet-5-5", ("messages[].content[].thinking",)), ("claude-opus-5", ())]
+    ("model", "members", "is_sent", "dropped"),
+    [
+        ("claude-haiku-5-5", {"reasoning_effort": "none"}, False, ()),
+        ("claude-sonnet-5-5", {"reasoning_effort": "none"}, False, ("messages[].content[].thinking",)),
+        ("claude-opus-5", {"reasoning_effort": "none"}, False, ()),
+        ("claude-opus-5", {}, True, ()),
+        *((f"claude-{name}", {}, False, ()) for name in ("opus-4-6", "sonnet-4-6", "opus-4-7", "opus-4-8")),
+        ("claude-opus-4-8", {"reasoning_effort": "low"}, True, ()),
+        (OLDER, {}, False, ()),
+        (OLDER, {"reasoning_effort": "low", "max_tokens": 5000}, True, ()),
+        (OLDER, {"reasoning_effort": "low", "max_tokens": 9}, False, ("reasoning_effort",)),
+        ("claude-3-5-haiku-20241022", {}, False, ()),
+    ],
 )
-def test_thoughts_that_may_be_refused_are_not_sent_where_nothing_can_be_said_of_them(model, dropped):
-    result = to_messages(chat(THOUGHT, reasoning_effort="none"), model)
-    assert (result.body["messages"][1]["content"] == "Yes", result.dropped) == (model != "claude-opus-5", dropped)
+def test_thoughts_are_sent_where_the_model_thinks_and_takes_them(model, members, is_sent, dropped):
+    result = to_messages(chat(THOUGHT, **members), model)
+    assert (result.body["messages"][1]["content"] != "Yes", result.dropped) == (is_sent, dropped)
+    on_converse = to_converse(chat(THOUGHT, **members), f"us.anthropic.{model}").body["messages"][1]["content"]
+    assert ("reasoningContent" in on_converse[0]) is is_sent
+
+
+@pytest.mark.parametrize(("model", "effort"), [("claude-opus-5", "high"), ("claude-sonnet-5-5", "high"), ("claude-opus-4-8", "xhigh")])
+def test_a_model_that_thinks_unasked_is_switched_off_at_a_high_effort_at_most(model, effort):
+    result = to_messages(chat(thinking={"type": "disabled"}, reasoning_effort="xhigh"), model)
+    assert result.body["output_config"] == {"effort": effort}
 
 
 def test_converse_is_asked_to_leave_out_thoughts_that_no_longer_fit():

@@ -64,7 +64,7 @@ def test_a_document_beside_the_result_of_a_tool_has_words_on_converse():
 THOUGHTS = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
 
 
-@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-5"])
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-opus-5"])
 def test_a_thought_that_nothing_follows_is_left_out(model):
     thought = {"role": "assistant", "content": None, "thinking_blocks": THOUGHTS}
     go_on = {"role": "user", "content": "Go on"}

@@ -34,6 +34,7 @@ class ModelTraits(msgspec.Struct, frozen=True):
     forced_tools: bool = True
     binds_thoughts: bool = False
     tool_status: bool = True
+    thinks_unasked: bool = True
     strict_on_converse: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
 

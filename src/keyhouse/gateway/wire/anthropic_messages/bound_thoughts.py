@@ -34,13 +34,15 @@ def unbound(thinking: JsonObject) -> JsonObject:
     }
 
 
-def without_unaskable(messages: tuple[Message, ...], model: ModelTraits, thinking: JsonObject, losses: Losses) -> tuple[Message, ...]:
-    """The messages without thoughts that the model may refuse, in a request that may not say what is to become of them. A model that is
-    switched off has no use for them."""
-    kind = _type(thinking)
-    if not model.binds_thoughts or kind == "adaptive" or not _has_thoughts(messages):
+def without_unusable(messages: tuple[Message, ...], model: ModelTraits, thinking: JsonObject, losses: Losses) -> tuple[Message, ...]:
+    """The messages without thoughts where they can not be sent. A request that does not think may be refused for them, and has no use for
+    them: https://github.com/tailcallhq/forgecode/issues/1853 (2025-11-07). One that thinks between calls of tools may not say what is to
+    become of those that are bound."""
+    unasked = model.thinking if model.thinks_unasked else ""
+    kind = thinking["thinking"]["type"] if "thinking" in thinking else unasked
+    if kind in ("adaptive", "enabled") or not _has_thoughts(messages):
         return messages
-    if kind != "disabled":
+    if kind == "between_tools":
         losses.drop("messages[].content[].thinking", "The model may refuse it for what has changed before it, unless it thinks.")
     return without_parts(is_thought, messages)
 

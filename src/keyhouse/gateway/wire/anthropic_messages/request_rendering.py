@@ -5,7 +5,7 @@ import binascii
 
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unaskable
+from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unusable
 from keyhouse.gateway.wire.anthropic_messages.searches import render_search_tool
 from keyhouse.gateway.wire.anthropic_messages.user_ids import render_metadata
 from keyhouse.gateway.wire.any_json import with_json_told
@@ -65,7 +65,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     wanted = reasoning(replace(request, messages=kept), known, losses, max_tokens=limit)
     sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))
     thinking = render_thinking(wanted, known, limit, losses)
-    arranged = turns(without_unaskable(kept, known, thinking, losses))
+    arranged = turns(without_unusable(kept, known, thinking, losses))
     bound = model.takes_betas and is_bound(arranged.messages, known, thinking)
     body = without_nones(
         {
@@ -280,7 +280,7 @@ def _effort(wanted: Reasoning, model: ModelTraits, losses: Losses) -> JsonObject
     if not model.efforts or (wanted.effort is None and (wanted.budget_tokens is None or model.thinking == "budget")):
         return {}
     levels = model.efforts
-    if wanted.mode == "off" and model.off == "between_tools":
+    if wanted.mode == "off" and model.thinks_unasked:
         levels = tuple(level for level in levels if level not in _ABOVE_HIGH)
     return {"output_config": {"effort": taken_effort(wanted, levels, losses)}}
 

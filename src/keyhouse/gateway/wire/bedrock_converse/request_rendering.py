@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, is_thought, unbound, without_unaskable
+from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, is_thought, unbound, without_unusable
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
@@ -57,7 +57,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
     inference = _inference(request, sampled, sent_limit)
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
-    arranged = turns(without_unaskable(request.messages, known, additional, losses))
+    arranged = turns(without_unusable(request.messages, known, additional, losses))
     names, points = DocumentNames(), CachePoints(known, losses)
     # Other families refuse the thoughts of a Claude model, signature and all.
     kept = arranged.messages if _is_claude(known) else without_parts(is_thought, arranged.messages)
