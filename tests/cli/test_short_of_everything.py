@@ -44,7 +44,7 @@ def test_a_worker_that_cannot_be_replaced_yet_takes_no_other_with_it(tmp_path: P
     first, second = workers_of(server)
     with short_of_files(server):
         os.kill(first, signal.SIGKILL)
-        server.wait_for_line("a worker cannot be started now, and is later reason=EMFILE after_s=1.0")
+        server.wait_for_line("a worker cannot be started now, and is later reason=EMFILE after_s=2.0")
         assert listed(server) == 200
         assert workers_of(server) == [second]
     deadline = time.monotonic() + PATIENCE_S
