@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -155,6 +157,22 @@ def test_who_waits_in_vain_for_a_connection_is_told(
         assert refused.value.code is Code.STORAGE_UNAVAILABLE
     with connections.one("BEGIN") as pipeline:
         assert pipeline.idle
+    connections.close()
+    assert connections._open == 0
+
+
+def test_whose_patience_ends_does_not_wait_for_what_others_were_refused(
+    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may ask, and be refused, as often as they like: who has waited long enough asks once more, and is told."""
+    connections = Connections(server_of(settings))
+    with ThreadPoolExecutor(1) as pool, connections.one("BEGIN"):
+        allow(settings, postgres_server, 1)
+        connections._refused_until = time.monotonic() + 3600.0
+        monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 0.0)
+        with pytest.raises(Error) as refused:
+            pool.submit(connections._another).result(30)
+        assert refused.value.code is Code.STORAGE_UNAVAILABLE
     connections.close()
     assert connections._open == 0
 

@@ -91,6 +91,16 @@ def test_where_another_connection_is_left_who_waits_keeps_the_place(connections:
     assert kept == [place]
 
 
+def test_what_was_used_last_is_used_next(connections: Connections) -> None:
+    """So that those that are not needed rest, and are closed."""
+    connections._refused_until = 0.0
+    first, second = connections._another(), connections._another()
+    for pipeline in (second, first):
+        connections._give_back(pipeline)
+    with connections.one("BEGIN") as pipeline:
+        assert pipeline is first
+
+
 def test_who_waits_for_nothing_asks_the_server_again(connections: Connections) -> None:
     assert connections._awaited() is None
     connections._refused_until = 0.0
