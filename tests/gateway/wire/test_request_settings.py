@@ -479,3 +479,17 @@ def test_a_user_that_messages_takes_is_told_as_it_is(user):
     result = to_messages(chat(user=user))
     assert (result.body["metadata"], result.enforced) == ({"user_id": user}, ())
     assert "metadata" not in to_messages(chat(user="")).body
+
+
+def test_a_choice_of_one_is_stated_as_claude_takes_it():
+    choice = {"oneOf": [{"$ref": "#/$defs/Cat"}, {"type": "null"}], "discriminator": {"propertyName": "kind"}}
+    cat = {"type": "object", "properties": {"kind": {"const": "cat"}, "of": {"type": "array", "items": choice}}}
+    schema = {"type": "object", "properties": {"pet": choice}, "$defs": {"Cat": cat}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+
+    result = to_messages(chat(response_format=wanted))
+    sent = result.body["output_config"]["format"]["schema"]
+    assert sent["properties"]["pet"] == sent["$defs"]["Cat"]["properties"]["of"]["items"] == {"anyOf": choice["oneOf"]}
+    assert result.enforced == ("schema.oneOf=anyOf",)
+    assert "oneOf" not in str(to_converse(chat(response_format=wanted)).body["outputConfig"])
+    assert "oneOf" in str(to_messages(chat(tools=[tool(parameters=schema)])).body["tools"])

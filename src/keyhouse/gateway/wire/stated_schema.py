@@ -40,12 +40,25 @@ def closed(schema: JsonObject) -> JsonObject:
 
 
 def unbounded(schema: JsonObject, losses: Losses) -> JsonObject:
-    """The schema with its bounds in descriptions, where the model reads them; that they are no longer promised is noted."""
+    """The schema with its bounds in descriptions, where the model reads them, and choices of one as choices of any; that it is no longer
+    promised is noted."""
     copy: JsonObject = msgspec.json.decode(msgspec.json.encode(schema))
-    told = [_bounds_told(part) for part in _parts(copy, (*_LISTS, "allOf"))]
+    parts = list(_parts(copy, (*_LISTS, "allOf")))
+    told, loosened = [_bounds_told(part) for part in parts], [_loosened(part) for part in parts]
     if any(told):
         losses.change("schema.bounds", "described")
+    if any(loosened):
+        losses.change("schema.oneOf", "anyOf")
     return copy
+
+
+def _loosened(part: JsonObject) -> bool:
+    """Whether a choice of exactly one became one of any, as Anthropic's own clients state it: `oneOf` is refused."""
+    if not isinstance(part.get("oneOf"), list) or "anyOf" in part:
+        return False
+    part["anyOf"] = part.pop("oneOf")
+    part.pop("discriminator", None)
+    return True
 
 
 def _bounds_told(part: JsonObject) -> bool:
