@@ -181,7 +181,8 @@ class _SecretFiles(PydanticBaseSettingsSource):
             text = Path(path).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as problem:
             name = f"{PREFIX}{field_name.upper()}_FILE"
-            raise Error(Code.CONFIGURATION, f"The file that {name} names cannot be read ({type(problem).__name__}): {path}") from None
+            why = problem.strerror if isinstance(problem, OSError) else "it is not text"
+            raise Error(Code.CONFIGURATION, f"The file that {name} names cannot be read: {path} ({why}).") from None
         if not text:
             raise Error(Code.CONFIGURATION, f"The file that {PREFIX}{field_name.upper()}_FILE names is empty: {path}")
         return text, field_name, False

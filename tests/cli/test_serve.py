@@ -59,7 +59,7 @@ def test_taken_port_costs_nothing(tmp_path: Path) -> None:
         (["--database-url", "mysql://root@somewhere/x"], {}, "postgresql://"),
         (["--database-url", "postgresql://keyhouse@127.0.0.1:1/x"], {}, "does not answer"),
         ([], {"KEYHOUSE_LOG_FORMAT": "xml"}, "KEYHOUSE_LOG_FORMAT"),
-        ([], {"KEYHOUSE_ADMIN_KEY_FILE": "/nonexistent/admin-key"}, "KEYHOUSE_ADMIN_KEY_FILE"),
+        ([], {"KEYHOUSE_ADMIN_KEY_FILE": "/no-key"}, "KEYHOUSE_ADMIN_KEY_FILE names cannot be read: /no-key (No such file or directory)"),
         ([], {"KEYHOUSE_KEYS": "not-a-key-but-planted"}, "KEYHOUSE_KEYS"),
         ([], {"KEYHOUSE_MODELS_FILE": "/nonexistent/models.json"}, "/nonexistent/models.json"),
         ([], {"KEYHOUSE_CA_FILE": "/nonexistent/ca.pem"}, "KEYHOUSE_CA_FILE cannot be read: /nonexistent/ca.pem"),
