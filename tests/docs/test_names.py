@@ -78,6 +78,14 @@ def test_error_codes_of_the_gateway_are_those_of_the_code() -> None:
     assert sorted(named - {code.value for code in Code}) == []
 
 
+def test_every_action_of_the_audit_log_is_told() -> None:
+    things = "organization|team|project|api_key|model_provider|session|encryption_key|history|audit_log"
+    source = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "services").glob("*.py"))
+    written = {*re.findall(rf'"((?:{things})\.[a-z_]+)"', source)}
+    assert len(written) > 15
+    assert sorted(name for name in written if f"`{name}`" not in PAGES["docs/projects-and-keys.md"]) == []
+
+
 @READERS
 def test_headers_and_files_of_ours_are_there(page: str) -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.js")])
