@@ -101,3 +101,30 @@ def test_a_failed_tool_is_told_as_the_model_takes_it(model, status, dropped, con
     [block] = rendered.body["messages"][2]["content"]
     assert (block["toolResult"]["content"], block["toolResult"].get("status")) == ([{"text": text}], status)
     assert rendered.dropped == dropped
+
+
+def test_words_that_follow_calls_stand_before_them():
+    call = {"type": "function_call", "call_id": "c1", "name": "read", "arguments": "{}"}
+    items = [
+        {"role": "user", "content": "Hi"},
+        call,
+        {"role": "assistant", "content": "I read it."},
+        {**call, "call_id": "c2"},
+        *({"type": "function_call_output", "call_id": number, "output": "ok"} for number in ("c1", "c2")),
+    ]
+    body = {"model": "m", "input": items, "tools": [{"type": "function", "name": "read", "parameters": {"type": "object"}}]}
+
+    said = to_converse(body, caller="openai_responses").body["messages"][1]["content"]
+    assert [next(iter(block)) for block in said] == ["text", "toolUse", "toolUse"]
+    assert [block["toolUse"]["toolUseId"] for block in said[1:]] == ["c1", "c2"]
+
+
+def test_a_thought_between_calls_keeps_everything_in_its_place():
+    call = {"type": "tool_use", "id": "t1", "name": "read", "input": {}}
+    content = [call, THOUGHTS[0], {"type": "text", "text": "Hm."}, {**call, "id": "t2"}]
+    results = [{"type": "tool_result", "tool_use_id": number, "content": "ok"} for number in ("t1", "t2")]
+    messages = [ANSWER, {"role": "assistant", "content": content}, {"role": "user", "content": results}]
+    body = {"model": "m", "max_tokens": 9, "messages": messages, "tools": [{"name": "read", "input_schema": {"type": "object"}}]}
+
+    said = to_converse(body, "anthropic.claude-opus-5", "anthropic_messages").body["messages"][1]["content"]
+    assert [next(iter(block)) for block in said] == ["toolUse", "reasoningContent", "text", "toolUse"]

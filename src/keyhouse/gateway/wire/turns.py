@@ -8,7 +8,7 @@ from itertools import groupby
 import msgspec
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.conversation import Message, Part, RedactedThinkingPart, TextPart, ThinkingPart, ToolResultPart
+from keyhouse.gateway.wire.conversation import Message, Part, RedactedThinkingPart, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 
 _REFUSED_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -21,11 +21,13 @@ class Turns(msgspec.Struct, frozen=True):
 
 
 def turns(messages: Iterable[Message]) -> Turns:
-    """What `system_first` makes of them, neighbours of one role joined, blank texts and last thoughts left out, results of tools first.
+    """What `system_first` makes of them, neighbours of one role joined, without blank texts and last thoughts, results of tools first and
+    calls last.
 
     Both APIs refuse blank text, and want the results of tool calls first in the message after the calls:
-    https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026. Both want a message: where there are
-    instructions alone, the last of them is the user's (https://github.com/pydantic/pydantic-ai/issues/4495, 2026-03-02).
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls, 23 November 2026. Words behind calls part them from
+    their results on Converse (litellm 1.110.2 moves them likewise). Both want a message: where there are instructions alone, the last of
+    them is the user's (https://github.com/pydantic/pydantic-ai/issues/4495, 2026-03-02).
     """
     arranged = system_first(messages)
     followed = _joined(map(_without_last_thoughts, _joined(arranged.messages)))
@@ -89,8 +91,12 @@ def is_blank(part: Part) -> bool:
     return isinstance(part, TextPart) and not part.text.strip()
 
 
-def _ordered(parts: Iterable[Part]) -> tuple[Part, ...]:
-    return tuple(sorted(parts, key=lambda part: not isinstance(part, ToolResultPart)))
+def _ordered(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Results of tools before the rest, and calls behind it, unless the model thought in between: what it thought may not be moved."""
+    calls = [index for index, part in enumerate(parts) if isinstance(part, ToolCallPart)]
+    if calls and any(isinstance(part, ThinkingPart | RedactedThinkingPart) for part in parts[calls[0] :]):
+        return parts
+    return tuple(sorted(parts, key=lambda part: 0 if isinstance(part, ToolResultPart) else 2 if isinstance(part, ToolCallPart) else 1))
 
 
 def accepted_tool_id(tool_call_id: str) -> str:
