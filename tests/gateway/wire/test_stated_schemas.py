@@ -55,3 +55,11 @@ def test_what_is_left_unsaid_is_stated(upstream, given, sent):
 )
 def test_all_else_stays(schema):
     assert parameters("openai_chat", schema) == schema
+
+
+@pytest.mark.parametrize("upstream", ["openai_chat", "openai_responses"])
+def test_what_a_schema_says_of_itself_is_left_out(upstream):
+    told = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": "https://example.com/f", **EMPTY}
+    assert parameters(upstream, told) == EMPTY
+    named = {"type": "object", "properties": {"$schema": {"type": "string"}, "$id": {"type": "string"}}}
+    assert parameters(upstream, named) == named

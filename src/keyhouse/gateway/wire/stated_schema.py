@@ -25,6 +25,8 @@ _TAKEN: Mapping[str, tuple[object, ...]] = {
     "format": ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"),
 }
 """What can be promised of them all the same."""
+_OF_ITSELF = ("$schema", "$id")
+"""Mistral refuses them (litellm 1.110.2 leaves them out for it), and they say nothing of a call."""
 _SHAPES = frozenset(("type", "anyOf", "oneOf", "allOf", "$ref"))
 """Any of these says what a schema is of."""
 
@@ -74,7 +76,7 @@ def _bounds_told(part: JsonObject) -> bool:
 def described(schema: JsonObject | None) -> JsonObject:
     """The parameters of a tool as an object that names its properties, none if need be, and with items, whatever they are, where an array
     describes none."""
-    stated = schema or {}
+    stated = {name: value for name, value in (schema or {}).items() if name not in _OF_ITSELF}
     if not stated.keys() & _SHAPES:
         stated = {"type": "object", **stated}
     if _lacks_items(stated):
