@@ -147,7 +147,7 @@ def test_a_request_that_could_be_two_never_reaches_the_upstream(road, header):
     assert road.upstream.requests == []
 
 
-@pytest.mark.parametrize("model", ["a\r\nx-evil: 1", "ü/../x", "a b", "\u2028", "x" * 3000])
+@pytest.mark.parametrize("model", ["a\r\nx-evil: 1", "ü/../x", "a b", "\u2028", "x" * 2000])
 def test_a_models_name_cannot_write_headers_or_paths(road, model):
     keys = {
         "AZURE_OPENAI_API_KEY": "azure-own-key",
