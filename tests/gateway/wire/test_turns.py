@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.gateway.wire.rendered_requests import chat, to_converse, to_messages
+from tests.gateway.wire.rendered_requests import call, chat, to_converse, to_messages, tool
 
 GREETING, ANSWER = {"role": "assistant", "content": "How can I help?"}, {"role": "user", "content": "Hi"}
 PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}}
@@ -128,3 +128,27 @@ def test_a_thought_between_calls_keeps_everything_in_its_place():
 
     said = to_converse(body, "anthropic.claude-opus-5", "anthropic_messages").body["messages"][1]["content"]
     assert [next(iter(block)) for block in said] == ["toolUse", "reasoningContent", "text", "toolUse"]
+
+
+@pytest.mark.parametrize(
+    ("model", "members", "is_added"),
+    [
+        ("claude-opus-5-5", {}, True),
+        ("claude-sonnet-4-6", {}, True),
+        ("claude-sonnet-4-5", {}, False),
+        ("claude-sonnet-4-5", {"reasoning_effort": "low", "max_tokens": 5000}, True),
+        ("claude-3-haiku-20240307", {}, False),
+    ],
+)
+def test_the_user_speaks_last_where_the_model_wants_it(model, members, is_added):
+    messages = [ANSWER, GREETING, system("Be brief.")]
+
+    for sent in (to_messages(chat(messages, **members), model), to_converse(chat(messages, **members), f"anthropic.{model}")):
+        assert [message["role"] for message in sent.body["messages"]] == ["user", "assistant", *(["user"] if is_added else [])]
+    called = {"role": "assistant", "content": None, "tool_calls": [call()]}
+    assert to_messages(chat([ANSWER, called], tools=[tool()]), "claude-opus-5-5").body["messages"][-1]["role"] == "assistant"
+
+
+def test_the_beginning_of_an_answer_stays_the_last_word():
+    body = {"model": "m", "max_tokens": 9, "messages": [ANSWER, GREETING]}
+    assert to_converse(body, "anthropic.claude-opus-5-5", "anthropic_messages").body["messages"][-1]["role"] == "assistant"

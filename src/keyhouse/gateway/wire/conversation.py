@@ -193,7 +193,8 @@ class OutputSchema(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A whole request. What is None was not asked for. `any_json` is what the caller called a wish for JSON without a schema."""
+    """A whole request. What is None was not asked for. `any_json` is what the caller called a wish for JSON without a schema;
+    `begins_answer`: a last message of the assistant is the beginning of the answer."""
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
@@ -213,6 +214,7 @@ class Request(msgspec.Struct, frozen=True):
     user_id: str | None = None
     service_tier: ServiceTier | None = None
     cache: CacheMarker | None = None
+    begins_answer: bool = False
 
 
 class UpstreamModel(msgspec.Struct, frozen=True):

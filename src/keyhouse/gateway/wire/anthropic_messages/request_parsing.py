@@ -42,6 +42,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
         user_id=None if metadata is None else metadata.text_or_none("user_id"),
         service_tier="standard" if fields.text_or_none("service_tier") == "standard_only" else None,
         cache=parse_cache_control(fields),
+        begins_answer=True,
     )
 
 

@@ -6,6 +6,7 @@ import binascii
 from msgspec.structs import replace
 
 from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unusable
+from keyhouse.gateway.wire.anthropic_messages.last_words import ended_by_user
 from keyhouse.gateway.wire.anthropic_messages.searches import render_search_tool
 from keyhouse.gateway.wire.anthropic_messages.user_ids import render_metadata
 from keyhouse.gateway.wire.any_json import with_json_told
@@ -66,13 +67,14 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     sampled = sampling(request, known, losses, thinks=wanted is not None and wanted.mode in ("on", "between_tools"))
     thinking = render_thinking(wanted, known, limit, losses)
     arranged = turns(without_unusable(kept, known, thinking, losses))
-    bound = model.takes_betas and is_bound(arranged.messages, known, thinking)
+    messages = ended_by_user(arranged.messages, known, thinking)
+    bound = model.takes_betas and is_bound(messages, known, thinking)
     body = without_nones(
         {
             "model": model.id,
             "max_tokens": limit,
             "system": _system(arranged.system),
-            "messages": [_message(message) for message in arranged.messages],
+            "messages": [_message(message) for message in messages],
             "temperature": sampled.temperature,
             "top_p": sampled.top_p,
             "top_k": sampled.top_k,

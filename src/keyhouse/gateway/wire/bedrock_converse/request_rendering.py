@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, is_thought, unbound, without_unusable
+from keyhouse.gateway.wire.anthropic_messages.last_words import ended_by_user
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
@@ -63,6 +64,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = arranged.messages if _is_claude(known) else without_parts(is_thought, arranged.messages)
     if not _has_tools(request):
         kept = told_calls(kept)
+    if not request.begins_answer:
+        kept = ended_by_user(kept, known, additional)
     told = with_wanted_words(with_stated_failures(kept, known, losses))
     messages = _messages(told, names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
