@@ -6,9 +6,11 @@ from pathlib import Path
 
 import httpx
 import openai
+import psycopg
 import pytest
 
 from keyhouse.services.metrics.metrics import METRICS
+from keyhouse.web import observability
 from tests.conftest import ADMIN_KEY, PostgresServer, Serve, ServedHouse
 from tests.gateway.fault_upstream import Peer, Script, response
 from tests.gateway_road import openai_api
@@ -144,6 +146,21 @@ def test_a_server_whose_database_is_away_lives_but_is_not_ready(serve: Serve, po
         if (ready := anonymous.get("/readyz")).status_code == 200:
             break
     assert ready.status_code == 200
+
+
+def test_a_server_whose_database_does_not_answer_in_time_is_not_ready(
+    serve: Serve, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observability, "_READY_WITHIN_S", 0.1)
+    url = postgres_server.new_database()
+    anonymous = serve(database_url=url).anonymous()
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE installation IN ACCESS EXCLUSIVE MODE")
+        answer = anonymous.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable", "reason": "The database did not answer within 0.1 seconds."}
+    monkeypatch.undo()
+    assert anonymous.get("/readyz").status_code == 200
 
 
 def test_the_page_names_every_metric_and_label() -> None:

@@ -145,46 +145,35 @@ def test_a_process_that_has_no_connection_is_told_at_once(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("others_refused_s", [0.0, 3600.0])
 def test_who_waits_in_vain_for_a_connection_is_told(
-    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, others_refused_s: float
 ) -> None:
-    connections = Connections(server_of(settings))
-    with connections.one("BEGIN"):
-        allow(settings, postgres_server, 1)
-        monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 0.0)
-        with pytest.raises(Error) as refused, connections.one("BEGIN"):
-            pass
-        assert refused.value.code is Code.STORAGE_UNAVAILABLE
-    with connections.one("BEGIN") as pipeline:
-        assert pipeline.idle
-    connections.close()
-    assert connections._open == 0
-
-
-def test_whose_patience_ends_does_not_wait_for_what_others_were_refused(
-    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Others may ask, and be refused, as often as they like: who has waited long enough asks once more, and is told."""
+    """Others may ask, and be refused, as often as they like: who has waited long enough asks once more."""
     connections = Connections(server_of(settings))
     with ThreadPoolExecutor(1) as pool, connections.one("BEGIN"):
         allow(settings, postgres_server, 1)
-        connections._refused_until = time.monotonic() + 3600.0
+        connections._refused_until = time.monotonic() + others_refused_s
         monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 0.0)
         with pytest.raises(Error) as refused:
             pool.submit(connections._another).result(30)
         assert refused.value.code is Code.STORAGE_UNAVAILABLE
+    with connections.one("BEGIN") as pipeline:
+        assert pipeline.idle
     connections.close()
     assert connections._open == 0
 
 
 def test_who_finds_no_connection_open_does_not_wait_for_one_to_be_given_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 3600.0)
+    monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 60.0)
     connections = Connections(server_of(settings))
-    connections._refused_until = float("inf")
-    with connections.one("BEGIN") as pipeline:
+    connections._refused_until = time.monotonic() + 3600.0
+    with ThreadPoolExecutor(1) as pool:
+        pipeline = pool.submit(connections._another).result(30)
         assert pipeline.idle
-    # Given back by another thread since this one found none.
-    assert connections._another() is pipeline
+        connections._give_back(pipeline)
+        # Given back by another thread since this one found none.
+        assert pool.submit(connections._another).result(30) is pipeline
     connections._give_back(pipeline)
     connections.close()
 
