@@ -138,6 +138,7 @@ def test_a_thought_between_calls_keeps_everything_in_its_place():
         ("claude-sonnet-4-5", {}, False),
         ("claude-sonnet-4-5", {"reasoning_effort": "low", "max_tokens": 5000}, True),
         ("claude-3-haiku-20240307", {}, False),
+        ("our-model", {}, False),
     ],
 )
 def test_the_user_speaks_last_where_the_model_wants_it(model, members, is_added):

@@ -35,6 +35,7 @@ class ModelTraits(msgspec.Struct, frozen=True):
     binds_thoughts: bool = False
     tool_status: bool = True
     thinks_unasked: bool = True
+    takes_beginnings: bool | None = None
     strict_on_converse: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
 

@@ -53,7 +53,14 @@ _CACHEABLE = frozenset(("text", "image", "document", "tool_use", "tool_result"))
 
 _ABOVE_HIGH: tuple[Effort, ...] = ("xhigh", "max")
 _UNKNOWN_MODEL = ModelTraits(
-    thinking="adaptive", off="disabled", efforts=EFFORTS[1:], sampling="both", top_k="top_k", strict=True, caches="all"
+    thinking="adaptive",
+    off="disabled",
+    efforts=EFFORTS[1:],
+    sampling="both",
+    top_k="top_k",
+    strict=True,
+    caches="all",
+    takes_beginnings=True,
 )
 
 
