@@ -25,6 +25,6 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_its_pictures_and_pages_are_there() -> None:
-    named = re.findall(r"\]\(([^)]+)\)", PAGE)
+    named = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE)
     assert named
     assert [name for name in named if not (DOCS / name).is_file()] == []
