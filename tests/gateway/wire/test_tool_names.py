@@ -1,5 +1,7 @@
 """Tools whose names are too long for an upstream, and the caller's names in what it answers."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -68,3 +70,19 @@ def test_a_name_and_its_namespace_may_be_too_long_for_claude_together():
     assert (len(short), whole) == (128, f"{'n' * 63}__{'h' * 63}")
     assert rendered.tool_names == {short: f"{'n' * 63}__{'g' * 64}"}
     assert rendered.enforced == ("tools[].name=shortened",)
+
+
+@pytest.mark.parametrize("upstream", ["anthropic_messages", "bedrock_converse"])
+def test_a_name_that_servers_of_open_models_take_is_rewritten_for_others(upstream):
+    names = ["actions/download.logs", "actions_download_logs", "größe"]
+    call = {"id": "t", "type": "function", "function": {"name": names[0], "arguments": "{}"}}
+    messages = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "t", "content": "ok"}]
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, *messages], "tools": tools}
+
+    rendered = render_upstream_request(body, "openai_chat", upstream, UpstreamModel("anthropic.claude-opus-4-8"))
+    assert set(rendered.tool_names.values()) == {names[0], names[2]}
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) for name in rendered.tool_names)
+    assert len({*rendered.tool_names, names[1]}) == 3
+    assert next(short for short, whole in rendered.tool_names.items() if whole == names[0]) in str(rendered.body["messages"][1])
+    assert rendered.enforced == ("tools[].name=rewritten",)

@@ -1,4 +1,4 @@
-"""Names of tools that are too long for an upstream: shortened on the way out, and whole again in what comes back.
+"""Names of tools that are too long for an upstream, or hold what it refuses: rewritten on the way out, and whole again in what comes back.
 
 The Messages API takes 128 characters, and Claude Code makes long ones of servers and their tools; all others take 64:
 https://github.com/packit/ai-workflows/pull/619 (2026-06-23), https://github.com/anthropics/claude-code/issues/96152 (2026-09-22),
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecific
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -20,12 +21,14 @@ LONGEST_NAMES: Mapping[UpstreamFormat, int] = {
     "bedrock_converse": 64,
 }
 _DIGEST_CHARACTERS = 8
+_REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
+"""By Converse and Claude (litellm 1.110.2 rewrites names for it too). Servers of open models take more, and so callers send it."""
 
 
 def with_short_names(request: Request, longest: int) -> tuple[Request, Mapping[str, str]]:
     """The request as an upstream takes it, and the whole names by the short ones; the given one where no name is too long."""
     called = (part.name for message in request.messages for part in message.parts if isinstance(part, ToolCallPart))
-    if not any(len(name) > longest for name in (*(tool.name for tool in request.tools), *called)):
+    if all(_fits(name, longest) for name in (*(tool.name for tool in request.tools), *called)):
         return request, {}
     choice = request.tool_choice
     shortened = replace(
@@ -34,7 +37,7 @@ def with_short_names(request: Request, longest: int) -> tuple[Request, Mapping[s
         tool_choice=replace(choice, name=_short(choice.name, longest)) if choice is not None and choice.name is not None else choice,
         messages=tuple(_message(message, longest) for message in request.messages),
     )
-    return shortened, {_short(tool.name, longest): tool.name for tool in request.tools if len(tool.name) > longest}
+    return shortened, {_short(tool.name, longest): tool.name for tool in request.tools if not _fits(tool.name, longest)}
 
 
 def _message(message: Message, longest: int) -> Message:
@@ -42,9 +45,13 @@ def _message(message: Message, longest: int) -> Message:
     return replace(message, parts=parts)
 
 
+def _fits(name: str, longest: int) -> bool:
+    return len(name) <= longest and not _REFUSED.search(name)
+
+
 def _short(name: str, longest: int) -> str:
-    """The name itself where it is short enough, else one derived from it, always the same."""
-    if len(name) <= longest:
+    """The name itself where it fits, else one derived from it, always the same."""
+    if _fits(name, longest):
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
-    return f"{name[: longest - _DIGEST_CHARACTERS - 1]}_{digest}"
+    return f"{_REFUSED.sub('_', name)[: longest - _DIGEST_CHARACTERS - 1]}_{digest}"

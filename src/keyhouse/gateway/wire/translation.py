@@ -99,7 +99,8 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
         request = _without_search(request, losses)
     shortened, names = with_short_names(request, LONGEST_NAMES[upstream])
     if names:
-        losses.change("tools[].name", "shortened")
+        is_long = any(len(name) > LONGEST_NAMES[upstream] for name in names.values())
+        losses.change("tools[].name", "shortened" if is_long else "rewritten")
     return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names)
 
 
