@@ -3,8 +3,11 @@
 import msgspec
 import pytest
 
+from keyhouse.domain.errors import Error
 from keyhouse.gateway.wire.answer import AnswerDefaults
+from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.translation import render_caller_response
+from tests.gateway.wire.rendered_requests import chat, to_messages
 
 DEFAULTS = AnswerDefaults("msg_1", "m", 1_800_000_000)
 
@@ -40,3 +43,34 @@ def test_empty_text_of_converse_is_no_block(replayed):
     ]
     stream = replayed("anthropic_messages", "bedrock_converse", [(name, msgspec.json.encode(data)) for name, data in events])
     assert stream.count(b"event: content_block_start") == 1
+
+
+HALVES = '"a\\ud83d\\ude00b\\ud83d c\\ude00"'
+READ = "a\N{GRINNING FACE}b\N{REPLACEMENT CHARACTER} c\N{REPLACEMENT CHARACTER}"
+
+
+def test_half_a_character_ends_no_answer(replayed):
+    whole_answer = b'{"choices":[{"index":0,"message":{"content":%b},"finish_reason":"stop"}]}' % HALVES.encode()
+    rendered = render_caller_response(whole_answer, "anthropic_messages", "openai_chat", DEFAULTS)
+    assert rendered["content"] == [{"type": "text", "text": READ}]
+
+    chunk = b'{"choices":[{"index":0,"delta":{"content":%b},"finish_reason":"stop"}]}' % HALVES.encode()
+    stream = replayed("anthropic_messages", "openai_chat", [(None, chunk), (None, b"[DONE]")])
+    assert READ.encode() in stream
+    assert b"event: error" not in stream
+
+
+def test_half_a_character_in_the_arguments_of_a_call_breaks_neither_answer_nor_request():
+    function = {"name": "f", "arguments": f'{{"a":{HALVES}}}'}
+    message = {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+    rendered = whole("openai_chat", {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+    assert rendered["content"][0]["input"] == {"a": READ}
+
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", **message}, {"role": "tool", "tool_call_id": "c", "content": "ok"}]
+    assert to_messages(chat(messages)).body["messages"][1]["content"][0]["input"] == {"a": READ}
+
+
+@pytest.mark.parametrize("data", [b'{"a":"\\ud83d"', b'{"a":"\\ud83d\n"}', b'["\\ud83d",NaN]', b"\xff\\ud83d"])
+def test_what_is_no_json_is_none_beside_half_a_character_either(data):
+    with pytest.raises(Error):
+        decoded(data)

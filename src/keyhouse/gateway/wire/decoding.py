@@ -4,6 +4,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.fields import Fields, JsonObject
+from keyhouse.gateway.wire.json_text import decoded_json
 
 _LONGEST_WORDS = 4000
 
@@ -11,7 +12,7 @@ _LONGEST_WORDS = 4000
 def decoded(data: bytes) -> Fields:
     """The JSON object of a whole answer, or of one event. Raises Error (`upstream_invalid_answer`)."""
     try:
-        value = msgspec.json.decode(data)
+        value = decoded_json(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from error
     return Fields(value, code=Code.UPSTREAM_INVALID_ANSWER)
@@ -23,7 +24,7 @@ def decoded_arguments(text: str, *, is_cut: bool) -> JsonObject | None:
     Raises Error (`upstream_invalid_answer`).
     """
     try:
-        arguments = msgspec.json.decode(text) if text.strip() else {}
+        arguments = decoded_json(text) if text.strip() else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if is_cut:
             return None

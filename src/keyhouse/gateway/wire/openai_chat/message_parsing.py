@@ -21,6 +21,7 @@ from keyhouse.gateway.wire.conversation import (
     UrlSource,
 )
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
+from keyhouse.gateway.wire.json_text import decoded_json
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_breakpoint, parse_cache_control, parse_thinking_block
 from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
@@ -87,7 +88,7 @@ def parse_call_arguments(function: Fields) -> JsonObject:
     """The arguments, which are JSON in a string here and an object elsewhere."""
     text = function.text("arguments")
     try:
-        arguments = msgspec.json.decode(text) if text.strip() else {}
+        arguments = decoded_json(text) if text.strip() else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise function.wrong("arguments", "a JSON object in a string") from error
     if not isinstance(arguments, dict):
