@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from keyhouse.catalog.catalog import load_catalog
 from keyhouse.domain.errors import Code
 from keyhouse.web.gateway.endpoints import ENDPOINTS, is_models, usual_path
 from tests.conftest import ServedHouse
@@ -25,6 +26,7 @@ _NOT_OURS = {
     "KEYHOUSE_SERVICE_HOST",  # what Kubernetes sets
     "KEYHOUSE_APP_KEY",  # a name of the reader's own
 }
+_OWN_FORMATS = {"messages": ("anthropic_messages", "anthropic_vertex"), "responses": ("openai_responses",)}
 _SAID_NOT_TO_BE = {("GET", "/v1/responses/{id}")}
 
 
@@ -69,6 +71,22 @@ def test_routes_are_there(page: str, shared_sqlite_house: ServedHouse) -> None:
             assert any(re.fullmatch(template, path) and method.lower() in methods for template, methods in templates), (method, path)
         else:
             assert (method == "POST" and usual_path(path)[0] in ENDPOINTS) or (method == "GET" and is_models(path)), (method, path)
+
+
+def test_endpoints_are_told_with_the_providers_that_have_them() -> None:
+    """Those that speak the endpoint's own format, where all others with chat are translated."""
+    providers = load_catalog(None).providers.values()
+    had: dict[str, set[str]] = {}
+    for provider in providers:
+        for route in provider.calling.routes if provider.calling is not None else ():
+            for name, endpoints in route.endpoints.items():
+                if any(endpoint.wire in _OWN_FORMATS.get(name, (endpoint.wire,)) for endpoint in endpoints):
+                    had.setdefault(name, set()).add(provider.id)
+    told = re.findall(r"^\| `POST (/v1/[\w/]+)`[^|]*\| ([^.;]*)", PAGES["docs/gateway.md"], re.MULTILINE)
+    assert {path for path, _ in told} == ENDPOINTS.keys()
+    for path, row in told:
+        if (name := ENDPOINTS[path].name) != "chat":
+            assert {one.id for one in providers if re.search(rf"\b{one.id}\b", row)} == had[name], path
 
 
 def test_error_codes_of_the_gateway_are_those_of_the_code() -> None:
