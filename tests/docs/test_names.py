@@ -82,7 +82,7 @@ def test_endpoints_are_told_with_the_providers_that_have_them() -> None:
             for name, endpoints in route.endpoints.items():
                 if any(endpoint.wire in _OWN_FORMATS.get(name, (endpoint.wire,)) for endpoint in endpoints):
                     had.setdefault(name, set()).add(provider.id)
-    told = re.findall(r"^\| `POST (/v1/[\w/]+)`[^|]*\| ([^.;]*)", PAGES["docs/gateway.md"], re.MULTILINE)
+    told = re.findall(r"^\| `POST (/v1/[\w/]+)`[^|]*\| ([^.;\n]*)", PAGES["docs/gateway.md"], re.MULTILINE)
     assert {path for path, _ in told} == ENDPOINTS.keys()
     for path, row in told:
         if (name := ENDPOINTS[path].name) != "chat":
