@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 import msgspec
 
@@ -13,7 +12,6 @@ from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.translated import AnswerTranslation
 from keyhouse.gateway.wire.enforcement import Enforced, enforced
 from keyhouse.gateway.wire.fields import JsonObject
-from keyhouse.gateway.wire.json_text import decoded_json
 from keyhouse.gateway.wire.losses import Losses
 
 # What means the same to every provider; the rest of what may go on speaks of the caller's own format.
@@ -45,10 +43,10 @@ Render = Callable[[Call, Prepared], Rendered]
 def decoded_body(body: bytes) -> JsonObject:
     """A caller's body. Raises Error `malformed_request`; that it is an object is known."""
     try:
-        decoded = decoded_json(body)
+        decoded: JsonObject = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from None
-    return cast("JsonObject", decoded)
+    return decoded
 
 
 def held_body(call: Call) -> Enforced:

@@ -211,3 +211,12 @@ def test_a_byte_order_mark_is_told_of():
         parse_head(b'\xef\xbb\xbf{"model":"m"}')
     assert raised.value.code == Code.MALFORMED_REQUEST
     assert "byte order mark" in raised.value.message
+
+
+def test_half_a_character_in_a_body_is_named():
+    with pytest.raises(Error, match="half alone") as raised:
+        parse_head(b'{"model":"m","messages":[{"role":"user","content":"x\\ud83d"}]}')
+    assert raised.value.code is Code.MALFORMED_REQUEST
+    with pytest.raises(Error) as raised:
+        parse_head(b'{"model":')
+    assert "half" not in raised.value.message

@@ -17,9 +17,14 @@ def decoded_json(text: bytes | str) -> object:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         whole = text if isinstance(text, str) else text.decode("utf-8")
-        if not _HALF.search(whole):
+        if not holds_halves(whole):
             raise
         return msgspec.json.decode(_repaired(whole))
+
+
+def holds_halves(text: str) -> bool:
+    """Whether half a character may stand in it."""
+    return _HALF.search(text) is not None
 
 
 def _repaired(text: str) -> str:

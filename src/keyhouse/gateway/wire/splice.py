@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.wire.json_text import holds_halves
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
 
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -144,7 +145,8 @@ def _decoded(body: bytes) -> _Members:
         raise _mistyped(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         marked = " It begins with a byte order mark: send it without." if body.startswith(codecs.BOM_UTF8) else ""
-        raise Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}") from error
+        halved = " Of a character in it there may be half alone (as in \\ud83d)." if holds_halves(body.decode("utf-8", "replace")) else ""
+        raise Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}{halved}") from error
 
 
 def _mistyped(reason: str) -> Error:
