@@ -315,10 +315,13 @@ def test_a_supervisor_whose_log_nobody_reads_replaces_workers_and_stops(tmp_path
         while len({*supervisor.children()} - {*victims[: number + 1]}) < 2:
             assert time.monotonic() < deadline
     os.set_blocking(reading, True)
-    server.process.terminate()
-    with open(reading) as lines:
-        told = [line for line in lines if line != "\n"]
-    assert server.ended() == 0
+    taken = b""
+    while taken.count(b"is replaced") < 2 and select.select([reading], [], [], PATIENCE_S)[0]:
+        taken += os.read(reading, select.PIPE_BUF)
+    assert server.stop() == 0
+    taken += os.read(reading, select.PIPE_BUF)
+    os.close(reading)
+    told = taken.decode().strip().splitlines()
     assert len(told) == 2
     for victim, line in zip(victims, told, strict=True):
         assert f"is replaced process_id={victim.pid} " in line

@@ -16,7 +16,6 @@ from types import FrameType
 import structlog
 
 from keyhouse.app import open_storage, read_files
-from keyhouse.cli import takeover
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.cli.listening import is_loopback, listen, shown_address
@@ -47,10 +46,8 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     """Serve until a signal says to stop, in the place of another server where that left something. Raises Error with a sentence that says
     what to do.
 
-    The server before this one holds signals back. One to stop that comes now is heard once its workers can be told to finish. One that
-    asks to be replaced is heard by whoever can act on it.
+    The server before this one holds signals back. One to stop that comes now is heard once its workers can be told to finish.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {takeover.SIGNAL})
     # Who started this may have overlooked how its children end, and have handed that on. We ask.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _configure(settings := read_settings())

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +12,6 @@ import structlog
 from keyhouse.cli.server_command import COMMAND
 
 _log = structlog.get_logger("keyhouse")
-SIGNAL = signal.SIGUSR2
-"""Says that a server is to be replaced in place."""
 CHECK = "--check"
 """Asks the server's process to prepare the data and to say whether a server could start, and no more."""
 _IN_PLACE_OF = "--in-place-of"

@@ -21,6 +21,7 @@ import uvicorn
 from keyhouse.app import App
 from keyhouse.cli import takeover
 from keyhouse.cli.exit_codes import ExitCode
+from keyhouse.cli.server_command import REPLACE
 from keyhouse.cli.takeover import Legacy
 from keyhouse.log import WRITER
 from keyhouse.services.metrics.memory import MetricsMemory
@@ -100,8 +101,8 @@ class Server(HouseServer):
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
-    signal.signal(takeover.SIGNAL, lambda number, frame: _log.warning("a server of one process cannot be replaced in place: restart it"))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {takeover.SIGNAL})
+    signal.signal(REPLACE, lambda number, frame: _log.warning("a server of one process cannot be replaced in place: restart it"))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {REPLACE})
     return _serve(App(settings), settings, listening, STOP_SIGNALS, lambda: None)
 
 
@@ -163,7 +164,7 @@ class _Supervisor:
     it serves, the supervisor once any does: what keeps all of them from starting, such as a database that is away, ends nobody's service.
     """
 
-    _WAITED = (signal.SIGCHLD, signal.SIGALRM, takeover.SIGNAL, *STOP_SIGNALS)
+    _WAITED = (signal.SIGCHLD, signal.SIGALRM, REPLACE, *STOP_SIGNALS)
 
     def __init__(self, settings: Settings, listening: socket.socket, legacy: Legacy | None) -> None:
         self._settings = settings
@@ -181,16 +182,16 @@ class _Supervisor:
         """Until all have ended."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {*self._WAITED, _HURRY})
         # Without a handler some systems drop the signal even while it is waited for.
-        for waited in (signal.SIGCHLD, takeover.SIGNAL):
+        for waited in (signal.SIGCHLD, REPLACE):
             signal.signal(waited, lambda number, frame: None)
         self._start_due()
         while self._outcome is None or self._former or self._check or any(worker.runs for worker in self._workers):
             # Who wants another replacement meanwhile is heard when it is known what came of this one.
-            number = signal.sigwait({*self._WAITED} - ({takeover.SIGNAL} if self._check else set()))
+            number = signal.sigwait({*self._WAITED} - ({REPLACE} if self._check else set()))
             WRITER.flush()
             if number in STOP_SIGNALS:
                 self._stop(ExitCode.DONE)
-            if number == takeover.SIGNAL and self._outcome is None:
+            if number == REPLACE and self._outcome is None:
                 self._begin_check()
             self._reap()
             self._hand_over()
