@@ -124,6 +124,7 @@ def test_health_is_told_to_anybody(sqlite_house: ServedHouse) -> None:
     assert (anonymous.get("/readyz").status_code, anonymous.get("/readyz").json()) == (200, {"status": "ready"})
     head = anonymous.head("/readyz")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "18")
+    assert (head.headers["cache-control"], head.headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert anonymous.post("/healthz").status_code == 404
 
 

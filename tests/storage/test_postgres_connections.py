@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -19,6 +19,7 @@ from keyhouse.storage.database_url import PostgresServer as ServerUrl
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.postgres_connections import Connections
+from keyhouse.storage.postgres_pipeline import Pipeline
 from keyhouse.storage.statements import Statement, Transaction
 from tests.conftest import PostgresServer
 from tests.storage.houses import opened, settings_of
@@ -133,10 +134,11 @@ def test_a_process_that_has_no_connection_is_told_at_once(
             name = settings.url.rpartition("/")[2]
             with psycopg.connect(postgres_server.url(name), autocommit=True) as connection:
                 connection.execute(cut, [f"few_{name}"])
-            monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 3600.0)
+            monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 60.0)
             for _ in range(2):
                 with pytest.raises(Error) as refused:
-                    await storage.database.read(lambda tx: tx.rows(_SLOW))
+                    async with asyncio.timeout(30):
+                        await storage.database.read(lambda tx: tx.rows(_SLOW))
                 assert refused.value.code is Code.STORAGE_UNAVAILABLE
             assert storage.database._connections._open == 0  # type: ignore[attr-defined]
             allow(settings, postgres_server, -1)
@@ -162,6 +164,45 @@ def test_who_waits_in_vain_for_a_connection_is_told(
         assert pipeline.idle
     connections.close()
     assert connections._open == 0
+
+
+@contextlib.contextmanager
+def one_refused(connections: Connections) -> Iterator["Future[Pipeline]"]:
+    """While the only connection is in use, somebody who was refused another one and waits."""
+    with ThreadPoolExecutor(1) as pool, connections.one("BEGIN"):
+        asks = pool.submit(connections._another)
+        deadline = time.monotonic() + 30
+        while not connections._waiting and not asks.done():
+            assert time.monotonic() < deadline
+        yield asks
+    connections._give_back(asks.result())
+    connections.close()
+    assert connections._open == 0
+
+
+def test_who_is_refused_waits_for_the_only_connection_and_leaves_the_server_alone(
+    settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(postgres_connections, "_NOT_ASKED_AGAIN_S", 60.0)
+    connections = Connections(server_of(settings))
+    with connections.one("BEGIN") as only:
+        pass
+    allow(settings, postgres_server, 1)
+    with one_refused(connections) as asks:
+        assert connections._refused_until > time.monotonic()
+    assert asks.result() is only
+
+
+def test_who_is_refused_asks_again_soon(settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server_module, "PATIENCE_S", 3600.0)
+    connections = Connections(server_of(settings))
+    with connections.one("BEGIN") as only:
+        pass
+    allow(settings, postgres_server, 1)
+    with one_refused(connections) as asks:
+        allow(settings, postgres_server, -1)
+        assert asks.result(30) is not only
 
 
 def test_who_finds_no_connection_open_does_not_wait_for_one_to_be_given_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -13,6 +14,9 @@ import pytest
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
 from keyhouse.storage.database import Database
+from keyhouse.storage.database_url import PostgresServer as ServerUrl
+from keyhouse.storage.database_url import parse_database_url
+from keyhouse.storage.postgres_connections import Connections
 from keyhouse.storage.statements import Statement, Transaction, insert_into
 from tests.conftest import PostgresServer, running_postgres
 from tests.storage.houses import opened, settings_of
@@ -180,3 +184,19 @@ def test_who_waits_for_a_lock_is_told_by_the_server_and_no_wait_is_left(settings
             await database.write(put("late"))
 
     asyncio.run(main())
+
+
+def test_who_asks_a_frozen_server_for_another_connection_waits_for_no_other(
+    settings: Settings, lonely_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not answer gives back none of those that are in use."""
+    monkeypatch.setattr("keyhouse.storage.postgres_server.PATIENCE_S", 60.0)
+    monkeypatch.setattr("keyhouse.storage.postgres_server._CONNECT_TIMEOUT_S", 2)
+    url = parse_database_url(settings.url)
+    assert isinstance(url, ServerUrl)
+    connections = Connections(url)
+    with ThreadPoolExecutor(1) as pool, connections.one("BEGIN"):
+        with frozen(lonely_server), pytest.raises(Error, match="PostgreSQL does not answer") as told:
+            pool.submit(connections._another).result(30)
+        assert told.value.code is Code.STORAGE_UNAVAILABLE
+    connections.close()
