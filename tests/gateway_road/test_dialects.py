@@ -120,3 +120,22 @@ def test_mistral_gets_the_calls_of_another_model_as_it_wants_them(house: ServedH
 def test_odd_calls_pass_as_they_are(house: ServedHouse, internet: Internet, provider: str) -> None:  # noqa: F811
     odd: Any = ["x", {"role": "assistant", "tool_calls": "x"}, {"role": "assistant", "tool_calls": ["x"]}, {"tool_call_id": 3}]
     assert _sent_messages(house, internet, provider, *odd, QUESTION[0]) == [*odd, QUESTION[0]]
+
+
+def test_mistral_gets_no_names_of_speakers_which_it_refuses(house: ServedHouse, internet: Internet) -> None:  # noqa: F811
+    store(house, "mistral")
+    result = {"role": "tool", "name": "look", "tool_call_id": "aB3dE6gH9", "content": "Snow."}
+    named: Any = [
+        {"role": "system", "name": "host", "content": "Be brief."},
+        {"role": "user", "name": "Ann", "content": "Hi"},
+        {"role": "assistant", "name": "host", "content": "", "tool_calls": [_call("aB3dE6gH9")]},
+        result,
+    ]
+    body = {"model": "mistral/m", "messages": named}
+    answer = house.client().post("/v1/chat/completions", json=body)
+    assert (answer.status_code, answer.headers["x-keyhouse-params-dropped"]) == (200, "messages[].name")
+    [(_, request)] = internet.asked
+    without = [{name: value for name, value in message.items() if name != "name"} for message in named[:3]]
+    assert json.loads(request.body)["messages"] == [*without, result]
+    refused = house.client().post("/v1/chat/completions", json={**body, "drop_tuning_params": False})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages[].name")

@@ -20,7 +20,7 @@ from keyhouse.gateway.wire.dialect import in_dialect
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.native_calls import may_hold_calls, with_wanted_calls
+from keyhouse.gateway.wire.native_messages import may_be_unwanted, with_wanted_messages
 from keyhouse.gateway.wire.openai_responses import ECHOED
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat, drops_allowed
@@ -50,7 +50,7 @@ def _looks_into(call: Call, prepared: Prepared) -> bool:
         return False
     if prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call):
         return True
-    if may_hold_calls(call.body, call.target.quirks):
+    if may_be_unwanted(call.body, call.target.quirks):
         return True
     return bool(prepared.foreign) and any(key in call.body for key in prepared.foreign)
 
@@ -70,7 +70,7 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
         losses = Losses(drops_allowed=drops_allowed(decoded))
         understood = in_dialect(held.body, target.refuses, target.renames, losses)
         kept, others = with_own_thoughts(understood) if _may_hold_others(call) else (understood, ())
-        wanted = with_wanted_calls(kept, target.upstream_model, target.quirks)
+        wanted = with_wanted_messages(kept, target.upstream_model, target.quirks, losses)
         if wanted is not decoded:
             dropped = (*held.dropped, *losses.dropped, *others)
             return Rendered(_encoded(wanted, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
