@@ -311,6 +311,20 @@ def test_an_event_of_many_small_pieces_is_put_together_once(monkeypatch: pytest.
     run(scenario())
 
 
+@pytest.mark.parametrize("flood", [b"0\r\n" + b"x-more: y\r\n" * 10_000, b"1;" + b"x" * 100_000])
+def test_an_answer_that_was_left_at_its_end_is_not_waited_for_through_a_flood(flood: bytes) -> None:
+    async def scenario() -> None:
+        exchange, body = opened(chunk(b"data: [DONE]\n\n"))
+        passed = events(body)
+        assert await passed.pass_to(Reader().take) is True
+        passed.close()
+        assert not exchange.transport.aborted
+        exchange.feed(flood)
+        assert exchange.transport.aborted
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 def test_an_end_in_single_bytes_is_an_end(end: bytes) -> None:
     async def scenario() -> None:

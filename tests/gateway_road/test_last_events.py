@@ -103,3 +103,19 @@ def test_a_connection_on_which_more_comes_after_it_is_closed(road: Road, streami
     assert metric(road, IDLE) == idle
     assert streaming.text()
     assert road.upstream.connections == connections + 2
+
+
+def test_a_stream_that_says_how_long_it_is_ends_well_with_it(road: Road) -> None:
+    events = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % (len(events) + len(b": bye\n\n"))
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head + events)
+        await peer.reader.read(1)
+
+    road.follows(script)
+    road.store()
+    body = {"model": "openai/gpt-5-mini", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    answer = road.http.post("/v1/chat/completions", json=body)
+    assert (answer.status_code, answer.content) == (200, events)

@@ -250,7 +250,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._complete:
             self._finish(body)
         elif self._ending:
-            if body.size:
+            if body.size or self._quiet_bytes > MAX_HEAD_BYTES:
                 self.abort()
         elif self._quiet_bytes > MAX_HEAD_BYTES:
             self.fail(self._error(UpstreamFailure.BAD_RESPONSE, "The upstream's answer has a head or trailer of more than 64 KiB."))

@@ -145,6 +145,8 @@ def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:
     usage = UsageReader()
     if (value_of(headers, b"content-type") or b"").startswith(b"text/event-stream") and value_of(headers, b"content-encoding") is None:
         events = WholeEvents(body, call.endpoint, usage)
+        # It ends with its last event, or in one of ours.
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
         return Answer(response.status, headers, events, usage, lambda: events.error_code, events.close)
     return Answer(response.status, headers, CountedBody(body, usage), usage, close=response.close)
 
