@@ -213,6 +213,29 @@ def test_the_setting_lets_secrets_go_along() -> None:
     assert STORED.updated(update, SPEC, keep_secrets_on_endpoint_change=True).credentials.get("KEY") == "k-1"
 
 
+def test_header_values_belong_to_the_address_they_were_given_for() -> None:
+    headers = header_list(("X-A", "a-1"))
+    own = put(ModelProvider("example"), {"KEY": "k"}, extra_headers=headers)
+    assert own.headers_for == ""
+    assert put(own, {"KEY": MASK, "URL": "https://API.example.com.:443/v2"}).headers_for == ""
+    moved = put(own, {"KEY": "k", "URL": "http://elsewhere.example/v1"}, extra_headers=headers)
+    assert moved.headers_for == "http://elsewhere.example:80"
+    assert put(moved).headers_for == put(moved, extra_headers=header_list(("X-A", MASK), ("X-B", "b"))).headers_for == moved.headers_for
+    update = ModelProviderUpdate(enabled=True, custom_keys={"URL": "https://third.example"})
+    assert moved.updated(update, SPEC, keep_secrets_on_endpoint_change=True).headers_for == "https://third.example:443"
+
+
+def test_header_values_whose_address_is_cleared_belong_to_it_still() -> None:
+    nowhere = replace(SPEC, base_url=None)
+    headers, address = header_list(("X-A", "a-1")), {"KEY": "k", "URL": "https://a.example"}
+    stored = put(ModelProvider("example"), address, nowhere, extra_headers=headers)
+    cleared = put(stored, {"KEY": MASK}, nowhere)
+    assert (cleared.headers_for, cleared.extra_headers) == ("https://a.example:443", headers)
+    cleared.require_readable(nowhere)
+    assert refusal(cleared, address, nowhere).details["fields"] == ["extraHeaders.0.value"]
+    assert put(cleared, address, nowhere, extra_headers=headers).headers_for == "https://a.example:443"
+
+
 @pytest.mark.parametrize("url", ["https://user@elsewhere.example", "https://a\\b", "https://a b", "//a", "ftp://a", "https://a\x00b"])
 def test_addresses_that_can_be_read_in_two_ways_are_refused(url: str) -> None:
     error = refusal(ModelProvider("example"), {"KEY": "k", "URL": url})

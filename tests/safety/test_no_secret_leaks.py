@@ -77,7 +77,7 @@ def test_nothing_that_is_written_holds_a_secret(
 
 SOME_PROVIDERS = ("openai", "azure", "vertex_ai")
 DAMAGES = {
-    "sealed values": "UPDATE sealed_values SET blob = {cut} WHERE field IN ('customKeys', 'extraHeaders')",
+    "sealed values": "UPDATE sealed_values SET blob = {cut} WHERE field IN ('customKeys', 'headers')",
     "models that are none": 'UPDATE model_providers SET custom_models = \'[{{"planted": "{secret}"}}]\'',
     "names that are none": "UPDATE model_providers SET credential_names = '{{\"{secret}\": 1}}', header_names = '\"{secret}'",
     "no table": "ALTER TABLE model_providers RENAME TO gone",

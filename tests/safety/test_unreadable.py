@@ -50,7 +50,7 @@ class Stored:
 def _kind(storage: Storage, value: SealedValue) -> str:
     if value.context.field == "customKeys":
         return "openai" if b"OPENAI" in storage.box.open(value.blob, value.context) else "anthropic"
-    return "headers" if value.context.field == "extraHeaders" else value.context.field
+    return value.context.field
 
 
 async def put_blob(storage: Storage, place: SealedValue, blob: bytes) -> None:

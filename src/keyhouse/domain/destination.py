@@ -20,6 +20,19 @@ def origin_in_use(credentials: Credentials, spec: ProviderSpec) -> Origin | None
         return None
 
 
+def bound_origin(credentials: Credentials, spec: ProviderSpec) -> str:
+    """The origin that header values are sealed for: empty for the provider's own, which its data file may come to state otherwise."""
+    origin = origin_in_use(credentials, spec)
+    is_own = origin is None or spec.address_in_use(credentials.text) is None or origin == origin_in_use(Credentials(), spec)
+    return "" if origin is None or is_own else f"{origin.scheme}://{origin.host}:{origin.port}"
+
+
+def require_headers_again(headers: RestoredHeaders, given_for: str | None, origin: str) -> None:
+    """Raise `endpoint_changed` if stored header values would go to another origin than the one that they were sealed for."""
+    if headers.restored and given_for not in (None, origin):
+        raise _endpoint_changed([f"extraHeaders.{position}.value" for position in headers.restored])
+
+
 def require_secrets_again(
     before: Credentials, after: Credentials, given: Mapping[str, object], headers: RestoredHeaders, spec: ProviderSpec
 ) -> None:
@@ -34,13 +47,17 @@ def require_secrets_again(
     values = [f"extraHeaders.{position}.value" for position in headers.restored]
     fields = secrets + values
     if fields:
-        raise Error(
-            Code.ENDPOINT_CHANGED,
-            "This save would send stored credentials to another address than before. Send them again with the new address: "
-            + ", ".join(fields)
-            + ".",
-            fields=fields,
-        )
+        raise _endpoint_changed(fields)
+
+
+def _endpoint_changed(fields: list[str]) -> Error:
+    return Error(
+        Code.ENDPOINT_CHANGED,
+        "This save would send stored credentials to another address than before. Send them again with the new address: "
+        + ", ".join(fields)
+        + ".",
+        fields=fields,
+    )
 
 
 def _is_stored_secret(name: str, given: Mapping[str, object], spec: ProviderSpec) -> bool:

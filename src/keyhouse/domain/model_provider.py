@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from keyhouse.domain.credentials import MASK, Credentials, given_as_stored
-from keyhouse.domain.destination import require_secrets_again
+from keyhouse.domain.destination import bound_origin, origin_in_use, require_headers_again, require_secrets_again
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.headers import ExtraHeader, RestoredHeaders, restored_headers
 from keyhouse.domain.key_rules import require_valid
@@ -46,7 +46,9 @@ class ModelProviderUpdate:
 class ModelProvider:
     """A provider as a project has it. `id` is empty, and `version` and `revision` are 0, until it is stored.
 
-    `version` counts the changes of this provider, `revision` is the project's revision at the last of them.
+    `version` counts the changes of this provider, `revision` is the project's revision at the last of them. `headers_for` is the origin
+    that the header values were given for, as `bound_origin` has it, sealed together with them: whoever can write to the database cannot
+    have them sent elsewhere. None where it was not sealed.
     """
 
     provider: str
@@ -56,6 +58,7 @@ class ModelProvider:
     custom_models: Models = ()
     custom_embeddings_models: Models = ()
     extra_headers: Headers = ()
+    headers_for: str | None = field(default=None, repr=False)
     version: int = 0
     revision: int = 0
 
@@ -74,13 +77,19 @@ class ModelProvider:
         """Whether the stored credentials and header values could be opened."""
         return self.credentials.readable and all(header.value is not None for header in self.extra_headers)
 
-    def require_readable(self) -> None:
-        """Raise Error `credentials_unreadable` where this provider is to be called with what cannot be opened."""
+    def require_readable(self, spec: ProviderSpec) -> None:
+        """Raise Error `credentials_unreadable` where this provider is to be called with what cannot be opened or belongs elsewhere."""
         if not self.is_readable:
             raise Error(
                 Code.CREDENTIALS_UNREADABLE,
                 f"What is stored for {self.provider} cannot be opened: its encryption key is missing, or it was damaged. "
                 "Put the key back (`keyhouse keys status` tells what is missing), or send the credentials and headers again.",
+            )
+        is_somewhere = origin_in_use(self.credentials, spec) is not None
+        if self.extra_headers and is_somewhere and self.headers_for not in (None, bound_origin(self.credentials, spec)):
+            raise Error(
+                Code.CREDENTIALS_UNREADABLE,
+                f"The header values stored for {self.provider} were given for another address than the one stored now. Send them again.",
             )
 
     def require_addable(self, spec: ProviderSpec) -> None:
@@ -100,6 +109,9 @@ class ModelProvider:
         headers = self._headers_after(update)
         if not keep_secrets_on_endpoint_change and update.custom_keys is not ABSENT:
             require_secrets_again(self.credentials, credentials, given, headers, spec)
+        headers_for = self.headers_for
+        if update.custom_keys is not ABSENT or update.extra_headers is not ABSENT:
+            headers_for = self._headers_for(credentials, headers, spec, moves=keep_secrets_on_endpoint_change)
         return replace(
             self,
             enabled=update.enabled,
@@ -109,7 +121,23 @@ class ModelProvider:
                 self.custom_embeddings_models if update.custom_embeddings_models is ABSENT else update.custom_embeddings_models
             ),
             extra_headers=headers.headers,
+            headers_for=headers_for,
         )
+
+    def _headers_for(self, credentials: Credentials, headers: RestoredHeaders, spec: ProviderSpec, *, moves: bool) -> str | None:
+        """What header values are given for after an edit of them or of the credentials. Raises `endpoint_changed`, unless they move."""
+        if any(header.value is None for header in headers.headers):
+            return self.headers_for
+        if not credentials.readable:
+            # Which address is stored lies in what cannot be read.
+            return self.headers_for if headers.restored else None
+        if headers.restored and origin_in_use(credentials, spec) is None:
+            # They go nowhere, and before they go anywhere they are to be sent again.
+            return self.headers_for
+        origin = bound_origin(credentials, spec)
+        if not moves:
+            require_headers_again(headers, self.headers_for, origin)
+        return origin
 
     def _merged(self, given: Mapping[str, object], spec: ProviderSpec) -> Credentials:
         if self.credentials and not any(spec.is_known(name) for name in given):

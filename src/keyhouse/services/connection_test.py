@@ -92,7 +92,7 @@ class ConnectionTest:
         spec = self._spec(provider)
         stored = await self._stored(caller.project_id or "", spec)
         limit.take(caller.organization_id, what)
-        stored.provider.require_readable()
+        stored.provider.require_readable(spec)
         return spec, stored
 
     def _spec(self, provider: str) -> ProviderSpec:

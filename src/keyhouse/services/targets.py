@@ -36,7 +36,7 @@ def target_of(choice: Choice, project: OpenedProject, catalog: Catalog, endpoint
     `provider_incomplete` where an address or a part of it is not stored.
     """
     provider = choice.provider
-    provider.stored.require_readable()
+    provider.stored.require_readable(provider.spec)
     route, values = route_of(provider)
     found = endpoints_of(route, endpoint, choice.model_id)
     if route is None or not found:

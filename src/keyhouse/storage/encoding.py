@@ -13,6 +13,19 @@ models = msgspec.json.Decoder(tuple[CustomModel, ...])
 names = msgspec.json.Decoder(tuple[str, ...])
 field_changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 values = msgspec.json.Decoder(dict[str, object])
+
+
+class HeaderValues(msgspec.Struct, frozen=True):
+    """The values of extra headers as they are sealed, with the origin that they were given for: see `ModelProvider`."""
+
+    values: tuple[str, ...]
+    origin: str | None = None
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+header_values = msgspec.json.Decoder(HeaderValues)
 _encoder = msgspec.json.Encoder()
 
 

@@ -14,6 +14,9 @@ from keyhouse.storage.sealed_values import destroy_sealed, put_sealed
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
 from keyhouse.storage.statements import Statement, Transaction, assignments, insert_into
 
+_HEADERS = "headers"
+_UNBOUND_HEADERS = "extraHeaders"
+"""As they were sealed before their origin was sealed with them."""
 STATE = "enabled, credential_names, credentials_id, header_names, headers_id, custom_models, custom_embeddings_models"
 """The columns that the row and its history share."""
 _CHANGEABLE = f"{STATE}, version, revision, updated_at"
@@ -70,9 +73,8 @@ def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredP
     if after.credentials != before.provider.credentials:
         plaintext = encoding.encoded_bytes(after.credentials.opened())
         credentials_id = put_sealed(tx, box, owner, "customKeys", plaintext) if after.credentials else None
-    if after.extra_headers != before.provider.extra_headers:
-        plaintext = encoding.encoded_bytes([header.value for header in after.extra_headers])
-        headers_id = put_sealed(tx, box, owner, "extraHeaders", plaintext) if after.extra_headers else None
+    if (after.extra_headers, after.headers_for) != (before.provider.extra_headers, before.provider.headers_for):
+        headers_id = _put_headers(tx, box, owner, after) if after.extra_headers else None
     written = StoredProvider(after, credentials_id, headers_id)
     write_row(tx, project_id, written, is_new=not before.provider.is_stored)
     return written
@@ -100,13 +102,15 @@ def stored_state(box: SecretBox, project_id: str, named: ModelProvider, columns:
     """A provider, of which `named` says which one it is, in the state that `columns` tell: those of `STATE`, then the two sealed values."""
     enabled, names, credentials_id, header_names, headers_id, models, embeddings_models, credentials_blob, headers_blob = columns
     owner = (project_id, named.id)
+    headers, headers_for = _headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names))
     found = replace(
         named,
         enabled=bool(enabled),
         credentials=_credentials(box, owner, credentials_id, credentials_blob, encoding.names.decode(names)),
         custom_models=encoding.models.decode(models),
         custom_embeddings_models=encoding.models.decode(embeddings_models),
-        extra_headers=_headers(box, owner, headers_id, headers_blob, encoding.names.decode(header_names)),
+        extra_headers=headers,
+        headers_for=headers_for,
     )
     return StoredProvider(found, credentials_id, headers_id)
 
@@ -121,17 +125,32 @@ def _credentials(box: SecretBox, owner: tuple[str, str], value_id: str | None, b
         return Credentials.unreadable(names)
 
 
+def _put_headers(tx: Transaction, box: SecretBox, owner: tuple[str, str], provider: ModelProvider) -> str:
+    values = tuple(header.value or "" for header in provider.extra_headers)
+    return put_sealed(tx, box, owner, _HEADERS, encoding.encoded_bytes(encoding.HeaderValues(values, provider.headers_for)))
+
+
 def _headers(
     box: SecretBox, owner: tuple[str, str], value_id: str | None, blob: bytes | None, names: tuple[str, ...]
-) -> tuple[ExtraHeader, ...]:
-    """The extra headers of a row, without values where the sealed value does not open."""
+) -> tuple[tuple[ExtraHeader, ...], str | None]:
+    """The extra headers of a row, without values where the sealed value does not open, and what they were given for."""
     if value_id is None:
-        return ()
+        return (), None
     try:
-        values = encoding.names.decode(_opened(box, owner, "extraHeaders", value_id, blob))
+        sealed = _header_values(box, owner, value_id, blob)
     except Unreadable:
-        return tuple(ExtraHeader(name, None) for name in names)
-    return tuple(ExtraHeader(name, value) for name, value in zip(names, values, strict=True))
+        return tuple(ExtraHeader(name, None) for name in names), None
+    if len(sealed.values) != len(names):
+        # Names lie in clear: somebody changed them.
+        return tuple(ExtraHeader(name, None) for name in names), None
+    return tuple(ExtraHeader(name, value) for name, value in zip(names, sealed.values, strict=True)), sealed.origin
+
+
+def _header_values(box: SecretBox, owner: tuple[str, str], value_id: str, blob: bytes | None) -> encoding.HeaderValues:
+    try:
+        return encoding.header_values.decode(_opened(box, owner, _HEADERS, value_id, blob))
+    except Unreadable:
+        return encoding.HeaderValues(encoding.names.decode(_opened(box, owner, _UNBOUND_HEADERS, value_id, blob)))
 
 
 def _opened(box: SecretBox, owner: tuple[str, str], field: str, value_id: str, blob: bytes | None) -> bytes:
