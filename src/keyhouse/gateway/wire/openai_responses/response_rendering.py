@@ -1,6 +1,7 @@
 """Renders a response: its items, and what it repeats of the request."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -27,6 +28,8 @@ ECHOED: Mapping[str, object] = {
     "user": None,
 }
 """What a response repeats of its request, and what it says where the request did not."""
+ToldPart = AnswerPart | tuple[TextPart, ...]
+"""A part of an answer, or words that follow each other."""
 _INCOMPLETE: Mapping[StopReason, str] = {
     "max_tokens": "max_output_tokens",
     "context_window": "max_output_tokens",
@@ -40,11 +43,20 @@ def render_response(answer: Answer, defaults: AnswerDefaults) -> JsonObject:
     parts = answer.parts if has_refused or not answer.refusal else (*answer.parts, TextPart(answer.refusal))
     items = [
         render_item(part, defaults, number, is_refusal=isinstance(part, TextPart) and part.text == answer.refusal)
-        for number, part in enumerate(parts)
+        for number, part in enumerate(_joined(parts, answer.refusal))
     ]
     if items and is_cut(answer.stop):
         items[-1] = unfinished(items[-1])
     return render_envelope(defaults, answer.model, told_stop(answer.stop, has_refused=has_refused), items, answer.usage or Usage())
+
+
+def _joined(parts: Iterable[AnswerPart], refusal: str | None) -> Iterator[ToldPart]:
+    """The parts, words that follow each other as one: clients take the last message alone for the answer."""
+    for are_words, group in groupby(parts, lambda part: isinstance(part, TextPart) and part.text != refusal):
+        if are_words:
+            yield tuple(part for part in group if isinstance(part, TextPart))
+        else:
+            yield from group
 
 
 def told_stop(stop: StopReason, *, has_refused: bool) -> StopReason:
@@ -95,12 +107,13 @@ def _usage(usage: Usage) -> JsonObject:
 
 
 def render_item(
-    part: AnswerPart, defaults: AnswerDefaults, number: int, *, arguments: str | None = None, is_refusal: bool = False
+    part: ToldPart, defaults: AnswerDefaults, number: int, *, arguments: str | None = None, is_refusal: bool = False
 ) -> JsonObject:
     """A whole item; `arguments` where they are there as text."""
     match part:
-        case TextPart():
-            said = {"role": "assistant", "content": [render_words(part, is_refusal=is_refusal)]}
+        case TextPart() | tuple():
+            texts = part if isinstance(part, tuple) else (part,)
+            said = {"role": "assistant", "content": [render_words(texts, is_refusal=is_refusal)]}
             return {"id": item_id("msg", defaults, number), "type": "message", "status": "completed", **said}
         case ToolCallPart():
             text = msgspec.json.encode(part.arguments).decode() if arguments is None else arguments
@@ -114,11 +127,12 @@ def render_item(
             return {"id": item_id("ws", defaults, number), **render_made_search(part)}
 
 
-def render_words(part: TextPart, *, is_refusal: bool) -> JsonObject:
+def render_words(parts: Sequence[TextPart], *, is_refusal: bool) -> JsonObject:
     """The content of a message."""
+    text = "".join(part.text for part in parts)
     if is_refusal:
-        return {"type": "refusal", "refusal": part.text}
-    return {"type": "output_text", "text": part.text, "annotations": render_citations([part]), "logprobs": []}
+        return {"type": "refusal", "refusal": text}
+    return {"type": "output_text", "text": text, "annotations": render_citations(parts), "logprobs": []}
 
 
 def item_id(kind: str, defaults: AnswerDefaults, number: int) -> str:

@@ -33,6 +33,7 @@ from keyhouse.gateway.wire.conversation import Citation, RedactedThinkingPart, S
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.openai_chat.errors import render_error
 from keyhouse.gateway.wire.openai_responses.response_rendering import (
+    ToldPart,
     is_cut,
     item_id,
     render_envelope,
@@ -53,7 +54,8 @@ _KINDS: dict[type[AnswerPart], str] = {TextPart: "msg", ToolCallPart: "fc", Sear
 class ResponseEventRenderer:
     """One stream from `response.created` to `response.completed`, `response.incomplete` or, behind an `error`, `response.failed`.
 
-    An item is told to be done once the next begins or the answer ends: until then nobody knows whether it breaks off.
+    An item is told to be done once the next begins or the answer ends: until then nobody knows whether it breaks off. Words that follow
+    each other are one message: clients take the last one alone for the answer.
     """
 
     def __init__(self, defaults: AnswerDefaults) -> None:
@@ -66,12 +68,22 @@ class ResponseEventRenderer:
         self._refuses = self._has_refused = False
         self._pieces: list[str] = []
         self._citations: dict[Citation, None] = {}
+        self._texts: list[TextPart] = []
+        self._may_go_on = False
         self._signature = ""
         self._usage = Usage()
         self._stopped = Stopped("end")
 
     def render(self, event: StreamEvent) -> Iterator[bytes]:
         """The bytes of one event, as whole server-sent events."""
+        if self._may_go_on and not isinstance(event, Ping | UsageCounted | Stopped):
+            self._may_go_on = False
+            if event == TextStarted():
+                return
+            yield from self._said()
+        yield from self._rendered(event)
+
+    def _rendered(self, event: StreamEvent) -> Iterator[bytes]:
         match event:
             case TextDelta(text=text) if self._refuses:
                 yield self._more("response.refusal.delta", text, content_index=0)
@@ -119,7 +131,8 @@ class ResponseEventRenderer:
     def render_failure(self, error: ApiError) -> bytes:
         """The `error` event, with the member at which the official client raises, and `response.failed`, which Codex reads instead."""
         stated = render_error(error)["error"]
-        done = b"".join(self._done())
+        done = b"".join((*(self._said() if self._may_go_on else ()), *self._done()))
+        self._may_go_on = False
         told = self._frame("error", code=stated["code"], message=stated["message"], param=stated["param"], error=stated)
         envelope = render_envelope(self._defaults, self._model, None, self._items, None)
         failure = {"code": _FAILURES.get(error.status, "server_error"), "message": error.message}
@@ -127,14 +140,14 @@ class ResponseEventRenderer:
 
     def _begun(self, event: TextStarted | ThinkingStarted | ToolCallStarted) -> Iterator[bytes]:
         yield from self._done()
-        self._pieces, self._signature, self._citations = [], "", {}
+        self._pieces, self._signature, self._citations, self._texts = [], "", {}, []
         number = len(self._items)
         match event:
             case TextStarted(is_refusal=refuses):
                 self._open, self._refuses = TextPart(""), refuses
                 item = render_item(self._open, self._defaults, number)
                 yield self._added({**item, "status": "in_progress", "content": []})
-                part = render_words(self._open, is_refusal=refuses)
+                part = render_words((self._open,), is_refusal=refuses)
                 yield self._frame("response.content_part.added", **self._place(), content_index=0, part=part)
             case ThinkingStarted():
                 self._open = ThinkingPart("")
@@ -158,7 +171,11 @@ class ResponseEventRenderer:
         text = "".join(self._pieces)
         match self._open:
             case TextPart():
-                yield from self._said(TextPart(text, citations=tuple(self._citations)))
+                self._texts.append(TextPart(text, citations=tuple(self._citations)))
+                self._pieces, self._citations = [], {}
+                self._may_go_on = not self._refuses
+                if self._refuses:
+                    yield from self._said()
             case ThinkingPart():
                 if text:
                     told = {"type": "summary_text", "text": text}
@@ -169,17 +186,19 @@ class ResponseEventRenderer:
                 yield self._frame("response.function_call_arguments.done", **self._place(), name=call.name, arguments=text or "{}")
                 self._close(call, arguments=text or "{}")
 
-    def _said(self, whole: TextPart) -> Iterator[bytes]:
-        part, place = render_words(whole, is_refusal=self._refuses), {**self._place(), "content_index": 0}
+    def _said(self) -> Iterator[bytes]:
+        """The end of a message, once no more words follow."""
+        texts = tuple(self._texts)
+        part, place = render_words(texts, is_refusal=self._refuses), {**self._place(), "content_index": 0}
         if self._refuses:
             self._has_refused = True
-            yield self._frame("response.refusal.done", **place, refusal=whole.text)
+            yield self._frame("response.refusal.done", **place, refusal=part["refusal"])
         else:
             for index, annotation in enumerate(part["annotations"]):
                 yield self._frame("response.output_text.annotation.added", **place, annotation_index=index, annotation=annotation)
-            yield self._frame("response.output_text.done", **place, text=whole.text, logprobs=[])
+            yield self._frame("response.output_text.done", **place, text=part["text"], logprobs=[])
         yield self._frame("response.content_part.done", **place, part=part)
-        self._close(whole)
+        self._close(texts)
 
     def _searched(self, search: SearchPart) -> Iterator[bytes]:
         """A whole search at once: its states have passed when it is told."""
@@ -194,7 +213,7 @@ class ResponseEventRenderer:
     def _added(self, item: JsonObject) -> bytes:
         return self._frame("response.output_item.added", output_index=len(self._items), item=item)
 
-    def _close(self, part: AnswerPart, arguments: str | None = None) -> None:
+    def _close(self, part: ToldPart, arguments: str | None = None) -> None:
         self._ended_item = render_item(part, self._defaults, len(self._items), arguments=arguments, is_refusal=self._refuses)
         self._open, self._refuses = None, False
 
