@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from keyhouse.gateway.pool import PoolLimits
 from keyhouse.gateway.relay import MAX_TRANSLATED_BYTES
 from keyhouse.gateway.response import END_S
 from keyhouse.gateway.timeouts import Timeouts
@@ -36,6 +37,10 @@ def test_a_time_out_is_the_settings_default(setting: str) -> None:
         ("it pauses inside its body", f"{BODY_IDLE_TIMEOUT_S:.0f} s"),
         ("it takes nothing", f"{TAKE_TIMEOUT_S:.0f} s"),
         ("its connection is unused", f"{KEEP_ALIVE_S} s"),
+        (
+            "connections of a process",
+            f"{PoolLimits().per_origin:,} to one address, {PoolLimits().total:,} in all; who waits longer than 10 s",
+        ),
         ("an answer that is translated whole", f"{MAX_TRANSLATED_BYTES // MIB} MiB;"),
     ],
 )
