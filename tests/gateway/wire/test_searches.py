@@ -242,3 +242,15 @@ def test_thoughts_and_findings_of_others_are_named_each():
     thought = {"type": "thinking", "thinking": "Hm.", "signature": ""}
     both = {**ANSWERED, "content": [thought, *ANSWERED["content"]]}
     assert with_own_thoughts({"messages": [both]})[1] == ("messages[].content[].thinking", "messages[].content[].web_search_tool_result")
+
+
+def test_what_led_to_a_search_goes_with_it():
+    kept = [{"type": "redacted_thinking", "data": f"openai:rs_{number}:gAAA"} for number in range(3)]
+    call = {"type": "server_tool_use", "id": "srvtoolu_ws_1", "name": "web_search", "input": {"query": "news"}}
+    said = {"role": "assistant", "content": [kept[0], kept[1], call, FOUND_NOTHING, kept[2], {"type": "text", "text": "Much."}]}
+    messages = [{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "Go on"}]
+
+    result = render_upstream_request(
+        {"model": "m", "max_tokens": 99, "messages": messages}, "anthropic_messages", "openai_responses", UpstreamModel("gpt-6-sol")
+    )
+    assert [item["id"] for item in result.body["input"] if item.get("type") == "reasoning"] == ["rs_2"]

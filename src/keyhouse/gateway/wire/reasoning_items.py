@@ -23,6 +23,11 @@ def is_reasoning_item(part: Part) -> bool:
     return isinstance(part, RedactedThinkingPart) and part.data.startswith(MARK)
 
 
+def is_kept_by_openai(block: Fields) -> bool:
+    """Whether a block of a message carries such an item."""
+    return block.text("type") == "redacted_thinking" and str(block.raw.get("data")).startswith(MARK)
+
+
 def is_unreadable(part: Part) -> bool:
     """Whether a part is a thought, or the signature of a call, that Claude's hosts refuse: another provider's, or without a signature."""
     return is_reasoning_item(part) or is_call_signature(part) or (isinstance(part, ThinkingPart) and not part.signature)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from keyhouse.gateway.wire.conversation import SEARCH, Citation, Search, SearchPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.reasoning_items import is_kept_by_openai
 
 MARK = "srvtoolu_ws_"
 """How the id of a search begins that another provider made. Anthropic's own go on otherwise."""
@@ -49,12 +50,20 @@ def parse_search(request: Fields, losses: Losses) -> Search | None:
 
 def without_searches(blocks: Iterable[Fields], losses: Losses) -> Iterator[Fields]:
     """The blocks of a message without the searches of earlier answers. What they found is encrypted for the provider that made them; what
-    was answered to it stays."""
+    was answered to it stays. Thoughts of OpenAI's models that led to one go with it: they are refused without what followed them, as in
+    https://github.com/continuedev/continue/issues/8933 (2025-11-28)."""
+    thoughts: list[Fields] = []
     for block in blocks:
         if _tells_of_search(block):
             losses.drop("messages[].content[].web_search_tool_result", "What was found can be read by the provider alone that searched.")
+            thoughts.clear()
+        elif is_kept_by_openai(block):
+            thoughts.append(block)
         else:
+            yield from thoughts
+            thoughts.clear()
             yield block
+    yield from thoughts
 
 
 def _tells_of_search(block: Fields) -> bool:
