@@ -51,3 +51,15 @@ def test_a_call_of_a_custom_tool_is_told_with_its_text():
 def test_a_custom_tool_that_may_be_called_now_is_refused():
     custom = {"type": "custom", "name": "apply_patch"}
     assert refusal(sent, "anthropic_messages", PATCH, PATCHED, tools=[TOOL, custom]).code is Code.UNSUPPORTED_PARAMETER
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_tools_that_the_first_model_was_given_inside_are_left_out_beside_those_of_the_request(upstream):
+    inside = {"type": "additional_tools", "id": "at_1", "role": "developer", "tools": [{"type": "custom", "name": "exec"}]}
+
+    result = sent(upstream, inside, SAID, {"role": "user", "content": "Go on"})
+
+    assert result.body == sent(upstream, SAID, {"role": "user", "content": "Go on"}).body
+    assert result.dropped == ("input[].additional_tools",)
+    for further in ({"drop_tuning_params": False}, {"tools": []}):
+        assert refusal(sent, upstream, inside, **further).code is Code.UNSUPPORTED_PARAMETER

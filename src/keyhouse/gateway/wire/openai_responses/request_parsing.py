@@ -60,7 +60,17 @@ def _messages(fields: Fields, losses: Losses) -> Iterator[Message]:
     if isinstance(fields.raw.get("input"), str):
         yield Message("user", (TextPart(fields.text("input")),))
     else:
-        yield from parse_items(fields.objects("input"), losses)
+        yield from parse_items(_items(fields, losses), losses)
+
+
+def _items(fields: Fields, losses: Losses) -> Iterator[Fields]:
+    """The items without tools that another model was given inside the conversation, where this one has its own: so Codex goes on with a
+    model after one of OpenAI's newest. Where there are no others nothing can stand in for them, and the item is refused."""
+    for item in fields.objects("input"):
+        if item.raw.get("type") == "additional_tools" and fields.raw.get("tools"):
+            losses.drop("input[].additional_tools", "The model may call the request's own tools alone.")
+        else:
+            yield item
 
 
 def _reasoning(fields: Fields, losses: Losses) -> Reasoning | None:
