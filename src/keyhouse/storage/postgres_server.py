@@ -1,5 +1,6 @@
 """What a start asks of a PostgreSQL server before it opens the database on it. psycopg comes with the extra `postgres`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -22,6 +23,22 @@ PATIENCE_S = 10.0
 BOUND_LOCKS = "SET lock_timeout = '8s'"
 """Run first on a connection: who waits for a lock is told so in time, and no wait goes on behind a connection that was given up."""
 
+_REFUSALS = tuple(
+    (re.compile(theirs), ours)
+    for theirs, ours in (
+        (r'role ".*" does not exist', "does not know the user"),
+        (r'database ".*" does not exist', "has no database of this name"),
+        ("password authentication failed", "refuses the user or the password"),
+        ("no password supplied", "wants a password"),
+        ("no pg_hba.conf entry", "lets nobody in from here as this user, or not in this way (pg_hba.conf)"),
+        ("does not support SSL", "speaks no TLS, which `sslmode` asks for"),
+        ("certificate verify failed", "has a certificate that `sslrootcert` does not vouch for"),
+        ("does not match host name", "has a certificate of another name"),
+        ("root certificate file", "cannot be checked: the file that `sslrootcert` names is not there"),
+        ("failed to resolve host|could not translate host name", "has a name that is not known here"),
+    )
+)
+"""What the server or libpq says, in English, and what is told of it: their own words name the user and more."""
 POOLED = (
     "the pooler in front of PostgreSQL gives each transaction another session. Let it give each connection its own, as PgBouncer does "
     "with pool_mode=session."
@@ -54,7 +71,7 @@ def start_lock(server: PostgresServer) -> Iterator[None]:
                 "prepares this database",
             )
         except psycopg.Error as failure:
-            raise _not_reached(server) from failure
+            raise _not_reached(server, failure) from failure
         if connection.info.server_version < _OLDEST * 10_000:
             raise Error(Code.CONFIGURATION, f"PostgreSQL {_OLDEST} or newer is needed. This server is older.")
         if (encoding := connection.info.parameter_status("server_encoding")) not in _ENCODINGS:
@@ -70,7 +87,7 @@ def _reached(server: PostgresServer, *, autocommit: bool = False) -> Connection:
     try:
         return connect(server, autocommit=autocommit)
     except psycopg.Error as failure:
-        raise _not_reached(server) from failure
+        raise _not_reached(server, failure) from failure
 
 
 def _require_sessions(connection: Connection, server: PostgresServer) -> None:
@@ -91,8 +108,10 @@ def _session(connection: Connection) -> tuple[object, ...] | None:
     return connection.execute("SELECT pg_backend_pid()").fetchone()
 
 
-def _not_reached(server: PostgresServer) -> Error:
-    return storage_unavailable(f"PostgreSQL at {server.hosts} does not answer, or refuses the user or the database.")
+def _not_reached(server: PostgresServer, failure: psycopg.Error) -> Error:
+    said = str(failure)
+    why = next((ours for theirs, ours in _REFUSALS if theirs.search(said)), "does not answer, or refuses the user or the database")
+    return storage_unavailable(f"PostgreSQL at {server.hosts} {why}.")
 
 
 def revision(server: PostgresServer) -> str | None:
