@@ -139,3 +139,19 @@ def test_mistral_gets_no_names_of_speakers_which_it_refuses(house: ServedHouse, 
     assert json.loads(request.body)["messages"] == [*without, result]
     refused = house.client().post("/v1/chat/completions", json={**body, "drop_tuning_params": False})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages[].name")
+
+
+@pytest.mark.parametrize("provider", ["fireworks", "together", "mistral", "groq", "cerebras", "xai"])
+def test_thoughts_of_claude_reach_no_server_that_refuses_the_member(house: ServedHouse, internet: Internet, provider: str) -> None:  # noqa: F811
+    store(house, provider)
+    blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
+    said = [{"role": "assistant", "content": text, "thinking_blocks": blocks} for text in ("Yes", None)]
+    body = {"model": f"{provider}/m", "messages": [*QUESTION, *said, *QUESTION]}
+    answer = house.client().post("/v1/chat/completions", json=body)
+
+    assert answer.status_code == 200, answer.text
+    [(_, request)] = internet.asked
+    is_taken = provider == "xai"
+    plain = [*QUESTION, {"role": "assistant", "content": "Yes"}, *QUESTION]
+    assert json.loads(request.body)["messages"] == (body["messages"] if is_taken else plain)
+    assert answer.headers.get("x-keyhouse-params-dropped") == (None if is_taken else "messages[].thinking_blocks")

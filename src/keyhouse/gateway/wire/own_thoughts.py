@@ -18,10 +18,12 @@ from keyhouse.gateway.wire.reasoning_items import MARK as OF_OPENAI
 _THOUGHTS: Mapping[str, str] = {"messages": "messages[].content[].thinking", "input": "input[].reasoning"}
 """What thoughts are called that are left out, by the member that they stand in."""
 _DROPPED_BLOCK, _DROPPED_ITEM = "messages[].content[].web_search_tool_result", "input[].web_search_call"
+_EXTENSION = "thinking_blocks"
+"""What translated answers of Chat Completions carry and servers refuse: https://github.com/AndyMik90/Aperant/issues/1988 (2026-03-29)."""
 _MARKS = (OF_GEMINI, OF_OPENAI)
 _SUSPICIOUS = (b'"signature":""', b'"signature": ""', *(b'"' + mark.encode() for mark in (*_MARKS, OF_ITEMS, OWN_ITEMS)))
 """As JSON's writers spell it. Each is found many times faster than a pattern would be."""
-_SEARCHED = (b'"' + OF_SEARCHES.encode(), b'"' + OWN_SEARCHES.encode())
+_SEARCHED = (b'"' + OF_SEARCHES.encode(), b'"' + OWN_SEARCHES.encode(), b'"' + _EXTENSION.encode() + b'"')
 
 
 def may_hold_others(body: bytes) -> bool:
@@ -51,6 +53,11 @@ def _kept(message: object, thoughts: str, dropped: dict[str, None]) -> object:
     if name is not None:
         dropped[name] = None
         return None
+    if _EXTENSION in message:
+        dropped[f"messages[].{_EXTENSION}"] = None
+        message = {member: value for member, value in message.items() if member != _EXTENSION}
+        if not (message.get("content") or message.get("tool_calls")):
+            return None
     if not isinstance(message.get("content"), list):
         return message
     own = []
