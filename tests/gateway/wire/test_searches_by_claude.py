@@ -206,10 +206,10 @@ SEARCHED = {
 
 
 def test_a_response_tells_of_the_search_and_what_each_text_rests_on():
-    search, first, second, last = whole("openai_responses")["output"]
+    search, said = whole("openai_responses")["output"]
     assert search == SEARCHED
-    assert [item["content"][0]["annotations"] for item in (first, last)] == [[], []]
-    [part] = second["content"]
+    [part] = said["content"]
+    assert part["text"] == FIRST + SECOND + LAST
     assert places(part["annotations"], part["text"]) == [(*place, SECOND) for place in PLACES]
 
 
@@ -237,13 +237,14 @@ def test_a_stream_of_a_response_tells_the_same_event_by_event():
     assert (of_search[0]["item"]["status"], of_search[-1]["item"]) == ("in_progress", SEARCHED)
     assert {event["output_index"] for event in of_search} == {0}
     added = [event for event in told if event["type"] == "response.output_text.annotation.added"]
-    assert [(event["output_index"], event["annotation_index"]) for event in added] == [(2, 0), (2, 1)]
-    assert [event["annotation"] for event in added] == told[-1]["response"]["output"][2]["content"][0]["annotations"]
+    assert [(event["output_index"], event["annotation_index"]) for event in added] == [(1, 0), (1, 1)]
+    assert [event["annotation"] for event in added] == told[-1]["response"]["output"][1]["content"][0]["annotations"]
 
 
 @pytest.mark.parametrize("caller", ["openai_chat", "openai_responses"])
-def test_what_is_found_in_documents_has_no_place_in_openais_formats(caller):
-    text = {"type": "text", "text": "a", "citations": [OF_A_DOCUMENT]}
+@pytest.mark.parametrize("citation", [OF_A_DOCUMENT, {**OF_A_DOCUMENT, "url": "https://a.no"}, {"type": "web_search_result_location"}])
+def test_what_is_found_in_documents_has_no_place_in_openais_formats(caller, citation):
+    text = {"type": "text", "text": "a", "citations": [citation]}
     assert "url_citation" not in json.dumps([whole(caller, {**ANSWER, "content": [text]}), *streamed(caller, [text])])
 
 
@@ -251,6 +252,12 @@ def test_a_search_that_failed_is_told_as_one():
     failed = {**FOUND, "content": {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}}
     told = whole("openai_responses", {**ANSWER, "content": [CALL, failed, *TEXTS]})["output"][0]
     assert (told["status"], told["action"]["sources"]) == ("failed", [])
+
+
+@pytest.mark.parametrize("content", [[FOUND], [{**CALL, "input": {}}, FOUND], [{**CALL, "id": "srvtoolu_2"}, FOUND]])
+def test_a_search_of_which_nobody_knows_what_for_is_told_without(content):
+    assert whole("openai_responses", {**ANSWER, "content": content})["output"][0]["action"]["query"] == ""
+    assert streamed("openai_responses", content)[-1]["response"]["output"][0]["action"]["query"] == ""
 
 
 def test_other_tools_that_claude_runs_are_passed_over():
