@@ -316,7 +316,8 @@ def test_a_supervisor_whose_log_nobody_reads_replaces_workers_and_stops(tmp_path
             assert time.monotonic() < deadline
     os.set_blocking(reading, True)
     taken = b""
-    while taken.count(b"is replaced") < 2 and select.select([reading], [], [], PATIENCE_S)[0]:
+    while taken.count(b"is replaced") < 2:
+        assert select.select([reading], [], [], PATIENCE_S)[0] == [reading]
         taken += os.read(reading, select.PIPE_BUF)
     assert server.stop() == 0
     taken += os.read(reading, select.PIPE_BUF)

@@ -304,8 +304,10 @@ def test_a_second_signal_does_not_wait(tmp_path: Path, serving: StartServer, wor
         head = f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
         connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        # Two signals that come at once are one, so another one is sent until it has ended.
+        # Two signals that come at once are one, so another one is sent until it has ended. An open request is given longer.
+        deadline = time.monotonic() + PATIENCE_S / 2
         while server.process.poll() is None:
+            assert time.monotonic() < deadline
             server.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.process.wait(0.2)

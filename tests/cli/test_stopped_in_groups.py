@@ -34,3 +34,14 @@ def test_what_was_begun_before_a_replacement_is_finished(tmp_path: Path, serving
         assert psutil.wait_procs(new, PATIENCE_S)[1] == []
         assert finished(connection) == 200
     assert server.ended() == 0
+
+
+def test_a_worker_that_is_told_to_hurry_waits_for_no_open_request(tmp_path: Path, serving: StartServer) -> None:
+    """As one that was left by its supervisor, and has not noticed it, when a second stop comes."""
+    server = serving(tmp_path, "--workers", "2")
+    with begun_put(server) as connection:
+        (holder,) = (psutil.Process(number) for number in workers_of(server) if holds(number, connection.getsockname()[1]))
+        holder.send_signal(signal.SIGUSR1)
+        assert psutil.wait_procs([holder], PATIENCE_S / 2)[1] == []
+    server.wait_for_line("ended unexpectedly and is replaced")
+    assert server.stop() == 0

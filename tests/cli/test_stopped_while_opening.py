@@ -160,6 +160,15 @@ def test_a_first_start_whose_preparation_ends_is_one_sentence(tmp_path: Path, en
     assert ended.sentence.startswith("Preparing the data ended unexpectedly.")
 
 
+def test_a_first_start_that_can_start_no_process_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os\ndef fork():\n    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))\nos.fork = fork\n"
+    )
+    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.sentence.startswith("No further process can be started now (Resource temporarily unavailable)")
+
+
 def test_a_server_that_has_opened_is_given_as_long_as_its_requests_take(tmp_path: Path, serving: StartServer) -> None:
     """The patience with a house that opens is no bound for what comes later."""
     (tmp_path / "sitecustomize.py").write_text("from keyhouse.cli import workers\nworkers._OPENS_WITHIN_S = 0.0\n")

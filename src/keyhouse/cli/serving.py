@@ -98,7 +98,7 @@ def prepare_in_child(settings: Settings, has_child: Callable[[int], None]) -> Fi
     reading, writing = os.pipe()
     sys.stdout.flush()
     held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    child = os.fork()
+    child = _forked()
     if child == 0:
         os.close(reading)
         _end_with_reader(writing)
@@ -122,6 +122,14 @@ def prepare_in_child(settings: Settings, has_child: Callable[[int], None]) -> Fi
     if "error" in outcome:
         raise Error(Code(outcome["error"]["code"]), outcome["error"]["message"])
     return FirstKeys(**outcome["keys"]) if outcome["keys"] else None
+
+
+def _forked() -> int:
+    try:
+        return os.fork()
+    except OSError as problem:
+        why = f"No further process can be started now ({problem.strerror}), and a start needs one."
+        raise Error(Code.INTERNAL, f"{why} Nothing was changed; start again when there is room.") from None
 
 
 def _end_with_reader(pipe: int) -> None:
