@@ -14,6 +14,7 @@ from tests.cli.conftest import Furnished
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+OBSERVABILITY = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
@@ -92,7 +93,7 @@ def test_the_example_is_what_happens(furnished: Furnished) -> None:
 def test_the_log_line_of_the_document_is_one(capfd: pytest.CaptureFixture[str]) -> None:
     from keyhouse.log import AccessLines
 
-    shown = re.search(r"^(\d{4}-.* info request .*)$", SETTINGS, re.MULTILINE)
+    shown = re.search(r"^(\d{4}-.* info request .*)$", OBSERVABILITY, re.MULTILINE)
     assert shown is not None
     AccessLines("text").request("GET", "/api/model-providers/{provider}", 200, 0.219, "req_e7c577c5560d00000001")
     # A house of another test, stopped in this process, may have left lines that are written first.

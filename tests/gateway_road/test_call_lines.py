@@ -1,7 +1,9 @@
 """The gateway's line in the log: every request once, in text and as JSON, and nothing in it that a caller chose."""
 
 import json
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from time import perf_counter
 
 import pytest
@@ -10,6 +12,10 @@ from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.wire.answer import Usage
 from keyhouse.log import AccessLines, LineWriter
 from keyhouse.web.gateway.call_lines import CallLines
+
+PAGE = (
+    (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8").partition("## The log\n")[2].partition("\n## ")[0]
+)
 
 
 class Kept(LineWriter):
@@ -81,3 +87,23 @@ def test_a_request_that_reached_nothing_is_noted_too(line_format: str) -> None:
     if line_format == "json":
         noted = json.loads(line)
         assert (noted["method"], noted["added_ms"], noted["input_tokens"], noted["code"]) == ("other", None, None, "caller_left")
+
+
+def test_the_page_shows_both_and_explains_their_fields() -> None:
+    now = perf_counter()
+    shown = re.search(r"^.* route=/v1/chat.*$", PAGE, re.MULTILINE)
+    block = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    assert shown is not None
+    assert block is not None
+    named = json.loads(block[1])
+    noted = Observation(named["request_id"], "POST", named["route"], provider="openai", status=200, project_id=named["project_id"])
+    noted.started_at, noted.answered_at, noted.ended_at, noted.upstream_s = now, now + 0.000757, now + 0.002084, 0.0
+    noted.usage = Usage(9, 4, 0)
+    kept = Kept()
+    CallLines(AccessLines("text", kept)).write([noted])
+    CallLines(AccessLines("json", kept)).write([noted])
+    text, as_json = kept.lines
+    assert text.partition(" ")[2].strip() == shown[0].partition(" ")[2]
+    assert {**json.loads(as_json), "timestamp": named["timestamp"]} == named
+    told = {name for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert named.keys() - told == {"timestamp", "level", "event", "method", "provider", "stream"}
