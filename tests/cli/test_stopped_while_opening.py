@@ -113,10 +113,9 @@ def test_a_first_start_whose_every_process_is_told_to_stop_while_it_waits_ends(t
         assert process.wait(PATIENCE_S) == 0
 
 
-def test_a_stop_before_the_data_is_prepared_ends_a_first_start(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal\nos.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
-    )
+@pytest.mark.parametrize("hook", ["os.register_at_fork(before=stop)", "pipe = os.pipe\nos.pipe = lambda: (stop(), pipe())[1]"])
+def test_a_stop_before_the_data_is_prepared_ends_a_first_start(tmp_path: Path, hook: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import os, signal\ndef stop(): os.kill(os.getpid(), signal.SIGTERM)\n{hook}\n")
     (tmp_path / DATA).mkdir(mode=0o700)
     with start_held(tmp_path / DATA):
         ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
