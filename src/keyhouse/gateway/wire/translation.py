@@ -64,7 +64,7 @@ _error_renderers = {
 
 
 _SEARCHING = ("openai_responses", "anthropic_messages")
-_NO_SEARCH = "This model can not search the web. Claude can, and so can what is called by Responses, as OpenAI's models from gpt-5.2 on."
+_NO_SEARCH = "This model can not search the web. Claude can, but on Bedrock; so can OpenAI's models of Responses, from gpt-5.2 on."
 
 _Called = TypeVar("_Called", AnswerPart, StreamEvent)
 
