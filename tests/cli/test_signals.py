@@ -38,6 +38,7 @@ def test_nohup_has_a_server_overlook_that_its_terminal_closes(tmp_path: Path, se
     through = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
     alone, several = serving(tmp_path, through=through), serving(tmp_path, "--workers", "2", through=through)
     for server in (alone, several):
+        assert lives(server) == 200
         server.process.send_signal(signal.SIGHUP)
     assert replaced(several, set())
     several.process.send_signal(signal.SIGHUP)
