@@ -217,12 +217,30 @@ def test_header_values_belong_to_the_address_they_were_given_for() -> None:
     headers = header_list(("X-A", "a-1"))
     own = put(ModelProvider("example"), {"KEY": "k"}, extra_headers=headers)
     assert own.headers_for == ""
-    assert put(own, {"KEY": MASK, "URL": "https://API.example.com.:443/v2"}).headers_for == ""
+    spelt = put(own, {"KEY": MASK, "URL": "https://API.example.com.:443/v2"})
+    assert spelt.headers_for == "https://api.example.com:443"
+    assert put(spelt, {"KEY": MASK}).headers_for == ""
     moved = put(own, {"KEY": "k", "URL": "http://elsewhere.example/v1"}, extra_headers=headers)
     assert moved.headers_for == "http://elsewhere.example:80"
     assert put(moved).headers_for == put(moved, extra_headers=header_list(("X-A", MASK), ("X-B", "b"))).headers_for == moved.headers_for
     update = ModelProviderUpdate(enabled=True, custom_keys={"URL": "https://third.example"})
     assert moved.updated(update, SPEC, keep_secrets_on_endpoint_change=True).headers_for == "https://third.example:443"
+
+
+def test_header_values_stay_with_a_stored_address_whatever_a_later_release_calls_the_providers_own() -> None:
+    """The provider's own address is stored by whoever types it, and may be another one in the next release's data file."""
+    headers = header_list(("X-A", "a-1"))
+    typed = {"KEY": "k", "URL": "https://api.example.com/v1"}
+    later = replace(SPEC, base_url="https://new.example.com/v1")
+    for before, after in ((SPEC, later), (later, SPEC)):
+        stored = put(ModelProvider("example", id="provider_1"), typed, before, extra_headers=headers)
+        stored.require_readable(after)
+        masked = header_list(("X-A", MASK))
+        assert put(stored, {**typed, "KEY": MASK}, after, extra_headers=masked).extra_headers == headers
+        put(stored, extra_headers=header_list(("X-B", "b"), ("X-A", MASK)), spec=after).require_readable(after)
+    own = put(ModelProvider("example", id="provider_1"), {"KEY": "k"}, extra_headers=headers)
+    own.require_readable(later)
+    assert put(own, {"KEY": MASK}, later, extra_headers=header_list(("X-A", MASK))) == own
 
 
 def test_header_values_whose_address_is_cleared_belong_to_it_still() -> None:

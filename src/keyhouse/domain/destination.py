@@ -21,15 +21,24 @@ def origin_in_use(credentials: Credentials, spec: ProviderSpec) -> Origin | None
 
 
 def bound_origin(credentials: Credentials, spec: ProviderSpec) -> str:
-    """The origin that header values are sealed for: empty for the provider's own, which its data file may come to state otherwise."""
+    """The origin that header values are sealed for, as text: empty where no address is stored and they go to the provider's own, which
+    its data file may come to state otherwise.
+    """
+    origin = None if spec.address_in_use(credentials.text) is None else origin_in_use(credentials, spec)
+    return "" if origin is None else _written(origin)
+
+
+def is_bound_to(given_for: str | None, credentials: Credentials, spec: ProviderSpec) -> bool:
+    """Whether header values sealed for an origin go there with these credentials, or nowhere yet. Those sealed for none go anywhere."""
     origin = origin_in_use(credentials, spec)
-    is_own = origin is None or spec.address_in_use(credentials.text) is None or origin == origin_in_use(Credentials(), spec)
-    return "" if origin is None or is_own else f"{origin.scheme}://{origin.host}:{origin.port}"
+    if origin is None or given_for is None:
+        return True
+    return given_for == _written(origin) or (given_for == "" and origin == origin_in_use(Credentials(), spec))
 
 
-def require_headers_again(headers: RestoredHeaders, given_for: str | None, origin: str) -> None:
+def require_headers_again(headers: RestoredHeaders, given_for: str | None, credentials: Credentials, spec: ProviderSpec) -> None:
     """Raise `endpoint_changed` if stored header values would go to another origin than the one that they were sealed for."""
-    if headers.restored and given_for not in (None, origin):
+    if headers.restored and not is_bound_to(given_for, credentials, spec):
         raise _endpoint_changed([f"extraHeaders.{position}.value" for position in headers.restored])
 
 
@@ -48,6 +57,10 @@ def require_secrets_again(
     fields = secrets + values
     if fields:
         raise _endpoint_changed(fields)
+
+
+def _written(origin: Origin) -> str:
+    return f"{origin.scheme}://{origin.host}:{origin.port}"
 
 
 def _endpoint_changed(fields: list[str]) -> Error:

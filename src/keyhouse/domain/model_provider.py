@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from keyhouse.domain.credentials import MASK, Credentials, given_as_stored
-from keyhouse.domain.destination import bound_origin, origin_in_use, require_headers_again, require_secrets_again
+from keyhouse.domain.destination import bound_origin, is_bound_to, origin_in_use, require_headers_again, require_secrets_again
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.headers import ExtraHeader, RestoredHeaders, restored_headers
 from keyhouse.domain.key_rules import require_valid
@@ -85,8 +85,7 @@ class ModelProvider:
                 f"What is stored for {self.provider} cannot be opened: its encryption key is missing, or it was damaged. "
                 "Put the key back (`keyhouse keys status` tells what is missing), or send the credentials and headers again.",
             )
-        is_somewhere = origin_in_use(self.credentials, spec) is not None
-        if self.extra_headers and is_somewhere and self.headers_for not in (None, bound_origin(self.credentials, spec)):
+        if self.extra_headers and not is_bound_to(self.headers_for, self.credentials, spec):
             raise Error(
                 Code.CREDENTIALS_UNREADABLE,
                 f"The header values stored for {self.provider} were given for another address than the one stored now. Send them again.",
@@ -134,10 +133,9 @@ class ModelProvider:
         if headers.restored and origin_in_use(credentials, spec) is None:
             # They go nowhere, and before they go anywhere they are to be sent again.
             return self.headers_for
-        origin = bound_origin(credentials, spec)
         if not moves:
-            require_headers_again(headers, self.headers_for, origin)
-        return origin
+            require_headers_again(headers, self.headers_for, credentials, spec)
+        return bound_origin(credentials, spec)
 
     def _merged(self, given: Mapping[str, object], spec: ProviderSpec) -> Credentials:
         if self.credentials and not any(spec.is_known(name) for name in given):
