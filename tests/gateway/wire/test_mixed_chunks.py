@@ -36,8 +36,9 @@ def test_thoughts_and_refusals_between_the_pieces_of_a_call_follow_it_in_order(r
     assert message.content[-1].text == "No."
 
 
-def test_text_behind_a_whole_call_is_not_held(replayed, events):
-    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in (piece(0, '{"at":1}', "f"), {"content": "a"})]
+@pytest.mark.parametrize("arguments", ['{"at":1}', '{"at":"\\ud83d"}'])
+def test_text_behind_a_whole_call_is_not_held(replayed, events, arguments):
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in (piece(0, arguments, "f"), {"content": "a"})]
     stream = replayed("anthropic_messages", "openai_chat", [(None, msgspec.json.encode(chunk)) for chunk in chunks])
     kinds = [kind for kind, _ in events(stream) if kind != "ping"]
     assert kinds[-4:] == ["content_block_stop", "content_block_start", "content_block_delta", "error"]

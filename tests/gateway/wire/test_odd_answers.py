@@ -6,7 +6,7 @@ import pytest
 from keyhouse.domain.errors import Error
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.decoding import decoded
-from keyhouse.gateway.wire.translation import render_caller_response
+from keyhouse.gateway.wire.translation import render_caller_error, render_caller_response
 from tests.gateway.wire.rendered_requests import chat, to_messages
 
 DEFAULTS = AnswerDefaults("msg_1", "m", 1_800_000_000)
@@ -68,6 +68,11 @@ def test_half_a_character_in_the_arguments_of_a_call_breaks_neither_answer_nor_r
 
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", **message}, {"role": "tool", "tool_call_id": "c", "content": "ok"}]
     assert to_messages(chat(messages)).body["messages"][1]["content"][0]["input"] == {"a": READ}
+
+
+def test_half_a_character_leaves_an_error_its_words():
+    body = b'{"error":{"message":%b}}' % HALVES.encode()
+    assert render_caller_error(400, body, "anthropic_messages", "openai_chat")["error"]["message"] == READ
 
 
 @pytest.mark.parametrize("data", [b'{"a":"\\ud83d"', b'{"a":"\\ud83d\n"}', b'["\\ud83d",NaN]', b"\xff\\ud83d"])

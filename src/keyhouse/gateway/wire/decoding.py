@@ -35,7 +35,7 @@ def decoded_arguments(text: str, *, is_cut: bool) -> JsonObject | None:
 def decoded_object(body: bytes) -> JsonObject:
     """The JSON object in the body of an error, which Google's APIs put into an array; empty where it holds none."""
     try:
-        value = msgspec.json.decode(body)
+        value = decoded_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     if isinstance(value, list) and value:

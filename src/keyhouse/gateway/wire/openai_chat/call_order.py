@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import ArgumentsDelta, PartEnded, RedactedThinking, StreamEvent, ToolCallStarted
+from keyhouse.gateway.wire.json_text import decoded_json
 
 # A backslash and what it escapes, which at the end of a piece is still to come; and what opens and closes.
 _MARK = re.compile(r"""\\.?|["{}\[\]]""", re.DOTALL)
@@ -49,7 +50,7 @@ class _Call(msgspec.Struct):
 
 def _is_json(text: str) -> bool:
     try:
-        msgspec.json.decode(text)
+        decoded_json(text)
     except (msgspec.DecodeError, RecursionError):
         return False
     return True
