@@ -50,7 +50,7 @@ def _without_last_thoughts(message: Message) -> Message:
     https://github.com/tailcallhq/forgecode/pull/3073 (2026-04-18).
     """
     said = list(message.parts)
-    while said and isinstance(said[-1], ThinkingPart | RedactedThinkingPart):
+    while said and is_thought(said[-1]):
         said.pop()
     return replace(message, parts=tuple(said))
 
@@ -91,10 +91,15 @@ def is_blank(part: Part) -> bool:
     return isinstance(part, TextPart) and not part.text.strip()
 
 
+def is_thought(part: Part) -> bool:
+    """Whether a part is what a model thought."""
+    return isinstance(part, ThinkingPart | RedactedThinkingPart)
+
+
 def _ordered(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Results of tools before the rest, and calls behind it, unless the model thought in between: what it thought may not be moved."""
     calls = [index for index, part in enumerate(parts) if isinstance(part, ToolCallPart)]
-    if calls and any(isinstance(part, ThinkingPart | RedactedThinkingPart) for part in parts[calls[0] :]):
+    if calls and any(map(is_thought, parts[calls[0] :])):
         return parts
     return tuple(sorted(parts, key=lambda part: 0 if isinstance(part, ToolResultPart) else 2 if isinstance(part, ToolCallPart) else 1))
 

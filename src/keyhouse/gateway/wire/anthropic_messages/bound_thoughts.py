@@ -7,18 +7,13 @@ front, and words may stand in for a parameter.
 
 from collections.abc import Iterable
 
-from keyhouse.gateway.wire.conversation import Message, Part, RedactedThinkingPart, ThinkingPart
+from keyhouse.gateway.wire.conversation import Message
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits
-from keyhouse.gateway.wire.turns import without_parts
+from keyhouse.gateway.wire.turns import is_thought, without_parts
 
 BETA = "thinking-binding-controls-2026-08-01"
-
-
-def is_thought(part: Part) -> bool:
-    """Whether a part is what a model thought."""
-    return isinstance(part, ThinkingPart | RedactedThinkingPart)
 
 
 def is_bound(messages: Iterable[Message], model: ModelTraits, thinking: JsonObject) -> bool:
@@ -37,7 +32,7 @@ def unbound(thinking: JsonObject) -> JsonObject:
 def without_unusable(messages: tuple[Message, ...], model: ModelTraits, thinking: JsonObject, losses: Losses) -> tuple[Message, ...]:
     """The messages without thoughts where they can not be sent. A request that does not think may be refused for them, and has no use for
     them: https://github.com/tailcallhq/forgecode/issues/1853 (2025-11-07). One that thinks between calls of tools may not say what is to
-    become of those that are bound."""
+    become of those that are bound. Models that are no Claude refuse them, signature and all."""
     unasked = model.thinking if model.thinks_unasked else ""
     kind = thinking["thinking"]["type"] if "thinking" in thinking else unasked
     if kind in ("adaptive", "enabled") or not _has_thoughts(messages):

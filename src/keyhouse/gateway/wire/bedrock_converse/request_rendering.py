@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, is_thought, unbound, without_unusable
+from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bound, unbound, without_unusable
 from keyhouse.gateway.wire.anthropic_messages.last_words import ended_by_user
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
@@ -60,10 +60,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
     arranged = turns(without_unusable(request.messages, known, additional, losses))
     names, points = DocumentNames(), CachePoints(known, losses)
-    # Other families refuse the thoughts of a Claude model, signature and all.
-    kept = arranged.messages if _is_claude(known) else without_parts(is_thought, arranged.messages)
-    if not _has_tools(request):
-        kept = told_calls(kept)
+    kept = arranged.messages if _has_tools(request) else told_calls(arranged.messages)
     if not request.begins_answer:
         kept = ended_by_user(kept, known, additional)
     told = with_wanted_words(with_stated_failures(kept, known, losses))
