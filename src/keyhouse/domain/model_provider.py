@@ -125,6 +125,8 @@ class ModelProvider:
 
     def _headers_for(self, credentials: Credentials, headers: RestoredHeaders, spec: ProviderSpec, *, moves: bool) -> str | None:
         """What header values are given for after an edit of them or of the credentials. Raises `endpoint_changed`, unless they move."""
+        if not headers.headers:
+            return None
         if any(header.value is None for header in headers.headers):
             return self.headers_for
         if not credentials.readable:
