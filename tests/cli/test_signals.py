@@ -48,6 +48,15 @@ def test_nohup_has_a_server_overlook_that_its_terminal_closes(tmp_path: Path, se
         assert server.stop() == 0
 
 
+def test_a_server_overlooks_what_has_others_open_their_logs_anew(tmp_path: Path, serving: StartServer) -> None:
+    for options in ((), ("--workers", "2")):
+        server = serving(tmp_path, *options)
+        assert lives(server) == 200
+        server.process.send_signal(signal.SIGUSR1)
+        assert lives(server) == 200
+        assert server.stop() == 0
+
+
 def pipes(process_id: int) -> set[str]:
     folder = Path(f"/proc/{process_id}/fd")
     return {name for file in folder.iterdir() if (name := os.readlink(file)).startswith("pipe:")}

@@ -101,6 +101,8 @@ class Server(HouseServer):
 
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
+    # Sent to a supervisor it means nothing; whoever takes it for what has others open their logs anew ends no request here either.
+    signal.signal(_HURRY, signal.SIG_IGN)
     signal.signal(REPLACE, lambda number, frame: _log.warning("a server of one process cannot be replaced in place: restart it"))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {REPLACE})
     return _serve(App(settings), settings, listening, STOP_SIGNALS, lambda: None)
