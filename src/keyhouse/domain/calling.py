@@ -51,7 +51,7 @@ Renamable = Literal["max_completion_tokens", "seed"]
 Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools", "no_names", "strict_turns", "own_thoughts"]
 """What some servers want beside what the reference says. Of Chat Completions: signatures of tool calls back; ids of calls of nine letters
 and digits; a message of the assistant between the results of tools and the user's next; no names of speakers; the system first, and of
-the user no two messages in a row, unless the model is known to take more. Of Messages and Responses: no thoughts but those of their own
+the user no two messages in a row, unless the model is known to take more. Of all three formats: no thoughts but those of their own
 models."""
 SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
 
