@@ -72,3 +72,10 @@ def test_a_marker_lives_as_long_as_those_behind_it(ttls, sent, enforced):
 def test_a_model_without_a_cache_is_told_of_no_limit():
     result = to_converse(chat([user(*(text(number, **MARK) for number in "abcde"))]), "meta.llama4-scout-17b")
     assert (result.enforced, result.dropped) == ((), ("messages[].content[].cache_control",))
+
+
+def test_a_model_with_one_lifetime_is_told_of_that_one_alone():
+    messages = [user(text("a", **MARK), text("b", cache_control={"type": "ephemeral", "ttl": "1h"}))]
+    result = to_converse(chat(messages), "amazon.nova-pro-v1:0")
+    assert result.enforced == ("cache_control.ttl=5m",)
+    assert result.body["messages"][0]["content"][1::2] == [{"cachePoint": {"type": "default"}}] * 2

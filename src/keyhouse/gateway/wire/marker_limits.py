@@ -18,14 +18,15 @@ MOST = 4
 _Marked = TypeVar("_Marked", Part, Tool)
 
 
-def with_allowed_markers(request: Request, losses: Losses) -> Request:
-    """The request with its latest markers, as many as are allowed, each to live as long as those behind it at least."""
+def with_allowed_markers(request: Request, losses: Losses, *, has_lifetimes: bool = True) -> Request:
+    """The request with its latest markers, as many as are allowed, each to live as long as those behind it at least, where the model
+    `has_lifetimes` to choose from."""
     in_front = [message for message in request.messages if _is_in_front(message)]
     others = [message for message in request.messages if not _is_in_front(message)]
     ordered = [*request.tools, *(part for message in (*in_front, *others) for part in message.parts)]
     markers = [marker for each in ordered for marker in _markers(each)]
     whole = () if request.cache is None else (request.cache,)
-    allowed = _allowed((*markers, *whole), losses)
+    allowed = _allowed((*markers, *whole), losses, has_lifetimes=has_lifetimes)
     if allowed == [*markers, *whole]:
         return request
     left = iter(allowed)
@@ -46,14 +47,14 @@ def _markers(marked: Part | Tool) -> Iterator[CacheMarker]:
     yield from (marker for each in (*inner, marked) if (marker := getattr(each, "cache", None)) is not None)
 
 
-def _allowed(markers: Sequence[CacheMarker], losses: Losses) -> list[CacheMarker | None]:
+def _allowed(markers: Sequence[CacheMarker], losses: Losses, *, has_lifetimes: bool) -> list[CacheMarker | None]:
     """What becomes of each marker."""
     excess = max(0, len(markers) - MOST)
     allowed: list[CacheMarker | None] = [None] * excess
     for marker in markers[:excess]:
         losses.change(marker_name(marker), f"the latest {MOST}")
     for number, marker in enumerate(markers[excess:], excess):
-        lasts = any(later.lifetime == "1h" for later in markers[number:])
+        lasts = has_lifetimes and any(later.lifetime == "1h" for later in markers[number:])
         if lasts and marker.lifetime != "1h":
             losses.change("cache_control.ttl", "1h")
         allowed.append(replace(marker, lifetime="1h") if lasts else marker)

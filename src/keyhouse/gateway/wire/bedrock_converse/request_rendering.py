@@ -48,7 +48,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
     request = with_tools_told(with_json_told(request, losses), known, losses)
     if known.caches != "none":
-        request = with_allowed_markers(request, losses)
+        request = with_allowed_markers(request, losses, has_lifetimes=known.caches == "all")
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
     limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
     wanted = reasoning(request, known, losses, max_tokens=limit)
