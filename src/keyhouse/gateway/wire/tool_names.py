@@ -5,13 +5,13 @@ https://github.com/packit/ai-workflows/pull/619 (2026-06-23), https://github.com
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecification.html (2026-11-29).
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import Message, Request, ToolCallPart
+from keyhouse.gateway.wire.digests import digest_of
 from keyhouse.gateway.wire.parameters import UpstreamFormat
 
 LONGEST_NAMES: Mapping[UpstreamFormat, int] = {
@@ -53,5 +53,5 @@ def _short(name: str, longest: int) -> str:
     """The name itself where it fits, else one derived from it, always the same."""
     if _fits(name, longest):
         return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
+    digest = digest_of(name)[:_DIGEST_CHARACTERS]
     return f"{_REFUSED.sub('_', name)[: longest - _DIGEST_CHARACTERS - 1]}_{digest}"

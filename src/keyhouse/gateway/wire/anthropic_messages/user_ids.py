@@ -3,9 +3,9 @@
 https://github.com/BerriAI/litellm/issues/10106 (2025-04-17) has the words in which it does; they ask for a UUID or a digest.
 """
 
-import hashlib
 import re
 
+from keyhouse.gateway.wire.digests import digest_of
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
 
@@ -21,4 +21,4 @@ def render_metadata(user_id: str | None, losses: Losses) -> JsonObject | None:
     if len(user_id) <= LONGEST and not _ADDRESS.search(user_id) and not _TELEPHONE.fullmatch(user_id):
         return {"user_id": user_id}
     losses.change("metadata.user_id", "sha256")
-    return {"user_id": hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()}
+    return {"user_id": digest_of(user_id)}

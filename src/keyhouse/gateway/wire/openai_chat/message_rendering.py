@@ -1,6 +1,5 @@
 """Renders the messages of a chat completions request."""
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -23,6 +22,7 @@ from keyhouse.gateway.wire.conversation import (
     UpstreamModel,
     UrlSource,
 )
+from keyhouse.gateway.wire.digests import digest_of
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import marker_name, marker_of
@@ -117,7 +117,7 @@ def call_id(given: str, *, is_short: bool = False) -> str:
         fits = len(given) == _SHORT_CALL_ID and given.isascii() and given.isalnum()
     else:
         fits = len(given) <= LONGEST_CALL_ID
-    digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = digest_of(given)
     return given if fits else digest[: _SHORT_CALL_ID if is_short else LONGEST_CALL_ID]
 
 

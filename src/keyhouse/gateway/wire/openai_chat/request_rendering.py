@@ -1,7 +1,5 @@
 """Renders a chat completions request. Sends nothing."""
 
-import hashlib
-
 from keyhouse.gateway.wire.conversation import (
     OutputSchema,
     Reasoning,
@@ -11,6 +9,7 @@ from keyhouse.gateway.wire.conversation import (
     ToolChoice,
     UpstreamModel,
 )
+from keyhouse.gateway.wire.digests import digest_of
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import chat_traits
@@ -104,4 +103,4 @@ def render_user(request: Request, model: UpstreamModel, losses: Losses) -> str |
     if request.user_id is None or len(request.user_id) <= LONGEST_USER:
         return request.user_id
     losses.change("metadata.user_id", "sha256")
-    return hashlib.sha256(request.user_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(request.user_id)
