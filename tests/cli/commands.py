@@ -35,6 +35,12 @@ def environment(**variables: str) -> dict[str, str]:
     }
 
 
+def hooked(folder: Path, code: str) -> str:
+    """The PYTHONPATH by which each process of Python runs this code before its own. It is kept in the folder."""
+    (folder / "sitecustomize.py").write_text(code)
+    return f"{folder}:{_SOURCE}"
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that ended."""

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Ran, environment, run
+from tests.cli.commands import Ran, hooked, run
 from tests.cli.conftest import Furnished
 
 
 def run_without(package: str, folder: Path, *arguments: str, **variables: str) -> Ran:
     """Run `keyhouse` as where a package is not installed."""
-    (folder / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
-    return run(folder, *arguments, PYTHONPATH=f"{folder}:{environment()['PYTHONPATH']}", **variables)
+    path = hooked(folder, f"import sys\nsys.modules[{package!r}] = None\n")
+    return run(folder, *arguments, PYTHONPATH=path, **variables)
 
 
 DATABASE = "postgresql://keyhouse@127.0.0.1:1/keyhouse"

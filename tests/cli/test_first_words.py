@@ -12,21 +12,22 @@ import psutil
 import pytest
 
 from keyhouse.cli.welcome import farewell_to_keys
-from tests.cli.commands import COMMAND, PATIENCE_S, environment, run
+from tests.cli.commands import COMMAND, PATIENCE_S, environment, hooked, run
 from tests.cli.conftest import Furnished, StartServer
 
 ALL_CLOSED = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
 
 
 def test_keys_are_shown_although_the_process_that_made_them_is_interrupted_at_its_end(tmp_path: Path, serving: StartServer) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import atexit, gc, os, signal\n"
         "def interrupt(phase, info):\n"
         "    # The last time after Python has let go of our handlers.\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "os.register_at_fork(after_in_child=lambda: atexit.register(gc.callbacks.append, interrupt))\n"
+        "os.register_at_fork(after_in_child=lambda: atexit.register(gc.callbacks.append, interrupt))\n",
     )
-    server = serving(tmp_path, PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    server = serving(tmp_path, PYTHONPATH=path)
     assert server.project_key
     assert server.stop() == 0
 

@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, run
+from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, hooked, run
 from tests.cli.conftest import Furnished, StartServer
 from tests.cli.test_takeover import begun_put, finished
 from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
@@ -338,15 +338,16 @@ def test_no_process_leaves_its_memory_in_a_file_when_it_crashes(tmp_path: Path, 
 
 
 def test_a_stop_that_comes_while_workers_load_ends_them(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import itertools, os, signal\n"
         "forks = itertools.count(1)\n"
         "def forked():\n"
         "    # The first one prepares the data.\n"
         "    if next(forks) == 3: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "os.register_at_fork(after_in_parent=forked)\n"
+        "os.register_at_fork(after_in_parent=forked)\n",
     )
-    ended = run(tmp_path, "serve", "--port", "0", "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    ended = run(tmp_path, "serve", "--port", "0", "--workers", "2", PYTHONPATH=path)
     assert (ended.code, ended.err) == (0, "")
 
 

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import PATIENCE_S, Server, environment
+from tests.cli.commands import PATIENCE_S, Server, hooked
 from tests.cli.conftest import StartServer
 from tests.cli.test_takeover import holds
 
@@ -69,8 +69,8 @@ def wait_until_it_serves(server: Server, worker: int) -> None:
 def test_a_worker_is_replaced_the_later_the_more_often_it_dies_early(
     tmp_path: Path, serving: StartServer, early_s: float, delays: tuple[float, float]
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(f"from keyhouse.cli import workers\nworkers._EARLY_S = {early_s}\n")
-    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    path = hooked(tmp_path, f"from keyhouse.cli import workers\nworkers._EARLY_S = {early_s}\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     assert listed(server) == 200
     other, victim = workers_of(server)
     wait_until_it_serves(server, victim)

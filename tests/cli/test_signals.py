@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import PATIENCE_S, Server, environment
+from tests.cli.commands import PATIENCE_S, Server, hooked
 from tests.cli.conftest import StartServer
 from tests.cli.test_short_of_everything import wait_until_it_serves, workers_of
 from tests.cli.test_takeover import replaced
@@ -76,15 +76,16 @@ def test_no_worker_holds_what_is_between_its_supervisor_and_another(tmp_path: Pa
 def test_where_no_process_can_be_forked_nothing_is_lost(tmp_path: Path, serving: StartServer) -> None:
     """As where process ids have run out: the pipe to the one that was to be is closed again."""
     short = tmp_path / "short"
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import errno, os\n"
         "fork = os.fork\n"
         "def forked():\n"
         f"    if os.path.exists({str(short)!r}): raise OSError(errno.EAGAIN, 'short')\n"
         "    return fork()\n"
-        "os.fork = forked\n"
+        "os.fork = forked\n",
     )
-    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     assert lives(server) == 200
     first, second = workers_of(server)
     for worker in (first, second):

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.commands import environment, run
+from tests.cli.commands import environment, hooked, run
 from tests.cli.conftest import Furnished, StartServer
 
 _HEAVY = {"sqlalchemy", "alembic", "pydantic", "cryptography", "structlog", "starlette", "uvicorn", "msgspec", "jinja2", "asyncio"}
@@ -92,15 +92,16 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["keyhouse.cli.main", "keyhouse.cli.serve", "keyhouse.cli.serving"])
 def test_ctrl_c_while_a_server_loads_is_no_traceback(tmp_path: Path, module: str) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import sys\n"
         "class Interrupted:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
         "            raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Interrupted())\n"
+        "sys.meta_path.insert(0, Interrupted())\n",
     )
-    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=path)
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import start_lock
-from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, run
+from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, hooked, run
 from tests.cli.conftest import DATA, StartServer
 from tests.cli.test_serve import heard, is_refused
 from tests.cli.test_takeover import begun_put, finished
@@ -115,24 +115,25 @@ def test_a_first_start_whose_every_process_is_told_to_stop_while_it_waits_ends(t
 
 @pytest.mark.parametrize("hook", ["os.register_at_fork(before=stop)", "pipe = os.pipe\nos.pipe = lambda: (stop(), pipe())[1]"])
 def test_a_stop_before_the_data_is_prepared_ends_a_first_start(tmp_path: Path, hook: str) -> None:
-    (tmp_path / "sitecustomize.py").write_text(f"import os, signal\ndef stop(): os.kill(os.getpid(), signal.SIGTERM)\n{hook}\n")
+    path = hooked(tmp_path, f"import os, signal\ndef stop(): os.kill(os.getpid(), signal.SIGTERM)\n{hook}\n")
     (tmp_path / DATA).mkdir(mode=0o700)
     with start_held(tmp_path / DATA):
-        ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+        ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=path)
     assert (ended.code, ended.out) == (0, "")
 
 
 def test_keys_that_are_made_while_a_first_start_is_told_to_stop_are_shown(tmp_path: Path, serving: StartServer) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import os, signal\n"
         "from keyhouse.services import first_start\n"
         "furnished = first_start._furnished\n"
         "def told(*arguments):\n"
         "    for process in (os.getpid(), os.getppid()): os.kill(process, signal.SIGTERM)\n"
         "    return furnished(*arguments)\n"
-        "first_start._furnished = told\n"
+        "first_start._furnished = told\n",
     )
-    server = serving(tmp_path, PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    server = serving(tmp_path, PYTHONPATH=path)
     assert server.project_key
     assert server.ended() == 0
 
@@ -153,25 +154,23 @@ def test_a_server_of_one_process_whose_house_does_not_open_fails(tmp_path: Path)
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os._exit(0)"])
 def test_a_first_start_whose_preparation_ends_is_one_sentence(tmp_path: Path, end: str) -> None:
-    (tmp_path / "sitecustomize.py").write_text(f"import os\nos.register_at_fork(after_in_child=lambda: {end})\n")
-    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    path = hooked(tmp_path, f"import os\nos.register_at_fork(after_in_child=lambda: {end})\n")
+    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=path)
     assert (ended.code, ended.out) == (1, "")
     assert ended.sentence.startswith("Preparing the data ended unexpectedly.")
 
 
 def test_a_first_start_that_can_start_no_process_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import errno, os\ndef fork():\n    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))\nos.fork = fork\n"
-    )
-    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    path = hooked(tmp_path, "import errno, os\ndef fork():\n    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))\nos.fork = fork\n")
+    ended = run(tmp_path, "serve", "--port", "0", PYTHONPATH=path)
     assert (ended.code, ended.out) == (1, "")
     assert ended.sentence.startswith("No further process can be started now (Resource temporarily unavailable)")
 
 
 def test_a_server_that_has_opened_is_given_as_long_as_its_requests_take(tmp_path: Path, serving: StartServer) -> None:
     """The patience with a house that opens is no bound for what comes later."""
-    (tmp_path / "sitecustomize.py").write_text("from keyhouse.cli import workers\nworkers._OPENS_WITHIN_S = 0.0\n")
-    server = serving(tmp_path, PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    path = hooked(tmp_path, "from keyhouse.cli import workers\nworkers._OPENS_WITHIN_S = 0.0\n")
+    server = serving(tmp_path, PYTHONPATH=path)
     with begun_put(server) as open_request:
         server.process.send_signal(signal.SIGTERM)
         assert is_refused(("127.0.0.1", urlsplit(server.address).port or 0))

@@ -17,7 +17,7 @@ import pytest
 
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import start_lock
-from tests.cli.commands import PATIENCE_S, Server, environment
+from tests.cli.commands import PATIENCE_S, Server, hooked
 from tests.cli.conftest import DATA, StartServer
 
 PUT = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
@@ -121,10 +121,8 @@ def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: Sta
 def test_a_stop_while_a_server_is_replaced_finishes_what_was_begun(
     tmp_path: Path, serving: StartServer, argument: str, supervisor: str
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import os, signal, sys\nif {argument!r} in sys.orig_argv: os.kill({supervisor}, signal.SIGTERM)\n"
-    )
-    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    path = hooked(tmp_path, f"import os, signal, sys\nif {argument!r} in sys.orig_argv: os.kill({supervisor}, signal.SIGTERM)\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     with begun_put(server) as connection:
         idle = [psutil.Process(number) for number in workers_of(server) if not holds(number, connection.getsockname()[1])]
         server.process.send_signal(signal.SIGUSR2)
@@ -164,10 +162,8 @@ def test_a_server_that_could_not_start_again_goes_on(tmp_path: Path, serving: St
 def test_former_workers_go_on_while_no_new_one_can_start(tmp_path: Path, serving: StartServer) -> None:
     """As where the database goes away between the check and the start."""
     ring, away = tmp_path / DATA / "keyring", tmp_path / "keyring"
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import os, sys\nif '--in-place-of' in sys.orig_argv: os.rename({str(ring)!r}, {str(away)!r})\n"
-    )
-    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    path = hooked(tmp_path, f"import os, sys\nif '--in-place-of' in sys.orig_argv: os.rename({str(ring)!r}, {str(away)!r})\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     assert listed(server) == 200
     former = [psutil.Process(number) for number in workers_of(server)]
     server.process.send_signal(signal.SIGUSR2)
@@ -183,11 +179,12 @@ def test_former_workers_go_on_while_no_new_one_can_start(tmp_path: Path, serving
 def test_a_stop_while_no_new_worker_can_start_ends_the_former_ones_too(tmp_path: Path, serving: StartServer) -> None:
     """As where another host takes the start between the check and the workers of the new server."""
     lock = tmp_path / DATA / "keyhouse.db.lock"
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import fcntl, sys\n"
-        f"if '--in-place-of' in sys.orig_argv:\n    sys.held = open({str(lock)!r}, 'a')\n    fcntl.flock(sys.held, fcntl.LOCK_EX)\n"
+        f"if '--in-place-of' in sys.orig_argv:\n    sys.held = open({str(lock)!r}, 'a')\n    fcntl.flock(sys.held, fcntl.LOCK_EX)\n",
     )
-    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     assert listed(server) == 200
     server.process.send_signal(signal.SIGUSR2)
     server.wait_for_line("Waiting for another process that")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.cli.commands import PATIENCE_S, environment
+from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
 from tests.cli.test_serve import is_refused
 from tests.cli.test_short_of_everything import wait_until_it_serves
@@ -19,8 +19,7 @@ from tests.cli.test_takeover import begun_put, finished, listed, replaced, worke
 
 def with_site(folder: Path, statements: str) -> str:
     """The PYTHONPATH of a server each of whose processes runs this first."""
-    (folder / "sitecustomize.py").write_text(f"import os, signal, sys\n{statements}")
-    return f"{folder}:{environment()['PYTHONPATH']}"
+    return hooked(folder, f"import os, signal, sys\n{statements}")
 
 
 def test_a_wish_that_comes_while_the_new_server_loads_is_heard(tmp_path: Path, serving: StartServer) -> None:

@@ -4,14 +4,15 @@ import time
 from pathlib import Path
 
 from keyhouse.cli.workers import _delay_s, _Worker
-from tests.cli.commands import PATIENCE_S, environment
+from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
 from tests.cli.test_takeover import listed, workers_of
 
 
 def test_one_that_dies_before_any_serves_is_replaced(tmp_path: Path, serving: StartServer) -> None:
     """As where memory is short just then."""
-    (tmp_path / "sitecustomize.py").write_text(
+    path = hooked(
+        tmp_path,
         "import itertools, os, signal\n"
         "forks = itertools.count(1)\n"
         "number = 0\n"
@@ -21,9 +22,9 @@ def test_one_that_dies_before_any_serves_is_replaced(tmp_path: Path, serving: St
         "def die():\n"
         "    # The first one prepares the data.\n"
         "    if number == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "os.register_at_fork(before=count, after_in_child=die)\n"
+        "os.register_at_fork(before=count, after_in_child=die)\n",
     )
-    server = serving(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     server.wait_for_line("ended unexpectedly and is replaced")
     deadline = time.monotonic() + PATIENCE_S
     while len(workers_of(server)) < 2:

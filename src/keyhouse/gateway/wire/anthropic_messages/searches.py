@@ -11,6 +11,7 @@ from keyhouse.gateway.wire.conversation import SEARCH, Citation, Search, SearchP
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.reasoning_items import is_kept_by_openai
+from keyhouse.gateway.wire.search_place import stated_place
 
 MARK = "srvtoolu_ws_"
 """How the id of a search begins that another provider made. Anthropic's own go on otherwise."""
@@ -38,13 +39,12 @@ def parse_search(request: Fields, losses: Losses) -> Search | None:
     for name in ("cache_control", "defer_loading", "strict"):
         if tool.has(name):
             losses.drop(f"tools[].{name}", "A search of other formats has nothing like it.")
-    location = tool.object_or_none("user_location")
     return Search(
         parameter=tool.at("type"),
         most=tool.integer_or_none("max_uses"),
         allowed_domains=tool.texts("allowed_domains"),
         blocked_domains=tool.texts("blocked_domains"),
-        location=None if location is None else location.raw,
+        location=stated_place(tool.object_or_none("user_location")),
     )
 
 
@@ -121,9 +121,9 @@ class SearchReader:
     def __init__(self) -> None:
         self._queries: dict[str, str] = {}
 
-    def asked(self, block: Fields, query: Fields | None) -> None:
+    def asked(self, block: Fields, query: Fields) -> None:
         """A block of type `server_tool_use`, and its input, whole."""
-        if block.text("name") == SEARCH and query is not None:
+        if block.text("name") == SEARCH:
             self._queries[block.text("id")] = query.text_or_none("query") or ""
 
     def found(self, block: Fields) -> SearchPart:

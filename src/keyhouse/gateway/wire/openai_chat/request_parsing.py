@@ -20,7 +20,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_cache_wish, parse_thinking
 from keyhouse.gateway.wire.model_traits import EFFORTS
 from keyhouse.gateway.wire.openai_chat.message_parsing import parse_message
-from keyhouse.gateway.wire.searches import stated_place
+from keyhouse.gateway.wire.search_place import stated_place
 
 _TIERS: dict[str, ServiceTier] = {"default": "standard", "flex": "flex", "priority": "priority", "fast": "priority"}
 

@@ -7,7 +7,7 @@ https://developers.openai.com/api/docs/guides/tools-web-search, and the types of
 from keyhouse.gateway.wire.conversation import SEARCH, Search, SearchPart
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.searches import stated_place
+from keyhouse.gateway.wire.search_place import stated_place
 
 SOURCES = "web_search_call.action.sources"
 """In `include`: the addresses that were found are told."""
