@@ -172,7 +172,10 @@ def test_a_compressed_error_is_read_although_nobody_asked_for_it(road, encoding,
     assert "content-encoding" not in answer.headers
 
 
-@pytest.mark.parametrize(("encoding", "body"), [(b"br", b"\x0b\x02\x80"), (b"gzip", b"no gzip"), (b"gzip", gzip.compress(b"x" * 99)[:-20])])
+CUT = gzip.compress(b"x" * 99, mtime=0)[:-20]
+
+
+@pytest.mark.parametrize(("encoding", "body"), [(b"br", b"\x0b\x02\x80"), (b"gzip", b"no gzip"), (b"gzip", CUT)])
 def test_an_error_in_an_encoding_that_cannot_be_read_keeps_its_status(road, encoding, body):
     road.store()
     road.answers(lambda request: response(body, status=b"429 No", headers=b"content-encoding: %b\r\nretry-after: 30\r\n" % encoding))
