@@ -4,7 +4,7 @@ import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ MINIMUM_BUDGET_TOKENS = 1024
 EFFORTS: tuple[Effort, ...] = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
-class ModelTraits(msgspec.Struct, frozen=True):
+class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See `models.toml` for the members."""
 
     thinking: ThinkingForm
@@ -40,7 +40,7 @@ class ModelTraits(msgspec.Struct, frozen=True):
     output_tokens: int = DEFAULT_MAX_TOKENS
 
 
-class ChatTraits(msgspec.Struct, frozen=True):
+class ChatTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See `models.toml` for the members. `efforts` and `strict_turns` are None where nothing is known of them."""
 
     efforts: tuple[Effort, ...] | None = None
@@ -50,7 +50,7 @@ class ChatTraits(msgspec.Struct, frozen=True):
     strict_turns: bool | None = None
 
 
-class ResponsesTraits(msgspec.Struct, frozen=True):
+class ResponsesTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See `models.toml` for the members. `efforts` is None where nothing is known of them."""
 
     efforts: tuple[Effort, ...] | None = None
@@ -59,48 +59,41 @@ class ResponsesTraits(msgspec.Struct, frozen=True):
     phases: bool = False
 
 
-def _chat_traits(family: dict[str, Any]) -> ChatTraits:
-    known = {name: value for name, value in family.items() if name not in ("pattern", "efforts")}
-    return ChatTraits(**known, efforts=tuple(family["efforts"]) if "efforts" in family else None)
-
-
+_Traits = TypeVar("_Traits")
+_Families = list[tuple[re.Pattern[str], _Traits]]
 _data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
-_families = [
-    (
-        re.compile(family["pattern"]),
-        ModelTraits(
-            **{name: value for name, value in family.items() if name not in ("pattern", "efforts")}, efforts=tuple(family["efforts"])
-        ),
-    )
-    for family in _data["family"]
-]
-_chat_families = [(re.compile(family["pattern"]), _chat_traits(family)) for family in _data["chat_family"]]
-_responses_families = [
-    (
-        re.compile(family["pattern"]),
-        ResponsesTraits(tuple(family["efforts"]), family["can_be_off"], family["reasons_by_default"], family.get("phases", False)),
-    )
-    for family in _data["responses_family"]
-]
 _budgets: dict[Effort, int] = _data["budgets"]
+
+
+def _families(table: str, kind: type[_Traits]) -> _Families[_Traits]:
+    return [(re.compile(family.pop("pattern")), msgspec.convert(family, kind)) for family in _data[table]]
+
+
+def _known(families: _Families[_Traits], model_id: str, unknown: _Traits) -> _Traits:
+    return next((traits for pattern, traits in families if pattern.search(model_id)), unknown)
+
+
+_of_claude_and_converse = _families("family", ModelTraits)
+_of_chat = _families("chat_family", ChatTraits)
+_of_responses = _families("responses_family", ResponsesTraits)
 
 
 @lru_cache(maxsize=1024)
 def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
     """The traits of a model's family; `unknown` where no family is known."""
-    return next((known for pattern, known in _families if pattern.search(model_id)), unknown)
+    return _known(_of_claude_and_converse, model_id, unknown)
 
 
 @lru_cache(maxsize=1024)
 def chat_traits(model_id: str) -> ChatTraits:
     """The traits of a model in Chat Completions; those of one of which nothing is known where no family is."""
-    return next((known for pattern, known in _chat_families if pattern.search(model_id)), ChatTraits())
+    return _known(_of_chat, model_id, ChatTraits())
 
 
 @lru_cache(maxsize=1024)
 def responses_traits(model_id: str) -> ResponsesTraits:
     """The traits of a model in Responses; those of one of which nothing is known where no family is."""
-    return next((known for pattern, known in _responses_families if pattern.search(model_id)), ResponsesTraits())
+    return _known(_of_responses, model_id, ResponsesTraits())
 
 
 def nearest_effort(wanted: Effort, accepted: tuple[Effort, ...]) -> Effort:
