@@ -1,11 +1,12 @@
 """Reads decoded JSON with the right types or a named error, so that no odd body ends in a KeyError. Knows no wire format."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from keyhouse.domain.errors import Code, Error
 
 JsonObject = dict[str, Any]
+_Choice = TypeVar("_Choice", bound=str)
 
 
 class Fields:
@@ -76,13 +77,17 @@ class Fields:
             raise self._wrong(self.at(name), "a boolean")
         return value
 
-    def choice(self, name: str, choices: Iterable[str]) -> str:
+    def choice(self, name: str, choices: Iterable[_Choice]) -> _Choice:
         """One of these strings."""
-        value = self.text(name)
-        known = tuple(choices)
-        if value not in known:
-            raise self._wrong(self.at(name), "one of " + ", ".join(known))
-        return value
+        value, known = self.text(name), tuple(choices)
+        for choice in known:
+            if choice == value:
+                return choice
+        raise self._wrong(self.at(name), "one of " + ", ".join(known))
+
+    def choice_or_none(self, name: str, choices: Iterable[_Choice]) -> _Choice | None:
+        """One of these strings, or None."""
+        return self.choice(name, choices) if self.has(name) else None
 
     def object(self, name: str) -> Self:
         """An object."""

@@ -1,10 +1,8 @@
 """Small members in the form of the Messages API, which Chat Completions carries as extensions: cache_control, thinking, its blocks."""
 
 from collections.abc import Iterable
-from typing import cast
 
 from keyhouse.gateway.wire.conversation import (
-    CacheLifetime,
     CacheMarker,
     Effort,
     Message,
@@ -24,8 +22,7 @@ def parse_cache_control(fields: Fields) -> CacheMarker | None:
     if control is None:
         return None
     control.choice("type", ("ephemeral",))
-    lifetime = control.choice("ttl", ("5m", "1h")) if control.has("ttl") else None
-    return CacheMarker(cast("CacheLifetime | None", lifetime))
+    return CacheMarker(control.choice_or_none("ttl", ("5m", "1h")))
 
 
 def parse_breakpoint(part: Fields, parameter: str = "cache_control") -> CacheMarker | None:

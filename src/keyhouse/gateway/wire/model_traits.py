@@ -19,6 +19,8 @@ MINIMUM_BUDGET_TOKENS = 1024
 """Below this `budget_tokens` is refused: https://platform.claude.com/docs/en/build-with-claude/extended-thinking, 23 November 2026."""
 
 EFFORTS: tuple[Effort, ...] = ("minimal", "low", "medium", "high", "xhigh", "max")
+NONE_OR_EFFORTS: tuple[Literal["none"] | Effort, ...] = ("none", *EFFORTS)
+"""In OpenAI's formats, which switch reasoning off by a level."""
 
 
 class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ def render_request(body: JsonObject, model: str, losses: Losses) -> JsonObject:
         raise unsupported("input", "The upstream takes text only, and no tokens.")
     if fields.has("user"):
         losses.drop("user", "The upstream has nothing like it.")
-    encoding = fields.choice("encoding_format", ("float", "base64")) if fields.has("encoding_format") else None
+    encoding = fields.choice_or_none("encoding_format", ("float", "base64"))
     rendered = {name: body.get(name) for name in _KEPT}
     if fields.has("dimensions"):
         rendered["output_dimension"] = fields.integer("dimensions")

@@ -1,7 +1,6 @@
 """Parses a Messages request. Decides nothing about what another format can hold, but for what only Anthropic itself can run."""
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks, parse_system_texts
 from keyhouse.gateway.wire.anthropic_messages.searches import is_search, parse_search
@@ -12,6 +11,7 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
 from keyhouse.gateway.wire.model_traits import EFFORTS
 
+_ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 _DROPPED_OF_TOOLS = ("input_examples", "defer_loading", "eager_input_streaming")
 
 
@@ -51,21 +51,21 @@ def _messages(fields: Fields, given: Sequence[Fields], losses: Losses) -> Iterat
     if system:
         yield Message("system", system)
     for message in uncleared(given):
-        role = message.choice("role", ("user", "assistant", "system"))
+        role = message.choice("role", _ROLES)
         parts = parse_system_message(message, losses) if role == "system" else parse_blocks(message, losses)
         if parts or role != "system":
-            yield Message(cast(Role, role), parts, stays=role == "system")
+            yield Message(role, parts, stays=role == "system")
 
 
 def _reasoning(fields: Fields, given: Sequence[Fields], losses: Losses) -> Reasoning | None:
     config = fields.object_or_none("output_config")
-    level = None
+    level: Effort | None = None
     if config is not None:
         config.check_names("effort", "format", "task_budget")
-        level = config.choice("effort", EFFORTS) if config.has("effort") else None
+        level = config.choice_or_none("effort", EFFORTS)
         if config.has("task_budget"):
             losses.drop("output_config.task_budget", "The model is told of no budget for a whole task.")
-    return parse_thinking(fields, stated_effort(given) or cast("Effort | None", level))
+    return parse_thinking(fields, stated_effort(given) or level)
 
 
 def _output_schema(fields: Fields) -> OutputSchema | None:

@@ -4,7 +4,6 @@ https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-me
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import cast
 
 from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_system_texts, parse_text
 from keyhouse.gateway.wire.conversation import Effort, TextPart, Tool
@@ -56,13 +55,13 @@ def offered_tools(tools: tuple[Tool, ...], messages: Iterable[Fields], parse_too
 
 def stated_effort(messages: Iterable[Fields]) -> Effort | None:
     """The effort that was stated last, if any was."""
-    level = None
+    level: Effort | None = None
     for message in messages:
         config = message.object_or_none("output_config") if message.raw.get("role") == "system" else None
         if config is not None:
             config.check_names("effort")
-            level = config.choice("effort", EFFORTS) if config.has("effort") else level
-    return cast("Effort | None", level)
+            level = config.choice_or_none("effort", EFFORTS) or level
+    return level
 
 
 def _changes(message: Fields) -> Iterator[Fields]:

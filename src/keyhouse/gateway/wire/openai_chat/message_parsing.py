@@ -1,7 +1,5 @@
 """Parses the messages of a chat completions request."""
 
-from typing import cast
-
 import msgspec
 
 from keyhouse.gateway.wire.conversation import (
@@ -13,7 +11,6 @@ from keyhouse.gateway.wire.conversation import (
     ImagePart,
     Message,
     Part,
-    Role,
     Source,
     TextPart,
     ToolCallPart,
@@ -42,7 +39,7 @@ def parse_message(message: Fields, losses: Losses) -> Message:
         return Message("system", _text_parts(message))
     if role == "assistant":
         return Message("assistant", _assistant_parts(message))
-    return Message(cast(Role, role), _user_parts(message, losses))
+    return Message("user", _user_parts(message, losses))
 
 
 def _tool_result(message: Fields) -> ToolResultPart:

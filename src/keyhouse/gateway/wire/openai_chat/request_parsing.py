@@ -1,12 +1,10 @@
 """Parses a chat completions request. Decides nothing about what another format can hold."""
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, cast
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from keyhouse.gateway.wire.conversation import (
-    Effort,
     OutputSchema,
     Reasoning,
     Request,
@@ -18,7 +16,7 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_cache_wish, parse_thinking
-from keyhouse.gateway.wire.model_traits import EFFORTS
+from keyhouse.gateway.wire.model_traits import NONE_OR_EFFORTS
 from keyhouse.gateway.wire.openai_chat.message_parsing import parse_message
 from keyhouse.gateway.wire.search_place import stated_place
 
@@ -86,12 +84,12 @@ def parse_service_tier(fields: Fields, losses: Losses) -> ServiceTier | None:
 
 
 def _reasoning(fields: Fields) -> Reasoning | None:
-    effort = fields.choice("reasoning_effort", ("none", *EFFORTS)) if fields.has("reasoning_effort") else None
+    effort = fields.choice_or_none("reasoning_effort", NONE_OR_EFFORTS)
     if fields.has("thinking"):
-        return parse_thinking(fields, None if effort in (None, "none") else cast(Effort, effort))
+        return parse_thinking(fields, None if effort == "none" else effort)
     if effort is None:
         return None
-    return Reasoning(mode="off") if effort == "none" else Reasoning(mode="on", effort=cast(Effort, effort))
+    return Reasoning(mode="off") if effort == "none" else Reasoning(mode="on", effort=effort)
 
 
 def _output_schema(fields: Fields) -> OutputSchema | None:
@@ -122,8 +120,7 @@ def _tools_and_choice(fields: Fields) -> tuple[tuple[Tool, ...], ToolChoice | No
         return tools, None
     if isinstance(choice, str):
         # Mistral's word for it, which its clients send: https://docs.mistral.ai/capabilities/function_calling (2026-11-29).
-        mode = "required" if choice == "any" else fields.choice("tool_choice", ("auto", "none", "required"))
-        return tools, ToolChoice(cast(Literal["auto", "none", "required"], mode))
+        return tools, ToolChoice("required" if choice == "any" else fields.choice("tool_choice", ("auto", "none", "required")))
     wanted = fields.object("tool_choice")
     if wanted.choice("type", ("function", "custom", "allowed_tools")) == "allowed_tools":
         return _allowed(tools, wanted.object("allowed_tools"))
@@ -132,13 +129,8 @@ def _tools_and_choice(fields: Fields) -> tuple[tuple[Tool, ...], ToolChoice | No
 
 def _allowed(tools: Iterable[Tool], allowed: Fields) -> tuple[tuple[Tool, ...], ToolChoice]:
     """The tools that may be called, and whether one must be. The others would only be seen, so they are left out."""
-    names = set(_function_names(allowed.objects("tools")))
-    mode = cast(Literal["auto", "required"], allowed.choice("mode", ("auto", "required")))
-    return tuple(tool for tool in tools if tool.name in names), ToolChoice(mode)
-
-
-def _function_names(tools: Iterator[Fields]) -> Iterator[str]:
-    return (_function_name(tool) for tool in tools)
+    names = {_function_name(tool) for tool in allowed.objects("tools")}
+    return tuple(tool for tool in tools if tool.name in names), ToolChoice(allowed.choice("mode", ("auto", "required")))
 
 
 def _function_name(tool: Fields) -> str:

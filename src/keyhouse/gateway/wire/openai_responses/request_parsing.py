@@ -1,13 +1,12 @@
 """Parses a request of Responses. Decides nothing about what another format can hold, but for what OpenAI alone keeps or runs."""
 
 from collections.abc import Iterator
-from typing import Literal, cast
 
-from keyhouse.gateway.wire.conversation import SEARCH, Effort, Message, OutputSchema, Reasoning, Request, Search, TextPart, Tool, ToolChoice
+from keyhouse.gateway.wire.conversation import SEARCH, Message, OutputSchema, Reasoning, Request, Search, TextPart, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_wish
-from keyhouse.gateway.wire.model_traits import EFFORTS
+from keyhouse.gateway.wire.model_traits import NONE_OR_EFFORTS
 from keyhouse.gateway.wire.openai_chat.request_parsing import parse_function, parse_schema, parse_service_tier
 from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
 from keyhouse.gateway.wire.openai_responses.namespaces import functions_of, joined_name
@@ -82,14 +81,14 @@ def _reasoning(fields: Fields, losses: Losses) -> Reasoning | None:
         raise unsupported(wanted.at("mode"), "This model reasons in one way only.")
     if wanted.text_or_none("context") not in (None, "auto"):
         losses.drop("reasoning.context", "The model decides itself which thoughts of earlier turns it reads.")
-    level = wanted.choice("effort", ("none", *EFFORTS)) if wanted.has("effort") else None
+    level = wanted.choice_or_none("effort", NONE_OR_EFFORTS)
     if level == "none":
         return Reasoning(mode="off", parameter="reasoning")
     if level is None:
         # How thoughts are told is no wish for any.
         return None
     display = "summarized" if wanted.has("summary") or wanted.has("generate_summary") else None
-    return Reasoning(mode="on", effort=cast(Effort, level), display=display, parameter="reasoning")
+    return Reasoning(mode="on", effort=level, display=display, parameter="reasoning")
 
 
 def _output_schema(fields: Fields, losses: Losses) -> OutputSchema | None:
@@ -148,13 +147,11 @@ def _choice(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], 
     if not fields.has("tool_choice"):
         return tools, None
     if isinstance(fields.raw["tool_choice"], str):
-        mode = fields.choice("tool_choice", ("auto", "none", "required"))
-        return tools, ToolChoice(cast(Literal["auto", "none", "required"], mode))
+        return tools, ToolChoice(fields.choice("tool_choice", ("auto", "none", "required")))
     wanted = fields.object("tool_choice")
     if wanted.text("type") == "allowed_tools":
         names = {_function(tool) for tool in wanted.objects("tools")}
-        mode = wanted.choice("mode", ("auto", "required"))
-        return tuple(tool for tool in tools if tool.name in names), ToolChoice(cast(Literal["auto", "required"], mode))
+        return tuple(tool for tool in tools if tool.name in names), ToolChoice(wanted.choice("mode", ("auto", "required")))
     return tools, ToolChoice("named", _function(wanted))
 
 
