@@ -169,7 +169,7 @@ def test_stop_reasons_become_finish_reasons(completion, stop_reason, finish_reas
 @pytest.mark.parametrize(
     ("stop_reason", "finish_reason"),
     [
-        ("end_turn", "stop"),
+        ("end_turn", "tool_calls"),
         ("stop_sequence", "stop"),
         ("max_tokens", "length"),
         ("tool_use", "tool_calls"),
@@ -178,7 +178,7 @@ def test_stop_reasons_become_finish_reasons(completion, stop_reason, finish_reas
         ("model_context_window_exceeded", "length"),
     ],
 )
-def test_stop_reasons_of_converse(completion, stop_reason, finish_reason):
+def test_stop_reasons_of_converse_beside_calls(completion, stop_reason, finish_reason):
     assert completion("bedrock_converse", {**CONVERSE, "stopReason": stop_reason}).choices[0].finish_reason == finish_reason
 
 

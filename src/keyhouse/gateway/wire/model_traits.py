@@ -10,6 +10,7 @@ import msgspec
 
 from keyhouse.gateway.wire.conversation import Effort, Reasoning
 
+Forcible = Literal["all", "any", "none"]
 ThinkingForm = Literal["budget", "adaptive", "nova", "effort", "none"]
 
 DEFAULT_MAX_TOKENS = 8192
@@ -33,12 +34,14 @@ class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top_k: str
     strict: bool
     caches: Literal["all", "prompt", "none"]
-    forced_tools: bool = True
+    forced_tools: Forcible = "all"
     binds_thoughts: bool = False
     tool_status: bool = True
     thinks_unasked: bool = True
     takes_beginnings: bool | None = None
     strict_on_converse: bool = False
+    mixed_turns: bool = True
+    bare_schemas: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
 
 

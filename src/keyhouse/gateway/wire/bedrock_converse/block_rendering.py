@@ -53,9 +53,13 @@ class CachePoints:
         self._model = model
         self._losses = losses
 
-    def after_block(self, marker: CacheMarker | None) -> list[JsonObject]:
-        """What follows a block of a message or of the system prompt; nothing without a marker."""
-        return self._after(marker, "" if marker is None else marker_name(marker), can=self._model.caches != "none")
+    def after_block(self, part: Part) -> list[JsonObject]:
+        """What follows a block of a message or of the system prompt; nothing without a marker. Nova's models take it behind text alone:
+        https://github.com/aws-samples/bedrock-engineer/pull/71, https://github.com/earendil-works/pi/issues/2053 (of results of tools),
+        https://github.com/aws-samples/generative-ai-use-cases/pull/1077 (of images), 2026-11-30."""
+        marker = marker_of(part)
+        can = self._model.caches == "all" or (self._model.caches == "prompt" and isinstance(part, TextPart))
+        return self._after(marker, "" if marker is None else marker_name(marker), can=can)
 
     def at_end(self, marker: CacheMarker | None, blocks: list[JsonObject]) -> list[JsonObject]:
         """What follows the last message, of these blocks, where all of a request shall be cached; Nova's models do that by themselves."""
@@ -84,7 +88,7 @@ def render_blocks(parts: Iterable[Part], names: DocumentNames, points: CachePoin
     blocks: list[JsonObject] = []
     for part in parts:
         blocks.append(_block(part, names))
-        blocks += points.after_block(marker_of(part))
+        blocks += points.after_block(part)
     return blocks
 
 

@@ -10,8 +10,10 @@ from keyhouse.gateway.wire.anthropic_messages.bound_thoughts import BETA, is_bou
 from keyhouse.gateway.wire.anthropic_messages.last_words import ended_by_user
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_thinking
 from keyhouse.gateway.wire.any_json import with_json_told
+from keyhouse.gateway.wire.bare_schema import bare
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.failed_results import with_stated_failures
+from keyhouse.gateway.wire.bedrock_converse.parted_turns import parted
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.bedrock_converse.wanted_words import with_wanted_words
 from keyhouse.gateway.wire.conversation import (
@@ -35,18 +37,16 @@ from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_
 from keyhouse.gateway.wire.stated_schema import closed, unbounded
 from keyhouse.gateway.wire.turns import turns, without_parts
 
-_UNKNOWN_MODEL = ModelTraits(
-    thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="none", tool_status=False
-)
-_BEHIND_A_PROFILE = replace(_UNKNOWN_MODEL, caches="all", tool_status=True)
+_BEHIND_A_PROFILE = ModelTraits(thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="all")
 """An inference profile of the caller's own does not tell of which model it is."""
+_UNKNOWN_MODEL = replace(_BEHIND_A_PROFILE, caches="none", tool_status=False, forced_tools="any")
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
-    request = with_tools_told(with_json_told(request, losses), known, losses)
+    asked, request = request, with_tools_told(with_json_told(request, losses), known, losses)
     if known.caches != "none":
         request = with_allowed_markers(request, losses, has_lifetimes=known.caches == "all")
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
@@ -63,7 +63,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = arranged.messages if _has_tools(request) else told_calls(arranged.messages)
     if not request.begins_answer:
         kept = ended_by_user(kept, known, additional)
-    told = with_wanted_words(with_stated_failures(kept, known, losses))
+    told = with_wanted_words(parted(with_stated_failures(kept, known, losses), known))
     messages = _messages(told, names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
     tools = _tools(request, known, losses, points)
@@ -76,7 +76,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "system": system or None,
             "inferenceConfig": inference or None,
             "toolConfig": tools,
-            "additionalModelRequestFields": {**additional, **_one_call(request, tools, known, losses)} or None,
+            "additionalModelRequestFields": {**additional, **_one_call(asked, tools, known, losses)} or None,
             "outputConfig": _output(request.output_schema, losses),
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
         }
@@ -134,8 +134,9 @@ def _tools(request: Request, model: ModelTraits, losses: Losses, points: CachePo
 
 
 def _one_call(request: Request, tools: JsonObject | None, model: ModelTraits, losses: Losses) -> JsonObject:
-    """What keeps a model from calling tools at once: Claude's own field. It states its type where `toolChoice` does not, and must not where
-    it does: https://github.com/BerriAI/litellm/pull/34347 (2026-07-23), https://github.com/BerriAI/litellm/issues/36536 (2026-08-11)."""
+    """What keeps a model from calling tools at once, by the request as it came: Claude's own field. It states its type where `toolChoice`
+    does not, and must not where it does: https://github.com/BerriAI/litellm/pull/34347 (2026-07-23),
+    https://github.com/BerriAI/litellm/issues/36536 (2026-08-11)."""
     if tools is None or request.parallel_tool_calls is not False:
         return {}
     if _is_claude(model):
@@ -156,10 +157,13 @@ def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -
     schema, is_strict = tool.schema or {"properties": {}}, bool(tool.strict) and model.strict_on_converse
     if tool.strict and not is_strict:
         losses.drop("tools[].strict", "The model has no strict tools.")
+    if is_strict:
+        schema = unbounded(schema, losses)
+    schema = {"type": "object", **schema}
     specification = {
         "name": tool.name,
         "description": tool.description or None,
-        "inputSchema": {"json": {"type": "object", **(unbounded(schema, losses) if is_strict else schema)}},
+        "inputSchema": {"json": bare(schema, losses) if model.bare_schemas else schema},
         "strict": True if is_strict else None,
     }
     return [{"toolSpec": without_nones(specification)}, *points.after_tool(tool.cache)]

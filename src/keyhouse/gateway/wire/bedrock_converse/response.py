@@ -22,19 +22,23 @@ def parse_response(fields: Fields) -> Answer:
     """An answer of `POST /model/{id}/converse`. Raises Error (`upstream_invalid_answer`) when it is none."""
     message = fields.object("output").object("message")
     usage = fields.object_or_none("usage")
+    parts = tuple(part for block in message.objects("content") for part in _parts(block))
     return Answer(
-        parts=tuple(part for block in message.objects("content") for part in _parts(block)),
-        stop=parse_stop(fields),
+        parts=parts,
+        stop=parse_stop(fields, has_calls=any(isinstance(part, ToolCallPart) for part in parts)),
         usage=None if usage is None else parse_converse_usage(usage),
     )
 
 
-def parse_stop(fields: Fields) -> StopReason:
-    """The member `stopReason`. Output that the model malformed is an error, not an answer."""
+def parse_stop(fields: Fields, *, has_calls: bool) -> StopReason:
+    """The member `stopReason`. Output that the model malformed is an error, not an answer. Some models say `end_turn` beside calls, or
+    `tool_use` without any; what they sent counts: https://github.com/strands-agents/harness-sdk/issues/644 (2025-08-10),
+    https://github.com/strands-rl/strands-env/pull/252 (2026-09-01)."""
     reason = fields.text("stopReason")
     if reason.startswith("malformed_"):
         raise fields.wrong("stopReason", "a reason other than malformed output")
-    return STOP_REASONS.get(reason, "end")
+    stop = STOP_REASONS.get(reason, "end")
+    return stop if stop not in ("end", "tool_calls") else "tool_calls" if has_calls else "end"
 
 
 def _parts(block: Fields) -> Iterator[AnswerPart]:

@@ -38,6 +38,7 @@ class ConverseEventParser:
         self._stopped = False
         self._open_index: int | None = None
         self._open_kind = ""
+        self._has_calls = False
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one event amounts to: `name` as in `contentBlockDelta`, `data` its JSON. Raises Error."""
@@ -63,7 +64,7 @@ class ConverseEventParser:
             case "messageStop":
                 yield from self._closed()
                 self._stopped = True
-                yield Stopped(parse_stop(event))
+                yield Stopped(parse_stop(event, has_calls=self._has_calls))
             case "metadata":
                 yield from self._metadata(event)
 
@@ -77,6 +78,7 @@ class ConverseEventParser:
         call = event.object("start").object_or_none("toolUse")
         if call is not None:
             self._open_index, self._open_kind = event.integer("contentBlockIndex"), "call"
+            self._has_calls = True
             yield ToolCallStarted(call.text("toolUseId"), call.text("name"))
 
     def _block_delta(self, event: Fields) -> Iterator[StreamEvent]:
