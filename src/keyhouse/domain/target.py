@@ -29,7 +29,7 @@ class Target:
     headers: tuple[tuple[str, str], ...] = ()
     fixed_headers: tuple[tuple[str, str], ...] = ()
     signing: Signing | None = None
-    values: Mapping[str, str] | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
     declared: CustomModel | None = None
     temperature_range: tuple[float, float] | None = None
     max_output_tokens: int | None = None
@@ -46,5 +46,5 @@ class Target:
     def secrets(self) -> tuple[str, ...]:
         """Every stored value that goes into a call and may not come back: of the headers, and what the signing is made of."""
         parts = self.signing.parts.values() if self.signing is not None else ()
-        signed = tuple((self.values or {}).get(name, "") for name in parts)
+        signed = tuple(self.values.get(name, "") for name in parts)
         return tuple(value for value in (*signed, *(value for _, value in (*self.headers, *self.fixed_headers))) if value)

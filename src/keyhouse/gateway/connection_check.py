@@ -86,5 +86,5 @@ class ConnectionChecker(msgspec.Struct, frozen=True):
         head, signing = asking_head(target)
         request = UpstreamRequest(head, timeouts=Timeouts(self.budget_s, self.budget_s, self.budget_s, self.budget_s))
         if signing is not None:
-            request.headers = await self.outgoing.signatures.sign(signing, target.values or {}, request)
+            request.headers = await self.outgoing.signatures.sign(signing, target.values, request)
         return request

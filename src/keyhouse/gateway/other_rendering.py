@@ -15,7 +15,7 @@ from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.detail_errors import parse_error
 from keyhouse.gateway.wire.fields import Fields, JsonObject
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.parameters import drops_allowed
+from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, losses_of
 from keyhouse.gateway.wire.speech import parse_transcription, render_speech_request, render_transcription_form
 
 RenderBody = Callable[[JsonObject, str, Losses], JsonObject]
@@ -48,7 +48,7 @@ def _json(render_body: RenderBody, parse_body: Callable[[Fields], JsonObject]) -
 
     def render(call: Call, prepared: Prepared) -> Rendered:
         held = held_body(call)
-        losses = Losses(drops_allowed=drops_allowed(held.body))
+        losses = losses_of(held.body)
         body = render_body(held.body, call.target.upstream_model, losses)
         return Rendered(
             msgspec.json.encode(body),
@@ -63,7 +63,7 @@ def _json(render_body: RenderBody, parse_body: Callable[[Fields], JsonObject]) -
 
 def _speech(call: Call, prepared: Prepared) -> Rendered:
     held = held_body(call)
-    losses = Losses(drops_allowed=drops_allowed(held.body))
+    losses = losses_of(held.body)
     body, output_format = render_speech_request(held.body, call.target.upstream_model, losses)
     return Rendered(
         msgspec.json.encode(body),
@@ -76,7 +76,7 @@ def _speech(call: Call, prepared: Prepared) -> Rendered:
 
 def _transcription(call: Call, prepared: Prepared) -> Rendered:
     assert call.form is not None  # noqa: S101 - transcriptions are asked for by a form
-    losses = Losses(drops_allowed=call.form.value("drop_tuning_params") != "false")
+    losses = Losses(drops_allowed=call.form.value(DROP_TUNING_PARAMS) != "false")
     body, wanted = render_transcription_form(call.form, call.target.upstream_model, losses)
     kind = (b"content-type", b"multipart/form-data; boundary=" + call.form.boundary)
     return Rendered(

@@ -127,7 +127,7 @@ def _headers(target: Target, *, of_json: bool) -> tuple[RawHeaders, Signing | No
         signing: Signing | None = None
         fixed: Headers | None = ()
         if target.signing is not None:
-            fixed = fixed_headers(target.signing, target.values or {})
+            fixed = fixed_headers(target.signing, target.values)
             signing = target.signing if fixed is None else None
     except UnicodeEncodeError:
         raise ValueError("a stored header holds characters that no header can carry") from None

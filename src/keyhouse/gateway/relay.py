@@ -82,15 +82,13 @@ class Relay:
         observation.origin = head.origin
         stated = outgoing.headers if outgoing.headers is not None else [pair for pair in call.headers if pair[0] not in prepared.replaced]
         if prepared.foreign_betas:
-            losses = Losses(drops_allowed=not forbids_drops(call.body, call.head))
-            stated = without_betas(stated, prepared.foreign_betas, losses)
-            outgoing.dropped += losses.dropped
+            stated = _without_foreign_betas(stated, prepared.foreign_betas, call, outgoing)
         headers = prepared.with_defaults(stated)
         request = UpstreamRequest(head, outgoing.body, headers)
         signed: Headers = ()
         try:
             if prepared.signing is not None:
-                signed = await self._signatures.sign(prepared.signing, call.target.values or {}, request)
+                signed = await self._signatures.sign(prepared.signing, call.target.values, request)
                 request.headers = [*headers, *signed]
             response = await self._opened(request, call.retries, observation)
         except UpstreamError as error:
@@ -105,7 +103,7 @@ class Relay:
                 return await _translated(call, response, outgoing.translation, said, observation)
             return _passed(call, response, said)
         if response.status == 401 and prepared.signing is not None:
-            self._signatures.refused(prepared.signing, call.target.values or {})
+            self._signatures.refused(prepared.signing, call.target.values)
         made = [*signed, *self._upstream.proxy_authorization(head.origin)]
         return await error_answer(response, outgoing, spelt_secrets(call.target, made), said, call.endpoint)
 
@@ -132,6 +130,14 @@ class Relay:
                 await asyncio.sleep(wait)
         finally:
             observation.upstream_s += perf_counter() - began
+
+
+def _without_foreign_betas(headers: RawHeaders, foreign: frozenset[bytes], call: Call, outgoing: Rendered) -> RawHeaders:
+    """The headers without these; what they named is noted in `outgoing`. Raises Error where nothing may be dropped."""
+    losses = Losses(drops_allowed=not forbids_drops(call.body, call.head))
+    kept = without_betas(headers, foreign, losses)
+    outgoing.dropped += losses.dropped
+    return kept
 
 
 def _passed(call: Call, response: UpstreamResponse, said: Headers) -> Answer:

@@ -1,6 +1,6 @@
 """A request as it goes out, and what every way to render one needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,6 +14,7 @@ from keyhouse.gateway.wire.enforcement import Enforced, enforced
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
 
+BETA = b"anthropic-beta"
 # What means the same to every provider; the rest of what may go on speaks of the caller's own format.
 _TRANSLATED_TO_UPSTREAM = frozenset(b"idempotency-key x-client-request-id http-referer x-title".split())
 
@@ -34,8 +35,6 @@ class Rendered:
     query: bytes = b""
 
 
-_BETA = b"anthropic-beta"
-
 Render = Callable[[Call, Prepared], Rendered]
 """Raises Error: what the body says that it must not."""
 
@@ -54,9 +53,9 @@ def held_body(call: Call) -> Enforced:
     return enforced(call.endpoint, decoded_body(call.body), call.target.declared, call.target.temperature_range)
 
 
-def passed_on(call: Call, prepared: Prepared, also: frozenset[bytes] = frozenset()) -> RawHeaders:
+def passed_on(call: Call, prepared: Prepared, also: Iterable[bytes] = ()) -> RawHeaders:
     """Those of the caller's headers that mean something to an upstream of another format, `also` among them."""
-    names = _TRANSLATED_TO_UPSTREAM | also
+    names = _TRANSLATED_TO_UPSTREAM.union(also)
     return [pair for pair in call.headers if pair[0] in names and pair[0] not in prepared.replaced]
 
 
@@ -64,15 +63,15 @@ def with_betas(headers: RawHeaders, betas: tuple[str, ...]) -> RawHeaders:
     """The headers with these features in `anthropic-beta`, beside those that the caller asks for."""
     if not betas:
         return headers
-    stated = [value for name, value in headers if name == _BETA]
-    return [*(pair for pair in headers if pair[0] != _BETA), (_BETA, b",".join((*stated, *(beta.encode() for beta in betas))))]
+    stated = [value for name, value in headers if name == BETA]
+    return [*(pair for pair in headers if pair[0] != BETA), (BETA, b",".join((*stated, *(beta.encode() for beta in betas))))]
 
 
 def without_betas(headers: RawHeaders, refused: frozenset[bytes], losses: Losses) -> RawHeaders:
     """The headers without these features in `anthropic-beta`. Raises Error as `Losses.drop` does."""
     kept: RawHeaders = []
     for name, value in headers:
-        betas = [beta.strip() for beta in value.split(b",")] if name == _BETA else []
+        betas = [beta.strip() for beta in value.split(b",")] if name == BETA else []
         found = [beta for beta in betas if beta in refused]
         for beta in found:
             losses.drop(f"anthropic-beta: {beta.decode()}", "The provider's server refuses it.")

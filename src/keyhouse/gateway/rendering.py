@@ -10,7 +10,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.other_rendering import OTHER_TRANSLATIONS
 from keyhouse.gateway.prepared import Prepared
-from keyhouse.gateway.rendered import Render, Rendered, decoded_body, held_body, passed_on, with_betas
+from keyhouse.gateway.rendered import BETA, Render, Rendered, decoded_body, held_body, passed_on, with_betas
 from keyhouse.gateway.translated import ChatTranslation
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.anthropic_messages import render_vertex_request
@@ -19,15 +19,12 @@ from keyhouse.gateway.wire.conversation import UpstreamModel
 from keyhouse.gateway.wire.dialect import in_dialect
 from keyhouse.gateway.wire.enforcement import enforced
 from keyhouse.gateway.wire.fields import JsonObject
-from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.native_messages import may_be_unwanted, with_wanted_messages
 from keyhouse.gateway.wire.openai_responses import ECHOED
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
-from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS, CallerFormat, UpstreamFormat, drops_allowed
+from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, losses_of, without_switch
 from keyhouse.gateway.wire.splice import with_model
 from keyhouse.gateway.wire.translation import render_upstream_request
-
-_BETA = frozenset({b"anthropic-beta"})
 
 
 def rendered(call: Call, prepared: Prepared) -> Rendered:
@@ -67,7 +64,7 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
     if _looks_into(call, prepared):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
-        losses = Losses(drops_allowed=drops_allowed(decoded))
+        losses = losses_of(decoded)
         understood = in_dialect(held.body, target.refuses, target.renames, losses)
         kept, others = with_own_thoughts(understood) if _may_hold_others(call) else (understood, ())
         wanted = with_wanted_messages(kept, target.upstream_model, target.quirks, losses)
@@ -78,7 +75,7 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
 
 
 def _encoded(body: JsonObject, model: str) -> bytes:
-    return msgspec.json.encode({**{name: value for name, value in body.items() if name != DROP_TUNING_PARAMS}, "model": model})
+    return msgspec.json.encode({**without_switch(body), "model": model})
 
 
 def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = False) -> Render:
@@ -88,19 +85,17 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
         held, target = held_body(call), call.target
         request = render_upstream_request(held.body, caller, upstream, _upstream_model(call, prepared))
         body = render_vertex_request(request.body) if on_vertex else request.body
-        options = held.body.get("stream_options")
-        include_usage = isinstance(options, dict) and options.get("include_usage") is True
         repeated = {name: held.body[name] for name in _REPEATED[caller] if name in held.body}
         own_id = f"{_ID_PREFIXES[caller]}{call.request_id}"
-        defaults = AnswerDefaults(own_id, target.model_id, int(time.time()), request.tool_names, repeated)
-        also = _BETA if upstream == "anthropic_messages" else frozenset[bytes]()
+        defaults = AnswerDefaults(own_id, target.model_id, int(time.time()), request.tool_names, repeated, request.include_usage)
+        also = (BETA,) if upstream == "anthropic_messages" else ()
         return Rendered(
             msgspec.json.encode(body),
             call.head.stream,
             _once(held.dropped, request.dropped),
             _once(held.enforced, request.enforced),
             with_betas(passed_on(call, prepared, also), request.betas),
-            ChatTranslation(caller, upstream, defaults, include_usage=include_usage),
+            ChatTranslation(caller, upstream, defaults),
         )
 
     return render
@@ -117,16 +112,15 @@ def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     """The same format, with the model in the URL; where tokens are counted, it stands in the body."""
     held = held_body(call)
     own, others = with_own_thoughts(held.body) if _may_hold_others(call) else (held.body, ())
-    losses = Losses(drops_allowed=drops_allowed(held.body))
+    losses = losses_of(held.body)
     unscoped = without_scopes(own, losses) if may_hold_scopes(call.body) else own
-    kept = {name: value for name, value in unscoped.items() if name != DROP_TUNING_PARAMS}
     counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(
-        msgspec.json.encode({**render_vertex_request(kept), **counted}),
+        msgspec.json.encode({**render_vertex_request(without_switch(unscoped)), **counted}),
         call.head.stream,
         (*held.dropped, *losses.dropped, *others),
         held.enforced,
-        passed_on(call, prepared, _BETA),
+        passed_on(call, prepared, (BETA,)),
     )
 
 
@@ -138,7 +132,7 @@ def _upstream_model(call: Call, prepared: Prepared) -> UpstreamModel:
         output_limit_name=target.output_limit,
         refuses=target.refuses,
         quirks=target.quirks,
-        takes_betas=not _BETA & prepared.replaced,
+        takes_betas=BETA not in prepared.replaced,
     )
 
 

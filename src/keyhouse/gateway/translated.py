@@ -48,11 +48,10 @@ class ChatTranslation:
 
     keeps_answers = False
 
-    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, include_usage: bool) -> None:
+    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> None:
         self._caller: CallerFormat = caller
         self._upstream: UpstreamFormat = upstream
         self._defaults = defaults
-        self._include_usage = include_usage
 
     def whole(self, body: bytes) -> tuple[bytes, bytes]:
         """See AnswerTranslation."""
@@ -64,7 +63,7 @@ class ChatTranslation:
 
     def stream(self, body: PassedBody) -> "TranslatedEvents":
         """See AnswerTranslation."""
-        translation = StreamTranslation(self._caller, self._upstream, self._defaults, include_usage=self._include_usage)
+        translation = StreamTranslation(self._caller, self._upstream, self._defaults)
         if self._upstream == "bedrock_converse":
             return TranslatedEvents(body, event_stream_reader(), translation)
         return TranslatedEvents(body, sse_reader(), translation, closing=_BLANK_LINE)

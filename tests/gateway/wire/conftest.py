@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat
@@ -51,7 +52,7 @@ def defaults() -> AnswerDefaults:
 @pytest.fixture
 def replayed(defaults: AnswerDefaults) -> Callable[..., bytes]:
     def replay(caller: CallerFormat, upstream: UpstreamFormat, stream: Iterable[Event], **options: Any) -> bytes:
-        translation = StreamTranslation(caller, upstream, defaults, **options)
+        translation = StreamTranslation(caller, upstream, replace(defaults, **options))
         return b"".join([*(translation.feed(name, data) for name, data in stream), translation.end()])
 
     return replay

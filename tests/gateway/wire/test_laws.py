@@ -21,7 +21,7 @@ PAIRS = [
     ("anthropic_messages", "openai_chat"),
     ("anthropic_messages", "bedrock_converse"),
 ]
-DEFAULTS = AnswerDefaults("id", "model", 1)
+DEFAULTS = AnswerDefaults("id", "model", 1, include_usage=True)
 MODELS = [
     "claude-opus-5-5",
     "claude-sonnet-4-5",
@@ -219,7 +219,7 @@ def encoded(stream):
 
 
 def translated(caller, upstream, stream) -> bytes:
-    translation = StreamTranslation(caller, upstream, DEFAULTS, include_usage=True)
+    translation = StreamTranslation(caller, upstream, DEFAULTS)
     return b"".join([*(translation.feed(name, data) for name, data in stream), translation.end()])
 
 

@@ -237,7 +237,8 @@ class RenderedRequest(msgspec.Struct, frozen=True):
     """A request in the upstream's format.
 
     `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`. `tool_names` are the
-    caller's names of tools by those that stand in the body instead, `betas` what the header `anthropic-beta` must name for it.
+    caller's names of tools by those that stand in the body instead, `betas` what the header `anthropic-beta` must name for it;
+    `include_usage` is as in `Request`.
     """
 
     body: JsonObject
@@ -245,3 +246,4 @@ class RenderedRequest(msgspec.Struct, frozen=True):
     enforced: tuple[str, ...] = ()
     tool_names: Mapping[str, str] = msgspec.field(default_factory=dict)
     betas: tuple[str, ...] = ()
+    include_usage: bool = False

@@ -11,7 +11,7 @@ from keyhouse.domain.model import CustomModel, Mode, MultimodalInput, SupportedP
 from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import MINIMUM_BUDGET_TOKENS
-from keyhouse.gateway.wire.parameters import drops_allowed
+from keyhouse.gateway.wire.parameters import losses_of
 from keyhouse.gateway.wire.splice import TOKEN_LIMITS
 
 MODES: Mapping[EndpointName, Mode] = {
@@ -97,7 +97,7 @@ def enforced(
     Raises Error: `wrong_model_mode` for an endpoint of another mode, `unsupported_input` for an image, file or sound that the model does
     not take, `unsupported_parameter` where something would be left out and `drop_tuning_params` is false.
     """
-    losses = Losses(drops_allowed=drops_allowed(body))
+    losses = losses_of(body)
     if declared is not None:
         _check_mode(endpoint, declared)
         _check_keys(body, declared)

@@ -62,12 +62,17 @@ TABLE: dict[CallerFormat, tuple[Row, ...]] = {
 _by_name = {caller: {row.name: row for row in rows if row.is_top_level} for caller, rows in TABLE.items()}
 
 
-def drops_allowed(body: JsonObject) -> bool:
-    """Whether tuning parameters may be dropped. Raises Error when `drop_tuning_params` is not a boolean."""
+def losses_of(body: JsonObject) -> Losses:
+    """Where is noted what becomes of a request. Raises Error when its `drop_tuning_params` is not a boolean."""
     value = body.get(DROP_TUNING_PARAMS)
     if value is not None and not isinstance(value, bool):
         raise unsupported(DROP_TUNING_PARAMS, "It must be true or false.")
-    return value is not False
+    return Losses(drops_allowed=value is not False)
+
+
+def without_switch(body: JsonObject) -> JsonObject:
+    """The body without `drop_tuning_params`, which is said to the gateway alone."""
+    return {name: value for name, value in body.items() if name != DROP_TUNING_PARAMS}
 
 
 def kept_parameters(body: JsonObject, caller: CallerFormat, upstream: UpstreamFormat, losses: Losses) -> JsonObject:

@@ -26,7 +26,7 @@ from keyhouse.gateway.wire.conversation import SEARCH, RenderedRequest, Request,
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, drops_allowed, kept_parameters
+from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, kept_parameters, losses_of
 from keyhouse.gateway.wire.tool_names import LONGEST_NAMES, with_short_names
 
 _request_parsers = {
@@ -92,7 +92,7 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what the upstream's format can not hold;
     with `drop_tuning_params: false` also for what would be dropped.
     """
-    losses = Losses(drops_allowed=drops_allowed(body))
+    losses = losses_of(body)
     kept = kept_parameters(body, caller, upstream, losses)
     request = _request_parsers[caller](kept, losses)
     if upstream not in _SEARCHING:
@@ -101,7 +101,7 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     if names:
         is_long = any(len(name) > LONGEST_NAMES[upstream] for name in names.values())
         losses.change("tools[].name", "shortened" if is_long else "rewritten")
-    return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names)
+    return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names, include_usage=request.include_usage)
 
 
 def _without_search(request: Request, losses: Losses) -> Request:
@@ -145,9 +145,9 @@ class StreamTranslation:
     Whatever happens, the caller's stream ends in its final event or in an error event, once.
     """
 
-    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, include_usage: bool = False) -> None:
+    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> None:
         self._parser = _event_parsers[upstream]()
-        self._renderer = _event_renderer(caller, defaults, include_usage=include_usage)
+        self._renderer = _event_renderers[caller](defaults)
         self._tool_names = defaults.tool_names
         self.has_ended = False
         self.error: ApiError | None = None
@@ -205,10 +205,8 @@ _event_parsers: dict[UpstreamFormat, Callable[[], EventParser]] = {
     "bedrock_converse": bedrock_converse.ConverseEventParser,
 }
 
-
-def _event_renderer(caller: CallerFormat, defaults: AnswerDefaults, *, include_usage: bool) -> EventRenderer:
-    if caller == "openai_chat":
-        return openai_chat.ChunkRenderer(defaults, include_usage=include_usage)
-    if caller == "openai_responses":
-        return openai_responses.ResponseEventRenderer(defaults)
-    return anthropic_messages.MessageEventRenderer(defaults)
+_event_renderers: dict[CallerFormat, Callable[[AnswerDefaults], EventRenderer]] = {
+    "openai_chat": openai_chat.ChunkRenderer,
+    "openai_responses": openai_responses.ResponseEventRenderer,
+    "anthropic_messages": anthropic_messages.MessageEventRenderer,
+}

@@ -37,10 +37,9 @@ from keyhouse.gateway.wire.usage import render_openai_usage
 class ChunkRenderer:
     """One stream of chunks, ending in `data: [DONE]`; after an error nothing follows, not even that."""
 
-    def __init__(self, defaults: AnswerDefaults, *, include_usage: bool) -> None:
+    def __init__(self, defaults: AnswerDefaults) -> None:
         self._head: JsonObject = _head(defaults, Started())
         self._defaults = defaults
-        self._include_usage = include_usage
         self._usage: Usage | None = None
         self._thought: list[str] | None = None
         self._signature = ""
@@ -90,7 +89,7 @@ class ChunkRenderer:
                 delta = {} if event.refusal is None else {"refusal": event.refusal}
                 yield self._chunk(delta, FINISH_REASONS[event.stop])
             case Finished():
-                if self._include_usage:
+                if self._defaults.include_usage:
                     yield _frame({**self._head, "choices": [], "usage": render_openai_usage(self._usage or Usage())})
                 yield b"data: [DONE]\n\n"
             case Failed(error=error):
@@ -106,7 +105,7 @@ class ChunkRenderer:
     def _chunk(self, delta: JsonObject, finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         chunk = {**self._head, "choices": [choice]}
-        if self._include_usage:
+        if self._defaults.include_usage:
             chunk["usage"] = None
         return _frame(chunk)
 
