@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from keyhouse.gateway.pool import PoolLimits
-from keyhouse.gateway.relay import MAX_TRANSLATED_BYTES
 from keyhouse.gateway.response import END_S
 from keyhouse.gateway.timeouts import Timeouts
+from keyhouse.gateway.translated import MAX_TRANSLATED_BYTES
 from keyhouse.settings import PREFIX, Settings
 from keyhouse.web.http_protocol import BODY_IDLE_TIMEOUT_S, HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_HEAD_BYTES
 from keyhouse.web.http_taking import TAKE_TIMEOUT_S

@@ -22,16 +22,13 @@ from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
 from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.signing_error import SigningError
-from keyhouse.gateway.translated import EVENTS_TYPE, AnswerTranslation, TranslatedEvents
+from keyhouse.gateway.translated import EVENTS_TYPE, MAX_TRANSLATED_BYTES, AnswerTranslation, TranslatedEvents
 from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import CountedBody, UsageReader, WholeRead
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.splice import forbids_drops
-
-MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
-"""A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
 
 LARGE_BYTES = 128 * 1024
 """What is larger is decoded and translated in a thread: it takes up to a tenth of a second for each MB, and others are served meanwhile."""

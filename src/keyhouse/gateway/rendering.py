@@ -91,11 +91,11 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
         also = (BETA,) if upstream == "anthropic_messages" else ()
         return Rendered(
             msgspec.json.encode(body),
-            call.head.stream,
+            call.head.stream and not request.is_whole,
             _once(held.dropped, request.dropped),
             _once(held.enforced, request.enforced),
             with_betas(passed_on(call, prepared, also), request.betas),
-            ChatTranslation(caller, upstream, defaults),
+            ChatTranslation(caller, upstream, defaults, is_whole=request.is_whole),
         )
 
     return render

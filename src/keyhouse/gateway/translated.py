@@ -19,6 +19,9 @@ from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_e
 JSON_TYPE = b"application/json"
 EVENTS_TYPE = b"text/event-stream; charset=utf-8"
 
+MAX_TRANSLATED_BYTES = 64 * 1024 * 1024
+"""A whole answer that is translated has to be held; what is larger is cut off, and then is no answer."""
+
 _CODES = frozenset(Code)
 _BLANK_LINE = b"\n\n"
 
@@ -48,10 +51,11 @@ class ChatTranslation:
 
     keeps_answers = False
 
-    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> None:
+    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, is_whole: bool = False) -> None:
         self._caller: CallerFormat = caller
         self._upstream: UpstreamFormat = upstream
         self._defaults = defaults
+        self._is_whole = is_whole
 
     def whole(self, body: bytes) -> tuple[bytes, bytes]:
         """See AnswerTranslation."""
@@ -63,7 +67,9 @@ class ChatTranslation:
 
     def stream(self, body: PassedBody) -> "TranslatedEvents":
         """See AnswerTranslation."""
-        translation = StreamTranslation(self._caller, self._upstream, self._defaults)
+        translation = StreamTranslation(self._caller, self._upstream, self._defaults, is_whole=self._is_whole)
+        if self._is_whole:
+            return TranslatedEvents(body, whole_reader(), translation, closing=b"")
         if self._upstream == "bedrock_converse":
             return TranslatedEvents(body, event_stream_reader(), translation)
         return TranslatedEvents(body, sse_reader(), translation, closing=_BLANK_LINE)
@@ -72,10 +78,10 @@ class ChatTranslation:
 class TranslatedEvents:
     """Passes a stream on, translated. It ends as soon as the upstream's final event, or an error, has been passed on.
 
-    `closing` ends an event that a stream left open at its end: official clients take it.
+    `closing` is read behind the end of the body, and ends an event that it left open: official clients take it.
     """
 
-    def __init__(self, body: PassedBody, read: EventReader, translation: StreamTranslation, *, closing: bytes = b"") -> None:
+    def __init__(self, body: PassedBody, read: EventReader, translation: StreamTranslation, *, closing: bytes | None = None) -> None:
         self._body = body
         self._read = read
         self._translation = translation
@@ -88,7 +94,7 @@ class TranslatedEvents:
         translation = self._translation
         try:
             is_all = await self._body.pass_to(self._pass)
-            if is_all and self._closing:
+            if is_all and self._closing is not None:
                 self._pass(self._closing)
             last = translation.end() if is_all else b""
         except Error as error:
@@ -146,3 +152,16 @@ def event_stream_reader() -> EventReader:
     """Reads an AWS event stream."""
     decoder = EventStreamDecoder()
     return lambda piece: ((message.event_name, message.event_data) for message in decoder.feed(piece))
+
+
+def whole_reader() -> EventReader:
+    """Reads a whole answer as one event, which comes with the end of the body: an empty piece."""
+    whole = bytearray()
+
+    def read(piece: bytes) -> Iterator[tuple[str | None, bytes]]:
+        whole.extend(piece)
+        if len(whole) > MAX_TRANSLATED_BYTES:
+            raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's answer is too large to be translated.")
+        return iter(()) if piece else iter([(None, bytes(whole))])
+
+    return read

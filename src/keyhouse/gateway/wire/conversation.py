@@ -238,7 +238,7 @@ class RenderedRequest(msgspec.Struct, frozen=True):
 
     `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`. `tool_names` are the
     caller's names of tools by those that stand in the body instead, `betas` what the header `anthropic-beta` must name for it;
-    `include_usage` is as in `Request`.
+    `include_usage` is as in `Request`. `is_whole`: the answer comes whole, whether the caller streams or not.
     """
 
     body: JsonObject
@@ -247,3 +247,4 @@ class RenderedRequest(msgspec.Struct, frozen=True):
     tool_names: Mapping[str, str] = msgspec.field(default_factory=dict)
     betas: tuple[str, ...] = ()
     include_usage: bool = False
+    is_whole: bool = False

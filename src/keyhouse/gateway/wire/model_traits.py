@@ -41,6 +41,7 @@ class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     takes_beginnings: bool | None = None
     strict_on_converse: bool = False
     mixed_turns: bool = True
+    streamed_tools: bool = True
     bare_schemas: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
 

@@ -28,6 +28,7 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, kept_parameters, losses_of
 from keyhouse.gateway.wire.tool_names import LONGEST_NAMES, with_short_names
+from keyhouse.gateway.wire.whole_answers import WholeAnswerParser
 
 _request_parsers = {
     "openai_chat": openai_chat.parse_request,
@@ -142,11 +143,11 @@ def render_caller_error(
 class StreamTranslation:
     """One stream on its way from the upstream to the caller. Every method answers with bytes for the caller, often none.
 
-    Whatever happens, the caller's stream ends in its final event or in an error event, once.
+    Whatever happens, the caller's stream ends in its final event or in an error event, once. `is_whole`: the upstream's is one event.
     """
 
-    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> None:
-        self._parser = _event_parsers[upstream]()
+    def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, is_whole: bool = False) -> None:
+        self._parser = WholeAnswerParser() if is_whole else _event_parsers[upstream]()
         self._renderer = _event_renderers[caller](defaults)
         self._tool_names = defaults.tool_names
         self.has_ended = False

@@ -81,7 +81,10 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
         }
     )
-    return RenderedRequest(body, losses.dropped, losses.enforced)
+    is_whole = tools is not None and not known.streamed_tools
+    if is_whole and request.stream:
+        losses.change("stream", "whole")
+    return RenderedRequest(body, losses.dropped, losses.enforced, is_whole=is_whole)
 
 
 def _messages(kept: Sequence[Message], names: DocumentNames, points: CachePoints, cache: CacheMarker | None) -> list[JsonObject]:
