@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import traceback
 from dataclasses import replace
 
 import pytest
@@ -99,6 +100,7 @@ def test_a_proxy_that_refuses_is_a_failed_connection(run: Run, host: str, status
                 await fetched(upstream, parse_origin(f"https://{host}"))
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
             assert proxy.requests[0].line == b"CONNECT %b:443 HTTP/1.1" % host.encode()
+            assert proxy.requests[0].header(b"proxy-authorization") == [], "there are no credentials"
             assert upstream.connections().open == 0
 
     run(scenario())
@@ -184,6 +186,8 @@ def test_an_exempt_host_is_called_directly(run: Run) -> None:
         ("*.a.example", "http://b.a.example", True),
         ("a.example", "http://ba.example", False),
         ("A.Example", "http://a.example", True),
+        ("a.example.", "http://a.example", True),
+        ("a.example:http", "http://a.example", False),
         ("a.example:8080", "http://a.example:8080", True),
         ("a.example:8080", "http://a.example", False),
         ("x.example, a.example", "http://a.example", True),
@@ -201,6 +205,7 @@ def test_an_exempt_host_is_called_directly(run: Run) -> None:
         ("0.0.1", "http://10.0.0.1", False),
         ("1.2.3.4", "http://a.1.2.3.4.example", False),
         (".", "http://a.example", False),
+        (":80", "http://a.example", False),
     ],
 )
 def test_no_proxy_is_read_as_other_clients_read_it(no_proxy: str, url: str, exempt: bool) -> None:
@@ -223,12 +228,23 @@ def test_each_scheme_has_its_proxy() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://proxy:1", "socks5://proxy:1", "http://", "http://proxy:99999", "ftp://u:pa55@proxy", "http://[proxy"]
+    "url",
+    ["https://proxy:1", "socks5://proxy:1", "http://", "http://proxy:99999", "ftp://u:pa55@proxy", "http://[proxy", "http://u:pa55@℀"],
 )
-def test_proxies_that_cannot_be_used_are_refused_without_their_address(url: str) -> None:
-    with pytest.raises(ValueError, match="HTTPS_PROXY") as caught:
-        proxies(url)
-    assert "pa55" not in str(caught.value)
+@pytest.mark.parametrize(("name", "position"), [("HTTPS_PROXY", 0), ("HTTP_PROXY", 1)])
+def test_proxies_that_cannot_be_used_are_refused_without_their_address(url: str, name: str, position: int) -> None:
+    with pytest.raises(ValueError, match=f"^{name} ") as caught:
+        proxies(*("", "")[:position], url)
+    assert "pa55" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("user", "credentials"), [("a:%3F%3F%3F@", b"a:???"), ("user@", b"user:"), ("user:@", b"user:"), (":token@", b":token")]
+)
+def test_a_user_or_a_password_alone_is_sent_too(user: str, credentials: bytes) -> None:
+    proxy = proxies(f"http://{user}proxy").https
+    assert proxy is not None
+    assert proxy.authorization_lines() == b"proxy-authorization: Basic %b\r\n" % base64.b64encode(credentials)
 
 
 def test_the_password_of_a_proxy_is_not_printed() -> None:

@@ -84,7 +84,7 @@ def _matches(entry: str, origin: Origin) -> bool:
         except ValueError:
             return False
     name = host.removeprefix("*").removeprefix(".").removesuffix(".")
-    return bool(name) and (origin.host == name or origin.host.endswith(f".{name}"))
+    return origin.host == name or origin.host.endswith(f".{name}")
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
