@@ -153,3 +153,21 @@ def test_the_user_speaks_last_where_the_model_wants_it(model, members, is_added)
 def test_the_beginning_of_an_answer_stays_the_last_word():
     body = {"model": "m", "max_tokens": 9, "messages": [ANSWER, GREETING]}
     assert to_converse(body, "anthropic.claude-opus-5-5", "anthropic_messages").body["messages"][-1]["role"] == "assistant"
+
+
+@pytest.mark.parametrize("written", ['{"city": "Os', "[]", "null", "city=Oslo", "[" * 5000])
+def test_arguments_that_a_model_wrote_wrong_go_back_as_text(written):
+    messages = [
+        ANSWER,
+        {"role": "assistant", "tool_calls": [call(arguments=written)]},
+        {"role": "tool", "tool_call_id": "c1", "content": "no"},
+    ]
+    rendered = to_messages(chat(messages, tools=[tool()]))
+    assert rendered.body["messages"][1]["content"][0]["input"] == {"arguments": written}
+    assert rendered.enforced == ("arguments=text",)
+
+    called = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": written, "status": "incomplete"}
+    items = [ANSWER, called, {"type": "function_call_output", "call_id": "c1", "output": "no"}]
+    body = {"model": "m", "input": items, "tools": [{"type": "function", "name": "f"}]}
+    [block] = to_converse(body, caller="openai_responses").body["messages"][1]["content"]
+    assert block["toolUse"]["input"] == {"arguments": written}

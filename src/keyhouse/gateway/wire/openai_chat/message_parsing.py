@@ -38,7 +38,7 @@ def parse_message(message: Fields, losses: Losses) -> Message:
     if role in ("system", "developer"):
         return Message("system", _text_parts(message))
     if role == "assistant":
-        return Message("assistant", _assistant_parts(message))
+        return Message("assistant", _assistant_parts(message, losses))
     return Message("user", _user_parts(message, losses))
 
 
@@ -60,7 +60,7 @@ def _text_part(part: Fields) -> TextPart:
     return TextPart(part.text(kind), cache=_cache(part))
 
 
-def _assistant_parts(message: Fields) -> tuple[Part, ...]:
+def _assistant_parts(message: Fields, losses: Losses) -> tuple[Part, ...]:
     if message.has("audio"):
         raise unsupported(message.at("audio"), "An earlier answer in sound has no equivalent.")
     if message.has("function_call"):
@@ -70,27 +70,29 @@ def _assistant_parts(message: Fields) -> tuple[Part, ...]:
         *(parse_thinking_block(block) for block in message.objects_or_none("thinking_blocks")),
         *_text_parts(message),
         *((TextPart(refusal),) if refusal else ()),
-        *(_tool_call(call) for call in message.objects_or_none("tool_calls")),
+        *(_tool_call(call, losses) for call in message.objects_or_none("tool_calls")),
     )
 
 
-def _tool_call(call: Fields) -> ToolCallPart:
+def _tool_call(call: Fields, losses: Losses) -> ToolCallPart:
     if call.choice("type", ("function", "custom")) == "custom":
         raise unsupported(call.at("type"), "Custom tools, whose input is free text, have no equivalent.")
     function = call.object("function")
-    return ToolCallPart(call.text("id"), function.text("name"), parse_call_arguments(function))
+    return ToolCallPart(call.text("id"), function.text("name"), parse_call_arguments(function, losses))
 
 
-def parse_call_arguments(function: Fields) -> JsonObject:
-    """The arguments, which are JSON in a string here and an object elsewhere."""
+def parse_call_arguments(function: Fields, losses: Losses) -> JsonObject:
+    """The arguments, which are JSON in a string here and an object elsewhere. A model may have written something else, or was cut off:
+    OpenAI takes that back, and so it is told as the text that it is."""
     text = function.text("arguments")
     try:
         arguments = decoded_json(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise function.wrong("arguments", "a JSON object in a string") from error
-    if not isinstance(arguments, dict):
-        raise function.wrong("arguments", "a JSON object in a string")
-    return arguments
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        arguments = text
+    if isinstance(arguments, dict):
+        return arguments
+    losses.change("arguments", "text")
+    return {"arguments": text}
 
 
 def _user_parts(message: Fields, losses: Losses) -> tuple[Part, ...]:

@@ -67,7 +67,7 @@ def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
             return role, list(_said(item, role, losses))
         case "function_call":
             name = joined_name(item.text_or_none("namespace"), item.text("name"))
-            return "assistant", [ToolCallPart(item.text("call_id"), name, parse_call_arguments(item))]
+            return "assistant", [ToolCallPart(item.text("call_id"), name, parse_call_arguments(item, losses))]
         case "custom_tool_call":
             # Nobody calls it any more, so it is told as it would have been called.
             name = joined_name(item.text_or_none("namespace"), item.text("name"))
