@@ -95,3 +95,44 @@ def test_what_an_earlier_answer_can_hold_in_chat_alone_is_refused(member):
     with pytest.raises(Error) as raised:
         render_upstream_request(body, CHAT, MESSAGES, UpstreamModel(MODELS[MESSAGES]))
     assert (raised.value.code, raised.value.details["param"]) == (Code.UNSUPPORTED_PARAMETER, f"messages.1.{member}")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "source", "told"),
+    [
+        (CHAT, {"type": "base64", "media_type": "application/pdf", "data": "aGk="}, "C"),
+        (RESPONSES, {"type": "base64", "media_type": "application/pdf", "data": "aGk="}, "C"),
+        (CHAT, {"type": "file", "file_id": "f_1"}, "T\nC"),
+        (RESPONSES, {"type": "url", "url": "https://e/a.pdf"}, "T\nC"),
+    ],
+)
+def test_what_a_document_says_of_itself_is_told_before_it(upstream, source, told):
+    described, bare = {**document(**source), "title": "T", "context": "C"}, {**document(**source), "title": "T"}
+    text = {"type": "text" if upstream == CHAT else "input_text"}
+    assert rendered(MESSAGES, upstream, described)[0] == {**text, "text": told}
+    assert rendered(MESSAGES, upstream, described)[1]["type"] == ("file" if upstream == CHAT else "input_file")
+    assert len(rendered(MESSAGES, upstream, {**bare, "title": None})) == 2
+
+
+def test_what_a_document_in_a_result_says_of_itself_is_told_too():
+    pdf = {**document(type="base64", media_type="application/pdf", data="aGk="), "context": "C"}
+    call = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [pdf]}
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}],
+    }
+    chat = render_upstream_request(body, MESSAGES, CHAT, UpstreamModel("gpt-5.2")).body["messages"]
+    assert chat[-1]["content"][0] == {"type": "text", "text": "C"}
+    responses = render_upstream_request(body, MESSAGES, RESPONSES, UpstreamModel("gpt-5.2")).body["input"]
+    assert responses[-1]["output"][0] == {"type": "input_text", "text": "C"}
+
+
+def test_a_marker_on_sound_is_dropped_and_named():
+    def result(**members):
+        body = {"model": "m", "messages": [{"role": "user", "content": [{**SOUND, **members}, {"type": "text", "text": "And?"}]}]}
+        return render_upstream_request(body, CHAT, CONVERSE, UpstreamModel("amazon.nova-2-sonic-v1:0"))
+
+    for marker in ({"prompt_cache_breakpoint": {"mode": "explicit"}}, {"cache_control": {"type": "ephemeral"}}):
+        assert (result(**marker).body, result(**marker).dropped) == (result().body, ("messages[].content[].cache_control",))

@@ -347,3 +347,17 @@ def test_vertex_is_told_where_what_shall_be_cached_ends(content, ends):
 @pytest.mark.parametrize("messages", [[], "odd", ["odd"], None])
 def test_vertex_gets_odd_messages_as_they_are(messages):
     assert anthropic_messages.render_vertex_request({"messages": messages, "cache_control": MARK})["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "source": {"type": "url", "url": "https://e/a.png"}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hello"}},
+        {"type": "tool_result", "tool_use_id": "t1", "content": "ok"},
+    ],
+)
+def test_what_only_users_send_is_refused_of_the_assistant(block):
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Look."}, block]}
+    error = refusal(to_chat, {"model": "m", "messages": [{"role": "user", "content": "Hi"}, said]})
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "messages.1.content.1.type")

@@ -21,9 +21,12 @@ from tests.gateway.wire.rendered_requests import (
 def test_structured_output():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": schema, "strict": True}}
-    assert to_messages(chat(response_format=wanted)).body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    form = {"type": "json_schema", "schema": {**schema, "description": "d"}}
+    assert to_messages(chat(response_format=wanted)).body["output_config"] == {"format": form}
     definition = to_converse(chat(response_format=wanted)).body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
     assert (msgspec.json.decode(definition["schema"]), definition["name"], definition["description"]) == (schema, "n", "d")
+    wanted["json_schema"]["schema"] = {**schema, "description": "its own"}
+    assert to_messages(chat(response_format=wanted)).body["output_config"]["format"]["schema"]["description"] == "its own"
 
 
 def test_objects_of_a_schema_are_closed_where_nothing_is_lost_by_it():

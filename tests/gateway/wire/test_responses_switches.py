@@ -63,3 +63,30 @@ def test_tools_that_the_first_model_was_given_inside_are_left_out_beside_those_o
     assert result.dropped == ("input[].additional_tools",)
     for further in ({"drop_tuning_params": False}, {"tools": []}):
         assert refusal(sent, upstream, inside, **further).code is Code.UNSUPPORTED_PARAMETER
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize(
+    ("tool", "dropped"),
+    [
+        ({**TOOL, "output_schema": {"type": "object"}}, ("tools[].output_schema",)),
+        ({**TOOL, "output_schema": None, "async": False}, ()),
+    ],
+)
+def test_what_else_is_said_of_a_function_is_named(upstream, tool, dropped):
+    result = sent(upstream, tools=[tool])
+    assert (result.body, result.dropped) == (sent(upstream).body, dropped)
+
+
+@pytest.mark.parametrize(("types", "dropped"), [(["text", "image"], ("tools[].search_content_types",)), (["text"], ()), (None, ())])
+def test_kinds_of_findings_are_named(types, dropped):
+    search = {"type": "web_search_preview"}
+    result = sent("anthropic_messages", tools=[{**search, "search_content_types": types}])
+    assert (result.body, result.dropped) == (sent("anthropic_messages", tools=[search]).body, dropped)
+
+
+@pytest.mark.parametrize("reference", [{"id": "msg_1"}, {"type": None, "id": "msg_1"}, {"type": "item_reference", "id": "msg_1"}])
+def test_a_reference_is_refused_however_it_is_written(reference):
+    error = refusal(sent, "openai_chat", reference)
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "input.1.type")
+    assert "store: false" in error.message

@@ -125,7 +125,8 @@ def test_a_conversation_becomes_items_in_its_order():
 def test_documents_are_files(source, sent):
     document = {"type": "document", "title": "T", "source": source}
     [message] = to_responses(messages=[{"role": "user", "content": [document]}]).body["input"]
-    assert message["content"] == [{"type": "input_file", **sent}]
+    told = [] if "filename" in sent else [{"type": "input_text", "text": "T"}]
+    assert message["content"] == [*told, {"type": "input_file", **sent}]
 
 
 def test_tools_are_strict_only_where_they_say_so():

@@ -191,6 +191,12 @@ class OutputSchema(msgspec.Struct, frozen=True):
     description: str | None = None
     strict: bool | None = None
 
+    @property
+    def told(self) -> JsonObject:
+        """The schema with what is said of it inside, where a format has no other place for that."""
+        is_told = self.description is None or "description" in self.schema
+        return self.schema if is_told else {**self.schema, "description": self.description}
+
 
 class Request(msgspec.Struct, frozen=True):
     """A whole request. What is None was not asked for. `any_json` is what the caller called a wish for JSON without a schema;

@@ -1,6 +1,6 @@
 """Parses the content blocks of a Messages request."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -23,6 +23,8 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking_block
 from keyhouse.gateway.wire.media import base64_source
 
+_OF_USERS = ("image", "document", "tool_result")
+
 
 def parse_system_texts(fields: Fields, name: str) -> tuple[TextPart, ...]:
     """A system prompt: a string or text blocks; empty where it is absent."""
@@ -37,10 +39,18 @@ def parse_blocks(message: Fields, losses: Losses) -> tuple[Part, ...]:
     """The content of a message: a string or blocks. Raises Error as `parse_request` does."""
     if not isinstance(message.raw.get("content"), list):
         return (TextPart(message.text("content")),)
-    return tuple(_parts(without_searches(message.objects("content"), losses)))
+    blocks = without_searches(message.objects("content"), losses)
+    return tuple(_parts(map(_as_said, blocks) if message.raw.get("role") == "assistant" else blocks))
 
 
-def _parts(blocks: Iterator[Fields]) -> Iterator[Part]:
+def _as_said(block: Fields) -> Fields:
+    """A block of the assistant's."""
+    if block.text("type") in _OF_USERS:
+        raise unsupported(block.at("type"), "Only users send this.")
+    return block
+
+
+def _parts(blocks: Iterable[Fields]) -> Iterator[Part]:
     for block in blocks:
         kind = block.text("type")
         match kind:

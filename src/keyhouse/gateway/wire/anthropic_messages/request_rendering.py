@@ -96,7 +96,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
         }
     )
     if request.output_schema is not None:
-        form = {"type": "json_schema", "schema": unbounded(closed(request.output_schema.schema), losses)}
+        form = {"type": "json_schema", "schema": unbounded(closed(request.output_schema.told), losses)}
         body["output_config"] = {**body.get("output_config", {}), "format": form}
     return RenderedRequest(body, losses.dropped, losses.enforced, betas=(BETA,) if bound else ())
 

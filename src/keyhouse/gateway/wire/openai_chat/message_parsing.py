@@ -108,6 +108,8 @@ def _user_part(part: Fields, losses: Losses) -> Part:
     if kind == "file":
         return _document(part)
     if kind == "input_audio":
+        if _cache(part) is not None:
+            losses.drop("messages[].content[].cache_control", "Sound of the upstream's format can not be marked.")
         sound = part.object("input_audio")
         return AudioPart(sound.text("data"), sound.text("format"))
     return _text_part(part)

@@ -154,7 +154,18 @@ def _result_texts(result: ToolResultPart) -> Iterator[str]:
 def _content(parts: list[Part]) -> str | list[JsonObject]:
     if len(parts) == 1 and isinstance(parts[0], TextPart):
         return parts[0].text
-    return [_content_part(part) for part in parts]
+    return [_content_part(part) for part in described(parts)]
+
+
+def described(parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts, each file behind a text that tells what is said of it, as far as OpenAI's formats have no member for it."""
+    for part in parts:
+        if isinstance(part, DocumentPart) and not isinstance(part.source, TextSource):
+            title = None if isinstance(part.source, Base64Source) else part.title
+            told = "\n".join(text for text in (title, part.context) if text)
+            if told:
+                yield TextPart(told)
+        yield part
 
 
 def _content_part(part: Part) -> JsonObject:

@@ -60,7 +60,9 @@ def _messages(said: Iterable[tuple[Role, list[Part]]]) -> Iterator[Message]:
 
 
 def _item(item: Fields, losses: Losses) -> tuple[Role, list[Part]]:
-    kind = item.text_or_none("type") or "message"
+    # A reference may leave its type out, as a message may.
+    untyped = "item_reference" if item.has("id") and not item.has("role") else "message"
+    kind = item.text_or_none("type") or untyped
     match kind:
         case "message":
             role = _ROLES[item.choice("role", _ROLES)]

@@ -24,7 +24,7 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import marker_name, marker_of
-from keyhouse.gateway.wire.openai_chat.message_rendering import call_id, document_text
+from keyhouse.gateway.wire.openai_chat.message_rendering import call_id, described, document_text
 from keyhouse.gateway.wire.reasoning_items import is_reasoning_item, render_reasoning_item
 
 
@@ -74,7 +74,7 @@ def _items(message: Message, losses: Losses) -> Iterator[JsonObject]:
 
 def _said(role: str, parts: list[Part]) -> Iterator[JsonObject]:
     if role == "user":
-        content = [_content(part) for part in parts]
+        content = [_content(part) for part in described(parts)]
         if content:
             yield {"role": role, "content": content}
     else:
@@ -100,7 +100,7 @@ def _item(part: ToolCallPart | ToolResultPart | RedactedThinkingPart | ThinkingP
 def _output(result: ToolResultPart) -> str | list[JsonObject]:
     if all(isinstance(part, TextPart) for part in result.content):
         return "\n".join(part.text for part in result.content if isinstance(part, TextPart))
-    return [_content(part) for part in result.content]
+    return [_content(part) for part in described(result.content)]
 
 
 def _content(part: Part) -> JsonObject:

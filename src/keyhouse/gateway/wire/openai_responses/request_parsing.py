@@ -8,12 +8,13 @@ from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_wish
 from keyhouse.gateway.wire.model_traits import NONE_OR_EFFORTS
 from keyhouse.gateway.wire.openai_chat.request_parsing import parse_function, parse_schema, parse_service_tier
+from keyhouse.gateway.wire.openai_responses.configuration_updates import is_update, updated
 from keyhouse.gateway.wire.openai_responses.item_parsing import parse_items
 from keyhouse.gateway.wire.openai_responses.namespaces import functions_of, joined_name
 from keyhouse.gateway.wire.openai_responses.searches import is_search, parse_search_tool
 
 ENCRYPTED = "reasoning.encrypted_content"
-_DROPPED_OF_TOOLS = ("async", "defer_loading")
+_DROPPED_OF_TOOLS = ("async", "defer_loading", "output_schema")
 
 
 def parse_request(body: JsonObject, losses: Losses) -> Request:
@@ -21,7 +22,7 @@ def parse_request(body: JsonObject, losses: Losses) -> Request:
 
     Raises Error: `bad_request` where a member is not of its type, `unsupported_parameter` for what no other format can hold.
     """
-    fields = Fields(body)
+    fields = updated(Fields(body))
     _check_include(fields)
     tools, choice = _choice(fields, tuple(_tools(fields, losses)))
     messages = tuple(_messages(fields, losses))
@@ -63,9 +64,12 @@ def _messages(fields: Fields, losses: Losses) -> Iterator[Message]:
 
 
 def _items(fields: Fields, losses: Losses) -> Iterator[Fields]:
-    """The items without tools that another model was given inside the conversation, where this one has its own: so Codex goes on with a
-    model after one of OpenAI's newest. Where there are no others nothing can stand in for them, and the item is refused."""
+    """The items without those that change the request, and without tools that another model was given inside the conversation, where this
+    one has its own: so Codex goes on with a model after one of OpenAI's newest. Where there are no others nothing stands in for them, and
+    the item is refused."""
     for item in fields.objects("input"):
+        if is_update(item):
+            continue
         if item.raw.get("type") == "additional_tools" and fields.raw.get("tools"):
             losses.drop("input[].additional_tools", "The model may call the request's own tools alone.")
         else:
@@ -136,7 +140,7 @@ def _tool(name: str, tool: Fields, losses: Losses) -> Tool:
     if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
         raise unsupported(tool.at("allowed_callers"), "Functions are called by this model itself, and by nothing else.")
     for dropped in _DROPPED_OF_TOOLS:
-        if tool.boolean_or_none(dropped):
+        if tool.raw.get(dropped) not in (None, False):
             losses.drop(f"tools[].{dropped}", "Tools of other formats have nothing like it.")
     tool.text("name")
     return parse_function(name, tool)

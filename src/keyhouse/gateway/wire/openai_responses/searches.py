@@ -34,6 +34,8 @@ def parse_search_tool(request: Fields, losses: Losses) -> Search | None:
         return None
     if tool.text_or_none("search_context_size") not in (None, "medium"):
         losses.drop("tools[].search_context_size", "The model decides itself how much it reads.")
+    if set(tool.texts("search_content_types")) - {"text"}:
+        losses.drop("tools[].search_content_types", "The model finds texts alone.")
     filters = tool.object_or_none("filters")
     return Search(
         parameter=tool.at("type"),
