@@ -74,6 +74,16 @@ class Error(Exception):
         self.message = message
         self.details: Mapping[str, object] = details
 
+    @property
+    def fields(self) -> Sequence[str]:
+        """The fields that it is about, where its details name any."""
+        named = self.details.get("fields")
+        return named if isinstance(named, list) else ()
+
+    def with_details(self, **details: object) -> "Error":
+        """The same failure, with further details."""
+        return Error(self.code, self.message, **{**self.details, **details})
+
 
 def schema_failure(fields: Sequence[tuple[str, str, str]]) -> Error:
     """The 422 for a body that breaks the schema: `fields` are (path, type of the failure, message) each."""

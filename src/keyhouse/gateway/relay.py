@@ -178,7 +178,7 @@ async def _translated(
         content_type, rendered_body = await asyncio.to_thread(translation.whole, body) if is_large else translation.whole(body)
     except Error as error:
         # The provider has answered, and bills: whoever asked must not ask again by itself.
-        raise Error(error.code, error.message, **{**error.details, "retry": False}) from error
+        raise error.with_details(retry=False) from error
     except RecursionError:
         # It was read just so: what is written is a little deeper.
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's answer is nested too deep to be translated.", retry=False) from None

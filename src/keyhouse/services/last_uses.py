@@ -1,6 +1,5 @@
 """When keys and providers were last used: noted in memory where requests have ended, and stored about once a minute."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -29,7 +28,7 @@ class LastUses:
 
     def observe(self, observations: Iterable[Observation]) -> None:
         """Note requests of the gateway that have just ended: their callers' keys, and the providers that they chose."""
-        now = time.time_ns() // 1000
+        now = now_us()
         for observation in observations:
             if observation.actor_id:
                 self._noted[observation.actor_id, ""] = now

@@ -5,6 +5,8 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from keyhouse.gateway.headers import value_of
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -18,7 +20,8 @@ class Presented:
 
 def header(headers: Headers, name: bytes) -> str | None:
     """The first value of a header, given by its lower-case name."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), None)
+    value = value_of(headers, name)
+    return None if value is None else value.decode("latin-1")
 
 
 def presented(headers: Headers) -> Presented | None:

@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -37,17 +37,21 @@ def log_failed_request(method: str, route: str, request_id: str | None, cause: B
     )
 
 
+def request_ids() -> Iterator[str]:
+    """Ids for requests, none of them twice in whichever process."""
+    return map(f"req_{secrets.token_hex(6)}{{:08x}}".format, itertools.count(1))
+
+
 class RequestLines:
     """Names requests, and notes each once it is answered. `lines` is None where nobody wants to know."""
 
     def __init__(self, lines: AccessLines | None) -> None:
         self._lines = lines
-        self._prefix = f"req_{secrets.token_hex(6)}"
-        self._numbers = itertools.count(1)
+        self._ids = request_ids()
 
     def next_id(self) -> str:
         """What the answer to the next request bears under `ID_HEADER`."""
-        return f"{self._prefix}{next(self._numbers):08x}"
+        return next(self._ids)
 
     def note(self, method: str, route: str, status: int, started: float, request_id: str) -> None:
         """Note a request that `started` at that reading of `perf_counter` and is answered now."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from keyhouse.domain.errors import schema_failure
+from keyhouse.web.whole_numbers import whole_number
 
 _LARGEST_PAGE = 2**31 - 1
 _LARGEST_LIMIT = 1000
@@ -24,7 +25,7 @@ def page_of(query: Mapping[str, str]) -> PageQuery:
 
 
 def _whole_number(query: Mapping[str, str], name: str, default: int, largest: int) -> int:
-    text = query.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and 1 <= int(text) <= largest):
+    number = whole_number(query[name]) if name in query else default
+    if number is None or not 1 <= number <= largest:
         raise schema_failure([(name, "number_range", f"must be a whole number from 1 to {largest}")])
-    return int(text)
+    return number

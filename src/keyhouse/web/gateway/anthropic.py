@@ -6,6 +6,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.models import Explanation, ListedModel
+from keyhouse.web.whole_numbers import whole_number
 
 _CREATED_UNKNOWN = "1970-01-01T00:00:00Z"
 """What the reference has for a date that is not known."""
@@ -47,12 +48,12 @@ def _place(models: Sequence[ListedModel], query: Mapping[str, str], name: str) -
 
 
 def _limit(query: Mapping[str, str]) -> int | None:
-    given = query.get("limit")
-    if given is None:
+    if "limit" not in query:
         return None
-    if not given.isdecimal() or len(given) > len(str(_MOST)) or not 1 <= int(given) <= _MOST:
+    limit = whole_number(query["limit"])
+    if limit is None or not 1 <= limit <= _MOST:
         raise Error(Code.BAD_REQUEST, f"limit must be a number from 1 to {_MOST}.", param="limit")
-    return int(given)
+    return limit
 
 
 def _model(model: ListedModel) -> dict[str, object]:

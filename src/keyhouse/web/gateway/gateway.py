@@ -1,8 +1,6 @@
 """Everything under /v1: key, body, target, relay, bytes, in that order. No framework, no database once warm."""
 
 import asyncio
-import itertools
-import secrets
 from time import perf_counter
 
 import msgspec
@@ -31,15 +29,13 @@ from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
 from keyhouse.web.gateway.origins import is_preflight, origin_headers, preflight_headers
 from keyhouse.web.gateway.request_headers import RequestHeaders
-from keyhouse.web.log import log_failed_request
+from keyhouse.web.log import log_failed_request, request_ids
+from keyhouse.web.whole_numbers import whole_number
 
 _BETA = b"beta=true"
 """What Anthropic's clients put behind the path of calls with betas; of a caller's query nothing else goes on."""
 
 _CALLER_LEFT = "caller_left"
-
-_MOST_DIGITS = 9
-"""Of a number in a header: Python refuses to read one of thousands."""
 
 _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code.CONFIGURATION})
 """Failures of the house itself, which its operator should see."""
@@ -63,8 +59,7 @@ class Gateway:
         self._relay = relay
         self._limits = limits
         self._observe = observe
-        self._prefix = f"req_{secrets.token_hex(6)}"
-        self._numbers = itertools.count(1)
+        self._request_ids = request_ids()
 
     async def serve(self, exchange: Exchange) -> None:
         """Serve one request."""
@@ -75,7 +70,7 @@ class Gateway:
             path, deployment = usual_path(path)
             endpoint = ENDPOINTS.get(path)
         route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(path) else "-"
-        observation = Observation(f"{self._prefix}{next(self._numbers):08x}", exchange.method, route, started_at=started_at)
+        observation = Observation(next(self._request_ids), exchange.method, route, started_at=started_at)
         try:
             if self._attention.is_lost:
                 await self._attention.regain()
@@ -169,9 +164,8 @@ class Gateway:
 
     def _retries(self, headers: RequestHeaders) -> int:
         asked = headers.read.get(b"x-keyhouse-retries")
-        if asked is None or not asked.isdigit() or len(asked) > _MOST_DIGITS:
-            return self._limits.retries
-        return min(int(asked), self._limits.retries)
+        number = None if asked is None else whole_number(asked.decode("latin-1"))
+        return self._limits.retries if number is None else min(number, self._limits.retries)
 
     async def _refuse(self, exchange: Exchange, observation: Observation, error: Error) -> None:
         spoken = format_of(exchange.path, exchange.headers)

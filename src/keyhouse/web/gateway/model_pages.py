@@ -28,5 +28,4 @@ async def models_answer(models: Models, project_id: str, exchange: Exchange, spo
 
 def not_found(error: Error) -> Error:
     """The same error where a name stands in the path: what does not exist is a 404 there."""
-    is_missing = error.code in (Code.MODEL_NOT_FOUND, Code.MISSING_MODEL)
-    return Error(error.code, error.message, **{**error.details, "status": 404}) if is_missing else error
+    return error.with_details(status=404) if error.code in (Code.MODEL_NOT_FOUND, Code.MISSING_MODEL) else error

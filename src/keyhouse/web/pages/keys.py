@@ -22,8 +22,10 @@ from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Form, Visit
+from keyhouse.web.whole_numbers import whole_number
 
 _LIFETIMES = (("", "It does not expire"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
+_MOST_DAYS = 99_999
 
 
 class KeyPages:
@@ -78,7 +80,7 @@ class KeyPages:
     async def revoke(self, visit: Visit) -> Response:
         """Revoke a key. Sessions that stand for it end with it."""
         await self._api_keys.revoke(visit.caller, visit.path["key"])
-        return moved(visit, "/organization/keys")
+        return moved(visit.request, "/organization/keys")
 
     async def _project_key(self, visit: Visit, token: str) -> Response:
         project = await self._defaults.project(visit.project_id)
@@ -110,9 +112,9 @@ def _body(form: Form, caller: Caller) -> dict[str, Any]:
     scope_type, _, scope_id = form.text("scope").partition(":")
     binding = {"role": form.text("role"), "scopeType": scope_type, "scopeId": scope_id or caller.organization_id}
     body: dict[str, Any] = {"keyType": "service", "name": form.text("name"), "description": form.text("description"), "bindings": [binding]}
-    days = form.text("days")
-    if days.isascii() and days.isdecimal() and len(days) < 6:
-        body["expiresAt"] = (datetime.now(UTC) + timedelta(days=int(days))).isoformat()
+    days = whole_number(form.text("days"))
+    if days is not None and days <= _MOST_DAYS:
+        body["expiresAt"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
     if chosen := form.all("permissions"):
         body |= {"permissionMode": "restricted", "permissions": chosen}
     return body
@@ -125,8 +127,7 @@ def _words_of(key: ApiKey) -> str:
 def _problem(error: Error) -> tuple[str, str]:
     """The field of the form that an error is about, or an empty string, and what is wrong."""
     names = {"name": "Give the key a name.", "description": "The description is too long or holds control characters."}
-    fields: Any = error.details.get("fields") or []
-    return next(((field, names[field]) for field in fields if field in names), ("", error.message))
+    return next(((field, names[field]) for field in error.fields if field in names), ("", error.message))
 
 
 def _grants(key: ApiKey, names: dict[str, str]) -> list[str]:

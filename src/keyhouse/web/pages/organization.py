@@ -68,12 +68,12 @@ class OrganizationPages:
             await self._projects.update(visit.caller, visit.path["id"], ProjectUpdate(name=body.name))
         except Error as error:
             return await self._refused(visit, error, f"rename-{visit.path['id']}")
-        return moved(visit, _HERE)
+        return moved(visit.request, _HERE)
 
     async def archive_project(self, visit: Visit) -> Response:
         """Archive: its keys stop at once."""
         await self._projects.archive(visit.caller, visit.path["id"])
-        return moved(visit, _HERE)
+        return moved(visit.request, _HERE)
 
     async def create_team(self, visit: Visit) -> Response:
         """A new team."""
@@ -81,7 +81,7 @@ class OrganizationPages:
             await self._teams.create(visit.caller, validated(TeamBody, {"name": visit.form.text("name")}).name)
         except Error as error:
             return await self._refused(visit, error, "new-team")
-        return moved(visit, _HERE)
+        return moved(visit.request, _HERE)
 
     async def rename_team(self, visit: Visit) -> Response:
         """Another name."""
@@ -90,7 +90,7 @@ class OrganizationPages:
             await self._teams.rename(visit.caller, visit.path["id"], name)
         except Error as error:
             return await self._refused(visit, error, f"rename-team-{visit.path['id']}")
-        return moved(visit, _HERE)
+        return moved(visit.request, _HERE)
 
     async def archive_team(self, visit: Visit) -> Response:
         """Archive a team that has no projects."""
@@ -98,7 +98,7 @@ class OrganizationPages:
             await self._teams.archive(visit.caller, visit.path["id"])
         except Error as error:
             return await self._refused(visit, error, "")
-        return moved(visit, _HERE)
+        return moved(visit.request, _HERE)
 
     async def show_audit(self, visit: Visit) -> Response:
         """Every write, newest first."""
@@ -109,7 +109,7 @@ class OrganizationPages:
         """The page again, with the dialog open whose form was refused; empty where there is nothing in it to put right."""
         if error.code not in _REFUSALS:
             raise error
-        fields: Any = error.details.get("fields") or []
+        fields = error.fields
         of_team = "newTeamName" in fields or (error.code is Code.TEAM_NAME_TAKEN and dialog == "new-project")
         field = "new_team" if of_team and "name" not in fields else "name"
         whose = "the new team" if field == "new_team" else "it"

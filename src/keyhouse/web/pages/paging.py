@@ -21,7 +21,7 @@ def list_page(visit: Visit, template: str, total: int, /, status: int = 200, per
     number, pages = visit.page_number(), max(1, -(-total // per_page))
     if number > pages:
         query = {"q": visit.wanted, "page": pages} if visit.wanted else {"page": pages}
-        return moved(visit, f"{visit.request.url.path}?{urlencode(query)}")
+        return moved(visit.request, f"{visit.request.url.path}?{urlencode(query)}")
     return page(visit, template, status, number=number, pages=pages, **values)
 
 

@@ -80,7 +80,7 @@ class ProviderFormPages:
                 raise
             return await self._refused(visit, error, view)
         then = f"&test={view.id}" if visit.form.text("then") == "test" else ""
-        return moved(visit, f"/projects/{visit.project_id}/providers?saved={view.id}{then}")
+        return moved(visit.request, f"/projects/{visit.project_id}/providers?saved={view.id}{then}")
 
     async def _current(self, visit: Visit) -> tuple[ProviderView, str]:
         shown = await self._providers.get(visit.project_id, visit.path["provider"])
@@ -106,8 +106,7 @@ class ProviderFormPages:
 
     async def _conflict(self, visit: Visit, error: Error, view: ProviderView, tag: str) -> Response:
         changes, _ = await self._providers.history(visit.project_id, view.id, page=1, limit=1)
-        fields: Any = error.details.get("fields") or []
-        theirs = [(field_label(view.spec, name), _shown_now(view, name), _shown_mine(visit, view.spec, name)) for name in fields]
+        theirs = [(field_label(view.spec, name), _shown_now(view, name), _shown_mine(visit, view.spec, name)) for name in error.fields]
         changed = changes[0] if changes else None
         return await self._not_saved(visit, "conflict", 412, view, now_tag=tag, changed=changed, theirs=theirs)
 
@@ -120,8 +119,7 @@ class ProviderFormPages:
 def _errors(visit: Visit, error: Error, spec: ProviderSpec) -> list[tuple[str, str]]:
     """(name of the form's input, sentence) for each field that an error names."""
     if error.code is Code.ENDPOINT_CHANGED:
-        fields: Any = error.details.get("fields") or []
-        return [(name, "Type it again for the new address, or clear it.") for name in inputs_of(fields, visit.form)]
+        return [(name, "Type it again for the new address, or clear it.") for name in inputs_of(error.fields, visit.form)]
     reasons: Any = error.details.get("reasons") or []
     names = inputs_of((reason["meta"]["field"] for reason in reasons), visit.form)
     return [(name, _sentence(in_words(spec, reason["meta"]["message"]))) for name, reason in zip(names, reasons, strict=True)]

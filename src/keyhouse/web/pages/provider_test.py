@@ -35,6 +35,6 @@ class ProviderTestPages:
                 raise
             problem, status = error.message, STATUS[error.code]
         if not visit.is_fragment:
-            return moved(visit, f"/projects/{visit.project_id}/providers")
+            return moved(visit.request, f"/projects/{visit.project_id}/providers")
         last = await self._tests.last_of(visit.project_id, provider)
         return page(visit, "provider_test.html", status, tested=last, problem=problem, asked=True)

@@ -22,6 +22,7 @@ from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.rights import require_update, require_view
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit, is_from_another_site
+from keyhouse.web.whole_numbers import whole_number
 
 _PER_PAGE = 20
 _ALL = "/projects/{project}/providers"
@@ -67,7 +68,7 @@ class ProviderPages:
         provider, enabled = visit.path["provider"], visit.form.text("enabled") == "true"
         shown = await self._providers.upsert(visit.caller, provider, ModelProviderUpdate(enabled), None)
         if not visit.is_fragment:
-            return moved(visit, f"/projects/{visit.project_id}/providers")
+            return moved(visit.request, f"/projects/{visit.project_id}/providers")
         project = await self._defaults.project(visit.project_id)
         views = await self._views(project, [msgspec.json.decode(shown.body)[provider]])
         return page(visit, "provider_card.html", project=project, view=views[0])
@@ -91,16 +92,15 @@ class ProviderPages:
     async def roll_back(self, visit: Visit) -> Response:
         """Back to a version."""
         require_update(visit)
-        provider, version = visit.path["provider"], visit.form.text("version")
-        number = int(version) if version.isascii() and version.isdecimal() and len(version) < 16 else 0
-        await self._providers.roll_back(visit.caller, provider, number, parse_if_match(visit.form.text("etag")))
-        return moved(visit, f"/projects/{visit.project_id}/providers/{provider}/history")
+        provider, version = visit.path["provider"], whole_number(visit.form.text("version")) or 0
+        await self._providers.roll_back(visit.caller, provider, version, parse_if_match(visit.form.text("etag")))
+        return moved(visit.request, f"/projects/{visit.project_id}/providers/{provider}/history")
 
     async def delete(self, visit: Visit) -> Response:
         """Delete a provider and its secrets."""
         require_update(visit)
         await self._providers.delete(visit.caller, visit.path["provider"], parse_if_match(visit.form.text("etag")))
-        return moved(visit, f"/projects/{visit.project_id}/providers")
+        return moved(visit.request, f"/projects/{visit.project_id}/providers")
 
     async def _entries(self, visit: Visit) -> Mapping[str, Any]:
         shown = await self._providers.list(visit.project_id)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from keyhouse.domain.model import retirement
 from keyhouse.web.pages.documents import Document, kept_file
 from keyhouse.web.pages.marks import logo_sheet, mark
 from keyhouse.web.pages.verdict_words import VERDICT_WORDS
-from keyhouse.web.pages.visit import Visit
+from keyhouse.web.pages.visit import Visit, is_fragment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -63,9 +64,9 @@ def page(visit: Visit, template: str, status: int = 200, **values: Any) -> HTMLR
     return rendered(template, status, visit=visit, caller=visit.caller, csrf=visit.csrf, **values)
 
 
-def moved(visit: Visit, address: str) -> Response:
-    """On to another page, after a write."""
-    if visit.is_fragment:
+def moved(request: Request, address: str) -> Response:
+    """On to another page."""
+    if is_fragment(request):
         return Response(status_code=204, headers={**HEADERS, "hx-redirect": address})
     return Response(status_code=303, headers={**HEADERS, "location": address})
 

@@ -12,7 +12,7 @@ from keyhouse.services.rate_limit import RateLimit
 from keyhouse.services.sessions import LIFETIME_S, Sessions
 from keyhouse.web.errors import STATUS
 from keyhouse.web.log import ROUTE
-from keyhouse.web.pages.rendering import HEADERS, moved, rendered
+from keyhouse.web.pages.rendering import moved, rendered
 from keyhouse.web.pages.site import Address, Page, failed
 from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Form, Visit, is_secure, read_form, require_same_site, session_token
 from keyhouse.web.pages.way_back import page_of
@@ -44,7 +44,7 @@ class SignInPages:
         """The form."""
         place, token = page_of(request.query_params.get("next", "")), session_token(request)
         if place and token and await self._sessions.find(token):
-            return Response(status_code=303, headers={**HEADERS, "location": place})
+            return moved(request, place)
         over = "Your session is over. Sign in again." if request.query_params.get("over") else ""
         return rendered("sign_in.html", problem=over, place=place)
 
@@ -62,7 +62,7 @@ class SignInPages:
         if old := session_token(request):
             await self._sessions.end(old)
         address = await self._way_in(token, page_of(form.text("next")))
-        return _with_cookie(request, Response(status_code=303, headers={**HEADERS, "location": address}), token)
+        return _with_cookie(request, moved(request, address), token)
 
     async def _way_in(self, token: str, place: str) -> str:
         """The page that was asked for, where the key opens it; else the front door."""
@@ -82,14 +82,14 @@ class SignInPages:
     async def front(self, visit: Visit) -> Response:
         """To the only project, or to the list of them."""
         if visit.project_id:
-            return moved(visit, f"/projects/{visit.project_id}/providers")
+            return moved(visit.request, f"/projects/{visit.project_id}/providers")
         projects, total = await self._projects.list(visit.caller, page=1, limit=1)
-        return moved(visit, f"/projects/{projects[0].id}/providers" if total == 1 else "/organization/projects")
+        return moved(visit.request, f"/projects/{projects[0].id}/providers" if total == 1 else "/organization/projects")
 
     async def sign_out(self, visit: Visit) -> Response:
         """End the session here and in the browser."""
         await self._sessions.end(session_token(visit.request))
-        answer = moved(visit, _ADDRESS)
+        answer = moved(visit.request, _ADDRESS)
         for name in (COOKIE, SECURE_COOKIE):
             answer.delete_cookie(name, secure=name == SECURE_COOKIE, httponly=True, samesite="strict")
         answer.headers["clear-site-data"] = '"storage"'

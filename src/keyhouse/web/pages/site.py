@@ -17,7 +17,7 @@ from keyhouse.web.gateway.envelopes import refusal
 from keyhouse.web.log import ROUTE, log_failure
 from keyhouse.web.pages.compression import compressed
 from keyhouse.web.pages.documents import Documents
-from keyhouse.web.pages.rendering import HEADERS, files, page, rendered
+from keyhouse.web.pages.rendering import files, moved, page, rendered
 from keyhouse.web.pages.visit import (
     Form,
     Visit,
@@ -165,9 +165,7 @@ def to_sign_in(request: Request) -> Response:
     """To the page that signs in: nobody is signed in, or the session is over."""
     token = session_token(request)
     address = sign_in_address(request, bool(token))
-    if is_fragment(request):
-        return Response(status_code=204, headers={**HEADERS, "hx-redirect": address})
-    if request.method == "GET" and not token and is_from_another_site(request):
+    if request.method == "GET" and not token and is_from_another_site(request) and not is_fragment(request):
         # Browsers keep the cookie back where another site's link leads here. A page of ours that leads on gets it.
         return rendered("opening.html", address=address)
-    return Response(status_code=303, headers={**HEADERS, "location": address})
+    return moved(request, address)

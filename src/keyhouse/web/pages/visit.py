@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
+from keyhouse.web.whole_numbers import whole_number
 
 COOKIE = "keyhouse_session"
 SECURE_COOKIE = "__Host-keyhouse_session"
@@ -82,8 +83,7 @@ class Visit:
 
     def page_number(self) -> int:
         """Which page of a list is asked for, from 1."""
-        text = self.request.query_params.get("page", "1")
-        return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 8 else 1
+        return whole_number(self.request.query_params.get("page", "")) or 1
 
 
 def is_fragment(request: Request) -> bool:
