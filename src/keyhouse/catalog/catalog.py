@@ -38,6 +38,15 @@ class Catalog:
         """The provider of exactly this id."""
         return self.providers.get(provider_id)
 
+    def required(self, provider_id: str) -> ProviderSpec:
+        """The provider of this id. Raises Error `not_found`, which says what another spelling of one is called here."""
+        spec = self.provider(provider_id)
+        if spec is None:
+            meant = self.provider_spelt(provider_id)
+            called = "" if meant is None else f" It is called {meant.id} here."
+            raise Error(Code.NOT_FOUND, f"There is no such model provider.{called}")
+        return spec
+
     def provider_spelt(self, name: str) -> ProviderSpec | None:
         """The provider of this id or of this other spelling of it."""
         return self._spelt.get(name)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
-from keyhouse.cli.keys import inspected, settings_of, with_storage
 from keyhouse.cli.options import AsJson, Folder, Yes, flattened
 from keyhouse.cli.output import confirm, print_json, progress_bar, shown
 from keyhouse.cli.secret_input import read_stdin
@@ -36,6 +35,8 @@ def copy_database(target: Target, folder: Folder, while_serving: WhileServing = 
 
     Every row is read back and compared, and every sealed value opened. The key ring is not copied: the copy needs the same one.
     """
+    from keyhouse.cli.local_data import inspected, settings_of
+
     settings, url = settings_of(folder), read_stdin("the URL") if target == "-" else target
     last = _copied(settings, url, while_serving=while_serving)
     status = inspected(settings_of(Folder(folder.data_dir, url)))
@@ -66,6 +67,8 @@ def prune_database(
 
     A state that was forgotten cannot be rolled back to. It may be stopped at any moment and run again.
     """
+    from keyhouse.cli.local_data import settings_of
+
     if history_days is None and audit_days is None:
         raise CommandError("Say what to forget, with --history-days, --audit-days or both.", ExitCode.USAGE)
     confirm("Forget it for good? Only a backup has it then.", yes=yes)
@@ -82,6 +85,7 @@ for _name, _command in (("copy", copy_database), ("prune", prune_database)):
 
 def _pruned(settings: "Settings", history_days: int | None, audit_days: int | None) -> "Pruned":
     """Prune; returns the last of the progress."""
+    from keyhouse.cli.local_data import with_storage
     from keyhouse.services.databases import prune
 
     async def work(storage: "Storage") -> "Pruned":
@@ -94,7 +98,7 @@ def _pruned(settings: "Settings", history_days: int | None, audit_days: int | No
 
 def _copied(settings: "Settings", url: str, *, while_serving: bool) -> "CopyProgress":
     """Copy, showing a bar; returns the last of the progress."""
-    from keyhouse.cli.local_connection import prepare_process, require_data
+    from keyhouse.cli.local_data import prepare_process, require_data
     from keyhouse.services.databases import copy_database
 
     require_data(settings)

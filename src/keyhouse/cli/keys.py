@@ -1,7 +1,7 @@
 """`keyhouse keys`: the keys that encrypt what is stored. Works on the data folder only: no server gives them away."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from keyhouse.settings import Settings
     from keyhouse.storage.opening import Storage
 
-T = TypeVar("T")
 app = typer.Typer(name="keys", help="The encryption keys of the data folder.", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(help="The key's id; the status shows it.", show_default=False)]
@@ -23,6 +22,8 @@ KeyId = Annotated[str, typer.Argument(help="The key's id; the status shows it.",
 @flattened
 def show_status(folder: Folder, as_json: AsJson = False) -> None:
     """Show each key: whether it is there and right, and how many values it seals. Works where a server would not start."""
+    from keyhouse.cli.local_data import inspected, settings_of
+
     status = inspected(settings_of(folder))
     if as_json:
         print_json(status_json(status))
@@ -37,6 +38,8 @@ def show_status(folder: Folder, as_json: AsJson = False) -> None:
 @flattened
 def rotate_keys(folder: Folder, as_json: AsJson = False) -> None:
     """Seal everything with a new key, while servers serve. It may be stopped at any moment and run again."""
+    from keyhouse.cli.local_data import settings_of
+
     with progress_bar("Rotating") as show:
         last = _rotated(settings_of(folder), lambda progress: show(progress.done, progress.total))
     if as_json:
@@ -54,6 +57,7 @@ def retire_key(key_id: KeyId, folder: Folder, yes: Yes = False, as_json: AsJson 
 
     Backups of the database from before need it: keep its copy as long as them.
     """
+    from keyhouse.cli.local_data import settings_of, with_storage
     from keyhouse.services.encryption_keys import retire
 
     confirm(f"Retire {key_id}? Older backups of the database cannot be read without it.", yes=yes)
@@ -66,25 +70,6 @@ def retire_key(key_id: KeyId, folder: Folder, yes: Yes = False, as_json: AsJson 
 
 for _name, _command in (("status", show_status), ("rotate", rotate_keys), ("retire", retire_key)):
     app.command(_name)(_command)
-
-
-def settings_of(folder: Folder) -> "Settings":
-    """The settings of the data folder that the options name."""
-    from keyhouse.settings import read_settings
-
-    return read_settings(data_dir=folder.data_dir, database_url=folder.database_url)
-
-
-def inspected(settings: "Settings") -> "KeysStatus":
-    """What can be said of the keys and the database, whether or not they fit together."""
-    import asyncio
-
-    from keyhouse.app import key_source
-    from keyhouse.cli.local_connection import require_data
-    from keyhouse.services.encryption_keys import inspect
-
-    require_data(settings)
-    return asyncio.run(inspect(settings.url, key_source(settings)))
 
 
 def status_json(status: "KeysStatus") -> dict[str, Any]:
@@ -112,6 +97,7 @@ def status_json(status: "KeysStatus") -> dict[str, Any]:
 
 def _rotated(settings: "Settings", tell: "Callable[[Progress], None]") -> "Progress":
     """Rotate, telling of the progress; returns the last of it."""
+    from keyhouse.cli.local_data import with_storage
     from keyhouse.services.key_rotation import rotate
 
     async def work(storage: "Storage") -> "Progress":
@@ -121,23 +107,3 @@ def _rotated(settings: "Settings", tell: "Callable[[Progress], None]") -> "Progr
         return last
 
     return with_storage(settings, work)
-
-
-def with_storage(settings: "Settings", work: "Callable[[Storage], Awaitable[T]]") -> T:
-    """What `work` returns, given the opened storage."""
-    import asyncio
-
-    from keyhouse.app import open_storage
-    from keyhouse.cli.local_connection import prepare_process, require_data
-
-    require_data(settings)
-    prepare_process()
-
-    async def run() -> T:
-        storage = await open_storage(settings)
-        try:
-            return await work(storage)
-        finally:
-            await storage.database.close()
-
-    return asyncio.run(run())

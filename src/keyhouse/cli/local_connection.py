@@ -10,13 +10,10 @@ from typing import Any
 from keyhouse.app import build_house, local_gateway, open_storage
 from keyhouse.cli.choosing import chosen
 from keyhouse.cli.connection import Reply, Request, all_entries, segment
-from keyhouse.cli.exit_codes import CommandError, ExitCode
+from keyhouse.cli.local_data import prepare_process, require_data
 from keyhouse.cli.local_exchange import LocalExchange
-from keyhouse.domain.tenancy import Actor, Caller, Permission, Role, RoleBinding, ScopeType, Way
-from keyhouse.log import configure_logging
+from keyhouse.domain.tenancy import Actor, Caller, Permission, Way, organization_admin
 from keyhouse.settings import Settings
-from keyhouse.storage.database_url import PostgresServer, parse_database_url
-from keyhouse.storage.schema import require_schema
 
 
 class LocalConnection:
@@ -72,8 +69,8 @@ class LocalConnection:
         return replace(caller, project_id=project["id"])
 
     def _caller_of(self, organization: dict[str, Any]) -> Caller:
-        binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization["id"])
-        return Caller(self._actor, organization["id"], permissions=frozenset(Permission), bindings=(binding,), way=Way.COMMAND_LINE)
+        bindings = (organization_admin(organization["id"]),)
+        return Caller(self._actor, organization["id"], permissions=frozenset(Permission), bindings=bindings, way=Way.COMMAND_LINE)
 
     def _organizations(self) -> list[dict[str, Any]]:
         reply = self._send(Request("GET", "/api/organizations", "instance"), Caller(self._actor, ""))
@@ -93,34 +90,6 @@ class LocalConnection:
         exchange = LocalExchange(request, caller)
         await (self._house.control if request.path.startswith("/api/") else local_gateway(self._house)).serve(exchange)
         return Reply(exchange.status, json.loads(exchange.answered) if exchange.answered else None, exchange.tag)
-
-
-def prepare_process() -> None:
-    """What this process writes: warnings on standard error, and files for their owner alone."""
-    configure_logging("text", "warning")
-    os.umask(0o077)
-
-
-def require_data(settings: Settings) -> None:
-    """Raise CommandError where there is no data folder, or a closed one: a command makes none."""
-    url = parse_database_url(settings.url)
-    if isinstance(url, PostgresServer):
-        require_schema(url)
-        return
-    try:
-        url.path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise CommandError(
-            f"There is no Keyhouse in {settings.shown_database}. Start one with `keyhouse serve`, name its folder with --data-dir, "
-            "or a running server with --endpoint.",
-            ExitCode.UNREACHABLE,
-        ) from None
-    except OSError as problem:
-        raise CommandError(
-            f"The database {settings.shown_database} cannot be looked at by user {os.geteuid()} ({problem.strerror}). "
-            "Run this as the user whom the server runs as, or name a running server with --endpoint.",
-            ExitCode.UNREACHABLE,
-        ) from None
 
 
 def _user() -> str:

@@ -53,7 +53,7 @@ def _local(settings: "Settings") -> dict[str, Any]:
     from importlib.metadata import version
 
     from keyhouse.cli.keys import status_json
-    from keyhouse.cli.local_connection import require_data
+    from keyhouse.cli.local_data import require_data
     from keyhouse.web.control.answers import iso
 
     require_data(settings)

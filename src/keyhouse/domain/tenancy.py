@@ -56,6 +56,11 @@ class RoleBinding:
     scope_id: str
 
 
+def organization_admin(organization_id: str) -> RoleBinding:
+    """ADMIN on a whole organization."""
+    return RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Organization:
     """Owns teams, projects and API keys."""
@@ -176,5 +181,4 @@ class Caller:
     @property
     def is_organization_admin(self) -> bool:
         """ADMIN on the whole organization, by a key that is not limited to some permissions."""
-        binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, self.organization_id)
-        return self.restricted_to is None and binding in self.bindings
+        return self.restricted_to is None and organization_admin(self.organization_id) in self.bindings

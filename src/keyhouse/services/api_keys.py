@@ -9,7 +9,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.model_provider import ABSENT, Absent
-from keyhouse.domain.tenancy import ApiKey, Caller, Permission, PermissionMode, Place, Role, RoleBinding, ScopeType
+from keyhouse.domain.tenancy import ApiKey, Caller, Permission, PermissionMode, Place, RoleBinding, ScopeType, organization_admin
 from keyhouse.services.rights import require, require_organization_admin
 from keyhouse.storage.api_keys import NewApiKey, get_api_key, list_api_keys, lock_api_key, put_api_key, revoke_api_key, update_api_key
 from keyhouse.storage.changes import note_change
@@ -63,11 +63,10 @@ class ApiKeys:
     async def create(self, caller: Caller, request: ApiKeyRequest) -> tuple[ApiKey, str]:
         """A new API key and its token, which is shown once. Raises Error `insufficient_permissions`, `bad_request` for a foreign scope."""
         require_organization_admin(caller)
-        whole = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, caller.organization_id)
         new = NewApiKey(
             organization_id=caller.organization_id,
             name=request.name,
-            bindings=(whole,) if request.bindings is None else _distinct(request.bindings),
+            bindings=(organization_admin(caller.organization_id),) if request.bindings is None else _distinct(request.bindings),
             description=request.description,
             permission_mode=request.permission_mode,
             permissions=_limits(request.permission_mode, request.permissions),

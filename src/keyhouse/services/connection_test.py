@@ -79,7 +79,7 @@ class ConnectionTest:
 
     async def last_of(self, project_id: str, provider: str) -> LastTest | None:
         """The last test of one provider. Raises Error `not_found` for a provider that does not exist."""
-        self._spec(provider)
+        self._catalog.required(provider)
         return (await self.last(project_id)).get(provider)
 
     async def _result(self, opened: OpenedProvider) -> ConnectionResult:
@@ -89,17 +89,11 @@ class ConnectionTest:
         return await self._checker.check(asked.target, asked.check, tuple(opened.models), has_credentials=asked.has_credentials)
 
     async def _admitted(self, caller: Caller, provider: str, limit: RateLimit, what: str) -> tuple[ProviderSpec, StoredProvider]:
-        spec = self._spec(provider)
+        spec = self._catalog.required(provider)
         stored = await self._stored(caller.project_id or "", spec)
         limit.take(caller.organization_id, what)
         stored.provider.require_readable(spec)
         return spec, stored
-
-    def _spec(self, provider: str) -> ProviderSpec:
-        spec = self._catalog.provider(provider)
-        if spec is None:
-            raise Error(Code.NOT_FOUND, "There is no such model provider.")
-        return spec
 
     async def _stored(self, project_id: str, spec: ProviderSpec) -> StoredProvider:
         rows = await self._storage.database.read(lambda tx: list_stored(tx, self._storage.box, project_id))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from keyhouse.domain.tenancy import Actor, Role, RoleBinding, ScopeType
+from keyhouse.domain.tenancy import Actor, organization_admin
 from keyhouse.storage.api_keys import NewApiKey, put_api_key
 from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken
@@ -46,8 +46,8 @@ def _furnished(tx: Transaction, storage: Storage) -> FirstKeys:
     team = put_team(tx, organization.id, "My team", "my-team")
     new_project = NewProject(organization.id, team.id, "My project", "my-project", language="other", framework="other")
     project, project_token = put_project(tx, storage.box, new_project)
-    binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization.id)
-    api_key, admin_token = put_api_key(tx, NewApiKey(organization.id, "Admin key of the first start", (binding,)))
+    new_key = NewApiKey(organization.id, "Admin key of the first start", (organization_admin(organization.id),))
+    api_key, admin_token = put_api_key(tx, new_key)
     for action, target in (
         ("organization.created", organization.id),
         ("team.created", team.id),

@@ -102,16 +102,7 @@ def caller_on_project(tx: Transaction, api_key: ApiKey, project_id: str | None) 
     project = get_project_head(tx, project_id)
     if project.organization_id != api_key.organization_id:
         raise _invalid()
-    place = Place(project.organization_id, project.team_id, project.id)
-    return Caller(
-        actor=Actor(api_key.id, api_key.name),
-        organization_id=api_key.organization_id,
-        project_id=project.id,
-        permissions=permissions_at(place, api_key.bindings, api_key.permissions),
-        bindings=api_key.bindings,
-        restricted_to=api_key.permissions,
-        expires_at=api_key.expires_at,
-    )
+    return _caller_at(Place(project.organization_id, project.team_id, project.id), api_key)
 
 
 def caller_of_project_key(tx: Transaction, digest: bytes) -> Caller:
@@ -148,10 +139,15 @@ def live_key(api_key: ApiKey | None) -> ApiKey:
 
 def caller_on_organization(api_key: ApiKey) -> Caller:
     """An API key's caller on its organization."""
+    return _caller_at(Place(api_key.organization_id), api_key)
+
+
+def _caller_at(place: Place, api_key: ApiKey) -> Caller:
     return Caller(
         actor=Actor(api_key.id, api_key.name),
-        organization_id=api_key.organization_id,
-        permissions=permissions_at(Place(api_key.organization_id), api_key.bindings, api_key.permissions),
+        organization_id=place.organization_id,
+        project_id=place.project_id,
+        permissions=permissions_at(place, api_key.bindings, api_key.permissions),
         bindings=api_key.bindings,
         restricted_to=api_key.permissions,
         expires_at=api_key.expires_at,

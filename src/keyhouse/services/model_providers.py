@@ -93,7 +93,7 @@ class ModelProviders:
 
     async def get(self, project_id: str, provider: str) -> Shown:
         """One provider. Raises Error `not_found`."""
-        self.spec(provider, Code.NOT_FOUND)
+        self.spec(provider)
         stored = await self._storage.database.read(lambda tx: list_stored(tx, self._storage.box, project_id))
         found = stored[provider].provider if provider in stored else ModelProvider(provider)
         return Shown(self._encode_one(found), entry_tag(provider, found.revision, self._catalog.digest), found.revision)
@@ -103,7 +103,9 @@ class ModelProviders:
 
         Raises Error `invalid_provider`, `precondition_failed` or what `ModelProvider.updated` raises; then nothing was written.
         """
-        spec = self.spec(provider, Code.INVALID_PROVIDER)
+        spec = self._catalog.provider(provider)
+        if spec is None:
+            raise Error(Code.INVALID_PROVIDER, "Invalid provider")
 
         def work(change: "_Change") -> None:
             before = change.before.provider
@@ -124,7 +126,7 @@ class ModelProviders:
 
     async def delete(self, caller: Caller, provider: str, precondition: Precondition | None) -> Shown:
         """Delete a provider and destroy its secrets, those in its history as well. Raises Error `not_found`, `precondition_failed`."""
-        spec = self.spec(provider, Code.NOT_FOUND)
+        spec = self.spec(provider)
 
         def work(change: "_Change") -> None:
             if not change.before.provider.is_stored:
@@ -141,7 +143,7 @@ class ModelProviders:
         Raises Error `precondition_failed`, `version_not_found`, `conflict` for the number of a deletion, `secrets_destroyed`,
         `credentials_unreadable`, `provider_deprecated`.
         """
-        spec = self.spec(provider, Code.NOT_FOUND)
+        spec = self.spec(provider)
 
         def work(change: "_Change") -> None:
             before = change.before.provider
@@ -157,12 +159,12 @@ class ModelProviders:
 
     async def history(self, project_id: str, provider: str, *, page: int, limit: int) -> tuple[Sequence[HistoryEntry], int]:
         """A page of a provider's changes, newest first, and how many there are. Raises Error `not_found`."""
-        self.spec(provider, Code.NOT_FOUND)
+        self.spec(provider)
         return await self._storage.database.read(lambda tx: list_history(tx, project_id, provider, limit=limit, offset=(page - 1) * limit))
 
     async def differences(self, project_id: str, provider: str, entries: Sequence[HistoryEntry]) -> Sequence[Sequence[Difference]]:
         """What each change of a page of the history made of each of its fields, where that is public. Raises Error `not_found`."""
-        spec = self.spec(provider, Code.NOT_FOUND)
+        spec = self.spec(provider)
         if not entries:
             return []
         newest, oldest = entries[0].version, entries[-1].version
@@ -176,14 +178,9 @@ class ModelProviders:
         """The last change of each stored provider."""
         return await self._storage.database.read(lambda tx: list_last_changes(tx, project_id))
 
-    def spec(self, provider: str, code: Code) -> ProviderSpec:
-        """What is known of a provider. Raises Error with `code` for one that does not exist."""
-        spec = self._catalog.provider(provider)
-        if spec is None:
-            meant = self._catalog.provider_spelt(provider)
-            called = "" if meant is None else f" It is called {meant.id} here."
-            raise Error(code, "Invalid provider" if code is Code.INVALID_PROVIDER else f"There is no such model provider.{called}")
-        return spec
+    def spec(self, provider: str) -> ProviderSpec:
+        """What is known of a provider. Raises Error `not_found`."""
+        return self._catalog.required(provider)
 
     def name_of(self, provider: str) -> str:
         """What people call a provider; its id where nobody knows it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.slug import slug_from
-from keyhouse.domain.tenancy import Actor, Organization, Role, RoleBinding, ScopeType, Team
+from keyhouse.domain.tenancy import Actor, Organization, Team, organization_admin
 from keyhouse.services.writing import write
 from keyhouse.storage.api_keys import NewApiKey, put_api_key
 from keyhouse.storage.changes import note_change
@@ -52,8 +52,8 @@ class Organizations:
         def work(tx: Transaction) -> CreatedOrganization:
             organization = put_organization(tx, name, wanted)
             team = put_team(tx, organization.id, name, wanted)
-            binding = RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, organization.id)
-            api_key, token = put_api_key(tx, NewApiKey(organization.id, key_name or DEFAULT_KEY_NAME, (binding,)))
+            new_key = NewApiKey(organization.id, key_name or DEFAULT_KEY_NAME, (organization_admin(organization.id),))
+            api_key, token = put_api_key(tx, new_key)
             for action, target in (
                 ("organization.created", organization.id),
                 ("team.created", team.id),

@@ -56,7 +56,7 @@ class ProviderFormPages:
         """Which provider to add."""
         require_update(visit)
         entries = msgspec.json.decode((await self._providers.list(visit.project_id)).body)
-        specs = [self._providers.spec(provider, Code.NOT_FOUND) for provider, entry in entries.items() if "id" not in entry]
+        specs = [self._providers.spec(provider) for provider, entry in entries.items() if "id" not in entry]
         return await self._page(visit, "picker", specs=[spec for spec in specs if not spec.deprecated])
 
     async def show(self, visit: Visit) -> Response:
@@ -84,7 +84,7 @@ class ProviderFormPages:
 
     async def _current(self, visit: Visit) -> tuple[ProviderView, str]:
         shown = await self._providers.get(visit.project_id, visit.path["provider"])
-        spec = self._providers.spec(visit.path["provider"], Code.NOT_FOUND)
+        spec = self._providers.spec(visit.path["provider"])
         project = await self._defaults.project(visit.project_id)
         view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(spec.id))
         return view, shown.tag

@@ -7,7 +7,6 @@ import msgspec
 from msgspec.structs import replace
 from starlette.responses import Response
 
-from keyhouse.domain.errors import Code
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.precondition import parse_if_match
@@ -78,7 +77,7 @@ class ProviderPages:
         require_view(visit)
         number, provider = visit.page_number(), visit.path["provider"]
         entries, total = await self._providers.history(visit.project_id, provider, page=number, limit=_PER_PAGE)
-        spec = self._providers.spec(provider, Code.NOT_FOUND)
+        spec = self._providers.spec(provider)
         project, shown = await self._defaults.project(visit.project_id), await self._providers.get(visit.project_id, provider)
         view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(provider))
         differences = await self._providers.differences(visit.project_id, provider, entries)
@@ -111,7 +110,7 @@ class ProviderPages:
         project_id, default_model = project.id, project.default_model
         changes, tests = await self._providers.last_changes(project_id), await self._tests.last(project_id)
         uses = await self._last_uses.of([provider_use(project_id, entry["provider"]) for entry in entries])
-        specs = [self._providers.spec(entry["provider"], Code.NOT_FOUND) for entry in entries]
+        specs = [self._providers.spec(entry["provider"]) for entry in entries]
         views = [
             provider_view(spec, entry, default_model, self._providers.ends(spec.id)) for spec, entry in zip(specs, entries, strict=True)
         ]

@@ -42,7 +42,7 @@ class TryPages:
         require_view(visit)
         models, default = await self._models.chat_models(visit.project_id)
         by_provider = groupby(models, lambda model: model.provider)
-        groups = [(self._providers.spec(provider, Code.NOT_FOUND), list(group)) for provider, group in by_provider]
+        groups = [(self._providers.spec(provider), list(group)) for provider, group in by_provider]
         query = visit.request.query_params
         of_provider = next((model.id for model in models if model.provider == query.get("provider")), "")
         chosen = query.get("model") or of_provider or default or (models[0].id if models else "")
