@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from keyhouse.app import open_storage
 from keyhouse.domain.model_provider import ModelProvider
+from keyhouse.domain.paging import Paging
 from keyhouse.storage.history import list_history, state_at
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
@@ -30,7 +31,7 @@ class OpenedDatabase:
         """The states that a provider's history keeps, newest first; `version` says which."""
 
         def work(tx: Transaction) -> list[ModelProvider]:
-            entries, _ = list_history(tx, self.project_id, provider, limit=1000, offset=0)
+            entries, _ = list_history(tx, self.project_id, provider, Paging(1, 1000))
             found = ((entry.version, state_at(tx, self._storage.box, self.project_id, provider, entry.version)) for entry in entries)
             return [replace(state[2].provider, version=version) for version, state in found if state is not None]
 

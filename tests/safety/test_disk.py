@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.services.encryption_keys import retire, status
 from keyhouse.services.key_rotation import rotate
 from keyhouse.settings import Settings
@@ -260,6 +261,6 @@ def test_a_damaged_database_file_is_named_and_never_makes_a_failure_without_a_na
 async def use(storage: Storage) -> None:
     caller, providers = await project_caller(storage), providers_of(storage)
     await providers.list(caller.project_id or "")
-    await providers.history(caller.project_id or "", "openai", page=1, limit=10)
+    await providers.history(caller.project_id or "", "openai", Paging(1, 10))
     await providers.upsert(caller, "openai", openai_key("sk-after"), None)
     await status(storage.database, storage.keys)

@@ -6,6 +6,7 @@ from typing import Any
 from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model import CustomModel
 from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.public_difference import Difference
 from keyhouse.services.model_providers import ModelProviders
 from keyhouse.storage.opening import Storage
@@ -20,7 +21,7 @@ def model(name: str, **declared: Any) -> CustomModel:
 
 async def told(providers: ModelProviders, project_id: str, provider: str = "openai", page: int = 1) -> list[dict[str, Difference]]:
     """Every change, newest first, by the name of its fields."""
-    entries, _ = await providers.history(project_id, provider, page=page, limit=2)
+    entries, _ = await providers.history(project_id, provider, Paging(page, 2))
     differences = await providers.differences(project_id, provider, entries)
     return [
         {change.name: shown for change, shown in zip(entry.fields, of_entry, strict=True)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Actor, Role, RoleBinding, ScopeType
 from keyhouse.services.projects import ProjectRequest, Projects
 from keyhouse.services.sessions import LIFETIME_S, Sessions
@@ -117,7 +118,7 @@ def test_who_signs_in_and_out_is_in_the_audit_log_and_counts_as_a_use_of_the_key
         for _ in range(2):
             await sessions.end(signed_in)
         assert await sessions.find(signed_in) is None
-        records, _ = await storage.database.read(lambda tx: list_audit(tx, key.organization_id, limit=2, offset=0))
+        records, _ = await storage.database.read(lambda tx: list_audit(tx, key.organization_id, Paging(1, 2)))
         told = [(record.action, record.target, record.actor) for record in records]
         actor = Actor(key.api_key_id or "", "Key")
         assert told == [("session.ended", actor.id, actor), ("session.created", actor.id, actor)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Actor, Caller, Permission, PermissionMode, Role, RoleBinding, ScopeType
 from keyhouse.services.api_keys import ApiKeyRequest, ApiKeys, ApiKeyUpdate
 from keyhouse.services.projects import Projects, ProjectUpdate
@@ -85,7 +86,7 @@ def test_a_secret_that_is_just_being_brought_back_is_not_forgotten(settings: Set
         await storage.database.write(lambda tx: tx.run(_AGE))
         forget = storage.database.write(lambda tx: forget_states(tx, caller.project_id or "", before=2))
         await at_once(settings, lambda other: providers_of(other).roll_back(caller, "openai", 1, None), forget)
-        entries, _ = await providers.history(caller.project_id or "", "openai", page=1, limit=9)
+        entries, _ = await providers.history(caller.project_id or "", "openai", Paging(1, 9))
         assert [entry.version for entry in entries] == [4, 3, 2]
         assert [b"sk-1" in value for value in await plaintexts(storage)].count(True) == 1
 

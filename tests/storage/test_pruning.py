@@ -9,6 +9,7 @@ import pytest
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller, Role, RoleBinding, ScopeType
 from keyhouse.services.databases import Pruned, prune
 from keyhouse.services.encryption_keys import status
@@ -54,7 +55,7 @@ async def openai_secrets(storage: Storage) -> set[str]:
 
 
 async def versions(providers: ModelProviders, caller: Caller) -> list[int]:
-    entries, _ = await providers.history(caller.project_id or "", PROVIDER, page=1, limit=100)
+    entries, _ = await providers.history(caller.project_id or "", PROVIDER, Paging(1, 100))
     return [entry.version for entry in entries]
 
 
@@ -177,11 +178,11 @@ def test_what_a_change_made_of_a_forgotten_state_is_not_made_up(settings: Settin
             keys = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": address}
             await providers.upsert(caller, PROVIDER, ModelProviderUpdate(enabled=True, custom_keys=keys), None)
         project_id = caller.project_id or ""
-        entries, _ = await providers.history(project_id, PROVIDER, page=1, limit=10)
+        entries, _ = await providers.history(project_id, PROVIDER, Paging(1, 10))
         assert [any(found) for found in await providers.differences(project_id, PROVIDER, entries)] == [True, True, True]
         await age(storage, 3)
         await pruned(storage, history_days=30)
-        entries, _ = await providers.history(project_id, PROVIDER, page=1, limit=10)
+        entries, _ = await providers.history(project_id, PROVIDER, Paging(1, 10))
         assert [any(found) for found in await providers.differences(project_id, PROVIDER, entries)] == [False]
 
     run_on(settings, main)
@@ -190,10 +191,10 @@ def test_what_a_change_made_of_a_forgotten_state_is_not_made_up(settings: Settin
 def test_old_records_of_the_audit_log_go_and_numbers_go_on(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         caller, _ = await written(storage, *(f"sk-{number}" for number in range(5)))
-        before, _ = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=1, offset=0))
+        before, _ = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, Paging(1, 1)))
         await storage.database.write(lambda tx: tx.run(_AGE_RECORDS))
         assert (await pruned(storage, audit_days=30)).records >= 5
-        after, total = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=10, offset=0))
+        after, total = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, Paging(1, 10)))
         assert [(record.action, record.target) for record in after] == [("audit_log.pruned", "older than 30 days")]
         assert total == 1
         assert after[0].id > before[0].id

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.slug import slug_from
 from keyhouse.domain.tenancy import Actor, Caller, Role, RoleBinding, ScopeType, Way
 from keyhouse.services.api_keys import ApiKeyRequest, ApiKeys
@@ -107,7 +108,7 @@ def test_a_key_is_shown_and_the_log_says_so_where_no_record_can_be_stored(tmp_pa
         made = await service.create(caller, REQUEST)
         with capture_logs() as recorded:
             token = await service.open_key(caller, made.project.id)
-        (newest, *_), total = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=1, offset=0))
+        (newest, *_), total = await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, Paging(1, 1)))
         assert (newest.action, newest.target, newest.actor) == ("project.key_shown_by_api", made.project.id, caller.actor)
         take_no_writes(storage, database_url)
         with capture_logs() as unrecorded:
@@ -123,7 +124,7 @@ def test_a_key_is_shown_and_the_log_says_so_where_no_record_can_be_stored(tmp_pa
                 "reason": "storage_unavailable",
             }
         ]
-        assert (await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, limit=1, offset=0)))[1] == total
+        assert (await storage.database.read(lambda tx: list_audit(tx, caller.organization_id, Paging(1, 1))))[1] == total
         with pytest.raises(Error) as refused:
             await service.open_key(replace(caller, bindings=()), made.project.id)
         assert refused.value.code is Code.INSUFFICIENT_PERMISSIONS

@@ -9,6 +9,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.model_provider import ABSENT, Absent
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import ApiKey, Caller, Permission, PermissionMode, Place, RoleBinding, ScopeType, organization_admin
 from keyhouse.services.rights import require, require_organization_admin
 from keyhouse.storage.api_keys import NewApiKey, get_api_key, list_api_keys, lock_api_key, put_api_key, revoke_api_key, update_api_key
@@ -49,11 +50,10 @@ class ApiKeys:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def list(self, caller: Caller, *, page: int, limit: int) -> tuple[Sequence[ApiKey], int]:
+    async def list(self, caller: Caller, paging: Paging) -> tuple[Sequence[ApiKey], int]:
         """A page of the organization's API keys, newest first, and how many there are. Needs `project:view` on the organization."""
         require(caller, Permission.VIEW, Place(caller.organization_id))
-        offset = (page - 1) * limit
-        return await self._storage.database.read(lambda tx: list_api_keys(tx, caller.organization_id, limit=limit, offset=offset))
+        return await self._storage.database.read(lambda tx: list_api_keys(tx, caller.organization_id, paging))
 
     async def get(self, caller: Caller, key_id: str) -> ApiKey:
         """One API key. Needs `project:view` on the organization. Raises Error `insufficient_permissions`, `api_key_not_found`."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from keyhouse.domain.audit import AuditRecord
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller
 from keyhouse.services.rights import require_organization_admin
 from keyhouse.storage.history import list_audit
@@ -15,8 +16,7 @@ class Audit:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def list(self, caller: Caller, *, page: int, limit: int) -> tuple[Sequence[AuditRecord], int]:
+    async def list(self, caller: Caller, paging: Paging) -> tuple[Sequence[AuditRecord], int]:
         """A page of the organization's audit log, newest first, and how many records there are. Needs ADMIN on the organization."""
         require_organization_admin(caller)
-        organization_id, offset = caller.organization_id, (page - 1) * limit
-        return await self._storage.database.read(lambda tx: list_audit(tx, organization_id, limit=limit, offset=offset))
+        return await self._storage.database.read(lambda tx: list_audit(tx, caller.organization_id, paging))

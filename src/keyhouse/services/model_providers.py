@@ -11,6 +11,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.history import Action, FieldChange, HistoryEntry, changed_fields, default_model_changes
 from keyhouse.domain.model import default_model_reference
 from keyhouse.domain.model_provider import ABSENT, ModelProvider, ModelProviderUpdate
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.precondition import Precondition, entry_tag, list_tag
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.public_difference import Difference, public_difference
@@ -157,10 +158,10 @@ class ModelProviders:
 
         return await self._change(caller, spec, work)
 
-    async def history(self, project_id: str, provider: str, *, page: int, limit: int) -> tuple[Sequence[HistoryEntry], int]:
+    async def history(self, project_id: str, provider: str, paging: Paging) -> tuple[Sequence[HistoryEntry], int]:
         """A page of a provider's changes, newest first, and how many there are. Raises Error `not_found`."""
         self.spec(provider)
-        return await self._storage.database.read(lambda tx: list_history(tx, project_id, provider, limit=limit, offset=(page - 1) * limit))
+        return await self._storage.database.read(lambda tx: list_history(tx, project_id, provider, paging))
 
     async def differences(self, project_id: str, provider: str, entries: Sequence[HistoryEntry]) -> Sequence[Sequence[Difference]]:
         """What each change of a page of the history made of each of its fields, where that is public. Raises Error `not_found`."""

@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller, Permission, Place, Project, Role, RoleBinding, ScopeType, Team
 from keyhouse.services.rights import place_of, require, require_anywhere, require_organization_admin, viewable_scopes
 from keyhouse.services.slugs import free_slug
@@ -80,11 +81,11 @@ class Projects:
         if record is not None:
             require(caller, permission, place_of(record.project))
 
-    async def list(self, caller: Caller, *, page: int, limit: int) -> tuple[Sequence[Project], int]:
+    async def list(self, caller: Caller, paging: Paging) -> tuple[Sequence[Project], int]:
         """A page of the projects that the caller may view, newest first, and how many there are."""
         require_anywhere(caller, Permission.VIEW)
-        scopes, offset = viewable_scopes(caller), (page - 1) * limit
-        return await self._storage.database.read(lambda tx: list_projects(tx, caller.organization_id, scopes, limit=limit, offset=offset))
+        scopes = viewable_scopes(caller)
+        return await self._storage.database.read(lambda tx: list_projects(tx, caller.organization_id, scopes, paging))
 
     async def get(self, caller: Caller, project_id: str) -> Project:
         """One project. Raises Error `project_not_found`, `insufficient_permissions`."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller, Permission, Place, Project, Team
 from keyhouse.services.rights import require, require_anywhere, require_organization_admin, viewable_scopes
 from keyhouse.services.slugs import free_slug
@@ -38,22 +39,22 @@ class Teams:
         if team is not None:
             require(caller, permission, _place(team))
 
-    async def list(self, caller: Caller, *, page: int, limit: int) -> tuple[Sequence[Team], int]:
+    async def list(self, caller: Caller, paging: Paging) -> tuple[Sequence[Team], int]:
         """A page of the teams that the caller may view, newest first, and how many there are."""
         require_anywhere(caller, Permission.VIEW)
-        scopes, offset = viewable_scopes(caller), (page - 1) * limit
-        return await self._storage.database.read(lambda tx: list_teams(tx, caller.organization_id, scopes, limit=limit, offset=offset))
+        scopes = viewable_scopes(caller)
+        return await self._storage.database.read(lambda tx: list_teams(tx, caller.organization_id, scopes, paging))
 
     async def get(self, caller: Caller, team_id: str) -> Team:
         """One team. Raises Error `team_not_found`, `insufficient_permissions`."""
         return await self._storage.database.read(lambda tx: _viewed(tx, caller, team_id))
 
-    async def list_projects(self, caller: Caller, team_id: str, *, page: int, limit: int) -> tuple[Sequence[Project], int]:
+    async def list_projects(self, caller: Caller, team_id: str, paging: Paging) -> tuple[Sequence[Project], int]:
         """A page of a team's projects, newest first, and how many there are. Raises Error `team_not_found`, `insufficient_permissions`."""
 
         def work(tx: Transaction) -> tuple[Sequence[Project], int]:
             team = _viewed(tx, caller, team_id)
-            return list_projects_of_team(tx, team.organization_id, team.id, limit=limit, offset=(page - 1) * limit)
+            return list_projects_of_team(tx, team.organization_id, team.id, paging)
 
         return await self._storage.database.read(work)
 

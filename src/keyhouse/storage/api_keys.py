@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import ApiKey, Permission, PermissionMode, Role, RoleBinding, ScopeType
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
@@ -83,9 +84,9 @@ def lock_api_key(tx: Transaction, organization_id: str, key_id: str) -> ApiKey |
     return _one(tx, _LOCK, organization_id, key_id)
 
 
-def list_api_keys(tx: Transaction, organization_id: str, *, limit: int, offset: int) -> tuple[list[ApiKey], int]:
+def list_api_keys(tx: Transaction, organization_id: str, paging: Paging) -> tuple[list[ApiKey], int]:
     """A page of an organization's API keys, newest first, and how many there are."""
-    rows = tx.rows(_LIST, organization_id=organization_id, limit=limit, offset=offset)
+    rows = tx.rows(_LIST, organization_id=organization_id, limit=paging.limit, offset=paging.offset)
     return _api_keys(tx, rows), tx.rows(_COUNT, organization_id=organization_id)[0][0]
 
 

@@ -3,6 +3,7 @@
 from keyhouse.domain.audit import AuditRecord
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
@@ -68,10 +69,10 @@ def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProv
     )
 
 
-def list_history(tx: Transaction, project_id: str, provider: str, *, limit: int, offset: int) -> tuple[list[HistoryEntry], int]:
+def list_history(tx: Transaction, project_id: str, provider: str, paging: Paging) -> tuple[list[HistoryEntry], int]:
     """A page of a provider's changes, newest first, and how many there are."""
     total = tx.rows(_COUNT, project_id=project_id, provider=provider)[0][0]
-    rows = tx.rows(_LIST, project_id=project_id, provider=provider, limit=limit, offset=offset)
+    rows = tx.rows(_LIST, project_id=project_id, provider=provider, limit=paging.limit, offset=paging.offset)
     return [_entry_from(row) for row in rows], total
 
 
@@ -125,9 +126,9 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
     )
 
 
-def list_audit(tx: Transaction, organization_id: str, *, limit: int, offset: int) -> tuple[list[AuditRecord], int]:
+def list_audit(tx: Transaction, organization_id: str, paging: Paging) -> tuple[list[AuditRecord], int]:
     """A page of an organization's audit log, records of the whole installation among it, newest first; and how many records there are."""
-    rows = tx.rows(_LIST_AUDIT, organization_id=organization_id, installation=INSTALLATION, limit=limit, offset=offset)
+    rows = tx.rows(_LIST_AUDIT, organization_id=organization_id, installation=INSTALLATION, limit=paging.limit, offset=paging.offset)
     records = [
         AuditRecord(record_id, to_datetime(at), Actor(actor_id, actor_name), action, target)
         for record_id, at, actor_id, actor_name, action, target in rows

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import msgspec
 
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Project
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime
@@ -132,19 +133,19 @@ def lock_project_record(tx: Transaction, organization_id: str, project_id: str) 
     return _one(tx, _LOCK, organization_id, project_id)
 
 
-def list_projects(tx: Transaction, organization_id: str, scopes: Sequence[str], *, limit: int, offset: int) -> tuple[list[Project], int]:
+def list_projects(tx: Transaction, organization_id: str, scopes: Sequence[str], paging: Paging) -> tuple[list[Project], int]:
     """A page of an organization's live projects within `scopes` (ids of the organization, of teams, of projects), newest first.
 
     With it, how many there are.
     """
     given = {"organization_id": organization_id, "scopes": encoding.encoded(scopes)}
-    return [_project(row) for row in tx.rows(_LIST, **given, limit=limit, offset=offset)], tx.rows(_COUNT, **given)[0][0]
+    return [_project(row) for row in tx.rows(_LIST, **given, limit=paging.limit, offset=paging.offset)], tx.rows(_COUNT, **given)[0][0]
 
 
-def list_projects_of_team(tx: Transaction, organization_id: str, team_id: str, *, limit: int, offset: int) -> tuple[list[Project], int]:
+def list_projects_of_team(tx: Transaction, organization_id: str, team_id: str, paging: Paging) -> tuple[list[Project], int]:
     """A page of a team's live projects, newest first, and how many there are."""
     given = {"organization_id": organization_id, "team_id": team_id}
-    rows = tx.rows(_LIST_OF_TEAM, **given, limit=limit, offset=offset)
+    rows = tx.rows(_LIST_OF_TEAM, **given, limit=paging.limit, offset=paging.offset)
     return [_project(row) for row in rows], tx.rows(_COUNT_OF_TEAM, **given)[0][0]
 
 

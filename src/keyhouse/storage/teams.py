@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Team
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime
@@ -43,10 +44,10 @@ def lock_team(tx: Transaction, organization_id: str, team_id: str) -> Team | Non
     return None if row is None else _team(row)
 
 
-def list_teams(tx: Transaction, organization_id: str, scopes: Sequence[str], *, limit: int, offset: int) -> tuple[list[Team], int]:
+def list_teams(tx: Transaction, organization_id: str, scopes: Sequence[str], paging: Paging) -> tuple[list[Team], int]:
     """A page of an organization's live teams within `scopes` (ids of the organization, of teams), newest first, and how many there are."""
     given = {"organization_id": organization_id, "scopes": encoding.encoded(scopes)}
-    return [_team(row) for row in tx.rows(_LIST, **given, limit=limit, offset=offset)], tx.rows(_COUNT, **given)[0][0]
+    return [_team(row) for row in tx.rows(_LIST, **given, limit=paging.limit, offset=paging.offset)], tx.rows(_COUNT, **given)[0][0]
 
 
 def is_team_slug_taken(tx: Transaction, organization_id: str, slug: str) -> bool:

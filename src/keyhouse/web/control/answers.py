@@ -8,8 +8,8 @@ import msgspec
 from pydantic import BaseModel, Field, RootModel
 
 from keyhouse.domain.history import HistoryEntry
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Actor, Project, Team
-from keyhouse.web.control.paging import PageQuery
 from keyhouse.web.control.schemas import Body, CustomModelBody, ExtraHeaderBody
 
 
@@ -115,14 +115,14 @@ def archived_json(thing: Team | Project, at: datetime) -> dict[str, object]:
     return {"id": thing.id, "name": thing.name, "archivedAt": iso(at)}
 
 
-def page_json(data: Sequence[object], page: PageQuery, total: int) -> bytes:
+def page_json(data: Sequence[object], paging: Paging, total: int) -> bytes:
     """`{"data", "pagination"}`."""
-    return msgspec.json.encode({"data": data, "pagination": {"page": page.page, "limit": page.limit, "total": total}})
+    return msgspec.json.encode({"data": data, "pagination": {"page": paging.page, "limit": paging.limit, "total": total}})
 
 
-def history_page(entries: Sequence[HistoryEntry], page: PageQuery, total: int) -> bytes:
+def history_page(entries: Sequence[HistoryEntry], paging: Paging, total: int) -> bytes:
     """A page of a provider's changes, encoded."""
-    return page_json([_history_entry(entry) for entry in entries], page, total)
+    return page_json([_history_entry(entry) for entry in entries], paging, total)
 
 
 def _history_entry(entry: HistoryEntry) -> dict[str, object]:

@@ -12,7 +12,7 @@ from keyhouse.services.api_keys import ApiKeyRequest, ApiKeys, ApiKeyUpdate
 from keyhouse.web.control.access import Access, admin_only
 from keyhouse.web.control.answers import Pagination, iso, page_json
 from keyhouse.web.control.fields import Description, FutureMoment, Name, ScopeId
-from keyhouse.web.control.paging import PageQuery, page_of
+from keyhouse.web.control.paging import PageQuery, paging_of
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body, FieldProblem
 
@@ -136,9 +136,9 @@ class ApiKeyHandlers:
 
     async def list_all(self, call: Call) -> Answer:
         """A page of the organization's API keys."""
-        page = page_of(call.query)
-        keys, total = await self._service.list(call.caller, page=page.page, limit=page.limit)
-        return Answer(page_json([_api_key(key) for key in keys], page, total))
+        paging = paging_of(call.query)
+        keys, total = await self._service.list(call.caller, paging)
+        return Answer(page_json([_api_key(key) for key in keys], paging, total))
 
     async def create(self, call: Call) -> Answer:
         """Create."""

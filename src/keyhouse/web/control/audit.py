@@ -6,7 +6,7 @@ from keyhouse.domain.audit import AuditRecord
 from keyhouse.services.audit import Audit
 from keyhouse.web.control.access import Access
 from keyhouse.web.control.answers import ActorShape, Pagination, actor_json, iso, page_json
-from keyhouse.web.control.paging import PageQuery, page_of
+from keyhouse.web.control.paging import PageQuery, paging_of
 from keyhouse.web.control.routing import Answer, Call, Operation, Route
 
 
@@ -31,9 +31,9 @@ def audit_routes(service: Audit) -> list[Route]:
     """The route of the audit log, over its service."""
 
     async def list_all(call: Call) -> Answer:
-        page = page_of(call.query)
-        records, total = await service.list(call.caller, page=page.page, limit=page.limit)
-        return Answer(page_json([_record(record) for record in records], page, total))
+        paging = paging_of(call.query)
+        records, total = await service.list(call.caller, paging)
+        return Answer(page_json([_record(record) for record in records], paging, total))
 
     operation = Operation(
         "getApiAudit",

@@ -6,7 +6,7 @@ from keyhouse.domain.tenancy import Permission
 from keyhouse.services.model_providers import ModelProviders, Shown
 from keyhouse.web.control import schemas
 from keyhouse.web.control.answers import HistoryAnswer, ModelProviderEntry, ModelProviderMap, RollbackBody, history_page
-from keyhouse.web.control.paging import PageQuery, page_of
+from keyhouse.web.control.paging import PageQuery, paging_of
 from keyhouse.web.control.quick_body import quick_body
 from keyhouse.web.control.routing import Answer, Call, Operation, Route
 
@@ -41,9 +41,9 @@ class ModelProviderHandlers:
 
     async def history(self, call: Call) -> Answer:
         """A page of changes."""
-        page = page_of(call.query)
-        entries, total = await self._service.history(_project(call), call.path["provider"], page=page.page, limit=page.limit)
-        return Answer(history_page(entries, page, total))
+        paging = paging_of(call.query)
+        entries, total = await self._service.history(_project(call), call.path["provider"], paging)
+        return Answer(history_page(entries, paging, total))
 
     async def roll_back(self, call: Call) -> Answer:
         """Back to a version."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Project
 from keyhouse.web.control.answers import Pagination, iso, page_json
-from keyhouse.web.control.paging import PageQuery
 
 
 class ProjectShape(BaseModel):
@@ -43,6 +43,6 @@ def project_json(project: Project) -> dict[str, object]:
     }
 
 
-def project_page(projects: Sequence[Project], page: PageQuery, total: int) -> bytes:
+def project_page(projects: Sequence[Project], paging: Paging, total: int) -> bytes:
     """A page of projects, encoded."""
-    return page_json([project_json(project) for project in projects], page, total)
+    return page_json([project_json(project) for project in projects], paging, total)

@@ -10,7 +10,7 @@ from keyhouse.services.projects import ProjectRequest, Projects, ProjectUpdate
 from keyhouse.web.control.access import Access
 from keyhouse.web.control.answers import ArchivedShape, archived_json
 from keyhouse.web.control.fields import Name, ScopeId
-from keyhouse.web.control.paging import PageQuery, page_of
+from keyhouse.web.control.paging import PageQuery, paging_of
 from keyhouse.web.control.project_answers import ProjectsAnswer, ProjectShape, project_json, project_page
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body, FieldProblem
@@ -60,9 +60,9 @@ class ProjectHandlers:
 
     async def list_all(self, call: Call) -> Answer:
         """A page of the projects that the caller may view."""
-        page = page_of(call.query)
-        projects, total = await self._service.list(call.caller, page=page.page, limit=page.limit)
-        return Answer(project_page(projects, page, total))
+        paging = paging_of(call.query)
+        projects, total = await self._service.list(call.caller, paging)
+        return Answer(project_page(projects, paging, total))
 
     async def create(self, call: Call) -> Answer:
         """Create, with an API key of its own."""

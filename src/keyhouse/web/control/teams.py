@@ -10,7 +10,7 @@ from keyhouse.services.teams import Teams
 from keyhouse.web.control.access import Access, admin_only
 from keyhouse.web.control.answers import ArchivedShape, Pagination, archived_json, iso, page_json
 from keyhouse.web.control.fields import Name
-from keyhouse.web.control.paging import PageQuery, page_of
+from keyhouse.web.control.paging import PageQuery, paging_of
 from keyhouse.web.control.project_answers import ProjectsAnswer, project_page
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
 from keyhouse.web.control.schemas import Body
@@ -58,9 +58,9 @@ class TeamHandlers:
 
     async def list_all(self, call: Call) -> Answer:
         """A page of the teams that the caller may view."""
-        page = page_of(call.query)
-        teams, total = await self._service.list(call.caller, page=page.page, limit=page.limit)
-        return Answer(page_json([_team(team) for team in teams], page, total))
+        paging = paging_of(call.query)
+        teams, total = await self._service.list(call.caller, paging)
+        return Answer(page_json([_team(team) for team in teams], paging, total))
 
     async def create(self, call: Call) -> Answer:
         """Create."""
@@ -82,9 +82,9 @@ class TeamHandlers:
 
     async def list_projects(self, call: Call) -> Answer:
         """A page of a team's projects."""
-        page = page_of(call.query)
-        projects, total = await self._service.list_projects(call.caller, call.path["id"], page=page.page, limit=page.limit)
-        return Answer(project_page(projects, page, total))
+        paging = paging_of(call.query)
+        projects, total = await self._service.list_projects(call.caller, call.path["id"], paging)
+        return Answer(project_page(projects, paging, total))
 
     async def authorize_update(self, caller: Caller, path: Mapping[str, str]) -> None:
         """Whether the caller may rename the team, if there is one."""

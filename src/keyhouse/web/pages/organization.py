@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Permission, Place
 from keyhouse.services.audit import Audit
 from keyhouse.services.projects import Projects, ProjectUpdate
@@ -102,7 +103,7 @@ class OrganizationPages:
 
     async def show_audit(self, visit: Visit) -> Response:
         """Every write, newest first."""
-        records, total = await self._audit.list(visit.caller, page=visit.page_number(), limit=PER_PAGE)
+        records, total = await self._audit.list(visit.caller, Paging(visit.page_number(), PER_PAGE))
         return list_page(visit, "audit.html", total, records=records, total=total)
 
     async def _refused(self, visit: Visit, error: Error, dialog: str) -> Response:

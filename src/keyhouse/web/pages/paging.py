@@ -6,12 +6,13 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from keyhouse.domain.paging import Paging
 from keyhouse.web.pages.rendering import moved, page
 from keyhouse.web.pages.visit import Visit
 
 T = TypeVar("T")
-Ask = Callable[..., Awaitable[tuple[Sequence[T], int]]]
-"""(page=, limit=) -> that page of a list, and how much there is."""
+Ask = Callable[[Paging], Awaitable[tuple[Sequence[T], int]]]
+"""From a page of a list to its entries, and how much there is in all."""
 PER_PAGE = 50
 _AT_ONCE = 1000
 
@@ -29,7 +30,7 @@ async def listed(visit: Visit, ask: Ask[T], named: Callable[[T], str]) -> tuple[
     """What the page shows of a list, how much a search found, and how much there is. `named` gives the text in which is searched."""
     number, wanted = visit.page_number(), visit.wanted.casefold()
     if not wanted:
-        items, total = await ask(page=number, limit=PER_PAGE)
+        items, total = await ask(Paging(number, PER_PAGE))
         return items, total, total
     items = await whole(ask)
     found = [item for item in items if wanted in named(item).casefold()]
@@ -42,6 +43,6 @@ async def whole(ask: Ask[T]) -> list[T]:
     total, asked = 1, 0
     while asked * _AT_ONCE < total:
         asked += 1
-        page_of_it, total = await ask(page=asked, limit=_AT_ONCE)
+        page_of_it, total = await ask(Paging(asked, _AT_ONCE))
         items += page_of_it
     return items

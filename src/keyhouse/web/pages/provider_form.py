@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.precondition import parse_if_match
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.services.model_defaults import ModelDefaults
@@ -105,7 +106,7 @@ class ProviderFormPages:
         return await self._not_saved(visit, "notice", STATUS[error.code], view, error=shown, errors=where)
 
     async def _conflict(self, visit: Visit, error: Error, view: ProviderView, tag: str) -> Response:
-        changes, _ = await self._providers.history(visit.project_id, view.id, page=1, limit=1)
+        changes, _ = await self._providers.history(visit.project_id, view.id, Paging(1, 1))
         theirs = [(field_label(view.spec, name), _shown_now(view, name), _shown_mine(visit, view.spec, name)) for name in error.fields]
         changed = changes[0] if changes else None
         return await self._not_saved(visit, "conflict", 412, view, now_tag=tag, changed=changed, theirs=theirs)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.precondition import parse_if_match
 from keyhouse.domain.tenancy import Project
 from keyhouse.services.connection_test import ConnectionTest
@@ -76,7 +77,7 @@ class ProviderPages:
         """Who changed what, newest first."""
         require_view(visit)
         number, provider = visit.page_number(), visit.path["provider"]
-        entries, total = await self._providers.history(visit.project_id, provider, page=number, limit=_PER_PAGE)
+        entries, total = await self._providers.history(visit.project_id, provider, Paging(number, _PER_PAGE))
         spec = self._providers.spec(provider)
         project, shown = await self._defaults.project(visit.project_id), await self._providers.get(visit.project_id, provider)
         view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(provider))

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.services.projects import Projects
 from keyhouse.services.rate_limit import RateLimit
 from keyhouse.services.sessions import LIFETIME_S, Sessions
@@ -83,7 +84,7 @@ class SignInPages:
         """To the only project, or to the list of them."""
         if visit.project_id:
             return moved(visit.request, f"/projects/{visit.project_id}/providers")
-        projects, total = await self._projects.list(visit.caller, page=1, limit=1)
+        projects, total = await self._projects.list(visit.caller, Paging(1, 1))
         return moved(visit.request, f"/projects/{projects[0].id}/providers" if total == 1 else "/organization/projects")
 
     async def sign_out(self, visit: Visit) -> Response:
