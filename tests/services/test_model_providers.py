@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from keyhouse.catalog.catalog import Catalog, load_catalog
+from keyhouse.catalog.models_file import ModelsFile, Source
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel
@@ -35,10 +37,10 @@ def test_a_write_opens_anew_what_was_read_under_another_ring(tmp_path: Path, dat
 def test_what_nobody_can_add_any_more_is_not_brought_back_either(tmp_path: Path, database_url: str) -> None:
     async def work(storage: Storage) -> None:
         caller, providers = await project_caller(storage), providers_of(storage)
-        catalog = providers._catalog
-        deprecated = next(spec for spec in catalog.providers.values() if spec.deprecated)
-        before = providers_of(storage)
-        before.spec = lambda provider, code: replace(deprecated, deprecated=False)  # type: ignore[method-assign]
+        specs = load_catalog().providers.values()
+        deprecated = next(spec for spec in specs if spec.deprecated)
+        no_models = ModelsFile(Source("models", "1", "MIT"), "2026-11-30", {})
+        before = providers_of(storage, Catalog([replace(spec, deprecated=False) for spec in specs], no_models, "before"))
         declared = ModelProviderUpdate(enabled=True, custom_models=(CustomModel("m", "m", "chat"),))
         await before.upsert(caller, deprecated.id, declared, None)
         await before.delete(caller, deprecated.id, None)

@@ -64,8 +64,9 @@ def catalog_and_encoder() -> tuple[Catalog, EntryEncoder]:
     return catalog, EntryEncoder(catalog)
 
 
-def providers_of(storage: Storage) -> ModelProviders:
-    catalog, encoder = catalog_and_encoder()
+def providers_of(storage: Storage, other: Catalog | None = None) -> ModelProviders:
+    """The use cases of providers, by another catalogue than the bundled one where one is given."""
+    catalog, encoder = catalog_and_encoder() if other is None else (other, EntryEncoder(other))
     return ModelProviders(storage, catalog, encoder.encode_all, encoder.encode_one, keep_secrets=False)
 
 
