@@ -351,6 +351,14 @@ def test_speech_of_elevenlabs_by_openais_client(house, internet):
     assert json.loads(request.body) == {"text": "Hi", "model_id": "eleven_v3", "voice_settings": {"speed": 1.1}}
 
 
+@pytest.mark.parametrize(("asked", "sent"), [(4.0, 1.2), (0.25, 0.7), (1.2, 1.2), (0.7, 0.7)])
+def test_speech_of_elevenlabs_is_as_fast_as_it_can_be(house, internet, asked, sent):
+    store(house, "elevenlabs")
+    answer = house.client().post("/v1/audio/speech", json={"model": "eleven_v3", "input": "Hi", "voice": "v", "speed": asked})
+    assert json.loads(internet.asked[0][1].body)["voice_settings"] == {"speed": sent}
+    assert answer.headers.get("x-keyhouse-enforced") == (None if asked == sent else f"speed={sent}")
+
+
 @pytest.mark.parametrize(
     ("provider", "path", "body"),
     [

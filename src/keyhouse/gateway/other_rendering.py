@@ -68,6 +68,7 @@ def _speech(call: Call, prepared: Prepared) -> Rendered:
     return Rendered(
         msgspec.json.encode(body),
         dropped=(*held.dropped, *losses.dropped),
+        enforced=(*held.enforced, *losses.enforced),
         headers=passed_on(call, prepared),
         translation=DetailTranslation(None),
         query=b"output_format=" + output_format.encode(),

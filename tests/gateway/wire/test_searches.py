@@ -126,6 +126,13 @@ def test_what_would_change_the_answer_is_refused(tool, param):
     assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, param)
 
 
+def test_what_anthropic_itself_refuses_of_a_search_is_refused():
+    error = refusal(asked, {**SEARCH, "allowed_domains": ["a.no"], "blocked_domains": ["b.no"]})
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "tools.0.type")
+    error = refusal(asked, {**READ, "name": "web_search"}, SEARCH)
+    assert (error.code, error.details["param"]) == (Code.BAD_REQUEST, "tools")
+
+
 @pytest.mark.parametrize("tool", [{**SEARCH, "max_uses": "3"}, {**SEARCH, "allowed_domains": "a.no"}, {**SEARCH, "user_location": "Oslo"}])
 def test_a_search_that_is_misspelt_is_refused(tool):
     assert refusal(asked, tool).code is Code.BAD_REQUEST

@@ -106,6 +106,49 @@ def test_models_that_take_no_forced_tool_are_told_in_words():
     assert "Answer by calling the tool web_search" in json.dumps(result.body)
 
 
+OWN = {"type": "function", "name": "web_search", "parameters": {"type": "object", "properties": {}}}
+BY_OWN_NAME = {"type": "function", "name": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "forced"),
+    [(FORCED, "web_search"), (BY_OWN_NAME, "web_search_2a719626"), (None, None), (allowed(SEARCH), None), (allowed(BY_OWN_NAME), None)],
+)
+def test_a_function_that_is_called_as_the_search_is_stands_beside_it_under_another_name(choice, forced):
+    called = {"type": "function_call", "call_id": "c1", "name": "web_search", "arguments": "{}"}
+    said = [{"role": "user", "content": "Hi"}, called, {"type": "function_call_output", "call_id": "c1", "output": "no"}]
+    result = by_responses(OWN, SEARCH, input=said, **({} if choice is None else {"tool_choice": choice}))
+
+    names = [tool["name"] for tool in result.body["tools"]]
+    both = ["web_search_2a719626", "web_search"]
+    assert names == (["web_search"] if choice in (allowed(SEARCH), allowed(BY_OWN_NAME)) else both)
+    assert "type" in result.body["tools"][-1] or choice == allowed(BY_OWN_NAME)
+    assert result.body.get("tool_choice", {}).get("name") == forced
+    if names == both:
+        assert result.body["messages"][1]["content"][0]["name"] == "web_search_2a719626"
+        assert (result.tool_names, result.enforced) == ({"web_search_2a719626": "web_search"}, ("tools[].name=rewritten",))
+
+
+def test_a_function_of_that_name_may_be_forced_where_the_search_is_missing():
+    result = by_responses(OWN, SEARCH, model="qwen.q", upstream="openai_chat", tool_choice=BY_OWN_NAME)
+    assert result.body["tool_choice"] == {"type": "function", "function": {"name": "web_search"}}
+    assert result.dropped == ("tools[].web_search",)
+
+
+def test_a_function_of_that_name_stands_beside_the_search_of_chat_completions():
+    own = {"type": "function", "function": {"name": "web_search"}}
+    result = by_chat({}, tools=[own], tool_choice=own)
+    assert [tool["name"] for tool in result.body["tools"]] == ["web_search_2a719626", "web_search"]
+    assert result.body["tool_choice"] == {"type": "tool", "name": "web_search_2a719626"}
+
+
+def test_a_search_in_some_domains_and_not_in_others_is_refused():
+    error = refusal(by_responses, {**SEARCH, "filters": {"allowed_domains": ["a.no"], "blocked_domains": ["b.a.no"]}})
+    assert (error.code, error.details["param"]) == (Code.UNSUPPORTED_PARAMETER, "tools.0.type")
+    assert "send one of them" in error.message
+    assert by_responses({**SEARCH, "filters": {"allowed_domains": ["a.no"], "blocked_domains": []}}).body["tools"][0]["allowed_domains"]
+
+
 def test_chat_completions_ask_by_options():
     place = {"type": "approximate", "approximate": {"country": "NO", "city": "Oslo"}}
     assert by_chat({}).body["tools"] == [ASKED_FOR]

@@ -15,7 +15,7 @@ CacheLifetime = Literal["5m", "1h"]
 
 
 SEARCH = "web_search"
-"""What a choice of tools calls the search of the web."""
+"""What the provider's own search of the web is called."""
 
 
 class CacheMarker(msgspec.Struct, frozen=True):
@@ -166,9 +166,9 @@ class Search(msgspec.Struct, frozen=True):
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
-    """Whether tools must, may or must not be called; `name` for `named`."""
+    """Whether tools must, may or must not be called; `name` for `named`. `search`: the provider must search the web itself."""
 
-    mode: Literal["auto", "none", "required", "named"]
+    mode: Literal["auto", "none", "required", "named", "search"]
     name: str | None = None
 
 

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolChoice.h
 
 from msgspec.structs import replace
 
-from keyhouse.gateway.wire.conversation import Message, Request, TextPart, ToolChoice
+from keyhouse.gateway.wire.conversation import SEARCH, Message, Request, TextPart, ToolChoice
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ModelTraits
 
@@ -19,12 +19,12 @@ _THIS = "Answer by calling the tool {name}, not with words alone."
 def with_tools_told(request: Request, model: ModelTraits, losses: Losses) -> Request:
     """The request with a forced tool in words, behind its other instructions, and free choice. That they promise nothing is noted."""
     choice = request.tool_choice
-    if model.forced_tools == "all" or choice is None or not (request.tools or request.search) or choice.mode not in ("required", "named"):
+    if model.forced_tools == "all" or choice is None or not (request.tools or request.search) or choice.mode in ("auto", "none"):
         return request
     if model.forced_tools == "any":
         return _with_it_alone(request, choice)
     losses.drop("tool_choice", "The model takes no tool_choice that forces a tool; auto leaves the choice to it.")
-    words = _ANY if choice.mode == "required" else _THIS.format(name=choice.name)
+    words = _ANY if choice.mode == "required" else _THIS.format(name=SEARCH if choice.mode == "search" else choice.name)
     told = Message("system", (TextPart(words),))
     return replace(request, messages=(*request.messages, told), tool_choice=ToolChoice("auto"))
 

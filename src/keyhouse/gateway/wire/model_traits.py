@@ -38,12 +38,18 @@ class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     binds_thoughts: bool = False
     tool_status: bool = True
     thinks_unasked: bool = True
-    takes_beginnings: bool | None = None
     strict_on_converse: bool = False
     mixed_turns: bool = True
     streamed_tools: bool = True
     bare_schemas: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
+    is_known: bool = True
+    """False of a family that is none: nothing in `models.toml` fits the model."""
+
+    @property
+    def takes_beginnings(self) -> bool:
+        """Whether the model goes on with a last message of its own. No Claude does that thinks as it sees fit."""
+        return self.thinking != "adaptive" or not self.is_known
 
 
 class ChatTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -84,7 +84,7 @@ def _obstacle(asked: Reasoning, request: Request, model: ModelTraits, max_tokens
 
 
 def _obstacle_to_budget(asked: Reasoning, request: Request, max_tokens: int) -> str:
-    if request.tool_choice is not None and request.tool_choice.mode in ("required", "named"):
+    if request.tool_choice is not None and request.tool_choice.mode in ("required", "named", "search"):
         return "The model does not think when a tool is forced."
     if budget_tokens(asked, max_tokens) is None:
         return "The token limit leaves no room to think."

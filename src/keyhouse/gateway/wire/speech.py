@@ -14,6 +14,8 @@ from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
 
 OUTPUT_FORMATS = {"mp3": "mp3_44100_128", "opus": "opus_48000_128", "pcm": "pcm_24000"}
 """What OpenAI calls a format, and the one that comes closest: its pcm has 24 kHz too."""
+_SLOWEST, _FASTEST = 0.7, 1.2
+"""Other speeds are brought in here, or make no sound, without a word: https://github.com/livekit/agents/issues/4774 (2026-02-09)."""
 _SPOKEN = ("model", "input", "voice", "response_format", "speed", "instructions", "stream_format", DROP_TUNING_PARAMS)
 _TRANSCRIBED = {"model": "model_id", "language": "language_code", "temperature": "temperature", "file": "file"}
 _DROPPED = ("prompt", "include[]", "chunking_strategy", "timestamp_granularities[]")
@@ -48,9 +50,18 @@ def render_speech_request(body: JsonObject, model: str, losses: Losses) -> tuple
         raise unsupported("stream_format", "The upstream sends sound, and no events.")
     if fields.has("instructions"):
         losses.drop("instructions", "The upstream has nothing like it.")
-    speed = fields.number_or_none("speed")
+    speed = _speed(fields, losses)
     settings = {"speed": speed} if speed is not None and speed != 1 else None
     return without_nones({"text": fields.text("input"), "model_id": model, "voice_settings": settings}), OUTPUT_FORMATS[wanted]
+
+
+def _speed(fields: Fields, losses: Losses) -> int | float | None:
+    asked = fields.number_or_none("speed")
+    if asked is None or _SLOWEST <= asked <= _FASTEST:
+        return asked
+    taken = _SLOWEST if asked < _SLOWEST else _FASTEST
+    losses.change("speed", taken)
+    return taken
 
 
 def render_transcription_form(form: Form, model: str, losses: Losses) -> tuple[bytes, str]:

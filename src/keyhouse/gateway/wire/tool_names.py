@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecific
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
@@ -25,33 +25,42 @@ _REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
 """By Converse and Claude (litellm 1.110.2 rewrites names for it too). Servers of open models take more, and so callers send it."""
 
 
-def with_short_names(request: Request, longest: int) -> tuple[Request, Mapping[str, str]]:
-    """The request as an upstream takes it, and the whole names by the short ones; the given one where no name is too long."""
+def with_short_names(request: Request, longest: int, taken: Collection[str] = ()) -> tuple[Request, Mapping[str, str]]:
+    """The request as an upstream takes it, and the whole names by the short ones; the given one where no name is too long, holds what is
+    refused, or is `taken`."""
+    renamed = _Renamed(longest, taken)
     called = (part.name for message in request.messages for part in message.parts if isinstance(part, ToolCallPart))
-    if all(_fits(name, longest) for name in (*(tool.name for tool in request.tools), *called)):
+    if all(map(renamed.fits, (*(tool.name for tool in request.tools), *called))):
         return request, {}
     choice = request.tool_choice
     shortened = replace(
         request,
-        tools=tuple(replace(tool, name=_short(tool.name, longest)) for tool in request.tools),
-        tool_choice=replace(choice, name=_short(choice.name, longest)) if choice is not None and choice.name is not None else choice,
-        messages=tuple(_message(message, longest) for message in request.messages),
+        tools=tuple(replace(tool, name=renamed.name(tool.name)) for tool in request.tools),
+        tool_choice=replace(choice, name=renamed.name(choice.name)) if choice is not None and choice.name is not None else choice,
+        messages=tuple(renamed.message(message) for message in request.messages),
     )
-    return shortened, {_short(tool.name, longest): tool.name for tool in request.tools if not _fits(tool.name, longest)}
+    return shortened, {renamed.name(tool.name): tool.name for tool in request.tools if not renamed.fits(tool.name)}
 
 
-def _message(message: Message, longest: int) -> Message:
-    parts = tuple(replace(part, name=_short(part.name, longest)) if isinstance(part, ToolCallPart) else part for part in message.parts)
-    return replace(message, parts=parts)
+class _Renamed:
+    """The names that one upstream takes."""
 
+    def __init__(self, longest: int, taken: Collection[str]) -> None:
+        self._longest = longest
+        self._taken = taken
 
-def _fits(name: str, longest: int) -> bool:
-    return len(name) <= longest and not _REFUSED.search(name)
+    def fits(self, name: str) -> bool:
+        """Whether a name can stay as it is."""
+        return len(name) <= self._longest and not _REFUSED.search(name) and name not in self._taken
 
+    def name(self, name: str) -> str:
+        """The name itself where it fits, else one derived from it, always the same."""
+        if self.fits(name):
+            return name
+        digest = digest_of(name)[:_DIGEST_CHARACTERS]
+        return f"{_REFUSED.sub('_', name)[: self._longest - _DIGEST_CHARACTERS - 1]}_{digest}"
 
-def _short(name: str, longest: int) -> str:
-    """The name itself where it fits, else one derived from it, always the same."""
-    if _fits(name, longest):
-        return name
-    digest = digest_of(name)[:_DIGEST_CHARACTERS]
-    return f"{_REFUSED.sub('_', name)[: longest - _DIGEST_CHARACTERS - 1]}_{digest}"
+    def message(self, message: Message) -> Message:
+        """A message, with its calls by these names."""
+        parts = tuple(replace(part, name=self.name(part.name)) if isinstance(part, ToolCallPart) else part for part in message.parts)
+        return replace(message, parts=parts)

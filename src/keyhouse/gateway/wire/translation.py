@@ -98,18 +98,24 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     request = _request_parsers[caller](kept, losses)
     if upstream not in _SEARCHING:
         request = _without_search(request, losses)
-    shortened, names = with_short_names(request, LONGEST_NAMES[upstream])
+    shortened, names = with_short_names(request, LONGEST_NAMES[upstream], taken=_taken(request, upstream))
     if names:
         is_long = any(len(name) > LONGEST_NAMES[upstream] for name in names.values())
         losses.change("tools[].name", "shortened" if is_long else "rewritten")
     return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names, include_usage=request.include_usage)
 
 
+def _taken(request: Request, upstream: UpstreamFormat) -> frozenset[str]:
+    """The names that no function may have: Claude's search has one, and takes no other tool of it beside itself
+    (https://github.com/danny-avila/LibreChat/issues/13162, 2026-05-17)."""
+    return frozenset((SEARCH,)) if upstream == "anthropic_messages" and request.search is not None else frozenset()
+
+
 def _without_search(request: Request, losses: Losses) -> Request:
     search = request.search
     if search is None:
         return request
-    if not search.can_be_missing or (request.tool_choice is not None and request.tool_choice.name == SEARCH):
+    if not search.can_be_missing or (request.tool_choice is not None and request.tool_choice.mode == "search"):
         raise unsupported(search.parameter, _NO_SEARCH)
     losses.drop("tools[].web_search", _NO_SEARCH)
     return replace(request, search=None)

@@ -15,8 +15,7 @@ GO_ON = "Go on."
 
 def ended_by_user(messages: tuple[Message, ...], model: ModelTraits, thinking: JsonObject) -> tuple[Message, ...]:
     """The turns of a conversation, with a word of the user behind the assistant's. Calls are left as they are: they want results."""
-    takes_beginnings = model.thinking != "adaptive" if model.takes_beginnings is None else model.takes_beginnings
-    is_taken = takes_beginnings and thinking.get("thinking", {}).get("type") != "enabled"
+    is_taken = model.takes_beginnings and thinking.get("thinking", {}).get("type") != "enabled"
     if is_taken or not messages or messages[-1].role != "assistant" or isinstance(messages[-1].parts[-1], ToolCallPart):
         return messages
     return (*messages, Message("user", (TextPart(GO_ON),)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks, parse_system_texts
 from keyhouse.gateway.wire.anthropic_messages.searches import is_search, parse_search
 from keyhouse.gateway.wire.anthropic_messages.system_messages import offered_tools, parse_system_message, stated_effort, uncleared
-from keyhouse.gateway.wire.conversation import Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
+from keyhouse.gateway.wire.conversation import SEARCH, Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
@@ -112,7 +112,9 @@ def _tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
     kind = choice.choice("type", ("auto", "any", "tool", "none"))
     parallel = False if choice.boolean_or_none("disable_parallel_tool_use") else None
     if kind == "tool":
-        return ToolChoice("named", choice.text("name")), parallel
+        name = choice.text("name")
+        searches = name == SEARCH and any(map(is_search, fields.objects_or_none("tools")))
+        return ToolChoice("search") if searches else ToolChoice("named", name), parallel
     if kind == "any":
         return ToolChoice("required"), parallel
     return ToolChoice("none" if kind == "none" else "auto"), parallel

@@ -11,6 +11,7 @@ from keyhouse.gateway.wire.anthropic_messages.searches import render_search_tool
 from keyhouse.gateway.wire.anthropic_messages.user_ids import render_metadata
 from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.conversation import (
+    SEARCH,
     AudioPart,
     Base64Source,
     DocumentPart,
@@ -60,7 +61,7 @@ _UNKNOWN_MODEL = ModelTraits(
     top_k="top_k",
     strict=True,
     caches="all",
-    takes_beginnings=True,
+    is_known=False,
 )
 
 
@@ -259,7 +260,9 @@ def _tool_choice(request: Request) -> JsonObject | None:
         return {"type": "auto", **single} if choice is not None or single else None
     if choice.mode == "none":
         return {"type": "none"}
-    return {"type": "any", **single} if choice.mode == "required" else {"type": "tool", "name": choice.name, **single}
+    if choice.mode == "required":
+        return {"type": "any", **single}
+    return {"type": "tool", "name": SEARCH if choice.mode == "search" else choice.name, **single}
 
 
 def render_thinking(wanted: Reasoning | None, model: ModelTraits, max_tokens: int, losses: Losses) -> JsonObject:

@@ -29,23 +29,35 @@ def is_search(tool: Fields) -> bool:
 
 
 def parse_search(request: Fields, losses: Losses) -> Search | None:
-    """The search among a request's tools."""
+    """The search among a request's tools. As Anthropic does, it refuses another tool of its name."""
     tool = next(filter(is_search, request.objects_or_none("tools")), None)
     if tool is None:
         return None
+    if sum(other.raw.get("name") == SEARCH for other in request.objects("tools")) > 1:
+        raise request.wrong("tools", "of different names")
     tool.check_names(*_MEMBERS, "defer_loading", "strict")
     if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
         raise unsupported(tool.at("allowed_callers"), "Tools of other formats are called by the model itself, and by nothing else.")
     for name in ("cache_control", "defer_loading", "strict"):
         if tool.has(name):
             losses.drop(f"tools[].{name}", "A search of other formats has nothing like it.")
-    return Search(
+    search = Search(
         parameter=tool.at("type"),
         most=tool.integer_or_none("max_uses"),
         allowed_domains=tool.texts("allowed_domains"),
         blocked_domains=tool.texts("blocked_domains"),
         location=stated_place(tool.object_or_none("user_location")),
     )
+    _check_domains(search)
+    return search
+
+
+def _check_domains(search: Search) -> None:
+    """Raises Error (`unsupported_parameter`) for both lists of domains: the API takes one alone, as the package's types say."""
+    if search.allowed_domains and search.blocked_domains:
+        raise unsupported(
+            search.parameter, "Claude searches in the allowed domains alone, or in all but the blocked ones: send one of them."
+        )
 
 
 def without_searches(blocks: Iterable[Fields], losses: Losses) -> Iterator[Fields]:
@@ -90,6 +102,7 @@ def _found(url: str) -> JsonObject:
 
 def render_search_tool(search: Search) -> JsonObject:
     """The tool. The version is the oldest one, which all models take and which searches for the model alone, not for code of its own."""
+    _check_domains(search)
     return without_nones(
         {
             "type": _TYPE,

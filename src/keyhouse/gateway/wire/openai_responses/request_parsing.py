@@ -154,14 +154,12 @@ def _choice(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], 
         return tools, ToolChoice(fields.choice("tool_choice", ("auto", "none", "required")))
     wanted = fields.object("tool_choice")
     if wanted.text("type") == "allowed_tools":
-        names = {_function(tool) for tool in wanted.objects("tools")}
+        names = {_function(tool) for tool in wanted.objects("tools") if not is_search(tool)}
         return tuple(tool for tool in tools if tool.name in names), ToolChoice(wanted.choice("mode", ("auto", "required")))
-    return tools, ToolChoice("named", _function(wanted))
+    return tools, ToolChoice("search") if is_search(wanted) else ToolChoice("named", _function(wanted))
 
 
 def _function(chosen: Fields) -> str:
-    if is_search(chosen):
-        return SEARCH
     if chosen.text("type") != "function":
         raise unsupported(chosen.at("type"), "This model calls functions only.")
     return joined_name(chosen.text_or_none("namespace"), chosen.text("name"))

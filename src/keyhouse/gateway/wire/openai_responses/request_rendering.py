@@ -1,12 +1,10 @@
 """Renders a request for Responses. Sends nothing."""
 
 from keyhouse.gateway.wire.conversation import (
-    SEARCH,
     OutputSchema,
     Reasoning,
     RenderedRequest,
     Request,
-    Search,
     Tool,
     ToolChoice,
     UpstreamModel,
@@ -36,7 +34,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "max_output_tokens": _limit(request.max_tokens, losses),
             **_sampling(request, losses, reasons=reasons),
             "tools": tools or None,
-            "tool_choice": _tool_choice(request.tool_choice, request.search, len(tools)) if tools else None,
+            "tool_choice": _tool_choice(request.tool_choice, len(tools)) if tools else None,
             "max_tool_calls": None if request.search is None else request.search.most,
             "parallel_tool_calls": request.parallel_tool_calls if tools else None,
             "text": _text(request.output_schema),
@@ -104,10 +102,10 @@ def _tool(tool: Tool, losses: Losses) -> JsonObject:
     return without_nones({**rendered, "parameters": described(tool.schema)})
 
 
-def _tool_choice(choice: ToolChoice | None, search: Search | None, tools: int) -> str | JsonObject | None:
+def _tool_choice(choice: ToolChoice | None, tools: int) -> str | JsonObject | None:
     if choice is None:
         return None
-    if search is not None and choice.name == SEARCH:
+    if choice.mode == "search":
         return forced_search(is_only_tool=tools == 1)
     return {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
 
