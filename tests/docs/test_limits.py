@@ -9,6 +9,8 @@ from keyhouse.gateway.pool import PoolLimits
 from keyhouse.gateway.response import END_S
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.translated import MAX_TRANSLATED_BYTES
+from keyhouse.gateway.unpacking import MAX_UNPACKED_BYTES
+from keyhouse.gateway.wire.json_text import MOST_CONTAINERS, MOST_VALUES
 from keyhouse.settings import PREFIX, Settings
 from keyhouse.web.http_protocol import BODY_IDLE_TIMEOUT_S, HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_HEAD_BYTES
 from keyhouse.web.http_taking import TAKE_TIMEOUT_S
@@ -41,7 +43,11 @@ def test_a_time_out_is_the_settings_default(setting: str) -> None:
             "connections of a process",
             f"{PoolLimits().per_origin:,} to one address, {PoolLimits().total:,} in all; who waits longer than 10 s",
         ),
-        ("an answer that is translated whole", f"{MAX_TRANSLATED_BYTES // MIB} MiB;"),
+        (
+            "an answer that is translated whole",
+            f"{MAX_TRANSLATED_BYTES // MIB} MiB; where it came compressed, {MAX_UNPACKED_BYTES // MIB} MiB unpacked;",
+        ),
+        ("what a translated answer", f"{MOST_CONTAINERS:,} objects and arrays, {MOST_VALUES // 1_000_000} million values"),
     ],
 )
 def test_a_bound_is_that_of_the_code(begins: str, told: str) -> None:

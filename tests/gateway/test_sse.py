@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyhouse.domain.errors import Error
-from keyhouse.gateway.sse import ServerSentEvent, SseParser
+from keyhouse.gateway.sse import MAX_EVENT_LINES, ServerSentEvent, SseParser
 
 
 def parsed(*pieces: bytes) -> list[ServerSentEvent]:
@@ -106,6 +106,15 @@ def test_an_endless_event_is_refused() -> None:
         parser.feed(b"x" * 100)
     with pytest.raises(Error, match="too large"):
         parser.feed(b"x" * 100)
+
+
+@pytest.mark.parametrize("line", [b"data:\n", b"data\n", b"x\n"])
+def test_an_event_of_ever_so_many_lines_is_refused(line: bytes) -> None:
+    """Some 16 MiB of them would keep everybody else waiting while they are told apart."""
+    event = b"data: x\n" + line * MAX_EVENT_LINES
+    with pytest.raises(Error, match="too many lines"):
+        parsed(event + b"\n")
+    assert len(parsed(b"data: x\n" + line * 1000 + b"\n")) == 1
 
 
 def test_large_events_cost_one_pass() -> None:

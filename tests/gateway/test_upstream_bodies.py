@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from keyhouse.gateway.connection import PIECE_BYTES
+from keyhouse.gateway.connection import LARGE_READ_BYTES, PIECE_BYTES
 from keyhouse.gateway.passing import pieces
 from keyhouse.gateway.response import HIGH_WATER_BYTES
+from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError
 from tests.gateway.calls import POST, Call, client, fetched, read
-from tests.gateway.conftest import Run
+from tests.gateway.conftest import Authority, Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, answering, response
 from tests.gateway.test_connection import Exchange
 
@@ -104,6 +105,55 @@ def test_an_answer_arrives_piece_by_piece(run: Run) -> None:
             async for data in pieces(answer.body):
                 read_so_far.put_nowait(data)
             assert answer.body.ended
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_others_come_to_their_turn_between_the_reads_of_a_fast_answer(run: Run, authority: Authority, is_tls: bool) -> None:
+    """uvloop reads on at once, up to 32 times, where more is there already: whoever sends fast would keep everybody else waiting."""
+    piece, turns, read_at = b"y" * MIB, 0, []
+    seen = asyncio.Event()
+
+    async def scenario() -> None:
+        sent = 0
+
+        async def script(peer: Peer) -> None:
+            nonlocal sent
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (64 * len(piece)))
+            for _ in range(64):
+                await peer.send(piece)
+                sent += 1
+
+        async def turn() -> None:
+            nonlocal turns
+            while not seen.is_set():
+                turns += 1
+                await asyncio.sleep(0)
+
+        def take(data: bytes) -> bool:
+            if len(data) >= LARGE_READ_BYTES:
+                read_at.append(turns)
+            return True
+
+        tls = authority.server_context("127.0.0.1") if is_tls else None
+        settings = UpstreamSettings(ca_file=str(authority.ca_file))
+        async with FaultUpstream(script, tls) as server, client(settings) as upstream:
+            answer = await upstream.open(POST.to(server.origin))
+            before = -1
+            while sent != before:
+                before = sent
+                for _ in range(300):
+                    await asyncio.sleep(0)
+            turning = asyncio.create_task(turn())
+            assert await answer.body.pass_to(take)
+            seen.set()
+            await turning
+        # The first piece was read before.
+        read_since = read_at[1:]
+        assert len(read_since) > 8
+        assert len(set(read_since)) == len(read_since)
 
     run(scenario())
 

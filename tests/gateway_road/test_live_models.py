@@ -44,6 +44,25 @@ def test_a_list_that_goes_on_is_said_to(sqlite_house: ServedHouse, store: Store,
     assert ask(sqlite_house).json()["complete"] is False
 
 
+def test_of_an_endless_list_and_of_endless_names_a_page_gets_the_beginning(
+    sqlite_house: ServedHouse, store: Store, upstream: Upstream
+) -> None:
+    names = [f"model-{number}" for number in range(6000)] + ["x" * 300]
+    upstream.script = answered_by(lambda request: json_answer({"data": [{"id": name} for name in names]}))
+    store(customModels=["model-5999"])
+    told = ask(sqlite_house).json()
+    assert (len(told["models"]), told["complete"], told["verdict"]) == (5000, False, "verified")
+    names[:] = ["short", "x" * 257]
+    told = ask(sqlite_house).json()
+    assert ([model["id"] for model in told["models"]], told["complete"]) == (["short"], False)
+
+
+def test_a_list_of_ever_so_many_values_is_none(sqlite_house: ServedHouse, store: Store, upstream: Upstream) -> None:
+    upstream.script = answered_by(lambda request: json_answer({"data": [{"id": "a"}], "more": [[]] * 100_000}))
+    store()
+    assert ask(sqlite_house).json()["verdict"] == "wrong_endpoint"
+
+
 REFUSAL = json_answer({"error": {"message": f"bad key {openai_api.KEY}"}}, b"401 Unauthorized")
 
 

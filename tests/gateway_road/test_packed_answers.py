@@ -95,6 +95,23 @@ def test_an_answer_that_is_not_compressed_as_it_says_is_an_error(road, client, b
         ask(client)
 
 
+@pytest.mark.parametrize("padding", [b" " * 40_000_000 + b"1,", b'"' + b"a" * 40_000_000 + b'",'], ids=["blanks", "text"])
+def test_a_whole_answer_that_unpacks_to_too_much_is_an_error(road, client, padding):
+    packed = gzip.compress(b'{"padding":' + padding + json.dumps(MESSAGE).encode()[1:])
+    road.answers(response(packed, headers=JSON + b"content-encoding: gzip\r\n"))
+    with pytest.raises(openai.InternalServerError, match="not JSON"):
+        whole(client)
+
+
+def test_a_stream_that_unpacks_to_many_times_its_size_is_read_slice_by_slice(road, client):
+    """Comments of 30 MB, a few KiB on the wire, and events behind them; and one whose text ends in the middle of a slice's last copy."""
+    text = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a" * 3_000_000}}
+    hello = next(event for event in EVENTS.split(b"\n\n") if b"text_delta" in event)
+    many = EVENTS.replace(hello + b"\n\n", hello + b"\n\n" + b": comment\n\n" * 3_000_000 + named_event("content_block_delta", text))
+    road.answers(response(gzip.compress(many), headers=STREAM + b"content-encoding: gzip\r\n"))
+    assert streamed(client) == "Hello" + "a" * 3_000_000
+
+
 def test_a_piece_that_unpacks_to_too_much_is_an_error(road, client):
     road.answers(response(gzip.compress(b":" + b"x" * 40_000_000), headers=STREAM + b"content-encoding: gzip\r\n"))
     with pytest.raises(openai.APIError, match="too large"):

@@ -24,6 +24,8 @@ MAX_LENGTH_DIGITS = 20
 # Up to here a body goes out in one write with its head; a larger one, which is never copied whole, in pieces, each when the last was taken.
 SMALL_BODY_BYTES = 64 * 1024
 PIECE_BYTES = 256 * 1024
+# Where one read brought so much of an answer, there is more: others come to their turn before it is read on. uvloop would read 32 times.
+LARGE_READ_BYTES = 128 * 1024
 
 _LENGTH_NAME, _CODING_NAME = b"content-length", b"transfer-encoding"
 
@@ -258,8 +260,16 @@ class Connection(asyncio.BufferedProtocol):
             body.wake()
             if body.size > HIGH_WATER_BYTES:
                 self._pause_reading()
-            elif self._sender is None:
+                return
+            if nbytes >= LARGE_READ_BYTES:
+                self._transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+            if self._sender is None:
                 self._expect_by(self._timeouts.idle_s)
+
+    def _read_on(self) -> None:
+        if not self.closed and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _pause_reading(self) -> None:
         self.deadline = math.inf

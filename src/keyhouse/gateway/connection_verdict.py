@@ -6,8 +6,13 @@ import msgspec
 
 from keyhouse.domain.calling import ConnectionCheck
 from keyhouse.domain.verdict import ConnectionResult, Verdict
+from keyhouse.gateway.wire.json_text import require_few_values
 
 _NAMED_MODELS = 5
+_MOST_LISTED = 5000
+_LONGEST_LISTED = 256
+"""Of a list of models, and of an id in it, what is told: it is shown on a page. The longest list that is known has some hundreds."""
+_MOST_CONTAINERS = 100_000
 _WRONG = "Something answers at the stored address, but it is not this provider's API."
 
 
@@ -46,13 +51,16 @@ def judge_body(status: int, body: bytes, check: ConnectionCheck, models: Sequenc
 
 
 def listed_models(body: bytes, check: ConnectionCheck) -> tuple[tuple[str, ...], bool]:
-    """The ids in a list that was judged to be one, sorted, and whether the list is complete."""
+    """The ids in a list that was judged to be one, sorted, and whether these are all."""
     answer = _decoded(body)
-    return tuple(sorted(_listed(check, answer) or ())), not _goes_on(check, answer)
+    listed = _listed(check, answer) or set()
+    told = sorted(name for name in listed if len(name) <= _LONGEST_LISTED)[:_MOST_LISTED]
+    return tuple(told), len(told) == len(listed) and not _goes_on(check, answer)
 
 
 def _decoded(body: bytes) -> object:
     try:
+        require_few_values(body, _MOST_CONTAINERS)
         answer: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

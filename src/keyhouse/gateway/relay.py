@@ -23,7 +23,7 @@ from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
 from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.signing_error import SigningError
 from keyhouse.gateway.translated import EVENTS_TYPE, MAX_TRANSLATED_BYTES, AnswerTranslation, TranslatedEvents
-from keyhouse.gateway.unpacking import UnpackedBody, checked_packing, unpacked
+from keyhouse.gateway.unpacking import MAX_UNPACKED_BYTES, UnpackedBody, checked_packing, unpacked
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import CountedBody, UsageReader, WholeRead
@@ -167,13 +167,15 @@ async def _translated(
         return Answer(200, headers, events, events, lambda: events.error_code, lambda: _leave(response, events))
     began = perf_counter()
     try:
-        body = unpacked(packing, await response.body.at_most(MAX_TRANSLATED_BYTES), MAX_TRANSLATED_BYTES)
+        body = await response.body.at_most(MAX_TRANSLATED_BYTES)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
         observation.upstream_s += perf_counter() - began
         response.close()
     try:
+        if packing:
+            body = await asyncio.to_thread(unpacked, packing, body, MAX_UNPACKED_BYTES)
         is_large = len(body) > LARGE_BYTES
         content_type, rendered_body = await asyncio.to_thread(translation.whole, body) if is_large else translation.whole(body)
     except Error as error:

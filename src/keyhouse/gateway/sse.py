@@ -10,6 +10,9 @@ from keyhouse.domain.errors import Code, Error
 # An event with an image in it takes a few MiB; more than this is not a stream of events.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
+# Nor is one of more lines than this: telling them apart keeps everybody else waiting.
+MAX_EVENT_LINES = 100_000
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -31,7 +34,7 @@ class SseParser:
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that `data` completes. Raises Error (`upstream_invalid_answer`) for one that is too large to be held."""
+        """The events that `data` completes. Raises Error (`upstream_invalid_answer`) for one too large to be held, or of too many lines."""
         if self._start is not None:
             data = self._without_mark(data)
         if self._after_cr or b"\r" in data:
@@ -53,7 +56,8 @@ class SseParser:
         self._pieces = [rest] if rest else []
         self._size = 0
         self._grow(len(rest))
-        return [event for block in blocks if (event := _event(block)) is not None]
+        # Comments and blank lines have none, and there may be any number of them.
+        return [event for block in blocks if b"data" in block and (event := _event(block)) is not None]
 
     def _grow(self, size: int) -> None:
         self._size += size
@@ -82,6 +86,8 @@ class SseParser:
 def _event(block: bytes) -> ServerSentEvent | None:
     if block.startswith(b"data: ") and b"\n" not in block:
         return ServerSentEvent(block[6:])
+    if block.count(b"\n") >= MAX_EVENT_LINES:
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "An event of the upstream's stream has too many lines.")
     lines: list[bytes] = []
     event = ""
     for line in block.split(b"\n"):

@@ -5,7 +5,7 @@ import pytest
 
 from keyhouse.domain.errors import Error
 from keyhouse.gateway.wire.answer import AnswerDefaults
-from keyhouse.gateway.wire.decoding import decoded
+from keyhouse.gateway.wire.decoding import decoded, decoded_arguments
 from keyhouse.gateway.wire.translation import render_caller_error, render_caller_response
 from tests.gateway.wire.rendered_requests import chat, to_messages
 
@@ -47,6 +47,22 @@ def test_empty_text_of_converse_is_no_block(replayed):
 
 HALVES = '"a\\ud83d\\ude00b\\ud83d c\\ude00"'
 READ = "a\N{GRINNING FACE}b\N{REPLACEMENT CHARACTER} c\N{REPLACEMENT CHARACTER}"
+
+
+TOO_MANY = [b'{"content":[' + value * count + b"1]}" for value, count in ((b"[],", 500_000), (b'{"":0},', 500_000), (b"1,", 4_000_001))]
+
+
+@pytest.mark.parametrize("answer", TOO_MANY, ids=["arrays", "objects", "numbers"])
+def test_an_answer_of_ever_so_many_values_is_not_taken_apart(answer):
+    """64 MiB of empty arrays took 1.7 GB, and nobody else was served for a quarter of a minute."""
+    with pytest.raises(Error, match="too many values"):
+        decoded(answer)
+    assert decoded(b'{"text":"' + b"[x" * 400_000 + b'"}').text("text").startswith("[x")
+
+
+def test_nor_are_such_arguments_of_a_call():
+    with pytest.raises(Error, match="arguments of a tool call"):
+        decoded_arguments('{"a":[' + "[]," * 500_000 + "1]}", is_cut=False)
 
 
 def test_half_a_character_ends_no_answer(replayed):

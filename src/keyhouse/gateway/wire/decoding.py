@@ -4,7 +4,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.fields import Fields, JsonObject
-from keyhouse.gateway.wire.json_text import decoded_json
+from keyhouse.gateway.wire.json_text import TooManyValuesError, decoded_json
 
 _LONGEST_WORDS = 4000
 
@@ -13,6 +13,8 @@ def decoded(data: bytes) -> Fields:
     """The JSON object of a whole answer, or of one event. Raises Error (`upstream_invalid_answer`)."""
     try:
         value = decoded_json(data)
+    except TooManyValuesError as error:
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's answer holds too many values to be translated.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from error
     return Fields(value, code=Code.UPSTREAM_INVALID_ANSWER)

@@ -5,14 +5,25 @@ import re
 
 import msgspec
 
+MOST_CONTAINERS = 500_000
+MOST_VALUES = 4_000_000
+"""What one text may hold. Objects and arrays take some sixty times the memory that they take as text, and nobody is served while they are
+made; of other values there are as many in a thousand embeddings."""
+
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class TooManyValuesError(msgspec.DecodeError):
+    """It may well be JSON."""
 
 
 def decoded_json(text: bytes | str) -> object:
     """The value, with halves that belong together joined, and the mark for what can not be read in place of others.
 
-    Raises msgspec.DecodeError, UnicodeDecodeError, RecursionError.
+    Raises msgspec.DecodeError, TooManyValuesError among them, UnicodeDecodeError, RecursionError.
     """
+    if len(text) > MOST_CONTAINERS:
+        require_few_values(text)
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
@@ -20,6 +31,13 @@ def decoded_json(text: bytes | str) -> object:
         if not holds_halves(whole):
             raise
         return msgspec.json.decode(_repaired(whole))
+
+
+def require_few_values(text: bytes | str, most_containers: int = MOST_CONTAINERS) -> None:
+    """Raise TooManyValuesError where a text may hold too many; what stands inside its strings counts."""
+    as_bytes = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if as_bytes.count(b"[") + as_bytes.count(b"{") > most_containers or as_bytes.count(b",") > MOST_VALUES:
+        raise TooManyValuesError("too many values")
 
 
 def holds_halves(text: str) -> bool:
