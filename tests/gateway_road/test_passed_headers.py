@@ -49,12 +49,21 @@ def test_headers_of_the_api_go_on(road):
     assert road.request.header(b"x-title") == [b"App"]
 
 
+def test_what_names_the_app_or_keeps_a_conversation_together_goes_on_where_the_format_is_another(road):
+    road.store()
+    names = ("http-referer", "x-title", "x-openrouter-title", "x-openrouter-categories", "x-grok-conv-id", "x-session-affinity")
+    body = {"model": "gpt-5-mini", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    road.post("/v1/messages", body, **{name: f"a {name}" for name in (*names, "x-openrouter-metadata")})
+    assert [road.request.header(name.encode()) for name in names] == [[f"a {name}".encode()] for name in names]
+    assert road.request.header(b"x-openrouter-metadata") == []
+
+
 def test_each_header_that_the_document_lists_passes(road):
     to_provider = {name: f"a {name}" for name in listed("To the provider, of the caller's")}
     # These two the client and the server would read as well.
     to_caller = {name: f"a {name}" for name in listed("To the caller, of the provider's")}
     del to_caller["content-length"], to_caller["content-encoding"]
-    assert (len(to_provider), len(to_caller)) == (8, 14)
+    assert (len(to_provider), len(to_caller)) == (13, 14)
     road.store()
     lines = "".join(f"{name}: {value}\r\n" for name, value in to_caller.items() if name != "content-type")
     road.answers(response(b"{}", headers=f"content-type: {to_caller['content-type']}\r\n{lines}".encode()))

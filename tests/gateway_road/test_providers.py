@@ -1,6 +1,7 @@
 """Every provider that can be called, at its own address: what is asked of which host, and that both clients understand the answer."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import anthropic
@@ -392,6 +393,30 @@ def test_transcription_of_elevenlabs_by_openais_client(house, internet):
     assert b'name="language_code"\r\n\r\nen\r\n' in request.body
     assert b"RIFF\r\n--x" * 99 in request.body
     assert b"prompt" not in request.body
+
+
+@pytest.mark.parametrize(
+    ("members", "sent", "dropped"),
+    [
+        ({"keywords": ["Keyhouse", "sealed box"]}, [(b"keyterms", b"Keyhouse"), (b"keyterms", b"sealed box")], None),
+        ({"languages": ["no"]}, [(b"language_code", b"no")], None),
+        ({"languages": ["no", "sv"]}, [], "languages[]"),
+        ({"language": "da", "languages": ["no"]}, [(b"language_code", b"da")], "languages[]"),
+        (
+            {"known_speaker_names": ["Ann"], "known_speaker_references": ["data:audio/wav;base64,aGk="]},
+            [],
+            "known_speaker_names[], known_speaker_references[]",
+        ),
+    ],
+)
+def test_what_openais_newest_transcription_is_told_reaches_elevenlabs(house, internet, members, sent, dropped):
+    store(house, "elevenlabs")
+    with openai_client(house.address, house.keys.project_key) as client:
+        answer = client.audio.transcriptions.with_raw_response.create(model="scribe_v2", file=("a.wav", b"RIFF"), **members)
+    assert answer.headers.get("x-keyhouse-params-dropped") == dropped
+    found = re.findall(rb'name="(keyterms|language_code)"\r\n\r\n([^\r]*)\r\n', internet.asked[0][1].body)
+    assert found == sent
+    assert b"speaker" not in internet.asked[0][1].body
 
 
 def test_text_that_is_no_utf_8_is_told_of_by_whoever_reads_it(house, internet):

@@ -6,9 +6,14 @@ from urllib.parse import quote
 RawHeaders = list[tuple[bytes, bytes]]
 
 TO_UPSTREAM = frozenset(
-    b"accept anthropic-beta anthropic-version content-type http-referer idempotency-key openai-beta x-client-request-id x-title".split()
+    b"accept anthropic-beta anthropic-version content-type http-referer idempotency-key openai-beta x-client-request-id x-grok-conv-id"
+    b" x-openrouter-categories x-openrouter-metadata x-openrouter-title x-session-affinity x-title".split()
 )
-"""Of a caller's headers. Not among them: credentials, cookies, and whatever chooses an account or project behind the stored credentials."""
+"""Of a caller's headers. Not among them: credentials, cookies, and whatever chooses an account or project behind the stored credentials.
+
+Names of an app: the types of the openrouter package (1.3.84). What keeps a conversation with the server that has read it before, and so
+its cache: https://docs.x.ai/developers/advanced-api-usage/prompt-caching/maximizing-cache-hits, the types of fireworks-ai (1.2.30)
+(2026-11-30)."""
 
 TO_CALLER = frozenset(
     b"content-disposition content-encoding content-language content-length content-type openai-model openai-processing-ms openai-version"

@@ -16,7 +16,10 @@ from keyhouse.gateway.wire.losses import Losses
 
 BETA = b"anthropic-beta"
 # What means the same to every provider; the rest of what may go on speaks of the caller's own format.
-_TRANSLATED_TO_UPSTREAM = frozenset(b"idempotency-key x-client-request-id http-referer x-title".split())
+_TRANSLATED_TO_UPSTREAM = frozenset(
+    b"http-referer idempotency-key x-client-request-id x-grok-conv-id x-openrouter-categories x-openrouter-title x-session-affinity"
+    b" x-title".split()
+)
 
 
 @dataclass(slots=True, eq=False)

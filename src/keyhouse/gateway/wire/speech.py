@@ -1,7 +1,8 @@
 """Speech and transcription between OpenAI's formats and ElevenLabs'.
 
 https://elevenlabs.io/docs/api-reference/text-to-speech/stream, https://elevenlabs.io/docs/api-reference/speech-to-text/convert and
-https://developers.openai.com/api/reference/resources/audio (2026-11-23).
+https://developers.openai.com/api/reference/resources/audio (2026-11-23); what both have of late by the types of the elevenlabs (2.78.0)
+and the openai package (3.57.0), 30 November 2026.
 """
 
 import msgspec
@@ -17,8 +18,22 @@ OUTPUT_FORMATS = {"mp3": "mp3_44100_128", "opus": "opus_48000_128", "pcm": "pcm_
 _SLOWEST, _FASTEST = 0.7, 1.2
 """Other speeds are brought in here, or make no sound, without a word: https://github.com/livekit/agents/issues/4774 (2026-02-09)."""
 _SPOKEN = ("model", "input", "voice", "response_format", "speed", "instructions", "stream_format", DROP_TUNING_PARAMS)
-_TRANSCRIBED = {"model": "model_id", "language": "language_code", "temperature": "temperature", "file": "file"}
-_DROPPED = ("prompt", "include[]", "chunking_strategy", "timestamp_granularities[]")
+_TRANSCRIBED = {
+    "model": "model_id",
+    "language": "language_code",
+    "languages[]": "language_code",
+    "keywords[]": "keyterms",
+    "temperature": "temperature",
+    "file": "file",
+}
+_DROPPED = (
+    "prompt",
+    "include[]",
+    "chunking_strategy",
+    "timestamp_granularities[]",
+    "known_speaker_names[]",
+    "known_speaker_references[]",
+)
 
 
 class _Voice(msgspec.Struct):
@@ -72,8 +87,9 @@ def render_transcription_form(form: Form, model: str, losses: Losses) -> tuple[b
     if form.value("stream") == "true":
         raise unsupported("stream", "The upstream does not stream transcriptions.")
     pieces: list[bytes | memoryview] = []
+    dropped = _DROPPED if _names_one_language(form) else (*_DROPPED, "languages[]")
     for part in form.parts:
-        if part.name in _DROPPED:
+        if part.name in dropped:
             losses.drop(part.name, "The upstream has nothing like it.")
         elif part.name in _TRANSCRIBED and part.name != "model":
             pieces += _renamed(form, part, _TRANSCRIBED[part.name])
@@ -81,6 +97,11 @@ def render_transcription_form(form: Form, model: str, losses: Losses) -> tuple[b
             raise unknown(part.name[:100])
     head = b'--%b\r\ncontent-disposition: form-data; name="model_id"\r\n\r\n%b\r\n' % (form.boundary, model.encode())
     return b"".join([head, *pieces, b"--%b--\r\n" % form.boundary]), wanted
+
+
+def _names_one_language(form: Form) -> bool:
+    """Whether the language is named once: ElevenLabs takes one, and finds it out by itself where several are possible."""
+    return sum(part.name in ("language", "languages[]") for part in form.parts) == 1
 
 
 def _renamed(form: Form, part: Part, name: str) -> list[bytes | memoryview]:
