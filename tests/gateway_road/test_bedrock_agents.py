@@ -136,3 +136,23 @@ def test_an_answer_that_can_not_be_streamed_comes_at_once_and_says_so(house, con
     assert called.headers["content-type"] == plain.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert (called.headers.get("x-keyhouse-enforced"), plain.headers.get("x-keyhouse-enforced")) == ("stream=whole", None)
     assert called.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("model", ["us.amazon.nova-pro-v1:0", "us.meta.llama4-maverick-17b-instruct-v1:0"])
+def test_who_wants_one_call_at_a_time_gets_the_first(house, model, streams):
+    function = {"name": "weather", "parameters": SCHEMA}
+    given = {"model": f"bedrock/{model}", "tools": [{"type": "function", **function}], "parallel_tool_calls": False}
+    with openai_client(house.address, house.keys.project_key) as client:
+        if streams:
+            with client.responses.stream(**given, input="Hi") as stream:
+                response = stream.get_final_response()
+        else:
+            response = client.responses.create(**given, input="Hi")
+        calls = [item for item in response.output if item.type == "function_call"]
+        assert [json.loads(call.arguments) for call in calls] == CITIES[:1]
+        items = [{"role": "user", "content": "Hi"}, *(item.model_dump(exclude_none=True) for item in response.output)]
+        for item in items:
+            item.pop("parsed_arguments", None)
+        answered = [*items, {"type": "function_call_output", "call_id": calls[0].call_id, "output": "sun"}]
+        assert client.responses.create(**given, input=answered).output_text == strict_bedrock.ANSWERED

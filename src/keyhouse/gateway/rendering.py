@@ -87,7 +87,8 @@ def _chat(caller: CallerFormat, upstream: UpstreamFormat, *, on_vertex: bool = F
         body = render_vertex_request(request.body) if on_vertex else request.body
         repeated = {name: held.body[name] for name in _REPEATED[caller] if name in held.body}
         own_id = f"{_ID_PREFIXES[caller]}{call.request_id}"
-        defaults = AnswerDefaults(own_id, target.model_id, int(time.time()), request.tool_names, repeated, request.include_usage)
+        told = {"include_usage": request.include_usage, "one_call": request.one_call}
+        defaults = AnswerDefaults(own_id, target.model_id, int(time.time()), request.tool_names, repeated, **told)
         also = (BETA,) if upstream == "anthropic_messages" else ()
         return Rendered(
             msgspec.json.encode(body),

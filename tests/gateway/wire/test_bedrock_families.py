@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from keyhouse.gateway.wire.conversation import UpstreamModel
-from keyhouse.gateway.wire.translation import render_caller_response, render_upstream_request
+from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_response, render_upstream_request
 from tests.gateway.wire.rendered_requests import TOOL_LOOP, chat, refusal, to_converse, tool
 
 CLAUDE, NOVA = "anthropic.claude-sonnet-4-5-20250929-v1:0", "us.amazon.nova-pro-v1:0"
@@ -78,10 +78,10 @@ def test_a_tool_is_forced_as_the_model_takes_it(model, choice, sent, offered, dr
     assert ("calling" in str(rendered.body.get("system"))) == bool(dropped)
 
 
-def test_one_tool_that_is_forced_in_words_alone_needs_no_promise_of_one_call():
+def test_one_call_at_a_time_may_be_asked_of_a_tool_that_is_forced_in_words():
     rendered = to_converse(chat(tools=[tool("a")], tool_choice=FORCED, parallel_tool_calls=False), LLAMA)
 
-    assert rendered.dropped == ("tool_choice", "parallel_tool_calls")
+    assert (rendered.dropped, rendered.enforced, rendered.one_call) == (("tool_choice",), ("parallel_tool_calls=first",), True)
 
 
 def test_a_tool_that_is_forced_and_not_offered_is_left_to_the_provider_to_refuse():
@@ -171,18 +171,42 @@ def test_what_a_model_did_counts_where_it_says_another_reason(defaults, replayed
     whole = render_caller_response(msgspec.json.encode(answer), "openai_chat", "bedrock_converse", defaults)
     assert whole["choices"][0]["finish_reason"] == said
 
+    stream = replayed("openai_chat", "bedrock_converse", [(name, msgspec.json.encode(data)) for name, data in events_of(blocks, reason)])
+    assert f'"finish_reason":"{said}"'.encode() in stream
+    assert b"error" not in stream
+
+
+def events_of(blocks, reason="tool_use"):
+    """The events of a stream of ConverseStream."""
     events = [("messageStart", {"role": "assistant"})]
     for index, block in enumerate(blocks):
         if "toolUse" in block:
             start = {name: block["toolUse"][name] for name in ("toolUseId", "name")}
             events.append(("contentBlockStart", {"contentBlockIndex": index, "start": {"toolUse": start}}))
+            arguments = msgspec.json.encode(block["toolUse"]["input"]).decode()
+            events.append(("contentBlockDelta", {"contentBlockIndex": index, "delta": {"toolUse": {"input": arguments}}}))
         else:
             events.append(("contentBlockDelta", {"contentBlockIndex": index, "delta": block}))
         events.append(("contentBlockStop", {"contentBlockIndex": index}))
-    events += [("messageStop", {"stopReason": reason}), ("metadata", {})]
-    stream = replayed("openai_chat", "bedrock_converse", [(name, msgspec.json.encode(data)) for name, data in events])
-    assert f'"finish_reason":"{said}"'.encode() in stream
-    assert b"error" not in stream
+    return [*events, ("messageStop", {"stopReason": reason}), ("metadata", {})]
+
+
+OTHERS = [{"text": "Hm."}, CALL, {"text": "And."}, {"toolUse": {"toolUseId": "t2", "name": "v", "input": {"a": 1}}}, {"text": "So."}]
+
+
+@pytest.mark.parametrize("caller", ["openai_chat", "openai_responses", "anthropic_messages"])
+def test_of_calls_at_once_the_first_alone_is_told_where_one_was_asked_for(defaults, caller):
+    defaults = msgspec.structs.replace(defaults, one_call=True)
+    answer = msgspec.json.encode({"output": {"message": {"role": "assistant", "content": OTHERS}}, "stopReason": "tool_use"})
+    told = [msgspec.json.encode(render_caller_response(answer, caller, "bedrock_converse", defaults))]
+    for is_whole in (True, False):
+        stream = StreamTranslation(caller, "bedrock_converse", defaults, is_whole=is_whole)
+        events = [(None, answer)] if is_whole else [(name, msgspec.json.encode(data)) for name, data in events_of(OTHERS)]
+        told.append(b"".join(stream.feed(name, data) for name, data in events))
+        assert (stream.has_ended, stream.error, stream.stop) == (True, None, "tool_calls")
+
+    assert all(b"t1" in each and b"t2" not in each and b'"a"' not in each for each in told)
+    assert all(words in each for each in told for words in (b"Hm.", b"And.", b"So."))
 
 
 def test_an_answer_that_broke_off_keeps_its_reason_beside_calls(defaults):

@@ -250,14 +250,12 @@ def test_one_call_at_a_time_of_claude_in_converse(choice, in_converse, beside):
     assert (body["toolConfig"].get("toolChoice"), body["additionalModelRequestFields"]["tool_choice"]) == (in_converse, beside)
 
 
-def test_one_call_at_a_time_of_another_model_in_converse():
-    two = [tool(), tool("g")]
-    for tools, choice in ((two, NAMED), (two[:1], "required")):
-        alone = to_converse(chat(tools=tools, tool_choice=choice, parallel_tool_calls=False), "amazon.nova-pro-v1:0")
-        assert (alone.dropped, alone.body.get("additionalModelRequestFields")) == (("parallel_tool_calls",), None)
-    for tools, choice in ((two[:1], None), (two, "required")):
-        asked = chat(tools=tools, tool_choice=choice, parallel_tool_calls=False)
-        assert refusal(to_converse, asked, "amazon.nova-pro-v1:0").details["param"] == "parallel_tool_calls"
+@pytest.mark.parametrize("choice", [None, "auto", "required", NAMED])
+def test_one_call_at_a_time_of_another_model_in_converse(choice):
+    rendered = to_converse(chat(tools=[tool(), tool("g")], tool_choice=choice, parallel_tool_calls=False), "amazon.nova-pro-v1:0")
+    assert (rendered.dropped, rendered.enforced, rendered.one_call) == ((), ("parallel_tool_calls=first",), True)
+    assert "additionalModelRequestFields" not in rendered.body
+    assert not to_converse(chat(parallel_tool_calls=False), "amazon.nova-pro-v1:0").enforced
 
 
 def test_tools_without_a_schema_get_an_empty_one():

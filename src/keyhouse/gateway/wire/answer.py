@@ -30,7 +30,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 class AnswerDefaults(msgspec.Struct, frozen=True):
     """What an answer says where the upstream's format has no such field. `created` in seconds since 1970; `tool_names` are the caller's own
     names of tools by those that the upstream was told instead; `request` is what an answer repeats of the request; `include_usage`: a
-    stream of Chat Completions ends with it."""
+    stream of Chat Completions ends with it; `one_call`: of calls of tools at once the first alone is told."""
 
     id: str
     model: str
@@ -38,6 +38,7 @@ class AnswerDefaults(msgspec.Struct, frozen=True):
     tool_names: Mapping[str, str] = msgspec.field(default_factory=dict)
     request: Mapping[str, Any] = msgspec.field(default_factory=dict)
     include_usage: bool = False
+    one_call: bool = False
 
 
 AnswerPart = TextPart | ThinkingPart | RedactedThinkingPart | ToolCallPart | SearchPart

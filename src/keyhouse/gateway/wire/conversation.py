@@ -244,7 +244,8 @@ class RenderedRequest(msgspec.Struct, frozen=True):
 
     `dropped` names the caller's parameters that have no equivalent, `enforced` what was changed, as `temperature=1`. `tool_names` are the
     caller's names of tools by those that stand in the body instead, `betas` what the header `anthropic-beta` must name for it;
-    `include_usage` is as in `Request`. `is_whole`: the answer comes whole, whether the caller streams or not.
+    `include_usage` is as in `Request`. `is_whole`: the answer comes whole, whether the caller streams or not. `one_call` is as in
+    `AnswerDefaults`.
     """
 
     body: JsonObject
@@ -254,3 +255,4 @@ class RenderedRequest(msgspec.Struct, frozen=True):
     betas: tuple[str, ...] = ()
     include_usage: bool = False
     is_whole: bool = False
+    one_call: bool = False

@@ -25,6 +25,7 @@ from keyhouse.gateway.wire.answer import (
 from keyhouse.gateway.wire.conversation import SEARCH, RenderedRequest, Request, ToolCallPart, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
+from keyhouse.gateway.wire.first_call import FirstCall
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, kept_parameters, losses_of
 from keyhouse.gateway.wire.tool_names import LONGEST_NAMES, with_short_names
@@ -124,6 +125,8 @@ def _without_search(request: Request, losses: Losses) -> Request:
 def render_caller_response(body: bytes, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> JsonObject:
     """An upstream's whole answer in the caller's format. Raises Error (`upstream_invalid_answer`)."""
     answer = _response_parsers[upstream](decoded(body))
+    if defaults.one_call:
+        answer = replace(answer, parts=tuple(FirstCall().parts(answer.parts)))
     if defaults.tool_names:
         answer = replace(answer, parts=tuple(_named(part, defaults.tool_names) for part in answer.parts))
     return _response_renderers[caller](answer, defaults)
@@ -156,6 +159,7 @@ class StreamTranslation:
         self._parser = WholeAnswerParser() if is_whole else _event_parsers[upstream]()
         self._renderer = _event_renderers[caller](defaults)
         self._tool_names = defaults.tool_names
+        self._first_call = FirstCall() if defaults.one_call else None
         self.has_ended = False
         self.error: ApiError | None = None
         self.usage: Usage | None = None
@@ -168,7 +172,8 @@ class StreamTranslation:
             return b""
         rendered = bytearray()
         try:
-            for event in self._parser.parse(name, data):
+            events = self._parser.parse(name, data)
+            for event in events if self._first_call is None else self._first_call.events(events):
                 told = _named(event, self._tool_names) if self._tool_names else event
                 rendered += b"".join(self._renderer.render(told))
                 self._note(event)

@@ -27,7 +27,7 @@ from keyhouse.gateway.wire.conversation import (
     ToolChoice,
     UpstreamModel,
 )
-from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
+from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.marker_limits import with_allowed_markers
@@ -46,7 +46,7 @@ _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /model/{id}/converse`. Raises Error (`unsupported_parameter`) for what the API can not hold."""
     known = traits(model.id, _BEHIND_A_PROFILE if model.id.startswith("arn:") else _UNKNOWN_MODEL)
-    asked, request = request, with_tools_told(with_json_told(request, losses), known, losses)
+    request = with_tools_told(with_json_told(request, losses), known, losses)
     if known.caches != "none":
         request = with_allowed_markers(request, losses, has_lifetimes=known.caches == "all")
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
@@ -76,7 +76,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "system": system or None,
             "inferenceConfig": inference or None,
             "toolConfig": tools,
-            "additionalModelRequestFields": {**additional, **_one_call(asked, tools, known, losses)} or None,
+            "additionalModelRequestFields": {**additional, **_one_call(request, tools, known, losses)} or None,
             "outputConfig": _output(request.output_schema, losses),
             "serviceTier": None if request.service_tier is None else {"type": _TIERS[request.service_tier]},
         }
@@ -84,7 +84,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     is_whole = tools is not None and not known.streamed_tools
     if is_whole and request.stream:
         losses.change("stream", "whole")
-    return RenderedRequest(body, losses.dropped, losses.enforced, is_whole=is_whole)
+    one_call = tools is not None and request.parallel_tool_calls is False and not _is_claude(known)
+    return RenderedRequest(body, losses.dropped, losses.enforced, is_whole=is_whole, one_call=one_call)
 
 
 def _messages(kept: Sequence[Message], names: DocumentNames, points: CachePoints, cache: CacheMarker | None) -> list[JsonObject]:
@@ -137,23 +138,16 @@ def _tools(request: Request, model: ModelTraits, losses: Losses, points: CachePo
 
 
 def _one_call(request: Request, tools: JsonObject | None, model: ModelTraits, losses: Losses) -> JsonObject:
-    """What keeps a model from calling tools at once, by the request as it came: Claude's own field. It states its type where `toolChoice`
-    does not, and must not where it does: https://github.com/BerriAI/litellm/pull/34347 (2026-07-23),
+    """What keeps a model from calling tools at once: Claude's own field; of others the first call alone is told. It states its type where
+    `toolChoice` does not, and must not where it does: https://github.com/BerriAI/litellm/pull/34347 (2026-07-23),
     https://github.com/BerriAI/litellm/issues/36536 (2026-08-11)."""
     if tools is None or request.parallel_tool_calls is not False:
         return {}
     if _is_claude(model):
         stated = {} if "toolChoice" in tools else {"type": "auto"}
         return {"tool_choice": {**stated, "disable_parallel_tool_use": True}}
-    if not (request.tool_choice is not None and _names_one_tool(request.tool_choice, request.tools)):
-        raise unsupported("parallel_tool_calls", "The Converse API can not forbid this model to call tools at once.")
-    losses.drop("parallel_tool_calls", "The model has nothing like it.")
+    losses.change("parallel_tool_calls", "first")
     return {}
-
-
-def _names_one_tool(choice: ToolChoice, tools: tuple[Tool, ...]) -> bool:
-    """Whether one tool must be called and no other can be."""
-    return choice.mode == "named" or (choice.mode == "required" and len(tools) == 1)
 
 
 def _tool(tool: Tool, model: ModelTraits, losses: Losses, points: CachePoints) -> list[JsonObject]:
