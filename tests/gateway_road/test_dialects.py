@@ -19,7 +19,8 @@ QUESTION: Any = [{"role": "user", "content": "What is new?"}]
     [
         ("mistral", {"max_completion_tokens": 9, "seed": 3}, {"max_tokens": 9, "random_seed": 3}, None),
         ("mistral", {"stream_options": {"include_usage": True}, "user": "u", "store": False}, {}, "store, stream_options, user"),
-        ("gemini", {"store": False, "metadata": {"a": "b"}, "seed": 3}, {"seed": 3}, "metadata, store"),
+        ("gemini", {"store": False, "metadata": {"a": "b"}, "top_p": 1}, {"top_p": 1}, "metadata, store"),
+        ("gemini", {"frequency_penalty": 0.5, "seed": 3, "prompt_cache_key": "k"}, {}, "frequency_penalty, prompt_cache_key, seed"),
         ("groq", {"user": "u", "max_completion_tokens": 9}, {"user": "u", "max_completion_tokens": 9}, None),
     ],
 )

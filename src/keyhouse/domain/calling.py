@@ -44,7 +44,7 @@ Wire = Literal[
 ]
 """A wire format, named after the API whose format it is."""
 OutputLimitName = Literal["max_completion_tokens", "max_tokens"]
-Refusable = Literal["metadata", "reasoning_effort", "store", "stream_options", "user"]
+Refusable = Literal["frequency_penalty", "metadata", "prompt_cache_key", "reasoning_effort", "seed", "store", "stream_options", "user"]
 """A parameter of Chat Completions that some servers of its shape refuse, and that an answer can do without."""
 Renamable = Literal["max_completion_tokens", "seed"]
 """A parameter of Chat Completions that some servers of its shape know by another name alone."""
