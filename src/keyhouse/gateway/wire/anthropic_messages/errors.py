@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from keyhouse.gateway.wire.answer import ApiError
 from keyhouse.gateway.wire.decoding import decoded_object, no_message
 from keyhouse.gateway.wire.fields import JsonObject, without_nones
+from keyhouse.gateway.wire.overflows import told_to_claude_code
 
 _TYPES = {
     400: "invalid_request_error",
@@ -46,5 +47,5 @@ def render_error(error: ApiError) -> JsonObject:
     """The body of an error answer, and the data of a stream's `error` event."""
     kind = _TYPES.get(error.status) or ("api_error" if error.status >= 500 else "invalid_request_error")
     details = {"error_code": error.error_code} if error.error_code else None
-    stated = without_nones({"type": kind, "message": error.message, "details": details})
+    stated = without_nones({"type": kind, "message": told_to_claude_code(error), "details": details})
     return without_nones({"type": "error", "error": stated, "request_id": error.request_id})

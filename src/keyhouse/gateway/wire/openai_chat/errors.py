@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from keyhouse.gateway.wire.answer import ApiError
 from keyhouse.gateway.wire.decoding import decoded_object, no_message, stated_words
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.overflows import CODE, is_overflow
 
 _TYPES = {
     401: "authentication_error",
@@ -25,7 +26,12 @@ _STATUSES = {
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "service_unavailable_error": 503,
+    CODE: 400,
+    "invalid_prompt": 400,
+    "slow_down": 429,
+    "server_is_overloaded": 503,
 }
+"""The last four are codes of failed responses: https://github.com/tailcallhq/forgecode/pull/3040 (2026-04-16), codex-rs of openai/codex."""
 
 
 def parse_error(status: int, body: bytes) -> ApiError:
@@ -54,5 +60,5 @@ def parse_error_member(body: Mapping[str, object], status: int | None = None) ->
 def render_error(error: ApiError) -> JsonObject:
     """The body of an error answer, and of the error chunk of a stream. An upstream's foreign type is kept as the code."""
     kind = _TYPES.get(error.status) or ("server_error" if error.status >= 500 else "invalid_request_error")
-    code = error.code or (error.type if error.type != kind else None)
+    code = CODE if is_overflow(error) else error.code or (error.type if error.type != kind else None)
     return {"error": {"message": error.message, "type": kind, "param": error.param, "code": code}}

@@ -42,6 +42,7 @@ from keyhouse.gateway.wire.openai_responses.response_rendering import (
     told_stop,
     unfinished,
 )
+from keyhouse.gateway.wire.overflows import CODE, is_overflow
 
 PING = b": ping\n\n"
 _FAILURES = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
@@ -135,7 +136,8 @@ class ResponseEventRenderer:
         self._may_go_on = False
         told = self._frame("error", code=stated["code"], message=stated["message"], param=stated["param"], error=stated)
         envelope = render_envelope(self._defaults, self._model, None, self._items, None)
-        failure = {"code": _FAILURES.get(error.status, "server_error"), "message": error.message}
+        code = CODE if is_overflow(error) else _FAILURES.get(error.status, "server_error")
+        failure = {"code": code, "message": error.message}
         return done + told + self._frame("response.failed", response={**envelope, "status": "failed", "error": failure})
 
     def _begun(self, event: TextStarted | ThinkingStarted | ToolCallStarted) -> Iterator[bytes]:
