@@ -43,10 +43,9 @@ def replaced(text: str, part: str, new: str) -> str:
 
 def _all_commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or command.invoke_without_command:
         yield path, command
-        return
-    for name, each in inner.items():
+    for name, each in (inner or {}).items():
         yield from _all_commands(each, f"{path} {name}")
 
 

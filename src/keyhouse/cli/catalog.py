@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from keyhouse.cli.completion import complete_provider
-from keyhouse.cli.exit_codes import CommandError
+from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.options import AsJson, flattened
 from keyhouse.cli.output import print_fields, print_json, print_table
 
@@ -16,12 +16,31 @@ if TYPE_CHECKING:
     from keyhouse.catalog.models_file import CatalogModel
     from keyhouse.domain.provider_spec import ProviderSpec
 
-app = typer.Typer(name="catalog", help="Which providers and models this installation knows.", no_args_is_help=True)
+app = typer.Typer(name="catalog", help="Which providers and models this installation knows.")
 
 Provider = Annotated[str, typer.Argument(help="A provider's id.", autocompletion=complete_provider, show_default=False)]
 MaybeProvider = Annotated[
     str | None, typer.Argument(help="A provider's id. Default: all of them.", autocompletion=complete_provider, show_default=False)
 ]
+
+
+@app.callback(invoke_without_command=True)
+def show_catalog(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show which providers and models this installation knows, of which day that is, and where it is from."""
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise CommandError(f"Write --json behind the command: keyhouse catalog {context.invoked_subcommand} --json.", ExitCode.USAGE)
+        return
+    catalog, file = _catalog(), _models_file()
+    counted = [(spec, len(catalog.all_models(spec.id))) for spec in catalog.providers.values()]
+    if as_json:
+        source = {name: getattr(catalog.source, name) for name in catalog.source.__struct_fields__}
+        providers = [{"id": spec.id, "name": spec.name, "models": models} for spec, models in counted]
+        print_json({"modelsFile": file, "generatedAt": catalog.generated_at, "source": source, "providers": providers})
+        return
+    print_table(("provider", "name", "models"), ((spec.id, spec.name, models) for spec, models in counted))
+    typer.echo(f"\nModels of {catalog.generated_at}, from {catalog.source.name} {catalog.source.version}, in {file or 'this release'}.")
+    typer.echo("`keyhouse catalog show PROVIDER` and `keyhouse catalog models PROVIDER` tell more.")
 
 
 @flattened
@@ -78,6 +97,14 @@ def _catalog() -> "Catalog":
     from keyhouse.settings import read_settings
 
     return load_catalog(read_settings().models_file)
+
+
+def _models_file() -> str | None:
+    """The file that the operator points at; None where the models are those of this release."""
+    from keyhouse.settings import read_settings
+
+    file = read_settings().models_file
+    return None if file is None else str(file)
 
 
 def _spec(catalog: "Catalog", name: str) -> "ProviderSpec":
