@@ -116,6 +116,11 @@ def test_openrouters_public_model_list_is_not_taken_for_a_proof() -> None:
     assert checked_url("openrouter") == "https://openrouter.ai/api/v1/key"
 
 
+@pytest.mark.parametrize(("name", "path"), [("speech", "audio/speech"), ("rerank", "rerank")])
+def test_openrouter_speaks_and_reranks(name: EndpointName, path: str) -> None:
+    assert url("openrouter", name, "m", OPENROUTER_API_KEY="k") == f"https://openrouter.ai/api/v1/{path}"
+
+
 def test_geminis_list_is_asked_with_its_own_header_and_chat_by_bearer() -> None:
     route, _, _ = route_of(CATALOG.providers["gemini"], {"GEMINI_API_KEY": "k"})
     assert route.check is not None
