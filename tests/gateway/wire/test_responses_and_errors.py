@@ -369,3 +369,19 @@ def test_converse_error_is_named_by_its_header():
     assert (error.status, error.type, error.message) == (429, "ThrottlingException", "slow")
     rendered = render_caller_error(429, b'{"message":"slow"}', "openai_chat", "bedrock_converse", "ThrottlingException")
     assert rendered["error"] == {"message": "slow", "type": "rate_limit_error", "param": None, "code": "ThrottlingException"}
+
+
+@pytest.mark.parametrize(
+    ("name", "of_anthropic", "of_openai"),
+    [
+        ("modelStreamErrorException", "api_error", "server_error"),
+        ("modelTimeoutException", "timeout_error", "server_error"),
+        ("throttlingException", "rate_limit_error", "rate_limit_error"),
+        ("validationException", "invalid_request_error", "invalid_request_error"),
+    ],
+)
+def test_a_failure_of_the_model_inside_a_stream_is_no_fault_of_the_request(replayed, name, of_anthropic, of_openai):
+    events = [("messageStart", b'{"role": "assistant"}'), (name, b'{"message": "No."}')]
+
+    assert f'"type":"{of_anthropic}"'.encode() in replayed("anthropic_messages", "bedrock_converse", events)
+    assert f'"type":"{of_openai}"'.encode() in replayed("openai_chat", "bedrock_converse", events)
