@@ -1,5 +1,6 @@
 """What tests share: both databases, and a house that really listens on loopback."""
 
+import gc
 import os
 import shutil
 import socket
@@ -187,6 +188,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """The collector of cycles does not run: what goes then goes without it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import socket
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -17,14 +16,6 @@ from tests.gateway.fault_upstream import Peer
 from tests.gateway_road.test_http_edge import BODY, answer, connected, head
 
 LAST_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def alive(kind: type) -> int:
