@@ -18,7 +18,7 @@ PRIVATE = 0o600
 @contextmanager
 def lock_beside(path: Path) -> Iterator[None]:
     """Held by one process at a time: a file `<path>.lock`, which stays. Waits for whoever holds it. Raises OSError."""
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, PRIVATE)
     try:
         with contextlib.suppress(OSError):
             keep_owner(path, descriptor)
@@ -51,7 +51,7 @@ def make_private(path: Path) -> None:
     https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
     """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
     except FileExistsError:
         close_to_others(path)
 
