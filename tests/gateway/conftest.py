@@ -48,20 +48,21 @@ class Authority:
     _key: ec.EllipticCurvePrivateKey
     _certificate: x509.Certificate
 
-    def server_context(self, *names: str, expired: bool = False) -> ssl.SSLContext:
-        """A server's context with a certificate for the names and addresses."""
+    def server_context(self, *names: str, expired: bool = False, self_signed: bool = False, with_authority: bool = False) -> ssl.SSLContext:
+        """A server's context with a certificate for the names and addresses; the authority's may be sent with it."""
         key = ec.generate_private_key(ec.SECP256R1())
+        signing, issuer = (key, _name(names[0])) if self_signed else (self._key, self._certificate.subject)
         now = datetime.datetime.now(datetime.UTC)
         end = now - datetime.timedelta(days=1) if expired else now + datetime.timedelta(days=1)
         certificate = (
-            _builder(names[0], self._certificate.subject, key.public_key(), now - datetime.timedelta(days=2), end)
+            _builder(names[0], issuer, key.public_key(), now - datetime.timedelta(days=2), end)
             .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
+            .sign(signing, hashes.SHA256())
         )
         path = self.folder / f"{names[0]}-{certificate.serial_number}.pem"
-        path.write_bytes(_pem(certificate) + _key_pem(key))
+        path.write_bytes(_pem(certificate) + (_pem(self._certificate) if with_authority else b"") + _key_pem(key))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
         return context
@@ -72,7 +73,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority that nobody else trusts."""
     folder = tmp_path_factory.mktemp("authority")
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A private authority")])
+    name = _name("A private authority")
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         _builder("A private authority", name, key.public_key(), now - datetime.timedelta(days=3), now + datetime.timedelta(days=3))
@@ -99,12 +100,16 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(ca_file, folder, key, certificate)
 
 
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
 def _builder(
     subject: str, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, begin: datetime.datetime, end: datetime.datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .subject_name(_name(subject))
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())

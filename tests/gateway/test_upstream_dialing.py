@@ -187,6 +187,52 @@ def test_the_permitted_addresses_are_tried_in_turn(run: Run, resolving: Any) -> 
     run(scenario())
 
 
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No address is tried because the one before is slow on a busy machine."""
+    monkeypatch.setattr("keyhouse.gateway.dialing.NEXT_ADDRESS_AFTER_S", 60.0)
+
+
+def test_of_a_names_addresses_only_the_permitted_are_connected_to(run: Run, resolving: Any) -> None:
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(answering(response())) as permitted,
+            FaultUpstream(answering(response()), host="127.0.0.2", port=permitted.port) as forbidden,
+            client(under(address_policy(False, "127.0.0.1"))) as upstream,
+        ):
+            resolving(many=["127.0.0.2", "127.0.0.1"])
+            assert await fetched(upstream, Origin("http", "many", permitted.port)) == (200, b"ok")
+            assert (permitted.connections, forbidden.connections) == (1, 0)
+
+    run(scenario())
+
+
+@NEEDS_IPV6
+@pytest.mark.usefixtures("_patient")
+@pytest.mark.parametrize(
+    ("addresses", "reached"),
+    [
+        (["127.0.0.2", "127.0.0.1", "::1"], "::1"),
+        (["127.0.0.1", "::1"], "127.0.0.1"),
+        (["::1", "127.0.0.1"], "::1"),
+    ],
+)
+def test_the_kinds_of_addresses_take_turns_in_the_resolvers_order(run: Run, resolving: Any, addresses: list[str], reached: str) -> None:
+    """A kind that leads nowhere costs one attempt."""
+
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(answering(response())) as first,
+            FaultUpstream(answering(response()), host="::1", port=first.port) as second,
+            client() as upstream,
+        ):
+            resolving(many=addresses)
+            assert await fetched(upstream, Origin("http", "many", first.port)) == (200, b"ok")
+            assert (first.connections, second.connections) == ((1, 0) if reached == "127.0.0.1" else (0, 1))
+
+    run(scenario())
+
+
 def test_when_no_address_answers_the_error_is_the_last_ones(run: Run, resolving: Any) -> None:
     async def scenario() -> None:
         async with FaultUpstream(answering(response())) as server:
@@ -227,6 +273,7 @@ def test_a_name_that_does_not_resolve_is_a_failed_connection(run: Run, name: str
             with pytest.raises(UpstreamError, match="name could not be resolved") as caught:
                 await fetched(upstream, Origin("http", name, 80))
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.CONNECT_FAILED, False)
+            assert caught.value.__suppress_context__, "the cause may repeat the name"
 
     run(scenario())
 
@@ -249,6 +296,7 @@ def test_a_caller_that_leaves_while_connecting_leaves_nothing_open(run: Run, lat
             # After a second cancellation nobody waits for the handshake's end any more; a loop must not close before it.
             making = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_made"]
             if making:
+                assert later is not None
                 await asyncio.wait(making)
 
     run(scenario())

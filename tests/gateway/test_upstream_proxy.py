@@ -13,6 +13,7 @@ from keyhouse.gateway.address_policy import AddressPolicy
 from keyhouse.gateway.proxy import Proxies, proxies
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
+from tests.conftest import UNKNOWN_HOST
 from tests.gateway.calls import Call, client, fetched, within
 from tests.gateway.conftest import Authority, Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, answering_once, response
@@ -68,6 +69,19 @@ def test_https_goes_through_a_tunnel(run: Run, authority: Authority) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("status_line", [b"HTTP/1.0 200 Connection established", b"HTTP/1.1 200", b"HTTP/1.1 299 ", b"HTTP/1.1 201 a  b"])
+def test_a_tunnel_is_one_whatever_the_proxy_calls_it(run: Run, authority: Authority, status_line: bytes) -> None:
+    async def scenario() -> None:
+        async with (
+            FaultUpstream(tunnelling([], status_line + b"\r\n\r\n")) as proxy,
+            FaultUpstream(answering(response(b"through")), authority.server_context("api.example.com")) as server,
+            client(through(proxy, ca_file=str(authority.ca_file))) as upstream,
+        ):
+            assert await fetched(upstream, Origin("https", "api.example.com", server.port)) == (200, b"through")
+
+    run(scenario())
+
+
 def test_http_goes_in_the_absolute_form(run: Run) -> None:
     async def scenario() -> None:
         async with FaultUpstream(answering(response(b"through"))) as proxy, client(through(proxy, "u:p@")) as upstream:
@@ -107,7 +121,16 @@ def test_a_proxy_that_refuses_is_a_failed_connection(run: Run, host: str, status
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 200", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nsmuggled", b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000]
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"SSH-2.0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nsmuggled",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000,
+    ],
 )
 def test_a_proxy_that_does_not_speak_http_is_a_failed_connection(run: Run, answer: bytes) -> None:
     async def scenario() -> None:
@@ -125,6 +148,23 @@ def test_a_proxy_that_hangs_counts_as_connecting(run: Run) -> None:
             with pytest.raises(UpstreamError) as caught:
                 await fetched(upstream, parse_origin("https://api.example.com"), within(0.03))
             assert caught.value.kind is UpstreamFailure.CONNECT_TIMEOUT
+
+    run(scenario())
+
+
+def test_a_proxy_whose_name_is_unknown_is_named(run: Run) -> None:
+    async def scenario() -> None:
+        async with client(UpstreamSettings(proxies=proxies(f"http://{UNKNOWN_HOST}"))) as upstream:
+            with pytest.raises(UpstreamError, match="The proxy's name could not be resolved"):
+                await fetched(upstream, parse_origin("https://api.example.com"))
+
+    run(scenario())
+
+
+def test_a_proxy_may_have_an_address_that_upstreams_may_not(run: Run) -> None:
+    async def scenario() -> None:
+        async with FaultUpstream(answering(response())) as proxy, client(through(proxy, policy=AddressPolicy(False))) as upstream:
+            assert await fetched(upstream, parse_origin("http://api.example.com")) == (200, b"ok")
 
     run(scenario())
 

@@ -48,17 +48,47 @@ def test_every_context_verifies() -> None:
 
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert tls_context() is context, "the system's authorities take long to read"
 
 
-@pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_a_file_without_certificates_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_the_systems_authorities_are_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL finds the system's file by this variable, too."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+    assert len(tls_context.__wrapped__().get_ca_certs()) == 1
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "cannot be read"), (b"no certificate", "in PEM form"), ("folder", "cannot be read")])
+def test_a_file_without_certificates_is_named(tmp_path: Path, content: bytes | str | None, said: str) -> None:
     path = tmp_path / "missing.pem"
-    if content is not None:
+    if isinstance(content, bytes):
         path.write_bytes(content)
+    elif content is not None:
+        path.mkdir()
     for arguments, name in (({"cert_file": str(path)}, "SSL_CERT_FILE"), ({"ca_file": str(path)}, "KEYHOUSE_CA_FILE")):
-        with pytest.raises(Error, match=name) as caught:
+        with pytest.raises(Error, match=f"{name} .*{said}") as caught:
             tls_context(**arguments)
         assert caught.value.code is Code.CONFIGURATION
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_upstream_that_speaks_http_2_too_is_spoken_to_in_http_1_1(run: Run, authority: Authority, version: ssl.TLSVersion) -> None:
+    spoken: list[str | None] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        spoken.append(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        await peer.send(response())
+        await peer.left()
+
+    async def scenario() -> None:
+        context = authority.server_context("127.0.0.1")
+        context.minimum_version = context.maximum_version = version
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        async with FaultUpstream(script, context) as server, client(UpstreamSettings(ca_file=str(authority.ca_file))) as upstream:
+            assert await fetched(upstream, server.origin) == (200, b"ok")
+            assert spoken == ["http/1.1"]
+
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -82,9 +112,32 @@ def test_a_certificate_that_does_not_hold_is_refused(
                 await fetched(upstream, server.origin)
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.TLS_ERROR, False)
             assert "127.0.0" not in str(caught.value)
+            assert ("KEYHOUSE_CA_FILE" in str(caught.value)) is not trusted
             assert server.requests == []
             assert upstream.connections().open == 0
 
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", ["self_signed", "with_authority"])
+def test_whoever_meets_an_unknown_authority_is_told_how_to_trust_it(run: Run, authority: Authority, how: str) -> None:
+    async def scenario() -> None:
+        context = authority.server_context("127.0.0.1", **{how: True})
+        async with FaultUpstream(answering(response()), context) as server, client() as upstream:
+            with pytest.raises(UpstreamError, match=r"self-signed certificate.* KEYHOUSE_CA_FILE"):
+                await fetched(upstream, server.origin)
+
+    run(scenario())
+
+
+def test_a_certificate_for_another_name_is_said_to_be_without_the_name(run: Run, authority: Authority) -> None:
+    async def scenario() -> None:
+        context = authority.server_context("api.example.com")
+        async with FaultUpstream(answering(response()), context) as server, client(settings) as upstream:
+            with pytest.raises(UpstreamError, match=r"not accepted: its certificate is for another name\.$"):
+                await fetched(upstream, replace(server.origin, host="localhost"))
+
+    settings = UpstreamSettings(ca_file=str(authority.ca_file))
     run(scenario())
 
 
@@ -187,6 +240,63 @@ def test_a_caller_that_leaves_in_the_handshake_leaves_the_upstream_and_nothing_i
                 await call
             assert upstream.connections().open == 0
             await left.wait()
+
+    run(scenario())
+
+
+def test_a_caller_that_leaves_in_the_handshake_waits_for_no_upstream_that_stays(run: Run) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        asked.set()
+        await over.wait()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client() as upstream:
+            call = asyncio.create_task(fetched(upstream, replace(server.origin, scheme="https")))
+            await asked.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert upstream.connections().open == 0
+            over.set()
+
+    run(scenario())
+
+
+def test_a_caller_that_leaves_as_the_handshake_fails_has_left(run: Run) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.reset()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client() as upstream:
+            call = asyncio.create_task(fetched(upstream, replace(server.origin, scheme="https")))
+            while not (making := [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_made"]):
+                await asyncio.sleep(0)
+            making[0].add_done_callback(lambda _: call.cancel())
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert upstream.connections().open == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("said", [b"", b"220 mail.example.com\r\n"])
+def test_upstreams_that_end_the_handshake_at_once_leave_nothing_open(run: Run, said: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        if said:
+            await peer.send(said)
+            await peer.left()
+        else:
+            peer.reset()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as server, client() as upstream:
+            for _ in range(50):
+                with pytest.raises(UpstreamError):
+                    await fetched(upstream, replace(server.origin, scheme="https"))
 
     run(scenario())
 
