@@ -51,6 +51,7 @@ _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 0.1
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
+_LISTENS_FOR_S = 1.0
 _NOTIFY = Statement("SELECT pg_notify('keyhouse_changes', '')")
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -258,14 +259,14 @@ class _Listener:
         self._end, self._ended = socket.socketpair()
 
     async def heard(self) -> None:
-        """Return after a notice, at the latest after a second."""
+        """Return after a notice, at the latest after `_LISTENS_FOR_S`."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._listen, name="keyhouse-listen", daemon=True)
             self._thread.start()
         waiter = (asyncio.get_running_loop(), asyncio.Event())
         self._waiters.add(waiter)
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(_LISTENS_FOR_S):
                 await waiter[1].wait()
         except TimeoutError:
             return
