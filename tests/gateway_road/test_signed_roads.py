@@ -158,6 +158,21 @@ def test_claude_on_vertex_is_not_asked_for_an_advisor_that_it_lacks(world: World
     assert [request.header(b"anthropic-beta") for request in world.asked(VERTEX)] == [[b"effort-2025-11-24"]] * 2
 
 
+def test_claude_on_vertex_counts_where_a_search_or_a_longer_context_is_named(world: World) -> None:
+    world.put_account()
+    betas = {"anthropic-beta": "context-1m-2025-08-07,claude-code-20250219,web-search-2025-03-05"}
+    body = {"model": "vertex_ai/claude-sonnet-4-5", "max_tokens": 10, "messages": QUESTION}
+    paths = ("/v1/messages/count_tokens", "/v1/messages")
+    answers = [world.house.client().post(path, json=body, headers=betas) for path in paths]
+    assert [answer.headers.get("x-keyhouse-params-dropped") for answer in answers] == [
+        "anthropic-beta: context-1m-2025-08-07, anthropic-beta: web-search-2025-03-05",
+        None,
+    ]
+    counted, asked = world.asked(VERTEX)
+    assert counted.header(b"anthropic-beta") == [b"claude-code-20250219"]
+    assert asked.header(b"anthropic-beta") == [betas["anthropic-beta"].encode()]
+
+
 def test_claude_on_vertex_is_not_told_who_shares_its_cache(world: World) -> None:
     world.put_account()
     shared = {"cache_control": {"type": "ephemeral", "ttl": "1h", "scope": "global"}}
