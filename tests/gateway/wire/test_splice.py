@@ -1,5 +1,6 @@
 """The splice of `model`: equal to decoding, replacing and encoding, and no other byte changed."""
 
+import gzip
 import json
 
 import msgspec
@@ -211,6 +212,13 @@ def test_a_byte_order_mark_is_told_of():
         parse_head(b'\xef\xbb\xbf{"model":"m"}')
     assert raised.value.code == Code.MALFORMED_REQUEST
     assert "byte order mark" in raised.value.message
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b'{"model":"m"}', mtime=0), b"\x28\xb5\x2f\xfd\x20\x0d"], ids=["gzip", "zstd"])
+def test_a_compressed_body_is_told_of(packed):
+    with pytest.raises(Error, match="compressed") as raised:
+        parse_head(packed)
+    assert raised.value.code is Code.MALFORMED_REQUEST
 
 
 def test_half_a_character_in_a_body_is_named():

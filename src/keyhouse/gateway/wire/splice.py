@@ -32,6 +32,8 @@ _DROP = re.compile(rb'"%b"[ \t\r\n]*:[ \t\r\n]*(true|false|null)' % DROP_TUNING_
 _SIMPLE_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|true|false|null|[-0-9][-+.0-9eE]*', re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How what gzip or zstd made begins."""
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
 
@@ -146,7 +148,8 @@ def _decoded(body: bytes) -> _Members:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         marked = " It begins with a byte order mark: send it without." if body.startswith(codecs.BOM_UTF8) else ""
         halved = " Of a character in it there may be half alone (as in \\ud83d)." if holds_halves(body.decode("utf-8", "replace")) else ""
-        raise Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}{halved}") from error
+        packed = " It is compressed: send it as it is." if body.startswith(_PACKED) else ""
+        raise Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}{halved}{packed}") from error
 
 
 def _mistyped(reason: str) -> Error:
