@@ -43,6 +43,7 @@ class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streamed_tools: bool = True
     bare_schemas: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
+    most_output_tokens: int | None = None
     is_known: bool = True
     """False of a family that is none: nothing in `models.toml` fits the model."""
 
@@ -94,6 +95,11 @@ _of_responses = _families("responses_family", ResponsesTraits)
 def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
     """The traits of a model's family; `unknown` where no family is known."""
     return _known(_of_claude_and_converse, model_id, unknown)
+
+
+def most_output_tokens(model_id: str) -> int | None:
+    """The highest limit of an answer that a model's family takes, where that is known."""
+    return next((known.most_output_tokens for pattern, known in _of_claude_and_converse if pattern.search(model_id)), None)
 
 
 @lru_cache(maxsize=1024)

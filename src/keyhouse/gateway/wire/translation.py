@@ -27,6 +27,7 @@ from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.first_call import FirstCall
 from keyhouse.gateway.wire.losses import Losses
+from keyhouse.gateway.wire.model_traits import most_output_tokens
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, kept_parameters, losses_of
 from keyhouse.gateway.wire.tool_names import LONGEST_NAMES, with_short_names
 from keyhouse.gateway.wire.whole_answers import WholeAnswerParser
@@ -97,6 +98,8 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     losses = losses_of(body)
     kept = kept_parameters(body, caller, upstream, losses)
     request = _request_parsers[caller](kept, losses)
+    if caller == "anthropic_messages":
+        request = _within_limit(request, model, losses)
     if upstream not in _SEARCHING:
         request = _without_search(request, losses)
     shortened, names = with_short_names(request, LONGEST_NAMES[upstream], taken=_taken(request, upstream))
@@ -104,6 +107,16 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
         is_long = any(len(name) > LONGEST_NAMES[upstream] for name in names.values())
         losses.change("tools[].name", "shortened" if is_long else "rewritten")
     return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names, include_usage=request.include_usage)
+
+
+def _within_limit(request: Request, model: UpstreamModel, losses: Losses) -> Request:
+    """The request with a limit that the model takes: who has to state one states Claude's, as Claude Code does of models that it does not
+    know (https://github.com/BerriAI/litellm/pull/23198, 2026-03-09)."""
+    most = model.max_output_tokens or most_output_tokens(model.id)
+    if most is None or request.max_tokens is None or request.max_tokens <= most:
+        return request
+    losses.change("max_tokens", most)
+    return replace(request, max_tokens=most)
 
 
 def _taken(request: Request, upstream: UpstreamFormat) -> frozenset[str]:
