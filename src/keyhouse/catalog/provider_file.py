@@ -11,6 +11,7 @@ import msgspec
 from keyhouse.domain.calling import (
     Calling,
     ConnectionCheck,
+    Dialect,
     Endpoint,
     EndpointName,
     OutputLimitName,
@@ -249,11 +250,7 @@ def _endpoint(name: EndpointName, entry: EndpointEntry, signings: tuple[Signing,
         stream_path=entry.stream_path,
         models=entry.models,
         model_prefix=entry.model_prefix,
-        output_limit=entry.output_limit,
-        refuses=entry.refuses,
-        renames=entry.renames,
-        quirks=entry.quirks,
-        refuses_betas=entry.refuses_betas,
+        dialect=Dialect(entry.output_limit, entry.refuses, entry.renames, entry.quirks, entry.refuses_betas),
         signings=_signings(entry.sign) if entry.sign else signings,
     )
 

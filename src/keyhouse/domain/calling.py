@@ -81,12 +81,22 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what a server differs from others of its format: what it calls the limit of an answer, which parameters it refuses, which have
+    another name there, what else it wants, and which values of `anthropic-beta` it refuses."""
+
+    output_limit: OutputLimitName = "max_tokens"
+    refuses: tuple[Refusable, ...] = ()
+    renames: Mapping[Renamable, str] = field(default_factory=dict)
+    quirks: tuple[Quirk, ...] = ()
+    refuses_betas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where one kind of request goes, for the models that match one of `models` (patterns; empty for all).
 
-    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used. The last five are
-    for servers of one format that differ: what the limit of an answer is called, which parameters are refused, which have another name
-    there, what else is wanted, and which values of `anthropic-beta` are refused.
+    `stream_path` is where a streamed answer is asked for, if elsewhere. Of `signings` the first possible one is used.
     """
 
     path: str
@@ -95,11 +105,7 @@ class Endpoint:
     models: tuple[str, ...] = ()
     model_prefix: str = ""
     signings: tuple[Signing, ...] = ()
-    output_limit: OutputLimitName = "max_tokens"
-    refuses: tuple[Refusable, ...] = ()
-    renames: Mapping[Renamable, str] = field(default_factory=dict)
-    quirks: tuple[Quirk, ...] = ()
-    refuses_betas: tuple[str, ...] = ()
+    dialect: Dialect = field(default_factory=Dialect)
 
     def upstream_model(self, model_id: str) -> str:
         """The model as this endpoint names it: with the prefix, unless it names its publisher already."""

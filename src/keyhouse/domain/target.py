@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from keyhouse.domain.calling import EndpointName, OutputLimitName, Quirk, Refusable, Renamable, Signing, Wire
+from keyhouse.domain.calling import Dialect, EndpointName, Signing, Wire
 from keyhouse.domain.model import CustomModel
 
 
@@ -15,8 +15,8 @@ class Target:
     `chat` where another one is translated to it. `url` and `stream_url` are whole. `headers` are the project's own, and replace a caller's
     of the same name; `fixed_headers` are sent where neither has one of the name. `signing` adds the credentials from `values`, None where a
     header of the project's own replaces them or none are stored. `declared` is what the project says of the model, `max_output_tokens` what
-    is known of it; the next five are as an `Endpoint` states them, `refuses` with what the model itself is known not to take. `instead` is
-    to be called where the server at an address of the project's own turns out not to have this endpoint.
+    is known of it; `dialect` is the endpoint's, which refuses what the model itself is known not to take as well. `instead` is to be called
+    where the server at an address of the project's own turns out not to have this endpoint.
     """
 
     provider: str
@@ -33,11 +33,7 @@ class Target:
     declared: CustomModel | None = None
     temperature_range: tuple[float, float] | None = None
     max_output_tokens: int | None = None
-    output_limit: OutputLimitName = "max_tokens"
-    refuses: tuple[Refusable, ...] = ()
-    renames: Mapping[Renamable, str] = field(default_factory=dict)
-    quirks: tuple[Quirk, ...] = ()
-    refuses_betas: tuple[str, ...] = ()
+    dialect: Dialect = field(default_factory=Dialect)
     instead: "Target | None" = None
 
     def __repr__(self) -> str:

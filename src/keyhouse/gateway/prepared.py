@@ -106,8 +106,8 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         answer_headers=((b"x-keyhouse-provider", header_text(target.provider)), (b"x-keyhouse-model", header_text(target.model_id))),
         declares=declared is not None and declared.limits,
         has_range=target.temperature_range is not None,
-        foreign=foreign_keys(target.refuses, target.renames),
-        foreign_betas=frozenset(beta.encode() for beta in target.refuses_betas),
+        foreign=foreign_keys(target.dialect),
+        foreign_betas=frozenset(beta.encode() for beta in target.dialect.refuses_betas),
     )
 
 

@@ -47,14 +47,14 @@ def _looks_into(call: Call, prepared: Prepared) -> bool:
         return False
     if prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call):
         return True
-    if may_be_unwanted(call.body, call.target.quirks):
+    if may_be_unwanted(call.body, call.target.dialect.quirks):
         return True
     return bool(prepared.foreign) and any(key in call.body for key in prepared.foreign)
 
 
 def _may_hold_others(call: Call) -> bool:
     """Whether there may be thoughts that the upstream refuses for being another's."""
-    return "own_thoughts" in call.target.quirks and may_hold_others(call.body)
+    return "own_thoughts" in call.target.dialect.quirks and may_hold_others(call.body)
 
 
 def _native(call: Call, prepared: Prepared) -> Rendered:
@@ -65,11 +65,11 @@ def _native(call: Call, prepared: Prepared) -> Rendered:
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
         losses = losses_of(decoded)
-        understood = in_dialect(held.body, target.refuses, target.renames, losses)
-        kept, others = with_own_thoughts(understood) if _may_hold_others(call) else (understood, ())
-        wanted = with_wanted_messages(kept, target.upstream_model, target.quirks, losses)
+        understood = in_dialect(held.body, target.dialect, losses)
+        own = with_own_thoughts(understood, losses) if _may_hold_others(call) else understood
+        wanted = with_wanted_messages(own, target.upstream_model, target.dialect.quirks, losses)
         if wanted is not decoded:
-            dropped = (*held.dropped, *losses.dropped, *others)
+            dropped = (*held.dropped, *losses.dropped)
             return Rendered(_encoded(wanted, target.upstream_model), head.stream, dropped, held.enforced, query=call.query)
     return Rendered(with_model(body, head, target.upstream_model), head.stream, query=call.query)
 
@@ -112,14 +112,14 @@ _REPEATED: Mapping[CallerFormat, Iterable[str]] = {"openai_chat": (), "openai_re
 def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     """The same format, with the model in the URL; where tokens are counted, it stands in the body."""
     held = held_body(call)
-    own, others = with_own_thoughts(held.body) if _may_hold_others(call) else (held.body, ())
     losses = losses_of(held.body)
+    own = with_own_thoughts(held.body, losses) if _may_hold_others(call) else held.body
     unscoped = without_scopes(own, losses) if may_hold_scopes(call.body) else own
     counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(
         msgspec.json.encode({**render_vertex_request(without_switch(unscoped)), **counted}),
         call.head.stream,
-        (*held.dropped, *losses.dropped, *others),
+        (*held.dropped, *losses.dropped),
         held.enforced,
         passed_on(call, prepared, (BETA,)),
     )
@@ -130,9 +130,9 @@ def _upstream_model(call: Call, prepared: Prepared) -> UpstreamModel:
     return UpstreamModel(
         target.upstream_model,
         target.max_output_tokens,
-        output_limit_name=target.output_limit,
-        refuses=target.refuses,
-        quirks=target.quirks,
+        output_limit_name=target.dialect.output_limit,
+        refuses=target.dialect.refuses,
+        quirks=target.dialect.quirks,
         takes_betas=BETA not in prepared.replaced,
     )
 

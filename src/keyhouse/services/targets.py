@@ -77,11 +77,7 @@ def _target(wanted: _Wanted, catalog: Catalog, name: EndpointName, called: Endpo
         declared=declared,
         temperature_range=provider.spec.temperature_range,
         max_output_tokens=_limit(declared) or (known.max_output_tokens if known else None),
-        output_limit=called.output_limit,
-        refuses=(*called.refuses, *_refused_by(known)),
-        renames=called.renames,
-        quirks=called.quirks,
-        refuses_betas=called.refuses_betas,
+        dialect=replace(called.dialect, refuses=(*called.dialect.refuses, *_refused_by(known))),
     )
 
 

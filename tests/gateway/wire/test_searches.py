@@ -8,6 +8,7 @@ import pytest
 from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.conversation import UpstreamModel
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_response, render_upstream_request
 from tests.gateway.wire.rendered_requests import refusal, to_chat, to_converse
@@ -233,22 +234,25 @@ def test_other_tools_that_anthropic_runs_are_still_refused_in_a_conversation(kin
 def test_claude_is_not_shown_what_another_model_found():
     body = {"model": "m", "messages": [USER, ANSWERED, GO_ON]}
     assert may_hold_others(msgspec.json.encode(body))
-    kept, dropped = with_own_thoughts(body)
+    losses = Losses(drops_allowed=False)
+    kept = with_own_thoughts(body, losses)
     assert kept["messages"] == [USER, {**ANSWERED, "content": [{"type": "text", "text": "Norway."}]}, GO_ON]
-    assert dropped == ("messages[].content[].web_search_tool_result",)
+    assert losses.dropped == ("messages[].content[].web_search_tool_result",)
 
 
 def test_what_claude_found_itself_it_is_shown_again():
     own = json.loads(json.dumps(ANSWERED).replace("srvtoolu_ws_1", "srvtoolu_01A"))
     body = {"model": "m", "messages": [USER, own, GO_ON]}
     assert not may_hold_others(msgspec.json.encode(body))
-    assert with_own_thoughts(body) == (body, ())
+    assert with_own_thoughts(body, Losses()) is body
 
 
 def test_thoughts_and_findings_of_others_are_named_each():
     thought = {"type": "thinking", "thinking": "Hm.", "signature": ""}
     both = {**ANSWERED, "content": [thought, *ANSWERED["content"]]}
-    assert with_own_thoughts({"messages": [both]})[1] == ("messages[].content[].thinking", "messages[].content[].web_search_tool_result")
+    losses = Losses()
+    with_own_thoughts({"messages": [both]}, losses)
+    assert losses.dropped == ("messages[].content[].thinking", "messages[].content[].web_search_tool_result")
 
 
 def test_what_led_to_a_search_goes_with_it():

@@ -8,6 +8,7 @@ import pytest
 from keyhouse.domain.errors import Code
 from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.conversation import UpstreamModel
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.own_thoughts import may_hold_others, with_own_thoughts
 from keyhouse.gateway.wire.translation import StreamTranslation, render_caller_response, render_upstream_request
 from tests.gateway.wire.rendered_requests import refusal
@@ -260,9 +261,10 @@ def test_openai_is_not_shown_what_claude_found():
     given = whole("openai_responses")["output"]
     body = {"model": "m", "input": [{"role": "user", "content": "Who won?"}, *given, {**SEARCHED, "id": "ws_1"}]}
     assert may_hold_others(msgspec.json.encode(body))
-    kept, dropped = with_own_thoughts(body)
+    losses = Losses()
+    kept = with_own_thoughts(body, losses)
     assert [item.get("id") for item in kept["input"]] == [None, *(item["id"] for item in given[1:]), "ws_1"]
-    assert dropped == ("input[].web_search_call",)
+    assert losses.dropped == ("input[].web_search_call",)
     own = {**body, "input": [{**SEARCHED, "id": "ws_1"}]}
     assert not may_hold_others(msgspec.json.encode(own))
 

@@ -194,7 +194,7 @@ def test_turns_alternate_where_the_assistant_said_nothing_or_spoke_twice():
 def test_servers_of_models_with_strict_templates_want_strict_turns(provider):
     calling = load_catalog().providers[provider].calling
     assert calling is not None
-    assert ["strict_turns" in endpoint.quirks for route in calling.routes for endpoint in route.endpoints["chat"]] == [True]
+    assert ["strict_turns" in endpoint.dialect.quirks for route in calling.routes for endpoint in route.endpoints["chat"]] == [True]
 
 
 def test_mistral_gets_a_word_of_the_assistant_between_results_and_a_system_message():

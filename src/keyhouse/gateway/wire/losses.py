@@ -20,6 +20,10 @@ class Losses:
             raise unsupported(name, reason)
         self._dropped[name] = None
 
+    def leave_out(self, name: str) -> None:
+        """Note that something is left out that nobody could take, be drops allowed or not."""
+        self._dropped[name] = None
+
     def change(self, name: str, value: object) -> None:
         """Note that a value was brought into the range that the upstream takes."""
         self._enforced[f"{name}={value}"] = None

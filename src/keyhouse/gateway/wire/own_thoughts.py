@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from keyhouse.gateway.wire.anthropic_messages.searches import MARK as OF_SEARCHES
 from keyhouse.gateway.wire.call_signatures import MARK as OF_GEMINI
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import MARK as OF_ITEMS
 from keyhouse.gateway.wire.openai_responses.kept_thoughts import OWN_ITEMS
 from keyhouse.gateway.wire.openai_responses.searches import OWN_SEARCHES
@@ -32,29 +33,28 @@ def may_hold_others(body: bytes) -> bool:
     return (thinks and any(mark in body for mark in _SUSPICIOUS)) or any(mark in body for mark in _SEARCHED)
 
 
-def with_own_thoughts(body: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
-    """The body without what another provider's model thought or found, and without messages that held nothing else; and what was left out.
-    It is the given one where there is nothing."""
+def with_own_thoughts(body: JsonObject, losses: Losses) -> JsonObject:
+    """The body without what another provider's model thought or found, and without messages that held nothing else. It is the given one
+    where there is nothing."""
     for name, thoughts in _THOUGHTS.items():
         said = body.get(name)
         if isinstance(said, list):
-            dropped: dict[str, None] = {}
-            kept = [_kept(each, thoughts, dropped) for each in said]
-            if dropped:
-                return {**body, name: [each for each in kept if each is not None]}, tuple(dropped)
-    return body, ()
+            kept = [_kept(each, thoughts, losses) for each in said]
+            if any(own is not each for own, each in zip(kept, said, strict=True)):
+                return {**body, name: [each for each in kept if each is not None]}
+    return body
 
 
-def _kept(message: object, thoughts: str, dropped: dict[str, None]) -> object:
+def _kept(message: object, thoughts: str, losses: Losses) -> object:
     """A message or an item without what is another's; None where nothing is left."""
     if not isinstance(message, dict):
         return message
     name = _DROPPED_ITEM if _is_others_call(message) else thoughts if _is_others_item(message) else None
     if name is not None:
-        dropped[name] = None
+        losses.leave_out(name)
         return None
     if _EXTENSION in message:
-        dropped[f"messages[].{_EXTENSION}"] = None
+        losses.leave_out(f"messages[].{_EXTENSION}")
         message = {member: value for member, value in message.items() if member != _EXTENSION}
         if not (message.get("content") or message.get("tool_calls")):
             return None
@@ -63,9 +63,9 @@ def _kept(message: object, thoughts: str, dropped: dict[str, None]) -> object:
     own = []
     for block in message["content"]:
         if _is_others_search(block):
-            dropped[_DROPPED_BLOCK] = None
+            losses.leave_out(_DROPPED_BLOCK)
         elif _is_others_thought(block):
-            dropped[thoughts] = None
+            losses.leave_out(thoughts)
         else:
             own.append(block)
     if len(own) == len(message["content"]):
