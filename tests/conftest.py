@@ -19,7 +19,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from keyhouse.app import App, open_storage
+from keyhouse.app import App
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
 from keyhouse.storage.database_url import parse_database_url
@@ -27,6 +27,7 @@ from keyhouse.storage.schema import migrate
 from keyhouse.web.serving import HouseServer, server_config
 from tests.memory import keep_temporary_files_in_memory
 from tests.migrated import write_migrated_file
+from tests.storage.houses import run_on
 
 keep_temporary_files_in_memory()
 
@@ -322,18 +323,9 @@ def sqlite_house(serve: Serve) -> ServedHouse:
 
 
 def _furnish(settings: Settings) -> FirstKeys | None:
-    import asyncio
-
-    async def prepare() -> FirstKeys | None:
-        storage = await open_storage(settings)
-        try:
-            return await furnish(storage)
-        finally:
-            await storage.database.close()
-
     # In a thread of its own: the browser's driver has a loop in this one.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(prepare())).result()
+        return thread.submit(run_on, settings, furnish).result()
 
 
 def start_house(settings: Settings, keys: FirstKeys) -> ServedHouse:

@@ -16,7 +16,7 @@ from keyhouse.gateway.rendered import Rendered
 from keyhouse.gateway.request import Headers
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.translated import JSON_TYPE
-from keyhouse.gateway.unpacking import packing_of, unpacked
+from keyhouse.gateway.unpacking import packing_of, shown, unpacked
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.answer import ApiError
 
@@ -96,18 +96,15 @@ def without_secrets(body: bytes, secrets: Sequence[bytes]) -> bytes:
 
 
 def _illegible(packing: bytes) -> str:
-    shown = packing[:20].decode("ascii", "replace")
-    return f"The upstream's words cannot be read: it compressed them ({shown}), although nobody asked for that."
+    return f"The upstream's words cannot be read: it compressed them ({shown(packing)}), although nobody asked for that."
 
 
 async def _whole(response: UpstreamResponse, longest: int) -> bytes | None:
     """An error's body, legible, None where it can not be: of a large one as much as the caller gets and a secret at its end needs."""
     limit = MAX_ERROR_BYTES + longest
     try:
-        body = await response.body.at_most(limit)
+        body = await response.whole(limit)
     except UpstreamError as error:
         raise failure_of(error) from error
-    finally:
-        response.close()
     legible = unpacked(packing_of(response.headers), body, limit)
     return None if body and not legible else legible

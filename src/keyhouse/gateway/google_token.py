@@ -165,12 +165,10 @@ async def fetch_token(upstream: Upstream, account: ServiceAccount) -> tuple[byte
     body = urlencode({"grant_type": _GRANT_TYPE, "assertion": await _assertion(account)}).encode("ascii")
     head = request_head(b"POST", account.origin, account.target, [_FORM, (b"accept", b"application/json")])
     response = await upstream.open(UpstreamRequest(head, body, timeouts=_TIMEOUTS))
-    try:
-        if response.status != 200:
-            raise _refusal(response.status)
-        answer = await response.body.at_most(_MAX_ANSWER_BYTES + 1)
-    finally:
+    if response.status != 200:
         response.close()
+        raise _refusal(response.status)
+    answer = await response.whole(_MAX_ANSWER_BYTES + 1)
     if len(answer) > _MAX_ANSWER_BYTES:
         raise _no_token(200)
     return _parse_token(answer)

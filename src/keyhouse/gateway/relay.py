@@ -167,12 +167,11 @@ async def _translated(
         return Answer(200, headers, events, events, lambda: events.error_code, lambda: _leave(response, events))
     began = perf_counter()
     try:
-        body = await response.body.at_most(MAX_TRANSLATED_BYTES)
+        body = await response.whole(MAX_TRANSLATED_BYTES)
     except UpstreamError as error:
         raise failure_of(error) from error
     finally:
         observation.upstream_s += perf_counter() - began
-        response.close()
     try:
         if packing:
             body = await asyncio.to_thread(unpacked, packing, body, MAX_UNPACKED_BYTES)

@@ -128,6 +128,13 @@ class UpstreamResponse(msgspec.Struct, eq=False):
     headers: list[tuple[bytes, bytes]]
     body: ResponseBody
 
+    async def whole(self, limit: int) -> bytes:
+        """The body up to the piece with which it reaches `limit` bytes, and leave. Raises UpstreamError where it breaks off before."""
+        try:
+            return await self.body.at_most(limit)
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Leave the answer: see `ResponseBody.close`."""
         self.body.close()

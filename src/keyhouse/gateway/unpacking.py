@@ -38,9 +38,13 @@ def checked_packing(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The same as `packing_of`. Raises Error `upstream_invalid_answer` for what can not be unpacked."""
     packing = packing_of(headers)
     if packing and packing not in _ZLIB:
-        shown = packing[:20].decode("ascii", "replace")
-        raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream compressed its answer ({shown}), although nobody asked for that.")
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, f"The upstream compressed its answer ({shown(packing)}), although nobody asked for that.")
     return packing
+
+
+def shown(packing: bytes) -> str:
+    """The upstream's word for it, as a message can hold it."""
+    return packing[:20].decode("ascii", "replace")
 
 
 class UnpackedBody:

@@ -36,6 +36,11 @@ def parse_data_url(url: str, path: str) -> Base64Source:
     return base64_source(head[1], url[head.end() :])
 
 
+def data_url(source: Base64Source) -> str:
+    """The URL that holds the data itself."""
+    return f"data:{source.media_type};base64,{source.data}"
+
+
 def base64_source(media_type: str, data: str) -> Base64Source:
     """Data of a media type, however it is spelt."""
     name = media_type.lower()

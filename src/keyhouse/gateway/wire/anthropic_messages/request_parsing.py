@@ -6,6 +6,7 @@ from keyhouse.gateway.wire.anthropic_messages.block_parsing import parse_blocks,
 from keyhouse.gateway.wire.anthropic_messages.searches import is_search, parse_search
 from keyhouse.gateway.wire.anthropic_messages.system_messages import offered_tools, parse_system_message, stated_effort, uncleared
 from keyhouse.gateway.wire.conversation import SEARCH, Effort, Message, OutputSchema, Reasoning, Request, Role, Tool, ToolChoice
+from keyhouse.gateway.wire.direct_calls import require_direct_calls
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_control, parse_thinking
@@ -91,8 +92,7 @@ def _tools(fields: Fields, given: Sequence[Fields], losses: Losses) -> tuple[Too
 def _tool(tool: Fields, losses: Losses) -> Tool:
     if tool.has("type") and tool.text("type") != "custom":
         raise unsupported(tool.at("type"), "Tools that Anthropic defines or runs have no equivalent for this model.")
-    if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
-        raise unsupported(tool.at("allowed_callers"), "Tools of other formats are called by the model itself, and by nothing else.")
+    require_direct_calls(tool)
     for name in _DROPPED_OF_TOOLS:
         if tool.has(name):
             losses.drop(f"tools[].{name}", "Tools of other formats have nothing like it.")

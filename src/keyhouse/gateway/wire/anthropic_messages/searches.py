@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from keyhouse.gateway.wire.conversation import SEARCH, Citation, Search, SearchPart
+from keyhouse.gateway.wire.direct_calls import require_direct_calls
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.reasoning_items import is_kept_by_openai
@@ -36,8 +37,7 @@ def parse_search(request: Fields, losses: Losses) -> Search | None:
     if sum(other.raw.get("name") == SEARCH for other in request.objects("tools")) > 1:
         raise request.wrong("tools", "of different names")
     tool.check_names(*_MEMBERS, "defer_loading", "strict")
-    if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
-        raise unsupported(tool.at("allowed_callers"), "Tools of other formats are called by the model itself, and by nothing else.")
+    require_direct_calls(tool)
     for name in ("cache_control", "defer_loading", "strict"):
         if tool.has(name):
             losses.drop(f"tools[].{name}", "A search of other formats has nothing like it.")

@@ -26,6 +26,7 @@ from keyhouse.gateway.wire.digests import digest_of
 from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import marker_name, marker_of
+from keyhouse.gateway.wire.media import data_url
 from keyhouse.gateway.wire.model_traits import chat_traits
 from keyhouse.gateway.wire.turns import system_first
 
@@ -184,8 +185,8 @@ def _content_part(part: Part) -> JsonObject:
 
 def _image_url(part: ImagePart) -> str:
     match part.source:
-        case Base64Source(media_type=media_type, data=data):
-            return f"data:{media_type};base64,{data}"
+        case Base64Source() as source:
+            return data_url(source)
         case UrlSource(url=url):
             return url
         case _:
@@ -194,9 +195,8 @@ def _image_url(part: ImagePart) -> str:
 
 def _document(part: DocumentPart) -> JsonObject:
     match part.source:
-        case Base64Source(media_type=media_type, data=data):
-            name = part.title or "file"
-            return {"type": "file", "file": {"filename": name, "file_data": f"data:{media_type};base64,{data}"}}
+        case Base64Source() as source:
+            return {"type": "file", "file": {"filename": part.title or "file", "file_data": data_url(source)}}
         case FileSource(file_id=file_id):
             return {"type": "file", "file": {"file_id": file_id}}
         case TextSource():

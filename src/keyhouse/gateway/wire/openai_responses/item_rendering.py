@@ -24,6 +24,7 @@ from keyhouse.gateway.wire.conversation import (
 from keyhouse.gateway.wire.fields import JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import marker_name, marker_of
+from keyhouse.gateway.wire.media import data_url
 from keyhouse.gateway.wire.openai_chat.message_rendering import call_id, described, document_text
 from keyhouse.gateway.wire.reasoning_items import is_reasoning_item, render_reasoning_item
 
@@ -119,8 +120,8 @@ def _content(part: Part) -> JsonObject:
 
 def _image_source(source: Source) -> JsonObject:
     match source:
-        case Base64Source(media_type=media_type, data=data):
-            return {"image_url": f"data:{media_type};base64,{data}"}
+        case Base64Source():
+            return {"image_url": data_url(source)}
         case UrlSource(url=url):
             return {"image_url": url}
         case FileSource(file_id=file_id):
@@ -131,8 +132,8 @@ def _image_source(source: Source) -> JsonObject:
 
 def _document(part: DocumentPart) -> JsonObject:
     match part.source:
-        case Base64Source(media_type=media_type, data=data):
-            return {"type": "input_file", "filename": part.title or "file", "file_data": f"data:{media_type};base64,{data}"}
+        case Base64Source() as source:
+            return {"type": "input_file", "filename": part.title or "file", "file_data": data_url(source)}
         case UrlSource(url=url):
             return {"type": "input_file", "file_url": url}
         case FileSource(file_id=file_id):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from keyhouse.gateway.wire.conversation import SEARCH, Message, OutputSchema, Reasoning, Request, Search, TextPart, Tool, ToolChoice
+from keyhouse.gateway.wire.direct_calls import require_direct_calls
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_cache_wish
@@ -137,8 +138,7 @@ def _tool(name: str, tool: Fields, losses: Losses) -> Tool:
         raise unsupported(
             tool.at("type"), "This model calls functions only: tools that OpenAI runs, and free text as input, have no equivalent."
         )
-    if tool.has("allowed_callers") and "direct" not in tool.texts("allowed_callers"):
-        raise unsupported(tool.at("allowed_callers"), "Functions are called by this model itself, and by nothing else.")
+    require_direct_calls(tool)
     for dropped in _DROPPED_OF_TOOLS:
         if tool.raw.get(dropped) not in (None, False):
             losses.drop(f"tools[].{dropped}", "Tools of other formats have nothing like it.")
