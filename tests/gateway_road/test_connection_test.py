@@ -134,6 +134,7 @@ def test_nobody_without_the_right_tests(sqlite_house: ServedHouse, store: Store)
 
 def test_what_does_not_exist_is_404(sqlite_house: ServedHouse) -> None:
     assert answer_of(sqlite_house, "nobody").status_code == 404
+    assert answer_of(sqlite_house, "together_ai").json()["message"] == "There is no such model provider. It is called together here."
     assert answer_of(sqlite_house, "openai").json() == {"error": "not_found", "message": "Nothing is stored for openai in this project."}
 
 

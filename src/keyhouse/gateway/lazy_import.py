@@ -15,5 +15,6 @@ async def load(module: str, package: str, purpose: str) -> Any:
         try:
             _loaded[module] = await asyncio.to_thread(importlib.import_module, module)
         except ImportError:
-            raise Error(Code.CONFIGURATION, f"{purpose} needs the package {package}, which is not installed here.") from None
+            missing = f"{purpose} needs the package {package}, which is missing here. Install it, or Keyhouse anew."
+            raise Error(Code.CONFIGURATION, missing) from None
     return _loaded[module]

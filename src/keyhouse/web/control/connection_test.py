@@ -4,13 +4,11 @@ looked at."""
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
-from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Permission
 from keyhouse.domain.verdict import ConnectionResult, LastTest, Verdict
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.web.control.answers import ActorShape, Failure, actor_json, iso
 from keyhouse.web.control.routing import Answer, Call, Operation, Route, json_answer
-from keyhouse.web.errors import STATUS, flat_envelope
 
 _PATH = "/api/model-providers/{provider}/test"
 _LIVE = "/api/model-providers/{provider}/live-models"
@@ -60,24 +58,18 @@ class ConnectionTestHandlers:
 
     async def last(self, call: Call) -> Answer:
         """The last test."""
-        test = await self._service.last_of(call.caller.project_id or "", call.path["provider"])
+        test = await self._service.last_of(call.project_id, call.path["provider"])
         return json_answer({"lastTest": None if test is None else _last(test)})
 
     async def test(self, call: Call) -> Answer:
         """Test."""
-        try:
-            result, tag = await self._service.test(call.caller, call.path["provider"])
-            return json_answer(_told(result), tag=tag)
-        except Error as error:
-            return _too_many(error)
+        result, tag = await self._service.test(call.caller, call.path["provider"])
+        return json_answer(_told(result), tag=tag)
 
     async def live_models(self, call: Call) -> Answer:
         """The provider's own list of models."""
         provider = call.path["provider"]
-        try:
-            listed = await self._service.models(call.caller, provider)
-        except Error as error:
-            return _too_many(error)
+        listed = await self._service.models(call.caller, provider)
         known = self._service.known_models(provider)
         models = [{"id": model, "known": model in known} for model in listed.ids]
         return json_answer({**_told(listed.result), "models": models, "complete": listed.complete})
@@ -114,13 +106,6 @@ def _asking(answer: type[BaseModel]) -> dict[int, type[BaseModel]]:
 
 def _operation(verb: str, what: str, summary: str, answers: dict[int, type[BaseModel]]) -> Operation:
     return Operation(f"{verb}Model-providersByProvider{what}", summary, answers, "Model providers")
-
-
-def _too_many(error: Error) -> Answer:
-    if error.code is not Code.TOO_MANY_REQUESTS:
-        raise error
-    wait = str(error.details["retryAfter"]).encode()
-    return Answer(flat_envelope(error), status=STATUS[error.code], headers=((b"retry-after", wait),))
 
 
 def _told(result: ConnectionResult) -> dict[str, object]:

@@ -65,7 +65,7 @@ def model_default_routes(service: ModelDefaults) -> list[Route]:
     """The route of model defaults, over its service."""
 
     async def get(call: Call) -> Answer:
-        return json_answer(_defaults(await service.get(call.caller.project_id or "")))
+        return json_answer(_defaults(await service.get(call.project_id)))
 
     operation = Operation(
         "getApiModel-defaults", "Get the models that the project takes where none is named", {200: ModelDefaultsAnswer}, "Model providers"

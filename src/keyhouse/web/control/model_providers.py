@@ -24,11 +24,11 @@ class ModelProviderHandlers:
 
     async def list_all(self, call: Call) -> Answer:
         """All providers of the project."""
-        return _conditional(call, await self._service.list(_project(call)))
+        return _conditional(call, await self._service.list(call.project_id))
 
     async def get(self, call: Call) -> Answer:
         """One provider."""
-        return _conditional(call, await self._service.get(_project(call), call.path["provider"]))
+        return _conditional(call, await self._service.get(call.project_id, call.path["provider"]))
 
     async def put(self, call: Call) -> Answer:
         """Create or update."""
@@ -42,7 +42,7 @@ class ModelProviderHandlers:
     async def history(self, call: Call) -> Answer:
         """A page of changes."""
         paging = paging_of(call.query)
-        entries, total = await self._service.history(_project(call), call.path["provider"], paging)
+        entries, total = await self._service.history(call.project_id, call.path["provider"], paging)
         return Answer(history_page(entries, paging, total))
 
     async def roll_back(self, call: Call) -> Answer:
@@ -129,10 +129,6 @@ def _writing(handlers: ModelProviderHandlers) -> list[Route]:
             body=RollbackBody,
         ),
     ]
-
-
-def _project(call: Call) -> str:
-    return call.caller.project_id or ""
 
 
 def _tagged(shown: Shown) -> Answer:

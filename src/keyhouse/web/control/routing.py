@@ -67,6 +67,11 @@ class Call(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return "Call(***)"
 
+    @property
+    def project_id(self) -> str:
+        """The project that the request is about; empty where it is about the organization."""
+        return self.caller.project_id or ""
+
     def header(self, name: bytes) -> str | None:
         """A header by its lower-case name, several lines of it as one list (RFC 9110 section 5.3)."""
         lines = [value.decode("latin-1") for key, value in self.headers if key == name]
@@ -244,4 +249,5 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _failure(error: Error) -> Answer:
-    return Answer(flat_envelope(error), status=STATUS[error.code])
+    wait = error.details.get("retryAfter")
+    return Answer(flat_envelope(error), STATUS[error.code], () if wait is None else ((b"retry-after", str(wait).encode()),))
