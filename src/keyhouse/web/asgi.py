@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Send
 
+from keyhouse.gateway.request import Headers
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_exchange import HttpExchange
 
@@ -35,6 +36,12 @@ async def answer_by(app: ASGIApp, exchange: HttpExchange, server: Address, clien
     }
     room = _Room(exchange)
     await app(scope, room.receive, room.send)
+
+
+async def answer_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """An application's answer in one piece."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class _Room:

@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from keyhouse.web.asgi import answer_whole
+
 KEY = "sk-demo-key-of-the-demo-upstream"
 MODEL = "demo"
 EMBEDDING_MODEL = "demo-embedding"
@@ -42,10 +44,10 @@ class DemoUpstream:
         body = await _body(receive)
         status, answer = _answered(scope, body)
         if isinstance(answer, dict):
-            await _start(send, status, [*headers, (b"content-type", b"application/json")])
-            await send({"type": "http.response.body", "body": msgspec.json.encode(answer)})
+            await answer_whole(send, status, [*headers, (b"content-type", b"application/json")], msgspec.json.encode(answer))
             return
-        await _start(send, status, [*headers, (b"content-type", b"text/event-stream")])
+        headers.append((b"content-type", b"text/event-stream"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         async for event in answer:
             await send({"type": "http.response.body", "body": event, "more_body": True})
             await asyncio.sleep(_PAUSE_S)
@@ -204,10 +206,6 @@ async def _body(receive: Receive) -> bytes:
         pieces.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(pieces)
-
-
-async def _start(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def _live(receive: Receive, send: Send) -> None:

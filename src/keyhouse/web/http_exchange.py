@@ -174,17 +174,15 @@ class HttpExchange:
     def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Head and body of an answer in one write."""
         if status in BODILESS:
-            text, body = head(status, _without_length(headers), self._own_lines(b"")), b""
-        elif self.method == "HEAD" and not body:
-            # The application left the body away, and said its length itself.
-            text = head(status, headers, self._own_lines(b""))
-        else:
+            headers, body = _without_length(headers), b""
+        elif body or self.method != "HEAD":
+            # Else the application left the body away, and said its length itself.
             length = (b"content-length", b"%d" % len(body))
             if length not in headers:
                 headers = [*_without_length(headers), length]
-            text = head(status, headers, self._own_lines(b""))
-            if self.method == "HEAD":
-                body = b""
+        text = head(status, headers, self._own_lines(b""))
+        if self.method == "HEAD":
+            body = b""
         self.has_begun = self.is_answered = True
         if self.has_left:
             return

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keyhouse.domain.errors import Error
 from keyhouse.services.metrics.exposition import CONTENT_TYPE
 from keyhouse.web import callers
+from keyhouse.web.asgi import answer_whole
 
 _JSON = b"application/json"
 _READY_WITHIN_S = 3.0
@@ -71,8 +72,7 @@ class Observability:
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
         ]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
+        await answer_whole(send, reply.status, headers, b"" if scope["method"] == "HEAD" else reply.body)
 
     async def _alive(self, _scope: Scope) -> Reply:
         return _reply(200, status="ok")

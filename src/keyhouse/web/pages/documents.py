@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keyhouse.domain.precondition import matches_none
 from keyhouse.web import callers
+from keyhouse.web.asgi import answer_whole
 from keyhouse.web.log import ROUTE
 
 _TYPES = {".css": b"text/css; charset=utf-8", ".js": b"text/javascript; charset=utf-8", ".svg": b"image/svg+xml"}
@@ -82,18 +83,13 @@ async def _answer(document: Document, scope: Scope, send: Send) -> None:
     ]
     named = callers.header(scope["headers"], b"if-none-match")
     if named is not None and matches_none(named, tag):
-        await _send(send, 304, head, b"")
+        await answer_whole(send, 304, head, b"")
         return
     head.append((b"content-type", document.content_type))
     if "gzip" in (callers.header(scope["headers"], b"accept-encoding") or ""):
         body = await asyncio.to_thread(_compressed, document.body)
         head.append((b"content-encoding", b"gzip"))
-    await _send(send, 200, [*head, (b"content-length", str(len(body)).encode())], body)
-
-
-async def _send(send: Send, status: int, head: list[Header], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+    await answer_whole(send, 200, [*head, (b"content-length", str(len(body)).encode())], body)
 
 
 @cache
