@@ -5,7 +5,6 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -13,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.environment import PREFIX
+from keyhouse.storage.database_url import SqliteFile, parse_database_url
 
 SECRETS = ("keys", "admin_key", "database_url", "api_key", "https_proxy", "http_proxy")
 """Settings that may also come from a file, whose path stands in the variable of that name and `_FILE`."""
@@ -151,11 +151,12 @@ class Settings(BaseSettings):
 
     @property
     def shown_database(self) -> str:
-        """Where the database is, for people, without user or password."""
-        parts = urlsplit(self.url)
-        if parts.scheme == "sqlite":
-            return str(Path(self.url.removeprefix("sqlite:///")).absolute())
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        """Where the database is, for people, without user or password. Raises Error `configuration` for a URL that names none."""
+        database = parse_database_url(self.url)
+        if isinstance(database, SqliteFile):
+            return str(database.path.absolute())
+        scheme, _, named = database.shown.partition("://")
+        return f"{scheme}://{named.rpartition('@')[2]}"
 
     @classmethod
     def settings_customise_sources(

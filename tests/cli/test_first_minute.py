@@ -120,11 +120,16 @@ def test_commands_that_a_later_start_prints_find_the_data(furnished: Furnished, 
         ("postgresql://keyhouse@db.example.com/house", " --database-url postgresql://keyhouse@db.example.com/house"),
         ("postgresql://keyhouse:geheim@db.example.com/house", ""),
         ("postgresql://db.example.com/house?password=geheim", ""),
+        ("postgresql://keyhouse:geheim/2@db.example.com/house", ""),
+        ("postgresql://keyhouse:geheim?2@db.example.com/house", ""),
+        ("postgresql://keyhouse:geheim#2@db.example.com/house", ""),
+        ("postgresql://keyhouse:geheim[2@db.example.com/house", ""),
     ],
 )
 def test_a_later_start_prints_no_password_of_the_database(url: str, option: str) -> None:
     said = welcome(Settings(data_dir=Path("/srv/house"), database_url=SecretStr(url)), "http://127.0.0.1:5560", None)
     assert "geheim" not in said
+    assert "  database         postgresql://db.example.com/house\n" in said
     assert f"uv run keyhouse api-key create NAME --data-dir /srv/house{option}\n" in said
 
 
