@@ -234,6 +234,15 @@ def test_azures_endpoint_as_the_portal_shows_it_is_the_resources_address(road, e
     ]
 
 
+def test_anthropics_base_url_may_end_in_the_version_as_openais_does(road):
+    road.answers(json_answer({"data": []}))
+    for base in ("/proxy", "/proxy/v1", "/proxy/v1/"):
+        road.put("anthropic", {"ANTHROPIC_API_KEY": "anthropic-own-key", "ANTHROPIC_BASE_URL": f"{road.upstream.address}{base}"})
+        assert road.post("/v1/messages", {"model": "anthropic/claude-x", "max_tokens": 1, "messages": []}).status_code == 200
+        assert road.http.post("/api/model-providers/anthropic/test").json()["verdict"] == "verified"
+    assert [request.line.split(b" ")[1] for request in road.upstream.requests] == [b"/proxy/v1/messages", b"/proxy/v1/models"] * 3
+
+
 def test_a_query_behind_azures_endpoint_stays(road):
     road.put("azure", {"AZURE_OPENAI_API_KEY": "azure-own-key", "AZURE_OPENAI_ENDPOINT": f"{road.upstream.address}/openai/v1?tenant=a"})
     road.chat("azure/dep")
