@@ -116,26 +116,26 @@ class FaultUpstream:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        peers = list(self._peers)
-        for peer in peers:
-            peer.cancel()
-        await asyncio.gather(*peers, return_exceptions=True)
+        await asyncio.sleep(0)  # who was accepted in this turn is told of in the next
+        while self._peers:
+            for peer in self._peers:
+                peer.cancel()
+            await asyncio.gather(*self._peers, return_exceptions=True)
         await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._peers.add(task)
         task.add_done_callback(self._peers.discard)
+        # Not at the end of the task: one that is cancelled before its first step never comes to it.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                await self.script(Peer(reader, writer, self))
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        finally:
-            writer.transport.abort()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await self.script(Peer(reader, writer, self))
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 def answering(*pieces: bytes) -> Script:

@@ -157,10 +157,23 @@ def stopping(house):
     assert not thread.is_alive()
 
 
+def connected_to(house) -> socket.socket:
+    parts = urlsplit(house.address)
+    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+
+
+@contextmanager
+def idle(house):
+    """A connection that has had its answer."""
+    with connected_to(house) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert answer(connection)[0].startswith(b"HTTP/1.1 200 OK")
+        yield connection
+
+
 @contextmanager
 def calling(house, body: bytes):
-    parts = urlsplit(house.address)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+    with connected_to(house) as connection:
         given = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-api-key: {house.keys.project_key}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
@@ -180,11 +193,10 @@ def test_a_server_that_stops_finishes_what_is_under_way_and_says_that_it_closes(
         await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
 
     upstream.follow(script)
-    parts = urlsplit(house.address)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as idle, calling(house, BODY) as connection:
+    with idle(house) as unused, calling(house, BODY) as connection:
         assert asked.wait(30)
         with stopping(house):
-            assert idle.recv(1) == b""
+            assert unused.recv(1) == b""
             answering.set()
             begun, body = answer(connection)
             assert begun.startswith(b"HTTP/1.1 200 OK")
@@ -198,11 +210,10 @@ def test_a_server_that_stops_finishes_a_stream_and_waits_for_no_more(serve, upst
     storing_in(house, upstream)()
     going_on = threading.Event()
     upstream.follow(stream_of_two(going_on))
-    parts = urlsplit(house.address)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as idle, calling(house, STREAMED) as connection:
+    with idle(house) as unused, calling(house, STREAMED) as connection:
         received = connection.recv(65536)
         with stopping(house):
-            assert idle.recv(1) == b""
+            assert unused.recv(1) == b""
             going_on.set()
             received += everything(connection)
     assert received.count(EVENT) == 2
@@ -249,6 +260,29 @@ def test_a_server_that_stops_does_not_wait_for_ever_for_a_caller_who_reads_nothi
         with stopping(house):
             pass
         assert len(everything(connection)) < PIECES * len(PIECE)
+
+
+@pytest.mark.parametrize("begun", [0, 9])
+def test_who_has_just_connected_to_a_server_that_stops_is_answered_however_slow(serve, begun, monkeypatch):
+    """`begun`: how much of its request came before."""
+    monkeypatch.setattr(http_protocol, "FIRST_REQUEST_S", 3600.0)
+    house = serve(shutdown_timeout_s=60)
+    request = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+    with idle(house) as unused, connected_to(house) as connection:
+        connection.sendall(request[:begun])
+        with stopping(house):
+            assert unused.recv(1) == b""  # the others are gone by then
+            connection.sendall(request[begun:])
+            head_of_it, _ = answer(connection)
+    assert head_of_it.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in head_of_it
+
+
+def test_a_server_that_stops_does_not_wait_for_ever_for_who_connects_and_says_nothing(serve, monkeypatch):
+    monkeypatch.setattr(http_protocol, "FIRST_REQUEST_S", 0.01)
+    house = serve(shutdown_timeout_s=3600)
+    with connected_to(house) as connection, stopping(house):
+        assert connection.recv(1) == b""
 
 
 def test_the_last_answer_of_a_server_that_stops_says_so(sqlite_house, monkeypatch):

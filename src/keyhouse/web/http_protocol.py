@@ -31,6 +31,8 @@ HEAD_TIMEOUT_S = 10.0
 BODY_IDLE_TIMEOUT_S = 60.0
 KEEP_ALIVE_S = 75
 """Longer than load balancers keep an unused connection, so that it is theirs to close."""
+FIRST_REQUEST_S = 5.0
+"""How long after it connected a caller may still send its first request to a server that stops."""
 LINGER_S = 2.0
 MAX_LINGER_BYTES = 256 * 1024
 """How long, and of how much, a connection that is closed reads on: what lies unread makes the system throw away our last answer."""
@@ -81,6 +83,7 @@ class HttpProtocol(asyncio.Protocol):
         self._refusal, self._known = NO_REQUEST, KnownHead()
         self._coming: ComingHead | None = None
         self._head_is_timed = False
+        self._first_by = 0.0
         self._read_bytes = self._first_bytes = self._head_bytes = self._quiet_bytes = self._unread = 0
         self._active: HttpExchange | None = None
         self._reading: HttpExchange | None = None
@@ -97,6 +100,7 @@ class HttpProtocol(asyncio.Protocol):
         self._connections.add(self)
         if self._crowd.enter(self):
             self._expect_by(KEEP_ALIVE_S)
+            self._first_by = self.loop.time() + FIRST_REQUEST_S
         else:
             self._refuse(CROWDED)
 
@@ -114,9 +118,14 @@ class HttpProtocol(asyncio.Protocol):
             self._active.leave()
 
     def shutdown(self) -> None:
-        """The server stops: what has come is answered, and nothing more taken."""
+        """The server stops: what has come is answered, and nothing more taken. Only who has just connected may still ask."""
         self.is_ending = True
-        if self._active is None:
+        if self._active is not None or self._coming is not None:
+            return
+        left = self._first_by - self.loop.time()
+        if left > 0:
+            self._expect_by(left)
+        else:
             self.taking.close()
 
     def pause_reading(self) -> None:
@@ -274,6 +283,7 @@ class HttpProtocol(asyncio.Protocol):
         """The first byte of a head."""
         self._coming = ComingHead()
         self._head_is_timed = False
+        self._first_by = 0.0
         # How much of this read belongs to the head is known once the head is there.
         self._head_bytes = 0
         self._first_bytes = self._read_bytes
