@@ -1,14 +1,18 @@
 """Connecting: every address is judged, each permitted one is tried, and a failure says what can be tried again."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, address_policy
+from keyhouse.gateway.dialing import _connect, _Endpoint
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
@@ -246,22 +250,60 @@ def test_when_no_address_answers_the_error_is_the_last_ones(run: Run, resolving:
     run(scenario())
 
 
+@contextlib.contextmanager
+def full_listener() -> Iterator[tuple[socket.socket, list[socket.socket]]]:
+    """One on 127.0.0.2 whose queue is full, so that whoever connects hears nothing; and those who fill it."""
+    with contextlib.ExitStack() as held:
+        full = held.enter_context(socket.socket())
+        full.bind(("127.0.0.2", 0))
+        full.listen(0)
+        waiting = [held.enter_context(socket.socket()) for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        yield full, waiting
+
+
 def test_an_address_that_hangs_does_not_keep_the_next_from_its_turn(run: Run, resolving: Any) -> None:
     async def scenario() -> None:
-        with socket.socket() as full:
-            full.bind(("127.0.0.2", 0))
-            full.listen(0)
+        with full_listener() as (full, _):
             port = full.getsockname()[1]
-            waiting = [socket.socket() for _ in range(4)]
-            for each in waiting:
-                each.setblocking(False)
-                each.connect_ex(("127.0.0.2", port))
             async with FaultUpstream(answering(response()), port=port) as server, client() as upstream:
                 resolving(many=["127.0.0.2", "127.0.0.1"])
                 assert await fetched(upstream, Origin("http", "many", port)) == (200, b"ok")
                 assert server.connections == 1
-            for each in waiting:
-                each.close()
+                assert not [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_connect"]
+
+    run(scenario())
+
+
+def knocks(port: int) -> int:
+    """How many connections to a port of 127.0.0.2 are being made."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(fields[2] == f"0200007F:{port:04X}" and fields[3] == "02" for fields in lines)
+
+
+def test_an_address_that_is_slow_is_waited_for_when_all_others_have_failed(run: Run, resolving: Any) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"{}")
+            writer.write(response())
+        writer.close()
+
+    async def scenario() -> None:
+        with full_listener() as (full, waiting):
+            port = full.getsockname()[1]
+            before = knocks(port)
+            async with client() as upstream:
+                resolving(many=["127.0.0.2", "127.0.0.1"])
+                call = asyncio.create_task(fetched(upstream, Origin("http", "many", port)))
+                while knocks(port) == before:
+                    await asyncio.sleep(0)
+                for each in waiting:
+                    each.close()
+                # The system knocks once more after a second.
+                async with await asyncio.start_server(script, sock=full.dup()):
+                    assert await call == (200, b"ok")
 
     run(scenario())
 
@@ -298,6 +340,18 @@ def test_a_caller_that_leaves_while_connecting_leaves_nothing_open(run: Run, lat
             if making:
                 assert later is not None
                 await asyncio.wait(making)
+
+    run(scenario())
+
+
+def test_a_connection_that_waits_is_probed(run: Run) -> None:
+    """NATs and firewalls forget silent ones within minutes, while an answer may take as long."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server, await _connect(_Endpoint(server.family, server.getsockname())) as connected:
+            assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [connected.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [60, 30, 4]
 
     run(scenario())
 

@@ -10,6 +10,7 @@ import pytest
 
 from keyhouse.domain.address import Origin, parse_origin
 from keyhouse.gateway.address_policy import AddressPolicy
+from keyhouse.gateway.connection import MAX_HEAD_BYTES
 from keyhouse.gateway.proxy import Proxies, proxies
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
@@ -69,7 +70,9 @@ def test_https_goes_through_a_tunnel(run: Run, authority: Authority) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("status_line", [b"HTTP/1.0 200 Connection established", b"HTTP/1.1 200", b"HTTP/1.1 299 ", b"HTTP/1.1 201 a  b"])
+@pytest.mark.parametrize(
+    "status_line", [b"HTTP/1.0 200 Connection established", b"HTTP/1.1 200", b"HTTP/1.1 299 ", b"HTTP/1.1 201 a  b\r\nx: " + b"y" * 20_000]
+)
 def test_a_tunnel_is_one_whatever_the_proxy_calls_it(run: Run, authority: Authority, status_line: bytes) -> None:
     async def scenario() -> None:
         async with (
@@ -138,6 +141,19 @@ def test_a_proxy_that_does_not_speak_http_is_a_failed_connection(run: Run, answe
             with pytest.raises(UpstreamError, match="proxy") as caught:
                 await fetched(upstream, parse_origin("https://api.example.com"))
             assert caught.value.kind is UpstreamFailure.CONNECT_FAILED
+
+    run(scenario())
+
+
+def test_a_proxy_whose_answer_has_no_end_is_left(run: Run) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * (MAX_HEAD_BYTES // 6 + 1))
+        await peer.left()
+
+    async def scenario() -> None:
+        async with FaultUpstream(script) as proxy, client(through(proxy)) as upstream:
+            with pytest.raises(UpstreamError, match="answer to CONNECT is not valid HTTP"):
+                await fetched(upstream, parse_origin("https://api.example.com"))
 
     run(scenario())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_a_certificate_that_does_not_hold_is_refused(
             assert (caught.value.kind, caught.value.request_sent) == (UpstreamFailure.TLS_ERROR, False)
             assert "127.0.0" not in str(caught.value)
             assert ("KEYHOUSE_CA_FILE" in str(caught.value)) is not trusted
+            assert caught.value.__suppress_context__, "OpenSSL's own words may repeat the name"
             assert server.requests == []
             assert upstream.connections().open == 0
 
@@ -206,7 +208,7 @@ def test_an_upstream_that_closes_in_the_handshake_could_not_be_connected(run: Ru
 
     async def scenario() -> None:
         async with FaultUpstream(script) as server, client() as upstream:
-            with pytest.raises(UpstreamError) as caught:
+            with pytest.raises(UpstreamError, match=r"^The connection ended during the TLS handshake \(ECONNRESET\)\.$") as caught:
                 await fetched(upstream, replace(server.origin, scheme="https"))
             assert caught.value.kind is UpstreamFailure.CONNECT_FAILED
 
@@ -298,7 +300,9 @@ def test_upstreams_that_end_the_handshake_at_once_leave_nothing_open(run: Run, s
                 with pytest.raises(UpstreamError):
                     await fetched(upstream, replace(server.origin, scheme="https"))
 
+    before = os.listdir("/proc/self/fd")
     run(scenario())
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_large_bodies_pass_both_ways_over_tls(run: Run, authority: Authority) -> None:
