@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html,
 https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supported-models-features.html,
 https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html,
-https://github.com/strands-agents/harness-sdk/issues/1223, /1241 and /644, https://github.com/earendil-works/pi/issues/3739 (2026-11-30).
+https://github.com/strands-agents/harness-sdk/issues/1223, /1241 and /644, https://github.com/earendil-works/pi/issues/3739,
+https://github.com/anomalyco/opencode/issues/49443 (2026-11-30).
 """
 
 import itertools
@@ -81,6 +82,8 @@ def of_message(model: str, number: int, message: dict[str, Any]) -> Any:
             yield f"Malformed input request: #/messages/{number}/content/{place}: extraneous key [cachePoint] is not permitted"
         if block.get("toolResult", {}).get("status") and not re.search("claude|nova", model):
             yield "This model doesn't support the status field."
+        if any("image" in inner for inner in block.get("toolResult", {}).get("content", ())) and not re.search("claude|nova|llama4", model):
+            yield "This model doesn't support the image field for user messages. Remove image and try again."
 
 
 def streamed(blocks: list[dict[str, Any]], reason: str) -> bytes:

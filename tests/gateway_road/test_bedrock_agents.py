@@ -120,7 +120,8 @@ def test_an_agent_of_messages(house, model, streams):
         calls = first.content[1:]
         assert [call.input for call in calls] == CITIES
         messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in first.content]})
-        results = [{"type": "tool_result", "tool_use_id": call.id, "content": "no", "is_error": True, **marker} for call in calls]
+        seen = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}]
+        results = [{"type": "tool_result", "tool_use_id": call.id, "content": seen, "is_error": True, **marker} for call in calls]
         messages.append({"role": "user", "content": [*results, {"type": "text", "text": "And in a word?", **marker}]})
         second = asked()
     assert (second.content[0].text, second.stop_reason) == (strict_bedrock.ANSWERED, "end_turn")

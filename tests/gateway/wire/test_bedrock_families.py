@@ -52,6 +52,46 @@ def test_a_document_that_is_parted_from_results_has_words_of_its_own():
     assert [kinds(message) for message in messages[2:]] == [["toolResult"], ["text"], ["document", "text"]]
 
 
+SEEN = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+
+
+def looked(*, content, **members):
+    """A conversation in which a tool answered with pictures, in Claude's format."""
+    calls = [{"type": "tool_use", "id": name, "name": "w", "input": {}} for name in content]
+    results = [{"type": "tool_result", "tool_use_id": name, "content": what, **members} for name, what in content.items()]
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
+    return {"model": "m", "max_tokens": 9, "messages": said, "tools": [{"name": "w", "input_schema": {"type": "object"}}]}
+
+
+@pytest.mark.parametrize("model", [UNKNOWN, "openai.gpt-6-astra", "writer.palmyra-x5-v1:0"])
+def test_images_in_results_of_tools_stand_behind_them_where_the_model_takes_none_there(model):
+    body = looked(content={"t1": [{"type": "text", "text": "Two."}, SEEN], "t2": [SEEN], "t3": "none"})
+
+    last = to_converse(body, model, "anthropic_messages").body["messages"][-1]["content"]
+    image = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
+    assert [block.get("toolResult", {}).get("toolUseId", block) for block in last] == ["t1", "t2", "t3", image, image]
+    contents = [block["toolResult"]["content"] for block in last[:3]]
+    assert [[next(iter(inner)) for inner in content] for content in contents] == [["text"], ["text"], ["text"]]
+    assert (contents[0], contents[2]) == ([{"text": "Two."}], [{"text": "none"}])
+
+
+def test_a_failed_result_of_an_image_alone_says_so_where_the_image_stands_behind_it():
+    rendered = to_converse(looked(content={"t1": [SEEN]}, is_error=True), UNKNOWN, "anthropic_messages")
+    assert kinds(rendered.body["messages"][-1]) == ["toolResult", "image"]
+    assert "messages[].content[].is_error" in rendered.dropped
+
+
+def test_images_behind_results_are_parted_from_them_where_both_are_refused_in_one_message():
+    messages = to_converse(looked(content={"t1": [SEEN]}), MISTRAL, "anthropic_messages").body["messages"]
+    assert [kinds(message) for message in messages[2:]] == [["toolResult"], ["text"], ["image"]]
+
+
+@pytest.mark.parametrize("model", [CLAUDE, NOVA, LLAMA])
+def test_images_stay_in_results_of_tools_where_they_may(model):
+    last = to_converse(looked(content={"t1": [SEEN]}), model, "anthropic_messages").body["messages"][-1]
+    assert [kinds(message["toolResult"]) for message in last["content"]] == [["image"]]
+
+
 FORCED, NAMED = "required", {"type": "function", "function": {"name": "b"}}
 
 

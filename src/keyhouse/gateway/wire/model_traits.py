@@ -37,6 +37,7 @@ class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     forced_tools: Forcible = "all"
     binds_thoughts: bool = False
     tool_status: bool = True
+    images_in_results: bool = True
     thinks_unasked: bool = True
     strict_on_converse: bool = False
     mixed_turns: bool = True

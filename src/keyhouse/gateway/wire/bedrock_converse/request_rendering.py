@@ -13,6 +13,7 @@ from keyhouse.gateway.wire.any_json import with_json_told
 from keyhouse.gateway.wire.bare_schema import bare
 from keyhouse.gateway.wire.bedrock_converse.block_rendering import CachePoints, DocumentNames, render_blocks
 from keyhouse.gateway.wire.bedrock_converse.failed_results import with_stated_failures
+from keyhouse.gateway.wire.bedrock_converse.moved_images import with_moved_images
 from keyhouse.gateway.wire.bedrock_converse.parted_turns import parted
 from keyhouse.gateway.wire.bedrock_converse.told_calls import told_calls
 from keyhouse.gateway.wire.bedrock_converse.wanted_words import with_wanted_words
@@ -39,7 +40,7 @@ from keyhouse.gateway.wire.turns import turns, without_parts
 
 _BEHIND_A_PROFILE = ModelTraits(thinking="none", off="disabled", efforts=(), sampling="both", top_k="", strict=True, caches="all")
 """An inference profile of the caller's own does not tell of which model it is."""
-_UNKNOWN_MODEL = replace(_BEHIND_A_PROFILE, caches="none", tool_status=False, forced_tools="any")
+_UNKNOWN_MODEL = replace(_BEHIND_A_PROFILE, caches="none", tool_status=False, forced_tools="any", images_in_results=False)
 _TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
 
 
@@ -63,7 +64,8 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     kept = arranged.messages if _has_tools(request) else told_calls(arranged.messages)
     if not request.begins_answer:
         kept = ended_by_user(kept, known, additional)
-    told = with_wanted_words(parted(with_stated_failures(kept, known, losses), known))
+    kept = with_moved_images(with_stated_failures(kept, known, losses), known)
+    told = with_wanted_words(parted(kept, known))
     messages = _messages(told, names, points, request.cache)
     system = render_blocks(arranged.system, names, points)
     tools = _tools(request, known, losses, points)
