@@ -109,6 +109,22 @@ def message(defaults):
     return read
 
 
+@pytest.mark.parametrize(
+    ("details", "written"),
+    [
+        ([{"ttl": "1h", "inputTokens": 7}, {"ttl": "5m", "inputTokens": 3}], (7, 3)),
+        ([{"ttl": "5m", "inputTokens": 10}], (0, 10)),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_message_tells_for_how_long_was_cached(message, details, written):
+    usage = message("bedrock_converse", {**CONVERSE, "usage": {**CONVERSE["usage"], "cacheDetails": details}}).usage
+    told = usage.cache_creation
+    assert usage.cache_creation_input_tokens == 10
+    assert (told and (told.ephemeral_1h_input_tokens, told.ephemeral_5m_input_tokens)) == written
+
+
 @pytest.mark.parametrize("upstream", ["openai_chat", "bedrock_converse"])
 def test_a_message_states_no_citations(defaults, upstream):
     """Some clients take an array of them or nothing, and no null."""

@@ -12,7 +12,7 @@ StopReason = Literal["end", "max_tokens", "context_window", "stop_sequence", "to
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens counted. `input_tokens` excludes what was read from and written to a cache; `output_tokens` includes the reasoning.
-    `searches` of the web are paid for beside them."""
+    `cache_write_1h_tokens` are those of the written ones that are kept for an hour. `searches` of the web are paid for beside them."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -20,6 +20,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     searches: int | None = None
+    cache_write_1h_tokens: int | None = None
 
     @property
     def prompt_tokens(self) -> int:

@@ -79,12 +79,14 @@ def latest(given: int | None, before: int | None) -> int | None:
 
 def render_anthropic_usage(usage: Usage) -> JsonObject:
     """The member `usage` of a message."""
-    thinking, searches = usage.reasoning_tokens, usage.searches
+    thinking, searches, hour = usage.reasoning_tokens, usage.searches, usage.cache_write_1h_tokens
+    shorter = max(0, (usage.cache_write_tokens or 0) - (hour or 0))
     return without_nones(
         {
             "input_tokens": usage.input_tokens,
             "cache_creation_input_tokens": usage.cache_write_tokens,
             "cache_read_input_tokens": usage.cache_read_tokens,
+            "cache_creation": None if hour is None else {"ephemeral_1h_input_tokens": hour, "ephemeral_5m_input_tokens": shorter},
             "output_tokens": usage.output_tokens,
             "output_tokens_details": None if thinking is None else {"thinking_tokens": thinking},
             "server_tool_use": None if searches is None else {"web_search_requests": searches, "web_fetch_requests": 0},
@@ -99,4 +101,11 @@ def parse_converse_usage(usage: Fields) -> Usage:
         output_tokens=usage.integer_or_none("outputTokens") or 0,
         cache_read_tokens=usage.integer_or_none("cacheReadInputTokens"),
         cache_write_tokens=usage.integer_or_none("cacheWriteInputTokens"),
+        cache_write_1h_tokens=_kept_for_an_hour(usage),
     )
+
+
+def _kept_for_an_hour(usage: Fields) -> int | None:
+    """What was written to be kept for an hour, where it is told for how long: the types of botocore (1.44.8), 30 November 2026."""
+    details = tuple(usage.objects_or_none("cacheDetails"))
+    return sum(detail.integer("inputTokens") for detail in details if detail.text("ttl") == "1h") if details else None
