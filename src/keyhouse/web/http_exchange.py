@@ -1,6 +1,7 @@
 """One request and its answer over a connection: the body as it comes, the answer as few writes. Knows HTTP's framing, and no route."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from keyhouse.domain.tenancy import Caller
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 HIGH_WATER_BYTES = 64 * 1024
 """So much of a body waits for its reader; then the connection is read no further."""
+SLICE_BYTES = 16 * 1024
+"""So much is parsed before it is looked whether requests wait: pipelined ones take twenty times the memory that they take as bytes."""
 _JOINED_BYTES = 16 * 1024
 """Up to here head and body are copied together for one write."""
 
@@ -249,3 +252,8 @@ class HttpExchange:
 
 def _without_length(headers: Headers) -> Headers:
     return [pair for pair in headers if pair[0] != b"content-length"]
+
+
+Answerer = Callable[[HttpExchange], Awaitable[None]]
+Choose = Callable[[str], Answerer | None]
+"""From a path to what answers it without ASGI; None: the application."""

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import httptools
@@ -20,7 +19,7 @@ from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, DateLine
 from keyhouse.web.http_crowd import Crowd
-from keyhouse.web.http_exchange import HttpExchange
+from keyhouse.web.http_exchange import SLICE_BYTES, Choose, HttpExchange
 from keyhouse.web.http_head import CallerHead, ComingHead, KnownHead
 from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
@@ -40,10 +39,6 @@ MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """How much of a body may come that nobody wants, its request being answered."""
 
 _log = logging.getLogger("keyhouse.http")
-
-Answerer = Callable[[HttpExchange], Awaitable[None]]
-Choose = Callable[[str], Answerer | None]
-"""From a path to what answers it without ASGI; None: the application."""
 
 
 class _RefusedError(Exception):
@@ -88,6 +83,7 @@ class HttpProtocol(asyncio.Protocol):
         self._active: HttpExchange | None = None
         self._reading: HttpExchange | None = None
         self._queue: deque[HttpExchange] = deque()
+        self._unparsed = b""
 
     # The transport's life
 
@@ -197,10 +193,15 @@ class HttpProtocol(asyncio.Protocol):
                 self._known.learn(self._active.head, data)
 
     def _parse(self, data: bytes | memoryview) -> None:
+        if len(data) > SLICE_BYTES:
+            data = memoryview(data)
         while data:
-            try:
-                self._parser.feed_data(data)
+            if self._queue:
+                self._unparsed += data
                 return
+            try:
+                self._parser.feed_data(data[:SLICE_BYTES])
+                data = data[SLICE_BYTES:]
             except httptools.HttpParserUpgrade as upgrade:
                 # It takes what follows the head for another protocol, which we speak none of: read as if none had been asked for.
                 data = memoryview(data)[upgrade.args[0] :]
@@ -261,10 +262,10 @@ class HttpProtocol(asyncio.Protocol):
         self.deadline = math.inf
         self._resume_reading()
 
-    def _close(self, *, linger: bool) -> None:
+    def _close(self, *, linger: bool = False) -> None:
         """Close; `linger` where more may be on its way, once the caller has had the time to read what was sent."""
         self._is_deaf = True
-        if not linger:
+        if not (linger or self._coming or self._reading or self._queue):
             self.taking.close()
             return
         self._unread = 0
@@ -376,23 +377,22 @@ class HttpProtocol(asyncio.Protocol):
         if not exchange.is_answered:
             self._break_off(exchange)
         elif not exchange.keep_alive or (self.is_ending and not self._queue):
-            self._close(linger=self._expects_more)
+            self._close()
         elif self._queue:
             self._start(self._queue.popleft())
+            if not self._queue and (unparsed := self._unparsed):
+                self._unparsed = b""
+                self.data_received(unparsed)
             if not self._queue:
                 self._resume_reading()
         else:
             self._resume_reading()
             self._expect_by(HEAD_TIMEOUT_S if self._coming else BODY_IDLE_TIMEOUT_S if self._reading else KEEP_ALIVE_S)
 
-    @property
-    def _expects_more(self) -> bool:
-        return bool(self._coming or self._reading or self._queue)
-
     def _break_off(self, exchange: HttpExchange) -> None:
         if not exchange.has_begun:
             self.transport.write(FAILED)
-            self._close(linger=self._expects_more)
+            self._close()
         elif exchange.is_unmarked:
             # A clean end would look like the answer's own.
             self.taking.reset()

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp
 
 from keyhouse.web.http_answer import DateLine
 from keyhouse.web.http_crowd import Crowd, most_connections
-from keyhouse.web.http_protocol import Choose, HttpProtocol
+from keyhouse.web.http_exchange import Choose
+from keyhouse.web.http_protocol import HttpProtocol
 
 
 def server_config(
