@@ -1,5 +1,7 @@
 """Answers that contradict themselves or hold nothing, as servers give them: what a caller gets can be sent back, and tells the truth."""
 
+import base64
+
 import msgspec
 import pytest
 
@@ -8,6 +10,7 @@ from keyhouse.gateway.wire.answer import AnswerDefaults
 from keyhouse.gateway.wire.decoding import decoded, decoded_arguments
 from keyhouse.gateway.wire.translation import render_caller_error, render_caller_response
 from tests.gateway.wire.rendered_requests import chat, to_messages
+from tests.gateway.wire.test_streams import accumulated_message
 
 DEFAULTS = AnswerDefaults("msg_1", "m", 1_800_000_000)
 
@@ -43,6 +46,28 @@ def test_empty_text_of_converse_is_no_block(replayed):
     ]
     stream = replayed("anthropic_messages", "bedrock_converse", [(name, msgspec.json.encode(data)) for name, data in events])
     assert stream.count(b"event: content_block_start") == 1
+
+
+def test_a_hidden_thought_of_converse_that_comes_in_pieces_is_one_block(replayed):
+    pieces = [base64.b64encode(piece).decode() for piece in (b"one thou", b"g", b"ht")]
+    deltas = [{"reasoningContent": {"redactedContent": piece}} for piece in pieces]
+    events = [
+        ("messageStart", {"role": "assistant"}),
+        *(("contentBlockDelta", {"contentBlockIndex": 0, "delta": delta}) for delta in deltas),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("contentBlockDelta", {"contentBlockIndex": 1, "delta": deltas[0]}),
+        ("contentBlockDelta", {"contentBlockIndex": 2, "delta": {"text": "Hi"}}),
+        ("contentBlockStop", {"contentBlockIndex": 2}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {}),
+    ]
+    stream = replayed("anthropic_messages", "bedrock_converse", [(name, msgspec.json.encode(data)) for name, data in events])
+    content = [block.model_dump(exclude_none=True) for block in accumulated_message(stream).content]
+    assert content == [
+        {"type": "redacted_thinking", "data": base64.b64encode(b"one thought").decode()},
+        {"type": "redacted_thinking", "data": pieces[0]},
+        {"type": "text", "text": "Hi"},
+    ]
 
 
 HALVES = '"a\\ud83d\\ude00b\\ud83d c\\ude00"'

@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html, looked up on 23 November 2026.
 """
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterator, Sequence
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import (
@@ -38,6 +39,7 @@ class ConverseEventParser:
         self._stopped = False
         self._open_index: int | None = None
         self._open_kind = ""
+        self._hidden: list[str] = []
         self._has_calls = False
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
@@ -72,6 +74,9 @@ class ConverseEventParser:
         kind, self._open_kind, self._open_index = self._open_kind, "", None
         if kind in ("text", "thinking", "call"):
             yield PartEnded()
+        elif kind == "redacted":
+            hidden, self._hidden = self._hidden, []
+            yield RedactedThinking(_joined(hidden))
 
     def _block_start(self, event: Fields) -> Iterator[StreamEvent]:
         yield from self._closed()
@@ -98,9 +103,10 @@ class ConverseEventParser:
 
     def _reasoning(self, index: int, content: Fields) -> Iterator[StreamEvent]:
         if content.has("redactedContent"):
-            yield from self._closed()
-            self._open_index, self._open_kind = index, "redacted"
-            yield RedactedThinking(content.text("redactedContent"))
+            if (self._open_index, self._open_kind) != (index, "redacted"):
+                yield from self._closed()
+                self._open_index, self._open_kind = index, "redacted"
+            self._hidden.append(content.text("redactedContent"))
             return
         yield from self._opened(index, "thinking")
         if content.has("signature"):
@@ -122,3 +128,13 @@ class ConverseEventParser:
         if usage is not None:
             yield UsageCounted(parse_converse_usage(usage))
         yield Finished()
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    """The pieces of a hidden thought, each of them bytes in base64, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    try:
+        return base64.b64encode(b"".join(base64.b64decode(piece, validate=True) for piece in pieces)).decode()
+    except ValueError as error:
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream hid a thought in what is no base64.") from error
