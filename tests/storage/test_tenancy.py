@@ -161,7 +161,8 @@ def test_lists_are_read_along_an_index(tmp_path: Path, database: str) -> None:
     run_on(settings_of(tmp_path, f"{database}:///{path}"), admin_of)
     with sqlite3.connect(path) as connection:
         values = {"organization_id": "o", "scopes": '["o"]', "limit": 50, "offset": 0}
-        plan = connection.execute("EXPLAIN QUERY PLAN " + project_records._LIST.sqlite, project_records._LIST.placed(values)).fetchall()
+        listed = project_records._LIST.page
+        plan = connection.execute("EXPLAIN QUERY PLAN " + listed.sqlite, listed.placed(values)).fetchall()
     connection.close()
     assert any("ix_projects_organization_id_created_at_id" in str(row) for row in plan)
     assert not any("TEMP B-TREE" in str(row) for row in plan)

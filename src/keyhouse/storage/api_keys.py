@@ -10,20 +10,18 @@ from keyhouse.domain.tenancy import ApiKey, Permission, PermissionMode, Role, Ro
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
 from keyhouse.storage.identifiers import Token, is_id, new_api_key_token, new_id
-from keyhouse.storage.statements import Row, Statement, Transaction, assignments, insert_into, is_one_of
+from keyhouse.storage.statements import PagedStatement, Row, Statement, Transaction, assignments, insert_into, is_one_of
 
-_COLUMNS = """SELECT id, organization_id, name, description, permission_mode, permissions, created_at, expires_at, revoked_at,
-    (SELECT used_at FROM last_uses WHERE last_uses.id = api_keys.id), hash
-FROM api_keys"""
-_OF_ORGANIZATION = "WHERE organization_id = :organization_id"
+_COLUMNS = """id, organization_id, name, description, permission_mode, permissions, created_at, expires_at, revoked_at,
+    (SELECT used_at FROM last_uses WHERE last_uses.id = api_keys.id), hash"""
+_OF_ORGANIZATION = "FROM api_keys WHERE organization_id = :organization_id"
 _CHANGEABLE = "name, description, permission_mode, permissions, expires_at"
 _INSERT = insert_into("api_keys", f"id, organization_id, lookup, hash, {_CHANGEABLE}, created_at, revoked_at")
 _INSERT_BINDING = insert_into("api_key_bindings", "api_key_id, position, role, scope_type, scope_id")
-_FIND = Statement(_COLUMNS, "WHERE lookup = :lookup")
-_GET = Statement(_COLUMNS, _OF_ORGANIZATION, "AND id = :id")
-_LOCK = Statement(_COLUMNS, _OF_ORGANIZATION, "AND id = :id FOR UPDATE")
-_LIST = Statement(_COLUMNS, _OF_ORGANIZATION, "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset")
-_COUNT = Statement("SELECT count(*) FROM api_keys", _OF_ORGANIZATION)
+_FIND = Statement("SELECT", _COLUMNS, "FROM api_keys WHERE lookup = :lookup")
+_GET = Statement("SELECT", _COLUMNS, _OF_ORGANIZATION, "AND id = :id")
+_LOCK = Statement("SELECT", _COLUMNS, _OF_ORGANIZATION, "AND id = :id FOR UPDATE")
+_LIST = PagedStatement(_COLUMNS, _OF_ORGANIZATION, order="created_at DESC, id DESC")
 _BINDINGS = Statement(
     "SELECT api_key_id, role, scope_type, scope_id FROM api_key_bindings",
     "WHERE",
@@ -86,8 +84,8 @@ def lock_api_key(tx: Transaction, organization_id: str, key_id: str) -> ApiKey |
 
 def list_api_keys(tx: Transaction, organization_id: str, paging: Paging) -> tuple[list[ApiKey], int]:
     """A page of an organization's API keys, newest first, and how many there are."""
-    rows = tx.rows(_LIST, organization_id=organization_id, limit=paging.limit, offset=paging.offset)
-    return _api_keys(tx, rows), tx.rows(_COUNT, organization_id=organization_id)[0][0]
+    rows, total = _LIST.read(tx, paging, organization_id=organization_id)
+    return _api_keys(tx, rows), total
 
 
 def update_api_key(tx: Transaction, api_key: ApiKey) -> None:

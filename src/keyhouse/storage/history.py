@@ -9,7 +9,7 @@ from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
 from keyhouse.storage.model_providers import STATE, StoredProvider, stored_state
 from keyhouse.storage.secret_box import SecretBox
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
+from keyhouse.storage.statements import PagedStatement, Row, Statement, Transaction, insert_into
 
 INSTALLATION = ""
 """Stands for the organization where a record is about all of them."""
@@ -18,14 +18,14 @@ _INSERT = insert_into(
     f"project_id, provider, version, row_id, {STATE}, revision, at, actor_id, actor_name, action, fields",
 )
 _AUDIT = insert_into("audit_log", "organization_id, project_id, at, actor_id, actor_name, action, target")
-_IN_AUDIT = "FROM audit_log WHERE organization_id IN (:organization_id, :installation)"
-_LIST_AUDIT = Statement("SELECT id, at, actor_id, actor_name, action, target", _IN_AUDIT, "ORDER BY id DESC LIMIT :limit OFFSET :offset")
-_COUNT_AUDIT = Statement("SELECT count(*)", _IN_AUDIT)
+_LIST_AUDIT = PagedStatement(
+    "id, at, actor_id, actor_name, action, target",
+    "FROM audit_log WHERE organization_id IN (:organization_id, :installation)",
+    order="id DESC",
+)
 _ENTRY = "change.version, change.revision, change.at, change.actor_id, change.actor_name, change.action, change.fields"
 _OF_PROVIDER = "WHERE change.project_id = :project_id AND change.provider = :provider"
-_LIST = Statement(
-    "SELECT", _ENTRY, "FROM model_provider_history AS change", _OF_PROVIDER, "ORDER BY change.version DESC LIMIT :limit OFFSET :offset"
-)
+_LIST = PagedStatement(_ENTRY, "FROM model_provider_history AS change", _OF_PROVIDER, order="change.version DESC")
 _LIST_LAST = Statement(
     "SELECT change.provider,",
     _ENTRY,
@@ -34,7 +34,7 @@ _LIST_LAST = Statement(
         ON stored.project_id = change.project_id AND stored.provider = change.provider AND stored.version = change.version
     WHERE stored.project_id = :project_id""",
 )
-_COUNT = Statement("SELECT count(*), coalesce(max(change.version), 0) FROM model_provider_history AS change", _OF_PROVIDER)
+_LAST_VERSION = Statement("SELECT coalesce(max(change.version), 0) FROM model_provider_history AS change", _OF_PROVIDER)
 _SINCE = Statement(
     "SELECT provider, fields FROM model_provider_history",
     "WHERE project_id = :project_id AND revision > :revision",
@@ -71,8 +71,7 @@ def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProv
 
 def list_history(tx: Transaction, project_id: str, provider: str, paging: Paging) -> tuple[list[HistoryEntry], int]:
     """A page of a provider's changes, newest first, and how many there are."""
-    total = tx.rows(_COUNT, project_id=project_id, provider=provider)[0][0]
-    rows = tx.rows(_LIST, project_id=project_id, provider=provider, limit=paging.limit, offset=paging.offset)
+    rows, total = _LIST.read(tx, paging, project_id=project_id, provider=provider)
     return [_entry_from(row) for row in rows], total
 
 
@@ -83,7 +82,7 @@ def list_last_changes(tx: Transaction, project_id: str) -> dict[str, HistoryEntr
 
 def last_version(tx: Transaction, project_id: str, provider: str) -> int:
     """The number of a provider's last change, 0 before the first. It goes on counting after a deletion."""
-    return int(tx.rows(_COUNT, project_id=project_id, provider=provider)[0][1])
+    return int(tx.rows(_LAST_VERSION, project_id=project_id, provider=provider)[0][0])
 
 
 def fields_changed_since(tx: Transaction, project_id: str, revision: int, provider: str | None) -> list[str]:
@@ -128,12 +127,12 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
 
 def list_audit(tx: Transaction, organization_id: str, paging: Paging) -> tuple[list[AuditRecord], int]:
     """A page of an organization's audit log, records of the whole installation among it, newest first; and how many records there are."""
-    rows = tx.rows(_LIST_AUDIT, organization_id=organization_id, installation=INSTALLATION, limit=paging.limit, offset=paging.offset)
+    rows, total = _LIST_AUDIT.read(tx, paging, organization_id=organization_id, installation=INSTALLATION)
     records = [
         AuditRecord(record_id, to_datetime(at), Actor(actor_id, actor_name), action, target)
         for record_id, at, actor_id, actor_name, action, target in rows
     ]
-    return records, tx.rows(_COUNT_AUDIT, organization_id=organization_id, installation=INSTALLATION)[0][0]
+    return records, total
 
 
 def _entry_from(row: Row) -> HistoryEntry:

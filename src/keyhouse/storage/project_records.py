@@ -15,13 +15,12 @@ from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.identifiers import Token, is_id, new_id, new_project_token
 from keyhouse.storage.sealed_values import destroy_one, open_sealed, put_sealed
 from keyhouse.storage.secret_box import SecretBox
-from keyhouse.storage.statements import Row, Statement, Transaction, assignments, insert_into, is_one_of
+from keyhouse.storage.statements import PagedStatement, Row, Statement, Transaction, assignments, insert_into, is_one_of
 
 _COLUMNS = "id, organization_id, team_id, name, slug, language, framework, default_model, created_at, updated_at, key_value_id"
 _LIVE = "FROM projects WHERE organization_id = :organization_id AND archived_at IS NULL"
 _VISIBLE = f"AND ({' OR '.join(is_one_of(column, 'scopes') for column in ('organization_id', 'team_id', 'id'))})"
-_IN_TEAM = "AND team_id = :team_id"
-_PAGE = "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset"
+_NEWEST_FIRST = "created_at DESC, id DESC"
 _INSERT = insert_into("projects", f"{_COLUMNS}, key_hash, revision, archived_at")
 _GET = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id")
 _LOCK = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id FOR UPDATE")
@@ -31,10 +30,8 @@ _GET_NAMED = Statement(
     ", (SELECT organizations.name FROM organizations WHERE organizations.id = projects.organization_id)",
     "FROM projects WHERE id = :id AND archived_at IS NULL",
 )
-_LIST = Statement("SELECT", _COLUMNS, _LIVE, _VISIBLE, _PAGE)
-_COUNT = Statement("SELECT count(*)", _LIVE, _VISIBLE)
-_LIST_OF_TEAM = Statement("SELECT", _COLUMNS, _LIVE, _IN_TEAM, _PAGE)
-_COUNT_OF_TEAM = Statement("SELECT count(*)", _LIVE, _IN_TEAM)
+_LIST = PagedStatement(_COLUMNS, _LIVE, _VISIBLE, order=_NEWEST_FIRST)
+_LIST_OF_TEAM = PagedStatement(_COLUMNS, _LIVE, "AND team_id = :team_id", order=_NEWEST_FIRST)
 _WITH_DEFAULT = Statement(
     "SELECT id, name, (SELECT organizations.name FROM organizations WHERE organizations.id = projects.organization_id), default_model",
     "FROM projects WHERE archived_at IS NULL AND",
@@ -138,15 +135,14 @@ def list_projects(tx: Transaction, organization_id: str, scopes: Sequence[str], 
 
     With it, how many there are.
     """
-    given = {"organization_id": organization_id, "scopes": encoding.encoded(scopes)}
-    return [_project(row) for row in tx.rows(_LIST, **given, limit=paging.limit, offset=paging.offset)], tx.rows(_COUNT, **given)[0][0]
+    rows, total = _LIST.read(tx, paging, organization_id=organization_id, scopes=encoding.encoded(scopes))
+    return [_project(row) for row in rows], total
 
 
 def list_projects_of_team(tx: Transaction, organization_id: str, team_id: str, paging: Paging) -> tuple[list[Project], int]:
     """A page of a team's live projects, newest first, and how many there are."""
-    given = {"organization_id": organization_id, "team_id": team_id}
-    rows = tx.rows(_LIST_OF_TEAM, **given, limit=paging.limit, offset=paging.offset)
-    return [_project(row) for row in rows], tx.rows(_COUNT_OF_TEAM, **given)[0][0]
+    rows, total = _LIST_OF_TEAM.read(tx, paging, organization_id=organization_id, team_id=team_id)
+    return [_project(row) for row in rows], total
 
 
 def list_projects_with_default(tx: Transaction, models: Sequence[str]) -> list[DefaultOf]:

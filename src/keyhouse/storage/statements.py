@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keyhouse.domain.paging import Paging
+
 if TYPE_CHECKING:
     from keyhouse.storage.database import ChangeNotice
 
@@ -37,6 +39,22 @@ class Statement:
         """The text for SQLite's driver."""
         self.placed = _in_places([found[1] for found in _NAMED.finditer(for_sqlite) if found[1]])
         """Named values in the order of that text's places."""
+
+
+class PagedStatement:
+    """A list that is read in pages: the statement for one of them, and the one for how many rows there are in all."""
+
+    __slots__ = ("count", "page")
+
+    def __init__(self, columns: str, *source: str, order: str) -> None:
+        """`source` is what comes after the columns, from its FROM on, in pieces."""
+        self.page = Statement("SELECT", columns, *source, "ORDER BY", order, "LIMIT :limit OFFSET :offset")
+        self.count = Statement("SELECT count(*)", *source)
+
+    def read(self, tx: "Transaction", paging: Paging, **values: object) -> tuple[list[Row], int]:
+        """A page, and how many rows there are in all."""
+        rows = tx.rows(self.page, **values, limit=paging.limit, offset=paging.offset)
+        return rows, tx.rows(self.count, **values)[0][0]
 
 
 def with_places(text: str, place: Callable[[str], str]) -> str:

@@ -8,7 +8,7 @@ from keyhouse.domain.tenancy import Team
 from keyhouse.storage import encoding
 from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.identifiers import is_id, new_id
-from keyhouse.storage.statements import Row, Statement, Transaction, insert_into, is_one_of
+from keyhouse.storage.statements import PagedStatement, Row, Statement, Transaction, insert_into, is_one_of
 
 _COLUMNS = "id, organization_id, name, slug, created_at, updated_at"
 _LIVE = "FROM teams WHERE organization_id = :organization_id AND archived_at IS NULL"
@@ -16,8 +16,7 @@ _VISIBLE = f"AND ({is_one_of('organization_id', 'scopes')} OR {is_one_of('id', '
 _INSERT = insert_into("teams", f"{_COLUMNS}, archived_at")
 _GET = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id")
 _LOCK = Statement("SELECT", _COLUMNS, _LIVE, "AND id = :id FOR UPDATE")
-_LIST = Statement("SELECT", _COLUMNS, _LIVE, _VISIBLE, "ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset")
-_COUNT = Statement("SELECT count(*)", _LIVE, _VISIBLE)
+_LIST = PagedStatement(_COLUMNS, _LIVE, _VISIBLE, order="created_at DESC, id DESC")
 _SLUG = Statement("SELECT id FROM teams WHERE organization_id = :organization_id AND slug = :slug")
 _RENAME = Statement("UPDATE teams SET name = :name, updated_at = :updated_at WHERE id = :row_id")
 _ARCHIVE = Statement("UPDATE teams SET archived_at = :archived_at WHERE id = :row_id")
@@ -46,8 +45,8 @@ def lock_team(tx: Transaction, organization_id: str, team_id: str) -> Team | Non
 
 def list_teams(tx: Transaction, organization_id: str, scopes: Sequence[str], paging: Paging) -> tuple[list[Team], int]:
     """A page of an organization's live teams within `scopes` (ids of the organization, of teams), newest first, and how many there are."""
-    given = {"organization_id": organization_id, "scopes": encoding.encoded(scopes)}
-    return [_team(row) for row in tx.rows(_LIST, **given, limit=paging.limit, offset=paging.offset)], tx.rows(_COUNT, **given)[0][0]
+    rows, total = _LIST.read(tx, paging, organization_id=organization_id, scopes=encoding.encoded(scopes))
+    return [_team(row) for row in rows], total
 
 
 def is_team_slug_taken(tx: Transaction, organization_id: str, slug: str) -> bool:
