@@ -31,14 +31,7 @@ def store(sqlite_house: ServedHouse, upstream: Upstream) -> Store:
 
 def storing_in(house: ServedHouse, upstream: Upstream) -> Store:
     """See `store`."""
-    client = house.client()
-
-    def put(provider: str = "openai", **update: Any) -> None:
-        given = {"enabled": True, "customKeys": {"OPENAI_API_KEY": openai_api.KEY, "OPENAI_BASE_URL": f"{upstream.address}/v1"}, **update}
-        answer = client.put(f"/api/model-providers/{provider}", json=given)
-        assert answer.status_code == 200, answer.text
-
-    return put
+    return Road(house, upstream, house.client()).store
 
 
 def openai_client(address: str, key: str, **options: Any) -> openai.OpenAI:
@@ -68,9 +61,9 @@ class Road:
         answer = self.http.put(f"/api/model-providers/{provider}", json=given)
         assert answer.status_code == 200, answer.text
 
-    def store(self, **update: Any) -> None:
-        """Store the provider whose API the upstream's default script speaks."""
-        self.put("openai", {"OPENAI_API_KEY": openai_api.KEY, "OPENAI_BASE_URL": f"{self.upstream.address}/v1"}, **update)
+    def store(self, provider: str = "openai", **update: Any) -> None:
+        """Store the provider whose API the upstream's default script speaks, or another one of which `update` says what is different."""
+        self.put(provider, {"OPENAI_API_KEY": openai_api.KEY, "OPENAI_BASE_URL": f"{self.upstream.address}/v1"}, **update)
 
     def store_custom(self, **update: Any) -> None:
         """Store a provider of the team's own, under the same key."""
