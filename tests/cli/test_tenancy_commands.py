@@ -100,6 +100,7 @@ def test_a_key_for_the_whole_organization_can_be_less_than_admin(keyhouse: Keyho
     ("arguments", "told"),
     [
         (["api-key", "create", "x", "--expires", "soon"], "90d"),
+        (["api-key", "create", "x", "--expires", "0001-01-01T00:00:00+14:00"], "90d"),
         (["api-key", "create", "x", "--expires", "2099-01-01T00:00:00"], "zone"),
         (["api-key", "create", "x", "--readonly", "--permission", "project:view"], "--readonly"),
         (["api-key", "revoke", "key_x"], "--yes"),

@@ -1,5 +1,6 @@
 """`keyhouse api-key`: the API keys of an organization."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
-from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
+from keyhouse.cli.options import AsJson, OrganizationPlace, Paged, Yes, flattened
 from keyhouse.cli.output import confirm, print_fields, print_json, print_page
 
 if TYPE_CHECKING:
@@ -41,17 +42,18 @@ class KeyFields:
 
 
 @flattened
-def list_api_keys(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
+def list_api_keys(place: OrganizationPlace, paged: Paged, as_json: AsJson = False) -> None:
     """List the API keys, without their tokens."""
     from keyhouse.cli.house import opened
 
     with opened(place) as house:
-        answer = house.page(_ALL, "organization", page, limit)
-    if as_json:
-        print_json(answer)
-        return
-    columns = ("id", "name", "createdAt", "expiresAt", "revokedAt", "lastUsedAt")
-    print_page(("id", "name", "created", "expires", "revoked", "last used"), answer, lambda each: [each.get(column) for column in columns])
+        answer = house.page(_ALL, "organization", paged)
+    print_page(
+        answer,
+        ("id", "name", "created", "expires", "revoked", "last used"),
+        lambda each: [each.get(name) for name in ("id", "name", "createdAt", "expiresAt", "revokedAt", "lastUsedAt")],
+        as_json=as_json,
+    )
 
 
 @flattened
@@ -159,22 +161,18 @@ def _bindings(house: "House", fields: KeyFields) -> list[dict[str, str]]:
     scopes = [("PROJECT", house.find("/api/projects", "project", wanted)) for wanted in fields.project or []]
     scopes += [("TEAM", house.find("/api/teams", "team", wanted)) for wanted in fields.team or []]
     if not scopes and fields.role is not None:
-        scopes = [("ORGANIZATION", house.page("/api/teams", "organization", 1, 1)["data"][0]["organizationId"])]
+        scopes = [("ORGANIZATION", house.page("/api/teams", "organization", Paged(limit=1))["data"][0]["organizationId"])]
     return [{"role": role, "scopeType": kind, "scopeId": scope_id} for kind, scope_id in scopes]
 
 
 def moment(text: str) -> str:
     """A time as the API takes it, from a span such as `90d` or a time with its zone. Raises CommandError."""
-    if span := _SPAN.fullmatch(text):
-        at = datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
-        return at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
-        raise CommandError("Write --expires as 90d, 12h, 30m, or as a time with its zone: 2027-01-31T12:00:00Z.", ExitCode.USAGE)
-    return parsed.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    span = _SPAN.fullmatch(text)
+    with contextlib.suppress(ValueError, OverflowError):
+        at = datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])}) if span else datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    raise CommandError("Write --expires as 90d, 12h, 30m, or as a time with its zone: 2027-01-31T12:00:00Z.", ExitCode.USAGE)
 
 
 def _shown_bindings(bindings: list[dict[str, str]]) -> str:

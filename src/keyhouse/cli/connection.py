@@ -14,6 +14,7 @@ from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
+from keyhouse.cli.options import Paged
 
 Rights = Literal["nobody", "project", "organization", "instance"]
 """Whose key a request needs."""
@@ -82,7 +83,7 @@ def all_entries(send: Callable[[Request], Reply], path: str) -> list[Any]:
     """Every entry of an organization's list, page after page."""
     entries: list[Any] = []
     for page in itertools.count(1):
-        answer = send(Request("GET", path, "organization", query={"page": str(page), "limit": str(_PAGE)})).json
+        answer = send(Request("GET", path, "organization", query=Paged(page, _PAGE).query)).json
         entries += answer["data"]
         if not answer["data"] or len(entries) >= answer["pagination"]["total"]:
             break

@@ -10,10 +10,8 @@ from keyhouse.cli.output import confirm, print_json, progress_bar, shown
 from keyhouse.cli.secret_input import read_stdin
 
 if TYPE_CHECKING:
-    from keyhouse.services.databases import Pruned
     from keyhouse.settings import Settings
     from keyhouse.storage.copying import CopyProgress
-    from keyhouse.storage.opening import Storage
 
 app = typer.Typer(name="database", help="The database as a whole: copy it, forget what is old.", no_args_is_help=True)
 
@@ -67,12 +65,13 @@ def prune_database(
 
     A state that was forgotten cannot be rolled back to. It may be stopped at any moment and run again.
     """
-    from keyhouse.cli.local_data import settings_of
+    from keyhouse.cli.local_data import settings_of, worked_off
+    from keyhouse.services.databases import prune
 
     if history_days is None and audit_days is None:
         raise CommandError("Say what to forget, with --history-days, --audit-days or both.", ExitCode.USAGE)
     confirm("Forget it for good? Only a backup has it then.", yes=yes)
-    last = _pruned(settings_of(folder), history_days, audit_days)
+    last = worked_off(settings_of(folder), lambda storage: prune(storage, history_days=history_days, audit_days=audit_days))
     if as_json:
         print_json({"states": last.states, "values": last.values, "records": last.records})
         return
@@ -81,19 +80,6 @@ def prune_database(
 
 for _name, _command in (("copy", copy_database), ("prune", prune_database)):
     app.command(_name)(_command)
-
-
-def _pruned(settings: "Settings", history_days: int | None, audit_days: int | None) -> "Pruned":
-    """Prune; returns the last of the progress."""
-    from keyhouse.cli.local_data import with_storage
-    from keyhouse.services.databases import prune
-
-    async def work(storage: "Storage") -> "Pruned":
-        async for progress in prune(storage, history_days=history_days, audit_days=audit_days):
-            last = progress
-        return last
-
-    return with_storage(settings, work)
 
 
 def _copied(settings: "Settings", url: str, *, while_serving: bool) -> "CopyProgress":

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from keyhouse.cli.choosing import chosen
 from keyhouse.cli.connection import Connection, HttpConnection, Reply, Request, Rights, all_entries
 from keyhouse.cli.exit_codes import CommandError, ExitCode, exit_code_of_status, report
-from keyhouse.cli.options import OrganizationPlace, Place, ProjectPlace
+from keyhouse.cli.options import OrganizationPlace, Paged, Place, ProjectPlace
 from keyhouse.cli.secret_input import asked_secret, read_stdin
 from keyhouse.settings import Settings, read_settings
 
@@ -21,6 +21,7 @@ _HINTS = {
 
 _PROJECTS = "/api/projects"
 _TEAMS = "/api/teams"
+_FIRST = Paged(limit=1)
 
 
 class House:
@@ -45,16 +46,16 @@ class House:
         """The JSON of a path."""
         return self.ask(Request("GET", path, rights)).json
 
-    def page(self, path: str, rights: Rights, page: int, limit: int) -> Any:
+    def page(self, path: str, rights: Rights, which: Paged) -> Any:
         """One page of a list."""
-        return self.ask(Request("GET", path, rights, query={"page": str(page), "limit": str(limit)})).json
+        return self.ask(Request("GET", path, rights, query=which.query)).json
 
     def _takes_only_project(self) -> bool:
         """Whether the key of a server opens an organization, of whose projects none was named: the only one is taken then."""
         connection = self._connection
         if not isinstance(connection, HttpConnection) or connection.project_id is not None:
             return False
-        if connection.send(Request("GET", _PROJECTS, "organization", query={"page": "1", "limit": "1"})).status != 200:
+        if connection.send(Request("GET", _PROJECTS, "organization", query=_FIRST.query)).status != 200:
             return False
         connection.project_id = self.find(_PROJECTS, "project", None)
         return True
@@ -139,7 +140,7 @@ def _require_own_organization(house: House, organization: str | None) -> None:
     """Raise CommandError where a key of a server is to work on another organization than its own, which no request names."""
     if organization is None:
         return
-    teams = house.page(_TEAMS, "organization", 1, 1)["data"]
+    teams = house.page(_TEAMS, "organization", _FIRST)["data"]
     own = teams[0]["organizationId"] if teams else "its own organization"
     if organization != own:
         told = f"On a server the key says which organization: this one opens {own} alone. Leave --organization away, or use another key."

@@ -1,6 +1,5 @@
 """`keyhouse keys`: the keys that encrypt what is stored. Works on the data folder only: no server gives them away."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,9 +9,6 @@ from keyhouse.cli.output import confirm, print_json, print_table, progress_bar, 
 
 if TYPE_CHECKING:
     from keyhouse.services.encryption_keys import KeysStatus
-    from keyhouse.services.key_rotation import Progress
-    from keyhouse.settings import Settings
-    from keyhouse.storage.opening import Storage
 
 app = typer.Typer(name="keys", help="The encryption keys of the data folder.", no_args_is_help=True)
 
@@ -38,10 +34,11 @@ def show_status(folder: Folder, as_json: AsJson = False) -> None:
 @flattened
 def rotate_keys(folder: Folder, as_json: AsJson = False) -> None:
     """Seal everything with a new key, while servers serve. It may be stopped at any moment and run again."""
-    from keyhouse.cli.local_data import settings_of
+    from keyhouse.cli.local_data import settings_of, worked_off
+    from keyhouse.services.key_rotation import rotate
 
     with progress_bar("Rotating") as show:
-        last = _rotated(settings_of(folder), lambda progress: show(progress.done, progress.total))
+        last = worked_off(settings_of(folder), rotate, lambda progress: show(progress.done, progress.total))
     if as_json:
         print_json({"keyId": last.key_id, "resumed": last.resumed, "values": last.done, "unreadable": list(last.unreadable)})
         return
@@ -93,17 +90,3 @@ def status_json(status: "KeysStatus") -> dict[str, Any]:
         "values": status.values,
         "unreadable": status.unreadable,
     }
-
-
-def _rotated(settings: "Settings", tell: "Callable[[Progress], None]") -> "Progress":
-    """Rotate, telling of the progress; returns the last of it."""
-    from keyhouse.cli.local_data import with_storage
-    from keyhouse.services.key_rotation import rotate
-
-    async def work(storage: "Storage") -> "Progress":
-        async for progress in rotate(storage):
-            tell(progress)
-            last = progress
-        return last
-
-    return with_storage(settings, work)

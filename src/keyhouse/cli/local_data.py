@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from keyhouse.app import key_source, open_storage
@@ -42,6 +42,17 @@ def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) ->
             await storage.database.close()
 
     return asyncio.run(run())
+
+
+def worked_off(settings: Settings, work: Callable[[Storage], AsyncIterator[T]], tell: Callable[[T], object] = lambda progress: None) -> T:
+    """The same for a work that says how far it is, of which `tell` is told: returns the last that it said."""
+
+    async def run(storage: Storage) -> T:
+        async for progress in work(storage):
+            tell(progress)
+        return progress
+
+    return with_storage(settings, run)
 
 
 def prepare_process() -> None:

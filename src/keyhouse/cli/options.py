@@ -54,11 +54,21 @@ class OrganizationPlace(Place):
     ] = None
 
 
+@dataclass(frozen=True)
+class Paged:
+    """Which part of a list that is told in pages."""
+
+    page: Annotated[int, typer.Option(help="Which page, from 1.")] = 1
+    limit: Annotated[int, typer.Option(help="How many on a page, at most 1000.")] = 50
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The same in a request's query."""
+        return {"page": str(self.page), "limit": str(self.limit)}
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether you are sure.")]
-
-Page = Annotated[int, typer.Option(help="Which page, from 1.")]
-Limit = Annotated[int, typer.Option(help="How many on a page, at most 1000.")]
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ import typer
 
 from keyhouse.cli.choosing import chosen
 from keyhouse.cli.options import AsJson, Place, flattened
-from keyhouse.cli.output import print_fields, print_json, print_table
+from keyhouse.cli.output import print_answer, print_fields, print_json, print_table
 
 app = typer.Typer(name="organization", help="Organizations. Against a server: with its instance key.", no_args_is_help=True)
 
@@ -72,10 +72,7 @@ def show_organization(
         if not wanted.startswith("organization_"):
             wanted = chosen(house.get(_ALL, "instance")["organizations"], wanted, "organization")["id"]
         answer = house.get(f"{_ALL}/{segment(wanted)}", "instance")
-    if as_json:
-        print_json(answer)
-    else:
-        print_fields(answer["organization"].items())
+    print_answer(answer if as_json else answer["organization"], as_json=as_json)
 
 
 for _name, _command in (("list", list_organizations), ("create", create_organization), ("show", show_organization)):

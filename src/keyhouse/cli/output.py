@@ -37,8 +37,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
-def print_page(columns: Sequence[str], answer: Any, row: Callable[[Any], Sequence[object]]) -> None:
-    """Print one page of a list as a table, a row an entry, and whether there is another."""
+def print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
+    """Print what is told of one thing: as JSON, or its fields."""
+    if as_json:
+        print_json(answer)
+    else:
+        print_fields(answer.items())
+
+
+def print_page(answer: dict[str, Any], columns: Sequence[str], row: Callable[[Any], Sequence[object]], *, as_json: bool) -> None:
+    """Print one page of a list: as JSON, or as a table, a row an entry, and whether there is another."""
+    if as_json:
+        print_json(answer)
+        return
     print_table(columns, map(row, answer["data"]))
     page, limit, total = (answer["pagination"][name] for name in ("page", "limit", "total"))
     if total > page * limit:

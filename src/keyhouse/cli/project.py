@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keyhouse.cli.exit_codes import CommandError, ExitCode
-from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
-from keyhouse.cli.output import confirm, print_fields, print_json, print_page
+from keyhouse.cli.options import AsJson, OrganizationPlace, Paged, Yes, flattened
+from keyhouse.cli.output import confirm, print_answer, print_fields, print_json, print_page
 
 if TYPE_CHECKING:
     from keyhouse.cli.house import House
@@ -30,16 +30,15 @@ class ProjectFields:
 
 
 @flattened
-def list_projects(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
+def list_projects(place: OrganizationPlace, paged: Paged, as_json: AsJson = False) -> None:
     """List the projects, newest first."""
     from keyhouse.cli.house import opened
 
     with opened(place) as house:
-        answer = house.page(_ALL, "organization", page, limit)
-    if as_json:
-        print_json(answer)
-        return
-    print_page(("id", "slug", "name", "team"), answer, lambda each: (each["id"], each["slug"], each["name"], each["teamId"]))
+        answer = house.page(_ALL, "organization", paged)
+    print_page(
+        answer, ("id", "slug", "name", "team"), lambda each: (each["id"], each["slug"], each["name"], each["teamId"]), as_json=as_json
+    )
 
 
 @flattened
@@ -150,9 +149,7 @@ def _path(house: "House", project: str | None) -> str:
 
 
 def _print(answer: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    elif list(answer) == ["apiKey"]:
+    if list(answer) == ["apiKey"] and not as_json:
         typer.echo(answer["apiKey"])
     else:
-        print_fields(answer.items())
+        print_answer(answer, as_json=as_json)

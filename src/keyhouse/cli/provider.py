@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from keyhouse.cli.completion import complete_provider
-from keyhouse.cli.options import AsJson, Limit, Page, ProjectPlace, Yes, flattened
+from keyhouse.cli.options import AsJson, Paged, ProjectPlace, Yes, flattened
 from keyhouse.cli.output import confirm, print_fields, print_json, print_page, print_table
 from keyhouse.cli.provider_fields import ProviderFields
 
@@ -82,19 +82,17 @@ def delete_provider(provider: Provider, place: ProjectPlace, yes: Yes = False, a
 
 
 @flattened
-def provider_history(provider: Provider, place: ProjectPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
+def provider_history(provider: Provider, place: ProjectPlace, paged: Paged, as_json: AsJson = False) -> None:
     """List the changes of a provider, newest first: who, when, which fields. Never values."""
     from keyhouse.cli.house import opened
 
     with opened(place) as house:
-        history = house.page(f"{_path(provider)}/history", "project", page, limit)
-    if as_json:
-        print_json(history)
-        return
+        history = house.page(f"{_path(provider)}/history", "project", paged)
     print_page(
-        ("version", "at", "action", "by", "fields"),
         history,
+        ("version", "at", "action", "by", "fields"),
         lambda entry: (entry["version"], entry["at"], entry["action"], entry["actor"]["name"], _changes(entry["fields"])),
+        as_json=as_json,
     )
 
 

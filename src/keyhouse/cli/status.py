@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from keyhouse.cli.options import AsJson, ProjectPlace
+from keyhouse.cli.options import AsJson, Paged, ProjectPlace
 from keyhouse.cli.output import print_fields, print_json, print_table, shown
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _remote(house: "House") -> dict[str, Any]:
     told: dict[str, Any] = {"version": house.get("/openapi.json", "nobody")["info"]["version"]}
     defaults = house.try_ask(Request("GET", "/api/model-defaults", "project"))
     if defaults is None:
-        return told | {"projects": house.page("/api/projects", "organization", 1, 1)["pagination"]["total"]}
+        return told | {"projects": house.page("/api/projects", "organization", Paged(limit=1))["pagination"]["total"]}
     providers = house.get("/api/model-providers", "project").values()
     return told | {
         "organization": defaults["scope"]["organizationName"],

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from keyhouse.cli.options import AsJson, Limit, OrganizationPlace, Page, Yes, flattened
-from keyhouse.cli.output import confirm, print_fields, print_json, print_page
+from keyhouse.cli.options import AsJson, OrganizationPlace, Paged, Yes, flattened
+from keyhouse.cli.output import confirm, print_answer, print_page
 
 app = typer.Typer(name="team", help="Teams of an organization.", no_args_is_help=True)
 
@@ -16,16 +16,13 @@ _ALL = "/api/teams"
 
 
 @flattened
-def list_teams(place: OrganizationPlace, page: Page = 1, limit: Limit = 50, as_json: AsJson = False) -> None:
+def list_teams(place: OrganizationPlace, paged: Paged, as_json: AsJson = False) -> None:
     """List the teams, newest first."""
     from keyhouse.cli.house import opened
 
     with opened(place) as house:
-        answer = house.page(_ALL, "organization", page, limit)
-    if as_json:
-        print_json(answer)
-    else:
-        print_page(("id", "slug", "name"), answer, lambda each: (each["id"], each["slug"], each["name"]))
+        answer = house.page(_ALL, "organization", paged)
+    print_page(answer, ("id", "slug", "name"), lambda each: (each["id"], each["slug"], each["name"]), as_json=as_json)
 
 
 @flattened
@@ -70,7 +67,4 @@ def _change(method: str, team: str | None, body: object, place: OrganizationPlac
     with opened(place) as house:
         path = _ALL if team is None else f"{_ALL}/{segment(house.find(_ALL, 'team', team))}"
         answer = house.ask(Request(method, path, "organization", body)).json
-    if as_json:
-        print_json(answer)
-    else:
-        print_fields(answer.items())
+    print_answer(answer, as_json=as_json)
