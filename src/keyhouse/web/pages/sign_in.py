@@ -19,6 +19,8 @@ from keyhouse.web.pages.visit import COOKIE, SECURE_COOKIE, Form, Visit, is_secu
 from keyhouse.web.pages.way_back import page_of
 
 ATTEMPTS_A_MINUTE = 20
+MAX_FORM_BYTES = 8 * 1024
+"""A key, and an address to go on to: whoever sends more without one holds memory, and keeps others waiting while it is read."""
 FORM_WITHIN_S = 10.0
 """How long the whole form may take: nobody is known yet, and a connection with a request under way is not closed to make room."""
 _ADDRESS = "/sign-in"
@@ -100,7 +102,7 @@ class SignInPages:
 async def _form_in_time(request: Request) -> Form:
     try:
         async with asyncio.timeout(FORM_WITHIN_S):
-            return await read_form(request)
+            return await read_form(request, MAX_FORM_BYTES)
     except TimeoutError:
         raise Error(Code.BAD_REQUEST, f"The form did not come whole within {FORM_WITHIN_S:g} seconds.") from None
 

@@ -103,25 +103,25 @@ def csrf_token(session: str) -> str:
     return hashlib.sha256(b"keyhouse csrf\0" + session.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def read_form(request: Request) -> Form:
+async def read_form(request: Request, most_bytes: int = _MOST_BYTES) -> Form:
     """The form of a request. Raises Error `payload_too_large`, `bad_request`."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise Error(Code.BAD_REQUEST, "This address takes the forms of the settings pages only.")
-    body = await _body(request)
+    body = await _body(request, most_bytes)
     try:
         return Form(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:
         raise Error(Code.BAD_REQUEST, "The form cannot be read.") from None
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most_bytes: int) -> bytes:
     """The whole body, refused as soon as it is known to be too large."""
     body = bytearray()
     try:
         async for piece in request.stream():
             body += piece
-            if len(body) > _MOST_BYTES:
-                raise Error(Code.PAYLOAD_TOO_LARGE, f"The form is larger than {_MOST_BYTES // 1024} KiB.")
+            if len(body) > most_bytes:
+                raise Error(Code.PAYLOAD_TOO_LARGE, f"The form is larger than {most_bytes // 1024} KiB.")
     except ClientDisconnect:
         raise Error(Code.BAD_REQUEST, "The form ended before it was complete.") from None
     return bytes(body)
