@@ -116,6 +116,12 @@ def test_openrouters_public_model_list_is_not_taken_for_a_proof() -> None:
     assert checked_url("openrouter") == "https://openrouter.ai/api/v1/key"
 
 
+def test_perplexity_has_responses_alone_since_its_chat_completions_ended() -> None:
+    route, _, _ = route_of(CATALOG.providers["perplexity"], {"PERPLEXITY_API_KEY": "k"})
+    assert list(route.endpoints) == ["responses"]
+    assert url("perplexity", "responses", "perplexity/sonar", PERPLEXITY_API_KEY="k") == "https://api.perplexity.ai/v1/responses"
+
+
 @pytest.mark.parametrize(("name", "path"), [("speech", "audio/speech"), ("rerank", "rerank")])
 def test_openrouter_speaks_and_reranks(name: EndpointName, path: str) -> None:
     assert url("openrouter", name, "m", OPENROUTER_API_KEY="k") == f"https://openrouter.ai/api/v1/{path}"

@@ -87,7 +87,6 @@ CHAT = {
     "openrouter": ("openrouter.ai", "/api/v1/chat/completions", "authorization"),
     "together": ("api.together.ai", "/v1/chat/completions", "authorization"),
     "fireworks": ("api.fireworks.ai", "/inference/v1/chat/completions", "authorization"),
-    "perplexity": ("api.perplexity.ai", "/chat/completions", "authorization"),
     "moonshot": ("api.moonshot.ai", "/v1/chat/completions", "authorization"),
     "ollama": ("api.house.example", "/v1/chat/completions", "authorization"),
     "vllm": ("api.house.example", "/v1/chat/completions", "authorization"),

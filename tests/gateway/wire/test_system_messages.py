@@ -190,7 +190,7 @@ def test_turns_alternate_where_the_assistant_said_nothing_or_spoke_twice():
     assert (sent[1]["content"], len(sent[1]["tool_calls"])) == ("Yes?", 1)
 
 
-@pytest.mark.parametrize("provider", ["cerebras", "custom", "groq", "ollama", "perplexity", "together", "vllm"])
+@pytest.mark.parametrize("provider", ["cerebras", "custom", "groq", "ollama", "together", "vllm"])
 def test_servers_of_models_with_strict_templates_want_strict_turns(provider):
     calling = load_catalog().providers[provider].calling
     assert calling is not None
