@@ -160,7 +160,6 @@ def test_what_a_family_answers_at_most_stands_in_for_a_token_limit(model, sent):
 
 def test_known_maximum_stands_in_for_a_token_limit():
     assert to_messages(chat(), max_output_tokens=64_000).body["max_tokens"] == 64_000
-    assert "inferenceConfig" not in to_converse(chat()).body
 
 
 def test_temperature_above_one_becomes_one():

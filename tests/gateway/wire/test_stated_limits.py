@@ -37,3 +37,25 @@ def test_a_limit_of_a_model_of_which_none_is_known_is_sent_as_it_is(model):
 def test_a_limit_that_nobody_has_to_state_is_left_to_the_provider_to_refuse(caller):
     result = rendered("bedrock_converse", "us.amazon.nova-pro-v1:0", 32000, caller)
     assert (result.body["inferenceConfig"], result.enforced) == ({"maxTokens": 32000}, ())
+
+
+@pytest.mark.parametrize(
+    ("model", "known", "limit"),
+    [
+        ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", {}, 32000),
+        ("global.anthropic.claude-sonnet-5", {}, 128000),
+        ("us.anthropic.claude-opus-5-5", {"max_output_tokens": 64000}, 64000),
+    ],
+)
+@pytest.mark.parametrize("caller", ["openai_chat", "openai_responses"])
+def test_claude_on_converse_gets_a_limit_where_none_is_stated_since_it_is_cut_off_early_without(caller, model, known, limit):
+    result = rendered("bedrock_converse", model, None, caller, **known)
+    assert (result.body["inferenceConfig"], result.enforced) == ({"maxTokens": limit}, ())
+    assert rendered("bedrock_converse", model, 7, caller, **known).body["inferenceConfig"] == {"maxTokens": 7}
+
+
+@pytest.mark.parametrize(
+    "model", ["us.amazon.nova-pro-v1:0", "qwen.qwen3-32b-v1:0", "arn:aws:bedrock:us-east-1:1:application-inference-profile/a"]
+)
+def test_other_models_on_converse_get_none_where_none_is_stated(model):
+    assert "inferenceConfig" not in rendered("bedrock_converse", model, None, "openai_chat").body

@@ -32,7 +32,7 @@ from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.forced_tools import with_tools_told
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.marker_limits import with_allowed_markers
-from keyhouse.gateway.wire.model_traits import DEFAULT_MAX_TOKENS, ModelTraits, traits
+from keyhouse.gateway.wire.model_traits import ModelTraits, traits
 from keyhouse.gateway.wire.reasoning_items import is_unreadable
 from keyhouse.gateway.wire.sampling import Sampling, reasoning, sampling, taken_effort
 from keyhouse.gateway.wire.stated_schema import closed, unbounded
@@ -51,12 +51,13 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     if known.caches != "none":
         request = with_allowed_markers(request, losses, has_lifetimes=known.caches == "all")
     request = replace(request, messages=without_parts(is_unreadable, request.messages))
-    limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or DEFAULT_MAX_TOKENS
+    limit = request.max_tokens if request.max_tokens is not None else model.max_output_tokens or known.output_tokens
     wanted = reasoning(request, known, losses, max_tokens=limit)
     claude_thinks = wanted is not None and wanted.mode in ("on", "between_tools") and _is_claude(known)
     sampled = sampling(request, known, losses, thinks=claude_thinks)
-    # A budget must stay below the limit, so the limit it was measured by has to be sent with it.
-    sent_limit = limit if claude_thinks and known.thinking == "budget" else request.max_tokens
+    # Without a limit Claude is cut off at 4096 tokens, whatever the reference says: https://github.com/BerriAI/litellm/issues/41529,
+    # https://github.com/earendil-works/pi/pull/4871 (2026-11-30).
+    sent_limit = limit if _is_claude(known) else request.max_tokens
     inference = _inference(request, sampled, sent_limit)
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
     arranged = turns(without_unusable(request.messages, known, additional, losses))
