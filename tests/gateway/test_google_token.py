@@ -292,5 +292,30 @@ def test_a_private_key_that_is_none_is_told_without_its_text(run: Run) -> None:
     run(work())
 
 
+def prime(bits: int, fudge: int) -> int:
+    """The prime of that many bits of https://www.rfc-editor.org/rfc/rfc7919#appendix-A (2026-11-30), which is made out of e."""
+    scaled, term, number = 0, 1 << (bits - 130 + 64), 0
+    while term:
+        scaled, number = scaled + term, number + 1
+        term //= number
+    return (1 << bits) - (1 << (bits - 64)) + (((scaled >> 64) + fudge) << 64) - 1
+
+
+def test_a_key_whose_check_takes_ever_so_long_is_refused_unchecked(run: Run) -> None:
+    """Nobody at all is served while a key is checked, in whichever thread: one of 16384 bits took more than a minute and a half."""
+    p, q, e = prime(4096, 5736041), prime(3072, 2625351), 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    parts = (p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q))
+    key = rsa.RSAPrivateNumbers(*parts, rsa.RSAPublicNumbers(e, p * q)).private_key(unsafe_skip_rsa_key_validation=True)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+
+    async def work() -> None:
+        async with issuing(private_key=pem) as (_, tokens, account):
+            with pytest.raises(SigningError, match="private_key"):
+                await tokens.token(account)
+
+    run(work())
+
+
 def test_nothing_secret_is_printed() -> None:
     assert PEM[40:60] not in repr(parse_service_account(key_file("https://x/token")))

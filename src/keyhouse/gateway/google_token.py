@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -33,6 +33,8 @@ _RENEWED_AHEAD_S = 300.0
 _RETRY_RENEWAL_AFTER_S = 30.0
 _REMEMBERED = 1024
 _MAX_ANSWER_BYTES = 64 * 1024
+# Twice what the keys have that Google makes.
+_MOST_KEY_BITS = 4096
 _TIMEOUTS = Timeouts(connect_s=10.0, first_byte_s=30.0, idle_s=30.0, pool_s=10.0)
 _FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
@@ -178,18 +180,29 @@ async def _assertion(account: ServiceAccount) -> str:
     """The signed claim that is exchanged for a token."""
     crypt = await load("google.auth.crypt", "google-auth", "Signing in to Google")
     jwt = await load("google.auth.jwt", "google-auth", "Signing in to Google")
+    serialization = await load("cryptography.hazmat.primitives.serialization", "google-auth", "Signing in to Google")
     now = int(time.time())
     claims = {"iss": account.email, "scope": _SCOPE, "aud": account.token_uri, "iat": now - _SKEW_S, "exp": now + _LIFETIME_S - _SKEW_S}
 
     def sign() -> str:
-        signer = crypt.RSASigner.from_string(account.private_key, account.private_key_id)
+        # Not checked for being one: whether its factors are prime takes minutes for a large key, and no thread runs meanwhile.
+        key = serialization.load_pem_private_key(account.private_key.encode(), None, unsafe_skip_rsa_key_validation=True)
+        signer = crypt.RSASigner(key, account.private_key_id)
+        _require_usual_size(key.private_numbers())
         return str(jwt.encode(signer, claims), "ascii")
 
     try:
-        # Checking a private key takes tens of milliseconds.
+        # It takes some milliseconds.
         return await asyncio.to_thread(sign)
     except (ValueError, TypeError):
         raise _unusable("has a private_key that is not an RSA key in PEM form") from None
+
+
+def _require_usual_size(numbers: Any) -> None:
+    """Raise ValueError for an RSA key of which any number is larger than that of the largest in use: signing with it takes long."""
+    rest = (numbers.p, numbers.q, numbers.d, numbers.dmp1, numbers.dmq1, numbers.iqmp, numbers.public_numbers.e)
+    if max(number.bit_length() for number in (numbers.public_numbers.n, *rest)) > _MOST_KEY_BITS:
+        raise ValueError("a key of an unusual size")
 
 
 class _Issued(msgspec.Struct):
