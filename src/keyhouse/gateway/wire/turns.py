@@ -60,7 +60,9 @@ def system_first(messages: Iterable[Message]) -> Turns:
 
     A system text that stays becomes the user's, in tags. Converse takes none where it stands, nor do some models of other formats, and in
     front it would change what all later turns are cached behind: https://github.com/BerriAI/litellm/issues/41043,
-    https://github.com/maximhq/bifrost/issues/4068 (2026-11-30).
+    https://github.com/maximhq/bifrost/issues/4068 (2026-11-30). Converse's schema names the role and changes of tools (botocore 1.44.8),
+    but Claude models refused both: https://github.com/stdapi-ai/stdapi.ai/issues/49, https://github.com/stdapi-ai/stdapi.ai/issues/104
+    (2026-08-02).
     """
     system: list[TextPart] = []
     others: list[Message] = []
