@@ -4,7 +4,8 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supported-models-features.html,
 https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html,
 https://github.com/strands-agents/harness-sdk/issues/1223, /1241 and /644, https://github.com/earendil-works/pi/issues/3739,
-https://github.com/anomalyco/opencode/issues/49443 (2026-11-30).
+https://github.com/anomalyco/opencode/issues/49443, https://github.com/BerriAI/litellm/pull/42470,
+https://github.com/aws-samples/sample-spec-driven-presentation-maker/pull/352 (2026-11-30).
 """
 
 import itertools
@@ -55,6 +56,11 @@ def refusals(model: str, body: dict[str, Any], way: str) -> Any:
     yield from (wrong for number, message in enumerate(messages) for wrong in of_message(model, number, message))
     if way == "converse-stream" and config and re.search(r"meta\.llama|pixtral", model):
         yield "This model doesn't support tool use in streaming mode."
+    for name, value in body.get("inferenceConfig", {}).items() if re.search("kimi-k3|grok", model) else ():
+        if name in ("temperature", "topP"):
+            yield f"This model doesn't support the {name} field. Remove {name} and try again."
+        if name == "maxTokens" and value < 16:
+            yield f"Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got {value} instead."
     choice = (config or {}).get("toolChoice", {})
     for kind in choice.keys() - {"auto"}:
         if "meta.llama" in model or (kind == "tool" and not re.search("claude|nova", model)):

@@ -20,6 +20,7 @@ MODELS = [
     "mistral.mistral-large-3-675b-instruct",
     "mistral.pixtral-large-2502-v1:0",
     "qwen.qwen3-32b-v1:0",
+    "global.moonshotai.kimi-k3",
 ]
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -62,7 +63,7 @@ def test_an_agent_of_chat_completions(house, model, streams):
             with client.chat.completions.stream(**members, stream_options={"include_usage": True}) as stream:
                 return stream.get_final_completion()
 
-        first = asked(tool_choice="required")
+        first = asked(tool_choice="required", temperature=0.2, max_completion_tokens=1, reasoning_effort="low")
         message = first.choices[0].message
         assert (message.content, first.choices[0].finish_reason) == (strict_bedrock.SAID, "tool_calls")
         assert [json.loads(call.function.arguments) for call in message.tool_calls] == CITIES

@@ -261,3 +261,43 @@ def test_a_model_of_which_nothing_is_known_may_be_asked_in_every_format():
     rendered = render_upstream_request(body, "openai_responses", "bedrock_converse", UpstreamModel(UNKNOWN))
 
     assert rendered.body["toolConfig"]["toolChoice"] == {"any": {}}
+
+
+KIMI, GROK = "global.moonshotai.kimi-k3.1", "us.xai.grok-4.6"
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "sent", "dropped"),
+    [
+        (KIMI, "high", {"reasoning": {"effort": "high"}}, ()),
+        (KIMI, "max", {"reasoning": {"effort": "max"}}, ()),
+        (KIMI, "minimal", {"reasoning": {"effort": "low"}}, ()),
+        (KIMI, "none", {"reasoning": {"effort": "none"}}, ()),
+        (GROK, "none", None, ("reasoning_effort",)),
+        (GROK, "high", None, ("reasoning_effort",)),
+        ("moonshotai.kimi-k2.5", "high", None, ("reasoning_effort",)),
+    ],
+)
+def test_kimi_reasons_as_openais_models_do_and_grok_as_it_sees_fit(model, effort, sent, dropped):
+    rendered = to_converse(chat(reasoning_effort=effort), model)
+    assert (rendered.body.get("additionalModelRequestFields"), rendered.dropped) == (sent, dropped)
+
+
+@pytest.mark.parametrize("model", [KIMI, GROK])
+def test_models_that_take_no_sampling_get_none_and_it_is_named(model):
+    rendered = to_converse(chat(temperature=0.5, top_p=0.9, max_tokens=20), model)
+    assert (rendered.body["inferenceConfig"], rendered.dropped) == ({"maxTokens": 20}, ("temperature", "top_p"))
+
+
+@pytest.mark.parametrize(("model", "choice"), [(KIMI, {"any": {}}), (GROK, {"tool": {"name": "w"}})])
+def test_grok_may_be_told_which_tool_to_call(model, choice):
+    rendered = to_converse(chat(tools=TOOLS, tool_choice={"type": "function", "function": {"name": "w"}}), model)
+    assert rendered.body["toolConfig"]["toolChoice"] == choice
+
+
+def test_what_kimi_thought_is_not_sent_back():
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [thought, {"type": "text", "text": "Yes"}]}]
+    body = {"model": "m", "max_tokens": 99, "messages": [*said, {"role": "user", "content": "And?"}], "thinking": {"type": "adaptive"}}
+    messages = to_converse(body, KIMI, "anthropic_messages").body["messages"]
+    assert [kinds(message) for message in messages] == [["text"], ["text"], ["text"]]

@@ -59,3 +59,12 @@ def test_claude_on_converse_gets_a_limit_where_none_is_stated_since_it_is_cut_of
 )
 def test_other_models_on_converse_get_none_where_none_is_stated(model):
     assert "inferenceConfig" not in rendered("bedrock_converse", model, None, "openai_chat").body
+
+
+@pytest.mark.parametrize("caller", ["openai_chat", "openai_responses", "anthropic_messages"])
+@pytest.mark.parametrize("model", ["global.moonshotai.kimi-k3", "moonshotai.kimi-k2.5", "us.xai.grok-4.3"])
+def test_a_limit_below_what_a_model_of_converse_takes_is_raised_and_named(model, caller):
+    result = rendered("bedrock_converse", model, 1, caller)
+    assert (result.body["inferenceConfig"], result.enforced) == ({"maxTokens": 16}, ("max_tokens=16",))
+    assert rendered("bedrock_converse", model, 16, caller).enforced == ()
+    assert rendered("bedrock_converse", "qwen.qwen3-32b-v1:0", 1, caller).body["inferenceConfig"] == {"maxTokens": 1}

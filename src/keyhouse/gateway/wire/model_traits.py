@@ -11,7 +11,7 @@ import msgspec
 from keyhouse.gateway.wire.conversation import Effort, Reasoning
 
 Forcible = Literal["all", "any", "none"]
-ThinkingForm = Literal["budget", "adaptive", "nova", "effort", "none"]
+ThinkingForm = Literal["budget", "adaptive", "nova", "effort", "nested_effort", "none"]
 
 DEFAULT_MAX_TOKENS = 8192
 """Sent where neither the caller nor the catalogue states a limit, and nothing better is known: every model still served answers as much."""
@@ -45,6 +45,7 @@ class ModelTraits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bare_schemas: bool = False
     output_tokens: int = DEFAULT_MAX_TOKENS
     most_output_tokens: int | None = None
+    least_output_tokens: int = 1
     is_known: bool = True
     """False of a family that is none: nothing in `models.toml` fits the model."""
 

@@ -58,7 +58,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
     # Without a limit Claude is cut off at 4096 tokens, whatever the reference says: https://github.com/BerriAI/litellm/issues/41529,
     # https://github.com/earendil-works/pi/pull/4871 (2026-11-30).
     sent_limit = limit if _is_claude(known) else request.max_tokens
-    inference = _inference(request, sampled, sent_limit)
+    inference = _inference(request, sampled, _raised(sent_limit, known, losses))
     additional = _additional(wanted, sampled, _held_back(known, inference), limit, losses)
     arranged = turns(without_unusable(request.messages, known, additional, losses))
     names, points = DocumentNames(), CachePoints(known, losses)
@@ -110,6 +110,14 @@ def _held_back(model: ModelTraits, inference: JsonObject) -> ModelTraits:
     if model.thinking == "nova" and inference.keys() & {"maxTokens", "temperature", "topP"}:
         return replace(model, efforts=model.efforts[:-1])
     return model
+
+
+def _raised(limit: int | None, model: ModelTraits, losses: Losses) -> int | None:
+    """The limit, raised to what the model takes. Claude Code asks with a limit of 1 whether a model is there."""
+    if limit is None or limit >= model.least_output_tokens:
+        return limit
+    losses.change("max_tokens", model.least_output_tokens)
+    return model.least_output_tokens
 
 
 def _inference(request: Request, sampled: Sampling, max_tokens: int | None) -> JsonObject:
@@ -193,11 +201,11 @@ def _reasoning(wanted: Reasoning | None, model: ModelTraits, limit: int, losses:
     if model.thinking in ("budget", "adaptive"):
         return render_thinking(_shown(wanted, losses), model, limit, losses)
     if wanted.mode == "off":
-        return {"reasoningConfig": {"type": "disabled"}}
+        return {"reasoning": {"effort": "none"}} if model.thinking == "nested_effort" else {"reasoningConfig": {"type": "disabled"}}
     level = taken_effort(wanted, model.efforts, losses)
-    return (
-        {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}} if model.thinking == "nova" else {"reasoning_effort": level}
-    )
+    if model.thinking == "nova":
+        return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": level}}
+    return {"reasoning": {"effort": level}} if model.thinking == "nested_effort" else {"reasoning_effort": level}
 
 
 def _shown(wanted: Reasoning, losses: Losses) -> Reasoning:
