@@ -14,17 +14,26 @@ from tests.conftest import NO_CERTIFICATES
 from tests.gateway_road.conftest import Road
 
 HINT = "The base URL of OpenAI's clients ends in /v1, that of Anthropic's has no path."
+TOO_MUCH = "what the path has before that is too much in its base URL."
 
 
-@pytest.mark.parametrize("path", ["", "//v1", "/v1/v1", "/openai/v2"])
-def test_the_openai_client_says_what_is_wrong(road: Road, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("", "end its base URL in /v1, as it adds /chat/completions by itself."),
+        ("//v1", TOO_MUCH),
+        ("/v1/v1", TOO_MUCH),
+        ("/openai/v2", "its base URL has to lead there."),
+    ],
+)
+def test_the_openai_client_says_what_is_wrong(road: Road, path: str, remedy: str) -> None:
     with (
         httpx.Client(trust_env=False, verify=NO_CERTIFICATES) as http,
         openai.OpenAI(base_url=road.house.address + path, api_key=road.house.keys.project_key, http_client=http) as client,
         pytest.raises(openai.NotFoundError) as caught,
     ):
         client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "Hi"}])
-    assert (caught.value.code, HINT in caught.value.message) == ("route_not_found", True)
+    assert (caught.value.code, f"This client means /v1/chat/completions: {remedy}" in caught.value.message) == ("route_not_found", True)
 
 
 @pytest.mark.parametrize("path", ["/v1", "//v1", "/anthropic"])
@@ -37,7 +46,14 @@ def test_the_anthropic_client_says_what_is_wrong(road: Road, path: str) -> None:
     body = caught.value.body
     assert isinstance(body, dict)
     assert body["type"] == "error"
-    assert HINT in body["error"]["message"]
+    assert body["error"]["message"] == f"There is no such endpoint. This client means /v1/messages: {TOO_MUCH}"
+
+
+@pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+def test_an_anthropic_client_that_wants_the_version_in_its_base_url_is_told_so(road: Road, path: str) -> None:
+    answer = road.post(path, {}, anthropic_version="2023-06-01")
+    remedy = f"This client means /v1{path}: end its base URL in /v1, as it adds {path} by itself."
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, f"There is no such endpoint. {remedy}")
 
 
 def test_two_slashes_before_the_api_are_told_in_json(road: Road) -> None:

@@ -96,4 +96,20 @@ NO_ENDPOINT = (
     " files, batches and responses by their id, is to be asked for at the provider itself. The base URL of OpenAI's clients"
     " ends in /v1, that of Anthropic's has no path. Azure's endpoint has none either."
 )
-"""What is told of any other path."""
+"""What is told of a path that is no client's."""
+
+
+def no_endpoint(path: str) -> str:
+    """What is told of any other path: where it ends as an endpoint's does, what is wrong with the client's base URL, as some clients add
+    `/v1` to it and others want it there."""
+    ending = next((ending for ending in _MISPLACED if path.endswith(ending)), None)
+    if ending is None:
+        return NO_ENDPOINT
+    meant = _VERSION + ending
+    if path == ending:
+        remedy = f"end its base URL in {_VERSION}, as it adds {ending} by itself"
+    elif path.endswith(meant):
+        remedy = "what the path has before that is too much in its base URL"
+    else:
+        remedy = "its base URL has to lead there"
+    return f"There is no such endpoint. This client means {meant}: {remedy}."

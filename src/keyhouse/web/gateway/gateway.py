@@ -23,7 +23,7 @@ from keyhouse.services.attention import Attention
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.errors import internal_error
-from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, NO_ENDPOINT, GatewayEndpoint, format_of, is_models, usual_path
+from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoint, format_of, is_models, no_endpoint, usual_path
 from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
@@ -102,7 +102,7 @@ class Gateway:
 
     async def _tell_models(self, exchange: Exchange, observation: Observation) -> None:
         if observation.route != MODELS_PATH:
-            raise Error(Code.ROUTE_NOT_FOUND, NO_ENDPOINT)
+            raise Error(Code.ROUTE_NOT_FOUND, no_endpoint(exchange.path))
         _require_method(exchange, "GET")
         spoken = format_of(exchange.path, exchange.headers)
         headers = exchange.read_headers()
