@@ -195,7 +195,7 @@ async def _assertion(account: ServiceAccount) -> str:
         # It takes some milliseconds.
         return await asyncio.to_thread(sign)
     except (ValueError, TypeError):
-        raise _unusable("has a private_key that is not an RSA key in PEM form") from None
+        raise _unusable(f"has a private_key that is not an RSA key in PEM form of at most {_MOST_KEY_BITS} bits") from None
 
 
 def _require_usual_size(numbers: Any) -> None:
