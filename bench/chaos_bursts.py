@@ -26,13 +26,13 @@ async def burst(chaos: Chaos, dice: random.Random, deed: Deed | None = None) -> 
 
 async def traffic(chaos: Chaos, dice: random.Random, deed: Deed | None) -> str:
     """The burst alone."""
-    lanes = dice.sample(chaos.lanes, dice.randint(1, 6))
+    lanes = dice.sample(chaos.lanes, dice.randint(1, 8))
     stop, done = asyncio.Event(), ""
     delay = dice.random() * 0.5
     async with asyncio.TaskGroup() as tasks:
         for number in range(_READERS):
             tasks.create_task(read_on(chaos, stop, random.Random(f"{dice.random()}/{number}")))
-        writing = [tasks.create_task(_caller(chaos, lane, random.Random(dice.random()), dice.randint(1, 8))) for lane in lanes]
+        writing = [tasks.create_task(_caller(chaos, lane, random.Random(dice.random()), dice.randint(2, 25))) for lane in lanes]
         if deed is not None:
             await asyncio.sleep(delay)
             done = await deed(chaos, dice)

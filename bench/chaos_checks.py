@@ -16,6 +16,7 @@ from bench.chaos_secrets import leaks
 from bench.chaos_writes import Chaos, read_once
 from keyhouse.app import open_storage
 from keyhouse.domain.model_provider import ModelProvider
+from keyhouse.domain.paging import Paging
 from keyhouse.services.encryption_keys import opened_as_it_is
 from keyhouse.settings import Settings
 from keyhouse.storage.history import list_history, state_at
@@ -57,7 +58,7 @@ async def look(chaos: Chaos, settings: Settings) -> dict[str, Opened]:
 def _look(tx: Transaction, storage: Storage, chaos: Chaos, lane: Lane) -> Opened:
     project_id = chaos.project_ids[lane.project]
     stored = list_stored(tx, storage.box, project_id).get(lane.provider)
-    entries, total = list_history(tx, project_id, lane.provider, limit=100_000, offset=0)
+    entries, total = list_history(tx, project_id, lane.provider, Paging(1, 100_000))
     versions = [entry.version for entry in reversed(entries)]
     if versions != list(range(1, total + 1)):
         raise FoundError(f"{lane}: the history has the versions {versions}")

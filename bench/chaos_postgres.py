@@ -36,13 +36,13 @@ class ChaosPostgres:
         self.home.mkdir()
         if self._user:
             shutil.chown(self.home, self._user)
-        command = [self._binaries / "initdb", "-D", self.home / "data", "-U", "keyhouse", "-A", "trust", "-E", "UTF8"]
+        command = [str(self._binaries / "initdb"), "-D", str(self.home / "data"), "-U", "keyhouse", "-A", "trust", "-E", "UTF8"]
         subprocess.run(command, user=self._user, check=True, stdout=subprocess.DEVNULL, cwd="/")
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [self._binaries / "postgres", "-D", self.home / "data", "-p", str(self.port), "-k", self.home]
+        command = [str(self._binaries / "postgres"), "-D", str(self.home / "data"), "-p", str(self.port), "-k", str(self.home)]
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "log_statement=none"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*command, *options], user=self._user, stdout=log, stderr=log, cwd="/")
@@ -61,7 +61,7 @@ class ChaosPostgres:
     def stop(self, mode: str = "immediate") -> None:
         """Stop it: `immediate` is as good as a crash."""
         assert self._process is not None
-        command = [self._binaries / "pg_ctl", "-D", self.home / "data", "-m", mode, "-w", "stop"]
+        command = [str(self._binaries / "pg_ctl"), "-D", str(self.home / "data"), "-m", mode, "-w", "stop"]
         subprocess.run(command, user=self._user, check=True, stdout=subprocess.DEVNULL, cwd="/")
         self._process.wait()
 
@@ -89,7 +89,7 @@ class ChaosPostgres:
         """An empty database's URL."""
         self._made += 1
         with self.connected() as connection:
-            connection.execute(f"CREATE DATABASE chaos_{self._made}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE chaos_{self._made}")
         return self.url(f"chaos_{self._made}")
 
     def end_backends(self, *, roughly: bool) -> int:
