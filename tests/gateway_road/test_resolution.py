@@ -231,6 +231,13 @@ def test_anthropics_clients_get_its_own_shape_page_by_page(road):
     assert (one["type"], one["id"], one["keyhouse"]["model_id"]) == ("model", "anthropic/m3", "m3")
 
 
+def test_headers_tell_which_provider_and_model_a_name_in_the_path_means(road):
+    road.store()
+    answer = road.http.get("/v1/models/openai%2Forg%2Fmodel")
+    assert (answer.headers["x-keyhouse-provider"], answer.headers["x-keyhouse-model"]) == ("openai", "org/model")
+    assert "x-keyhouse-provider" not in road.http.get("/v1/models").headers
+
+
 def test_an_unknown_model_is_404_where_its_name_is_the_path(road):
     put_anthropic(road)
     road.store()

@@ -39,6 +39,16 @@ def test_rollback_brings_the_secret_back(client: httpx.Client) -> None:
     assert entries[0]["fields"][0]["fingerprint"] == fingerprints["customKeys.OPENAI_API_KEY"]
 
 
+def test_a_rollback_to_the_state_that_is_in_force_is_a_version_of_its_own(client: httpx.Client) -> None:
+    client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-first"}})
+    before = client.get("/api/model-providers/openai")
+    answer = client.post("/api/model-providers/openai/rollback", json={"version": 1})
+    assert (answer.status_code, answer.json()["openai"]) == (200, before.json())
+    newest = client.get("/api/model-providers/openai/history").json()["data"][0]
+    assert (newest["version"], newest["action"], newest["fields"]) == (2, "rolled_back", [])
+    assert client.get("/api/model-providers/openai").headers["etag"] != before.headers["etag"]
+
+
 def test_delete_destroys_the_secrets_of_the_history(client: httpx.Client) -> None:
     client.put("/api/model-providers/openai", json={"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-first"}})
     assert client.delete("/api/model-providers/openai").status_code == 200

@@ -46,3 +46,8 @@ def header_text(text: str) -> bytes:
     """A text as a header's value: no more than the beginning of a long one, percent-encoded where it holds more than visible ASCII."""
     text = text[:_MOST_CHARACTERS]
     return text.encode("ascii") if text.isascii() and text.isprintable() else quote(text, safe="/:@ ").encode("ascii")
+
+
+def chosen_headers(provider: str, model_id: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What tells the caller which provider and model its request means."""
+    return (b"x-keyhouse-provider", header_text(provider)), (b"x-keyhouse-model", header_text(model_id))

@@ -8,7 +8,7 @@ from keyhouse.domain.address import parse_origin
 from keyhouse.domain.calling import EndpointName, Signing
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
-from keyhouse.gateway.headers import RawHeaders, header_text
+from keyhouse.gateway.headers import RawHeaders, chosen_headers
 from keyhouse.gateway.request import Headers, RequestHead, request_head
 from keyhouse.gateway.signing import credential_header, fixed_headers
 from keyhouse.gateway.wire.dialect import foreign_keys
@@ -103,7 +103,7 @@ def _prepared(target: Target, endpoint: EndpointName) -> Prepared:
         signing=signing,
         defaults=defaults,
         replaced=frozenset(name.lower() for name, _ in headers) | ({credential_header(target.signing)} if target.signing else set()),
-        answer_headers=((b"x-keyhouse-provider", header_text(target.provider)), (b"x-keyhouse-model", header_text(target.model_id))),
+        answer_headers=chosen_headers(target.provider, target.model_id),
         declares=declared is not None and declared.limits,
         has_range=target.temperature_range is not None,
         foreign=foreign_keys(target.dialect),

@@ -138,7 +138,7 @@ class ModelProviders:
         return await self._change(caller, spec, work)
 
     async def roll_back(self, caller: Caller, provider: str, version: int, precondition: Precondition | None) -> Shown:
-        """Bring back the state after change `version`, secrets included, as a new version.
+        """Bring back the state after change `version`, secrets included, as a new version, even where it is the state in force.
 
         Secrets return with the address they were stored with, so that none of them changes its destination.
         Raises Error `precondition_failed`, `version_not_found`, `conflict` for the number of a deletion, `secrets_destroyed`,
@@ -152,9 +152,7 @@ class ModelProviders:
             state = change.state_of(version)
             before.require_addable(spec)
             after = replace(state.provider, id=before.id, version=before.version, revision=before.revision)
-            fields = changed_fields(before, after, spec.is_public, self._storage.fingerprint)
-            if fields:
-                change.restore(replace(state, provider=after), fields)
+            change.restore(replace(state, provider=after), changed_fields(before, after, spec.is_public, self._storage.fingerprint))
 
         return await self._change(caller, spec, work)
 

@@ -10,7 +10,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.failures import MESSAGES_ENDPOINTS, failure_of
-from keyhouse.gateway.headers import RawHeaders, header_text
+from keyhouse.gateway.headers import RawHeaders, chosen_headers
 from keyhouse.gateway.observation import Observation, Observe
 from keyhouse.gateway.prepared import FORM_OR_JSON
 from keyhouse.gateway.relay import Relay
@@ -24,7 +24,7 @@ from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.errors import internal_error
 from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoint, format_of, is_models, no_endpoint, usual_path
-from keyhouse.web.gateway.envelopes import JSON, refusal, with_request_id
+from keyhouse.web.gateway.envelopes import refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.gateway.model_pages import models_answer, not_found
 from keyhouse.web.gateway.origins import is_preflight, origin_headers, preflight_headers
@@ -108,11 +108,11 @@ class Gateway:
         headers = exchange.read_headers()
         observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
         try:
-            body = await models_answer(self._models, observation.project_id, exchange, spoken)
+            told, body = await models_answer(self._models, observation.project_id, exchange, spoken)
         except Error as error:
             raise not_found(error) from error
         observation.answered(200)
-        await exchange.answer(200, self._shown([JSON], spoken, exchange, observation), body)
+        await exchange.answer(200, self._shown(told, spoken, exchange, observation), body)
 
     async def _call(self, exchange: Exchange, endpoint: GatewayEndpoint, deployment: str, observation: Observation) -> None:
         _require_method(exchange, "POST")
@@ -176,7 +176,7 @@ class Gateway:
         if isinstance(chosen := error.details.get("chosen"), tuple):
             observation.provider, observation.model = chosen
         if observation.provider:
-            headers += [(b"x-keyhouse-provider", header_text(observation.provider)), (b"x-keyhouse-model", header_text(observation.model))]
+            headers += chosen_headers(observation.provider, observation.model)
         observation.answered(status)
         await exchange.answer(status, self._shown(headers, spoken, exchange, observation), body)
 

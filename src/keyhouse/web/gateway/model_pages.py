@@ -3,9 +3,11 @@
 from urllib.parse import parse_qsl, unquote
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.gateway.headers import RawHeaders, chosen_headers
 from keyhouse.gateway.wire.parameters import CallerFormat
 from keyhouse.services.models import Models
 from keyhouse.web.gateway import anthropic, openai
+from keyhouse.web.gateway.envelopes import JSON
 from keyhouse.web.gateway.exchange import Exchange
 
 
@@ -14,16 +16,17 @@ def model_asked_for(raw_path: bytes) -> str | None:
     return unquote(raw_path.decode("latin-1").partition("/models/")[2]) or None
 
 
-async def models_answer(models: Models, project_id: str, exchange: Exchange, spoken: CallerFormat) -> bytes:
-    """The body of an answer. Raises Error `model_not_found`, `bad_request`."""
+async def models_answer(models: Models, project_id: str, exchange: Exchange, spoken: CallerFormat) -> tuple[RawHeaders, bytes]:
+    """The headers and the body of an answer. Raises Error `model_not_found`, `bad_request`."""
     asked = model_asked_for(exchange.raw_path)
     if asked is None:
         listed = await models.list(project_id)
         if spoken == "openai_chat":
-            return openai.render_models(listed)
-        return anthropic.render_models(listed, dict(parse_qsl(exchange.query.decode("latin-1"))))
+            return [JSON], openai.render_models(listed)
+        return [JSON], anthropic.render_models(listed, dict(parse_qsl(exchange.query.decode("latin-1"))))
     found = await models.explain(project_id, asked)
-    return openai.render_model(asked, found) if spoken == "openai_chat" else anthropic.render_model(asked, found)
+    body = openai.render_model(asked, found) if spoken == "openai_chat" else anthropic.render_model(asked, found)
+    return [JSON, *chosen_headers(found.provider, found.model_id)], body
 
 
 def not_found(error: Error) -> Error:
