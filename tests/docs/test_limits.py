@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from keyhouse.gateway.pool import PoolLimits
+from keyhouse.gateway.rendered import MOST_CONTAINERS as MOST_TAKEN_APART
 from keyhouse.gateway.response import END_S
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.translated import MAX_TRANSLATED_BYTES
@@ -35,6 +36,7 @@ def test_a_time_out_is_the_settings_default(setting: str) -> None:
     ("begins", "told"),
     [
         ("the body of a request", f"{Settings.model_fields['max_request_bytes'].default // MIB} MiB, `{PREFIX}MAX_REQUEST_BYTES`"),
+        ("objects and arrays in a body", {1_000_000: "a million | 413"}[MOST_TAKEN_APART]),
         ("its head", f"{MAX_HEAD_BYTES // 1024} KiB, within {HEAD_TIMEOUT_S:.0f} s"),
         ("it pauses inside its body", f"{BODY_IDLE_TIMEOUT_S:.0f} s"),
         ("it takes nothing", f"{TAKE_TIMEOUT_S:.0f} s"),
