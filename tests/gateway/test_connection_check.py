@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from keyhouse.domain.calling import ConnectionCheck, Signing
 from keyhouse.domain.target import Target
-from keyhouse.domain.verdict import ConnectionResult, Verdict
+from keyhouse.domain.verdict import ConnectionResult, ListedModels, Verdict
 from keyhouse.gateway.address_policy import AddressPolicy
 from keyhouse.gateway.connection_check import ConnectionChecker
 from keyhouse.gateway.connection_verdict import judge_body, judge_status
@@ -30,24 +31,34 @@ GOOD = json.dumps({"object": "list", "data": [{"id": "gpt-5-mini"}, {"id": "llam
 SHORT_S = 0.2
 
 
-async def result_of(
-    upstream: FaultUpstream | str,
-    check: ConnectionCheck = LIST,
-    models: Sequence[str] = (),
-    settings: UpstreamSettings | None = None,
-    **target: Any,
-) -> ConnectionResult:
-    """What the check of an upstream finds."""
+@asynccontextmanager
+async def asking(
+    upstream: FaultUpstream | str, check: ConnectionCheck = LIST, settings: UpstreamSettings | None = None, **target: Any
+) -> AsyncIterator[tuple[ConnectionChecker, Target, bool]]:
+    """A checker, what it is to ask, and whether that has credentials."""
     address = upstream if isinstance(upstream, str) else f"{upstream.origin.scheme}://{upstream.host}:{upstream.port}"
     url = f"{address}{check.path}"
     given: dict[str, Any] = {"signing": BEARER, "values": {"KEY": KEY}, **target}
     outgoing = Outgoing(lambda: settings or UpstreamSettings())
+    checker = ConnectionChecker(outgoing, given.pop("budget_s", 10.0))
     try:
-        return await ConnectionChecker(outgoing, given.pop("budget_s", 10.0)).check(
-            Target("p", "", "", "chat", "openai_chat", url, url, **given), check, models, has_credentials=given["signing"] is not None
-        )
+        yield checker, Target("p", "", "", "chat", "openai_chat", url, url, **given), given["signing"] is not None
     finally:
         await outgoing.close()
+
+
+async def result_of(
+    upstream: FaultUpstream | str, check: ConnectionCheck = LIST, models: Sequence[str] = (), **options: Any
+) -> ConnectionResult:
+    """What the check of an upstream finds."""
+    async with asking(upstream, check, **options) as (checker, target, has_credentials):
+        return await checker.check(target, check, models, has_credentials=has_credentials)
+
+
+async def models_of(upstream: FaultUpstream, **options: Any) -> ListedModels:
+    """The models that an upstream lists."""
+    async with asking(upstream, **options) as (checker, target, has_credentials):
+        return await checker.models(target, LIST, has_credentials=has_credentials)
 
 
 async def _closes_at_once(peer: Peer) -> None:
@@ -78,6 +89,8 @@ async def _hangs_in_the_body(peer: Peer) -> None:
 ANSWERS: list[tuple[str, bytes, Verdict, int | None]] = [
     ("the list", response(GOOD), Verdict.VERIFIED, 200),
     ("the list in chunks", chunked_response(GOOD[:20], GOOD[20:]), Verdict.VERIFIED, 200),
+    ("as much as is read", response(b'{"data":[' + b" " * (8 * 1024 * 1024 - 11) + b"]}"), Verdict.VERIFIED, 200),
+    ("a byte more", response(b'{"data":[' + b" " * (8 * 1024 * 1024 - 10) + b"]}"), Verdict.WRONG_ENDPOINT, 200),
     ("an empty list", response(b'{"data":[]}'), Verdict.VERIFIED, 200),
     ("400", response(b"{}", status=b"400 Bad Request"), Verdict.WRONG_ENDPOINT, 400),
     ("401", response(b'{"error":"sk-secret-of-the-test is wrong"}', status=b"401 Unauthorized"), Verdict.KEY_REFUSED, 401),
@@ -228,11 +241,49 @@ def test_without_credentials_the_sentence_says_so(run: Run) -> None:
             assert result.verdict is Verdict.VERIFIED
             assert "no credentials" in result.message
             assert upstream.requests[0].header(b"authorization") == []
+            listed = await models_of(upstream, signing=None, values={})
+            assert listed.ids == ("gpt-5-mini", "llama3:latest")
+            assert "no credentials" in listed.result.message
 
     run(work())
 
 
-@pytest.mark.parametrize("value", ["sk-1\r\nx-evil: 1", "sk-\u2028", "sk-\x00"])
+@pytest.mark.parametrize(
+    ("options", "said"), [({}, "refused the stored credentials"), ({"signing": None, "values": {}}, "none are stored")]
+)
+def test_a_refusal_tells_whether_there_were_credentials(run: Run, options: dict[str, Any], said: str) -> None:
+    async def work() -> None:
+        async with FaultUpstream(answering(response(b"{}", status=b"401 Unauthorized"))) as upstream:
+            for result in (await result_of(upstream, **options), (await models_of(upstream, **options)).result):
+                assert (result.verdict, said in result.message) == (Verdict.KEY_REFUSED, True)
+
+    run(work())
+
+
+def test_a_refusal_whose_body_hangs_is_one_and_is_left(run: Run) -> None:
+    async def refuses_and_hangs(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 100\r\n\r\n{")
+        await peer.left()
+
+    async def work() -> None:
+        async with FaultUpstream(refuses_and_hangs) as upstream, asking(upstream) as (checker, target, _):
+            assert (await checker.check(target, LIST, (), has_credentials=True)).verdict is Verdict.KEY_REFUSED
+            assert checker.outgoing.upstream.connections().open == 0
+
+    run(work())
+
+
+def test_what_is_no_list_lists_no_models(run: Run) -> None:
+    async def work() -> None:
+        async with FaultUpstream(answering(response(b'{"data":[{"id":"planted"}],"error":{}}'))) as upstream:
+            listed = await models_of(upstream)
+            assert (listed.result.verdict, listed.ids) == (Verdict.WRONG_ENDPOINT, ())
+
+    run(work())
+
+
+@pytest.mark.parametrize("value", ["sk-1\r\nx-evil: 1", "sk-\u2028", "sk-\x00", "sk-\ud800"])
 def test_a_key_that_no_header_can_carry_is_told_without_it(run: Run, value: str) -> None:
     async def work() -> None:
         async with FaultUpstream(answering(response(GOOD))) as upstream:
@@ -240,6 +291,8 @@ def test_a_key_that_no_header_can_carry_is_told_without_it(run: Run, value: str)
             if result.verdict is not Verdict.VERIFIED:
                 assert result.verdict is Verdict.UNREACHABLE
                 assert "sk-" not in result.message
+                assert result.message.startswith("What is stored ")
+                assert "\\u" not in result.message
                 assert upstream.requests == []
 
     run(work())

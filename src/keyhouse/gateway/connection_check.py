@@ -40,7 +40,7 @@ class ConnectionChecker(msgspec.Struct, frozen=True):
     budget_s: float = BUDGET_S
 
     async def check(
-        self, target: Target, check: ConnectionCheck, models: Sequence[str], *, has_credentials: bool = True
+        self, target: Target, check: ConnectionCheck, models: Sequence[str], *, has_credentials: bool
     ) -> ConnectionResult:
         """What comes of asking `target`, whose URL is the check's. `models` are those that the provider should list.
 
@@ -49,7 +49,7 @@ class ConnectionChecker(msgspec.Struct, frozen=True):
         asked = await self._ask(target, check, has_credentials=has_credentials)
         return asked if isinstance(asked, ConnectionResult) else judge_body(*asked, check, models, has_credentials=has_credentials)
 
-    async def models(self, target: Target, check: ConnectionCheck, *, has_credentials: bool = True) -> ListedModels:
+    async def models(self, target: Target, check: ConnectionCheck, *, has_credentials: bool) -> ListedModels:
         """The models that the same request lists; the check must be one that lists models. Raises Error as `check` does."""
         asked = await self._ask(target, check, has_credentials=has_credentials)
         if isinstance(asked, ConnectionResult):
