@@ -22,6 +22,7 @@ from tests.conftest import PostgresServer, running_postgres
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
 _CUT = Statement("SELECT pg_terminate_backend(pg_backend_pid())")
+_SESSION = Statement("SELECT pg_backend_pid()")
 _PUT = insert_into("installation", "name, value")
 _CHANGE = Statement("UPDATE installation SET value = :value WHERE name = :which")
 _GET = Statement("SELECT value FROM installation WHERE name = :name")
@@ -175,6 +176,81 @@ def test_a_write_that_was_cut_before_its_commit_is_done_again(settings: Settings
             assert (len(attempts), await storage.database.read(lambda tx: value_of(tx, "once"))) == (2, "written")
             kept = storage.database._connections  # type: ignore[attr-defined]
             assert kept._open == len(kept._idle) > 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("sqlstate", ["57P01", "57P02", "40001", "40P01"])
+def test_what_a_server_ends_or_undoes_is_done_again(settings: Settings, sqlstate: str) -> None:
+    """As it does to all when one of its processes crashed, and to one of two that are in each other's way."""
+    ended, attempts = Statement(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$"), []
+
+    def work(tx: Transaction) -> None:
+        tx.run(_PUT, name="once", value="written")
+        attempts.append(1)
+        if len(attempts) == 1:
+            tx.rows(ended)
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.write(work)
+            assert (len(attempts), await storage.database.read(lambda tx: value_of(tx, "once"))) == (2, "written")
+
+    asyncio.run(main())
+
+
+def test_reads_one_after_the_other_share_a_session(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            sessions = [await storage.database.read(lambda tx: tx.rows(_SESSION)) for _ in range(3)]
+            assert sessions == [sessions[0]] * 3
+
+    asyncio.run(main())
+
+
+def announcement() -> "asyncio.Task[None]":
+    """The task that is about to wake the other processes."""
+    [found] = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_announce"]
+    return found
+
+
+def test_a_write_that_cannot_be_announced_is_no_failure(settings: Settings) -> None:
+    """Other processes look for it by themselves."""
+    name = settings.url.rpartition("/")[2]
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with psycopg.connect(settings.url.rpartition("/")[0] + "/postgres", autocommit=True) as admin:
+                await storage.database.write(lambda tx: note_change(tx, None, "project_1", 1))
+                announcing = announcement()
+                admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+                admin.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'".encode())
+                await asyncio.wait([announcing])
+                assert announcing.exception() is None
+
+    asyncio.run(main())
+
+
+def test_a_database_that_is_closed_after_a_write_announces_nothing_more(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.write(lambda tx: note_change(tx, None, "project_1", 1))
+            announcing = announcement()
+        await asyncio.wait([announcing])
+        assert announcing.cancelled()
+
+    asyncio.run(main())
+
+
+def test_who_looks_for_changes_while_a_database_is_closed_is_answered_first(settings: Settings) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.catch_up()
+            looking = asyncio.create_task(storage.database.catch_up())
+            await asyncio.sleep(0)
+        assert looking.done()
+        await asyncio.wait([looking])
+        assert isinstance(looking.exception(), Error | None)
 
     asyncio.run(main())
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,25 @@ async def heals(ask: Callable[[], Awaitable[object]]) -> None:
             await ask()
             return
     raise AssertionError("it does not heal")
+
+
+def test_a_frozen_server_is_asked_once(settings: Settings, lonely_server: PostgresServer, impatient: Callable[[], None]) -> None:
+    """Not on one connection after the other, each for as long as patience lasts."""
+    together, asked = threading.Barrier(3, timeout=30), []
+
+    def ask(tx: Transaction) -> None:
+        asked.append(1)
+        one(tx)
+
+    async def main() -> None:
+        async with warm(settings) as database:
+            await asyncio.gather(*(database.read(lambda tx: (one(tx), together.wait())) for _ in range(3)))
+            impatient()
+            with frozen(lonely_server):
+                await refusal(database.read(ask))
+            assert len(asked) == 1
+
+    asyncio.run(main())
 
 
 def test_who_asks_a_frozen_server_is_told_so_and_it_heals(
