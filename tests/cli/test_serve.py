@@ -373,8 +373,12 @@ def test_workers_that_start_while_their_supervisor_goes_end_as_well(tmp_path: Pa
                 worker.kill()
 
 
-def test_workers_that_cannot_start_end_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("early_s", [30.0, 0.0])
+def test_workers_that_cannot_start_end_the_command(tmp_path: Path, early_s: float) -> None:
+    """However long they have tried."""
     script = (
+        "from keyhouse.cli import workers\n"
+        f"workers._EARLY_S = {early_s}\n"
         "from keyhouse.cli.listening import listen\n"
         "from keyhouse.cli.workers import supervise\n"
         "from keyhouse.log import configure_logging\n"

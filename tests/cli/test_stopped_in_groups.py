@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.cli.commands import PATIENCE_S
+from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
 from tests.cli.test_takeover import begun_put, finished, holds, replaced, workers_of
 
@@ -19,6 +19,17 @@ def test_what_was_begun_is_finished(tmp_path: Path, serving: StartServer) -> Non
         for number in (*workers, server.process.pid):
             os.kill(number, signal.SIGTERM)
         # By then the supervisor has passed it on.
+        assert psutil.wait_procs(idle, PATIENCE_S)[1] == []
+        assert finished(connection) == 200
+    assert server.ended() == 0
+
+
+def test_nobody_takes_the_place_of_a_worker_that_was_stopped(tmp_path: Path, serving: StartServer) -> None:
+    path = hooked(tmp_path, "from keyhouse.cli import workers\nworkers._delay_s = lambda worker: 0.0\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
+    with begun_put(server) as connection:
+        idle = [psutil.Process(number) for number in workers_of(server) if not holds(number, connection.getsockname()[1])]
+        os.kill(server.process.pid, signal.SIGTERM)
         assert psutil.wait_procs(idle, PATIENCE_S)[1] == []
         assert finished(connection) == 200
     assert server.ended() == 0

@@ -115,6 +115,7 @@ def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: Sta
         assert server.process.poll() is None
         assert server.stop() == 0
         assert not any(psutil.pid_exists(number) for number in holder)
+        assert connection.recv(1000) == b"", "who was not told to hurry would have answered that the body did not come"
 
 
 @pytest.mark.parametrize(("argument", "supervisor"), [("--check", "os.getppid()"), ("--in-place-of", "os.getpid()")])

@@ -89,6 +89,7 @@ def test_a_server_with_an_empty_place_is_replaced_by_a_whole_one(tmp_path: Path,
     dead, left = (psutil.Process(number) for number in workers_of(server))
     dead.kill()
     server.wait_for_line("ended unexpectedly and is replaced")
+    assert (listed(server), workers_of(server)) == (200, {left.pid})
     new = replaced(server, {dead.pid})
     assert not left.is_running()
     assert len(new) == 2

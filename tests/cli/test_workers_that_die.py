@@ -1,11 +1,14 @@
 """Workers that die: one alone ends no server, at its start neither, and none is given up however often it died."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
 from keyhouse.cli.workers import _delay_s, _Worker
 from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
+from tests.cli.test_short_of_everything import wait_until_it_serves
 from tests.cli.test_takeover import listed, workers_of
 
 
@@ -28,6 +31,21 @@ def test_one_that_dies_before_any_serves_is_replaced(tmp_path: Path, serving: St
     server.wait_for_line("ended unexpectedly and is replaced")
     deadline = time.monotonic() + PATIENCE_S
     while len(workers_of(server)) < 2:
+        assert time.monotonic() < deadline
+    assert listed(server) == 200
+    assert server.stop() == 0
+
+
+def test_all_that_die_soon_after_they_served_are_replaced(tmp_path: Path, serving: StartServer) -> None:
+    """As where memory ran out: that they can start has been seen."""
+    server = serving(tmp_path, "--workers", "2")
+    former = workers_of(server)
+    for worker in former:
+        wait_until_it_serves(server, worker)
+    for worker in former:
+        os.kill(worker, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(workers_of(server) - former) < 2:
         assert time.monotonic() < deadline
     assert listed(server) == 200
     assert server.stop() == 0

@@ -64,6 +64,19 @@ def test_who_cannot_look_at_changes_listens_for_none(settings: Settings) -> None
     asyncio.run(main())
 
 
+def test_where_nobody_writes_who_listens_looks_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyhouse.storage.postgres._LISTENS_FOR_S", 0.0)
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            await storage.database.catch_up()
+            for _ in range(3):
+                await storage.database.changed()
+            assert storage.database._listener._waiters == set()  # type: ignore[attr-defined]
+
+    asyncio.run(main())
+
+
 def test_a_session_that_listens_and_was_ended_comes_back_without_a_line_in_the_log(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

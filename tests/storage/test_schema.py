@@ -2,8 +2,10 @@
 
 import logging
 import sqlite3
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,32 @@ def test_asking_for_the_schema_makes_nothing(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(Error, match="no schema of this release"):
         require_schema(parse_database_url(f"sqlite:///{path}"))
+
+
+def test_a_start_closes_the_files_of_a_database_to_others(tmp_path: Path) -> None:
+    """As where it was put back from a backup."""
+    files = [tmp_path / f"keyhouse.db{end}" for end in ("", "-wal", "-shm")]
+    for file in files:
+        file.touch()
+        file.chmod(0o644)
+    with start_lock(parse_database_url(f"sqlite:///{files[0]}")):
+        assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    url = parse_database_url(f"sqlite:///{tmp_path / 'missing' / 'keyhouse.db'}")
+    with pytest.raises(Error, match=r"cannot be opened for writing \(No such file or directory\)") as refused, start_lock(url):
+        pass
+    assert refused.value.code is Code.CONFIGURATION
+
+
+def test_a_migration_that_was_begun_and_noted_nothing_is_begun_again(tmp_path: Path) -> None:
+    url = parse_database_url(f"sqlite:///{tmp_path / 'keyhouse.db'}")
+    with closing(sqlite3.connect(tmp_path / "keyhouse.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    assert schema_revision(url) is None
+    migrate(url)
+    assert schema_revision(url) == HEAD
 
 
 def test_one_process_at_a_time_prepares_a_server(postgres_server: PostgresServer) -> None:
