@@ -39,9 +39,7 @@ class ConnectionChecker(msgspec.Struct, frozen=True):
     outgoing: Outgoing
     budget_s: float = BUDGET_S
 
-    async def check(
-        self, target: Target, check: ConnectionCheck, models: Sequence[str], *, has_credentials: bool
-    ) -> ConnectionResult:
+    async def check(self, target: Target, check: ConnectionCheck, models: Sequence[str], *, has_credentials: bool) -> ConnectionResult:
         """What comes of asking `target`, whose URL is the check's. `models` are those that the provider should list.
 
         Raises Error `configuration` where a library for signing is missing.
