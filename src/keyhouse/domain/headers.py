@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from keyhouse.domain.credentials import MASK
-from keyhouse.domain.errors import schema_failure
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -23,14 +22,7 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     ]
 )
-# Names whose values servers tell back: vLLM makes the id of an answer out of `X-Request-Id`
-# (https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/serving_engine.py, 2026-11-30), and others do alike.
-_TOLD_BACK = re.compile(
-    r"(.*[-_])?(request|correlation|trace|session|conversation|transaction)[-_]?id|traceparent|tracestate|baggage|idempotency-key|origin",
-    re.IGNORECASE,
-)
 _SET_BY_GATEWAY = frozenset({"host", "content-length", "expect"})
-_NOT_UNDER_THIS_NAME = "must be sent again: servers tell back what comes under this name, and it is stored under another one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +59,6 @@ def restored_headers(given: tuple[ExtraHeader, ...], stored: tuple[ExtraHeader, 
 
     By equal name without case, the k-th of a name taking the k-th stored of that name; else by the same position, if the stored name there
     is not itself in `given` (a rename); else the header is dropped.
-
-    Raises Error `validation_error` for a rename after which servers would tell the value back: who may change a provider must not read it.
     """
     given_names = {header.name.lower() for header in given}
     seen: Counter[str] = Counter()
@@ -80,9 +70,7 @@ def restored_headers(given: tuple[ExtraHeader, ...], stored: tuple[ExtraHeader, 
         if header.value != MASK:
             headers.append(header)
             continue
-        source = _nth_named(stored, header.name, nth)
-        if source is None and (source := _renamed(stored, position, given_names)) is not None and _TOLD_BACK.fullmatch(header.name):
-            raise schema_failure([(f"extraHeaders.{position}.value", "renamed", _NOT_UNDER_THIS_NAME)])
+        source = _nth_named(stored, header.name, nth) or _renamed(stored, position, given_names)
         if source is not None:
             restored.append(position)
             headers.append(ExtraHeader(header.name, source.value))

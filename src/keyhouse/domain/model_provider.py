@@ -99,8 +99,8 @@ class ModelProvider:
     def updated(self, update: ModelProviderUpdate, spec: ProviderSpec, *, keep_secrets_on_endpoint_change: bool = False) -> "ModelProvider":
         """This provider after a PUT.
 
-        Raises Error with `provider_deprecated`, `credentials_would_be_lost`, `credentials_unreadable`, `invalid_api_key_configuration`,
-        `validation_error` for headers, or `endpoint_changed`; then nothing may be written.
+        Raises Error with `provider_deprecated`, `credentials_would_be_lost`, `credentials_unreadable`, `invalid_api_key_configuration` or
+        `endpoint_changed`; then nothing may be written.
         """
         self.require_addable(spec)
         given = {} if update.custom_keys is ABSENT else given_as_stored(update.custom_keys, spec)
