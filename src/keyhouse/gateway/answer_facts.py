@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from keyhouse.gateway.wire.answer import Usage
+from keyhouse.gateway.wire.json_text import UNREADABLE
 
 _LARGEST_BYTES = 1024 * 1024
 """Of a whole answer that is looked into: what is larger takes too long."""
@@ -118,7 +119,7 @@ def facts_of(*kept: bytes) -> AnswerFacts:
         return NO_FACTS
     try:
         return _merged((_decode_whole(kept[0]),))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return NO_FACTS
 
 
@@ -128,7 +129,7 @@ def _events(kept: Iterable[bytes]) -> Iterator[_Told]:
             if line.startswith(_DATA):
                 try:
                     event = _decode_event(line[len(_DATA) :])
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                except UNREADABLE:
                     continue
                 yield event.message or event.response or event
                 yield event

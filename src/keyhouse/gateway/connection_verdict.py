@@ -6,7 +6,7 @@ import msgspec
 
 from keyhouse.domain.calling import ConnectionCheck
 from keyhouse.domain.verdict import ConnectionResult, Verdict
-from keyhouse.gateway.wire.json_text import require_few_values
+from keyhouse.gateway.wire.json_text import UNREADABLE, require_few_values
 
 _NAMED_MODELS = 5
 _MOST_LISTED = 5000
@@ -62,7 +62,7 @@ def _decoded(body: bytes) -> object:
     try:
         require_few_values(body, _MOST_CONTAINERS)
         answer: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return answer
 

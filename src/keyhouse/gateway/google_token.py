@@ -21,6 +21,7 @@ from keyhouse.gateway.signing_error import SigningError, SigningFailure
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream import Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
+from keyhouse.gateway.wire.json_text import UNREADABLE
 
 # https://developers.google.com/identity/protocols/oauth2/service-account (2026-11-23): grant type, claims, at most one hour.
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -145,7 +146,7 @@ def parse_service_account(text: str) -> ServiceAccount:
     """A key file's JSON. Raises SigningError `UNUSABLE` naming what is wrong with it, never a value."""
     try:
         content = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except UNREADABLE:
         raise _unusable("is not JSON") from None
     if not isinstance(content, dict) or content.get("type") != "service_account":
         raise _unusable('is not a service account\'s key file, whose "type" is "service_account"')
@@ -215,7 +216,7 @@ class _Issued(msgspec.Struct):
 def _parse_token(answer: bytes) -> tuple[bytes, float]:
     try:
         issued = msgspec.json.decode(answer, type=_Issued, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise _no_token(200) from None
     return issued.access_token.encode("ascii"), issued.expires_in
 

@@ -12,6 +12,7 @@ from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.translated import AnswerTranslation
 from keyhouse.gateway.wire.enforcement import Enforced, enforced
 from keyhouse.gateway.wire.fields import JsonObject
+from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.gateway.wire.losses import Losses
 
 BETA = b"anthropic-beta"
@@ -51,7 +52,7 @@ def decoded_body(body: bytes) -> JsonObject:
         raise Error(Code.PAYLOAD_TOO_LARGE, f"The body holds more than {MOST_CONTAINERS:,} objects and arrays.")
     try:
         decoded: JsonObject = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         raise Error(Code.MALFORMED_REQUEST, "The body is not JSON.") from None
     return decoded
 

@@ -4,7 +4,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.fields import Fields, JsonObject
-from keyhouse.gateway.wire.json_text import TooManyValuesError, decoded_json
+from keyhouse.gateway.wire.json_text import UNREADABLE, TooManyValuesError, decoded_json
 
 _LONGEST_WORDS = 4000
 
@@ -15,7 +15,7 @@ def decoded(data: bytes) -> Fields:
         value = decoded_json(data)
     except TooManyValuesError as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream's answer holds too many values to be translated.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream answered with something that is not JSON.") from error
     return Fields(value, code=Code.UPSTREAM_INVALID_ANSWER)
 
@@ -27,7 +27,7 @@ def decoded_arguments(text: str, *, is_cut: bool) -> JsonObject | None:
     """
     try:
         arguments = decoded_json(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         if is_cut:
             return None
         raise Error(Code.UPSTREAM_INVALID_ANSWER, "The model wrote arguments of a tool call that are not JSON.") from error
@@ -38,7 +38,7 @@ def decoded_object(body: bytes) -> JsonObject:
     """The JSON object in the body of an error, which Google's APIs put into an array; empty where it holds none."""
     try:
         value = decoded_json(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return {}
     if isinstance(value, list) and value:
         value = value[0]

@@ -10,6 +10,8 @@ MOST_VALUES = 4_000_000
 """What one text may hold. Objects and arrays take some sixty times the memory that they take as text, and nobody is served while they are
 made; of other values there are as many in a thousand embeddings."""
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What reading a text raises that is no JSON, or not of the type that is asked for, or nested too deep."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -20,7 +22,7 @@ class TooManyValuesError(msgspec.DecodeError):
 def decoded_json(text: bytes | str) -> object:
     """The value, with halves that belong together joined, and the mark for what can not be read in place of others.
 
-    Raises msgspec.DecodeError, TooManyValuesError among them, UnicodeDecodeError, RecursionError.
+    Raises one of UNREADABLE, TooManyValuesError among them.
     """
     if len(text) > MOST_CONTAINERS:
         require_few_values(text)

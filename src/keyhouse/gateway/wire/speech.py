@@ -10,6 +10,7 @@ import msgspec
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unknown, unsupported, without_nones
 from keyhouse.gateway.wire.form import Form, Part
+from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
 
@@ -47,7 +48,7 @@ def voice_of(body: bytes) -> str:
     """The voice that a request for speech names, as a text or by its id; empty where it names none."""
     try:
         voice = _voice.decode(body).voice
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""
     if isinstance(voice, dict):
         voice = str(voice.get("id") or "")

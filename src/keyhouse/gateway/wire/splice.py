@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.gateway.wire.json_text import holds_halves
+from keyhouse.gateway.wire.json_text import UNREADABLE, holds_halves
 from keyhouse.gateway.wire.parameters import DROP_TUNING_PARAMS
 
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -145,7 +145,7 @@ def _decoded(body: bytes) -> _Members:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _mistyped(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         marked = " It begins with a byte order mark: send it without." if body.startswith(codecs.BOM_UTF8) else ""
         halved = " Of a character in it there may be half alone (as in \\ud83d)." if holds_halves(body.decode("utf-8", "replace")) else ""
         packed = " It is compressed: send it as it is." if body.startswith(_PACKED) else ""
@@ -228,7 +228,7 @@ def _value_end(body: bytes, start: int) -> int:
         return simple.end()
     try:
         msgspec.json.decode(memoryview(body)[start:], type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         place = _TRAILING.search(str(error))
         if place is not None:
             # Counted from one.

@@ -11,6 +11,7 @@ from pydantic import MISSING
 
 from keyhouse.domain.model import Mode, MultimodalInput, SupportedParameter
 from keyhouse.domain.model_provider import ABSENT, ModelProviderUpdate
+from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.web.control.schemas import LARGEST_NUMBER, MOST_MODELS, Models, problems, to_models, update_of
 
 _NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
@@ -59,7 +60,7 @@ def quick_body(body: bytes) -> ModelProviderUpdate | None:
         found: Any = _decode(body)
         models = _models(found.customModels, "chat")
         embeddings_models = _models(found.customEmbeddingsModels, "embedding")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     if models is None or embeddings_models is None or problems(found):
         return None

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.tenancy import Caller, Permission
+from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.web import callers
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.schemas import UNION_TAGS, FieldProblem
@@ -211,7 +212,7 @@ def _decoded(body: bytes) -> object:
     """The body's JSON. Raises Error `malformed_request`."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise Error(
             Code.MALFORMED_REQUEST,
             "The body is not JSON. Send a JSON object, as UTF-8 without a byte order mark, with numbers in range.",

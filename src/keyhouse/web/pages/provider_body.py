@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.provider_spec import ProviderSpec
+from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.web.pages.provider_views import Entry, ProviderView
 from keyhouse.web.pages.visit import Form
 
@@ -108,7 +109,7 @@ def known_base(form: Form) -> str:
 def _base(form: Form) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(form.text("base"), type=_Base)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return {}
 
 

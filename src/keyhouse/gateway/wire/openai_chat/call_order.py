@@ -7,7 +7,7 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import ArgumentsDelta, PartEnded, RedactedThinking, StreamEvent, ToolCallStarted
-from keyhouse.gateway.wire.json_text import decoded_json
+from keyhouse.gateway.wire.json_text import UNREADABLE, decoded_json
 
 # A backslash and what it escapes, which at the end of a piece is still to come; and what opens and closes.
 _MARK = re.compile(r"""\\.?|["{}\[\]]""", re.DOTALL)
@@ -51,7 +51,7 @@ class _Call(msgspec.Struct):
 def _is_json(text: str) -> bool:
     try:
         decoded_json(text)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True
 

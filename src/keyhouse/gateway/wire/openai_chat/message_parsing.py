@@ -1,7 +1,5 @@
 """Parses the messages of a chat completions request."""
 
-import msgspec
-
 from keyhouse.gateway.wire.conversation import (
     AudioPart,
     Base64Source,
@@ -18,7 +16,7 @@ from keyhouse.gateway.wire.conversation import (
     UrlSource,
 )
 from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
-from keyhouse.gateway.wire.json_text import decoded_json
+from keyhouse.gateway.wire.json_text import UNREADABLE, decoded_json
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.markers import parse_breakpoint, parse_cache_control, parse_thinking_block
 from keyhouse.gateway.wire.media import is_data_url, is_web_url, parse_data_url
@@ -87,7 +85,7 @@ def parse_call_arguments(function: Fields, losses: Losses) -> JsonObject:
     text = function.text("arguments")
     try:
         arguments = decoded_json(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         arguments = text
     if isinstance(arguments, dict):
         return arguments
