@@ -101,3 +101,15 @@ def test_where_no_process_can_be_forked_nothing_is_lost(tmp_path: Path, serving:
     wait_until_it_serves(server, found[0])
     assert psutil.Process(server.process.pid).num_fds() == descriptors
     assert server.stop() == 0
+
+
+def test_a_server_that_is_told_once_more_while_it_ends_has_ended_well(tmp_path: Path, serving: StartServer) -> None:
+    path = hooked(
+        tmp_path,
+        "import atexit, gc, os, signal\n"
+        "def tell(phase, info):\n"
+        "    # The last time after Python has let go of our handlers.\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "atexit.register(gc.callbacks.append, tell)\n",
+    )
+    assert serving(tmp_path, PYTHONPATH=path).stop() == 0

@@ -138,6 +138,8 @@ def _serve(
         # The house did not open. Why stands in the log.
         return ExitCode.FAILED
     finally:
+        # What they say is done. Told once more, the process would die of it as soon as Python has let go of our handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
         WRITER.flush()
     return ExitCode.DONE
 
