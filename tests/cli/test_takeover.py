@@ -106,7 +106,9 @@ def holds(process_id: int, port_of_caller: int) -> bool:
 
 
 def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: StartServer) -> None:
-    server = serving(tmp_path, "--workers", "2")
+    # The request is not over because its body does not come.
+    path = hooked(tmp_path, "from keyhouse.web import http_protocol\nhttp_protocol.BODY_IDLE_TIMEOUT_S = 3600.0\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
     with begun_put(server) as connection:
         holder = {number for number in workers_of(server) if holds(number, connection.getsockname()[1])}
         replaced(server, holder)
@@ -115,7 +117,6 @@ def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: Sta
         assert server.process.poll() is None
         assert server.stop() == 0
         assert not any(psutil.pid_exists(number) for number in holder)
-        assert connection.recv(1000) == b"", "who was not told to hurry would have answered that the body did not come"
 
 
 @pytest.mark.parametrize(("argument", "supervisor"), [("--check", "os.getppid()"), ("--in-place-of", "os.getpid()")])

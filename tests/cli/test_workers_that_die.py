@@ -39,7 +39,9 @@ def test_one_that_dies_before_any_serves_is_replaced(tmp_path: Path, serving: St
 def test_all_that_die_soon_after_they_served_are_replaced(tmp_path: Path, serving: StartServer) -> None:
     """As where memory ran out: that they can start has been seen."""
     server = serving(tmp_path, "--workers", "2")
+    assert listed(server) == 200
     former = workers_of(server)
+    assert len(former) == 2
     for worker in former:
         wait_until_it_serves(server, worker)
     for worker in former:
@@ -48,6 +50,19 @@ def test_all_that_die_soon_after_they_served_are_replaced(tmp_path: Path, servin
     while len(workers_of(server) - former) < 2:
         assert time.monotonic() < deadline
     assert listed(server) == 200
+    assert server.stop() == 0
+
+
+def test_one_that_served_for_long_is_replaced_at_once_though_another_died_before_it(tmp_path: Path, serving: StartServer) -> None:
+    path = hooked(tmp_path, "from keyhouse.cli import workers\nworkers._EARLY_S = 0.0\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
+    assert listed(server) == 200
+    former = workers_of(server)
+    for worker in former:
+        wait_until_it_serves(server, worker)
+    for worker in former:
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for_line(f"is replaced process_id={worker} after_s=0.0")
     assert server.stop() == 0
 
 

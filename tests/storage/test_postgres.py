@@ -199,6 +199,20 @@ def test_what_a_server_ends_or_undoes_is_done_again(settings: Settings, sqlstate
     asyncio.run(main())
 
 
+def test_what_breaks_a_rule_is_told_from_a_mistake_of_ours(settings: Settings) -> None:
+    with psycopg.connect(settings.url, autocommit=True) as admin:
+        admin.execute("CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (parent int REFERENCES parents)")
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            with pytest.raises(ConstraintBroken):
+                await storage.database.write(lambda tx: tx.run(Statement("INSERT INTO children VALUES (1)")))
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                await storage.database.write(lambda tx: tx.run(Statement("INSERT INTO nobodys VALUES (1)")))
+
+    asyncio.run(main())
+
+
 def test_reads_one_after_the_other_share_a_session(settings: Settings) -> None:
     async def main() -> None:
         async with opened(settings) as storage:
