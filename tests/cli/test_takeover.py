@@ -105,6 +105,15 @@ def holds(process_id: int, port_of_caller: int) -> bool:
     return any(found.raddr and found.raddr.port == port_of_caller for found in psutil.Process(process_id).net_connections())
 
 
+def test_a_server_that_takes_over_imports_nothing_from_its_folder(tmp_path: Path, serving: StartServer) -> None:
+    server = serving(tmp_path, "--workers", "2")
+    assert listed(server) == 200
+    (tmp_path / "uvicorn.py").write_text("raise SystemExit('taken from the folder')")
+    assert len(replaced(server, set())) == 2
+    assert listed(server) == 200
+    assert server.stop() == 0
+
+
 def test_two_signals_to_stop_end_former_workers_too(tmp_path: Path, serving: StartServer) -> None:
     # The request is not over because its body does not come.
     path = hooked(tmp_path, "from keyhouse.web import http_protocol\nhttp_protocol.BODY_IDLE_TIMEOUT_S = 3600.0\n")
