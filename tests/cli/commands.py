@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -208,3 +208,12 @@ def bash(folder: Path, script: str) -> Ran:
         stdin=subprocess.DEVNULL,
     )
     return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextlib.contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile hears a signal that the tests themselves may have been told to ignore, as by `nohup`."""
+    before = signal.signal(number, signal.SIG_DFL) if signal.getsignal(number) is signal.SIG_IGN else None
+    yield
+    if before is not None:
+        signal.signal(number, before)

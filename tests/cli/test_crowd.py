@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import psutil
 
+from tests.cli.callers import listed
 from tests.cli.commands import PATIENCE_S, Server
 from tests.cli.conftest import StartServer
 
@@ -31,11 +31,6 @@ def connections(server: Server, number: int, first: bytes = b"") -> Iterator[lis
         for connection in made:
             connection.sendall(first)
         yield made
-
-
-def listed(server: Server) -> int:
-    headers = {"X-Auth-Token": server.project_key}
-    return httpx.get(f"{server.address}/api/model-providers", headers=headers, trust_env=False, timeout=30).status_code
 
 
 def test_a_server_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path, serving: StartServer) -> None:

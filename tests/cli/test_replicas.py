@@ -5,7 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.cli.commands import Server, run
+from tests.cli.callers import workers_of
+from tests.cli.commands import run
 from tests.cli.conftest import DATA, StartServer
 
 
@@ -21,11 +22,6 @@ def when_seen(folder: Path, count: int) -> set[int]:
     while len(found := replicas(folder)) != count:
         assert len(found) < count
     return {each["processId"] for each in found}
-
-
-def workers_of(server: Server) -> set[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text(encoding="ascii")
-    return set(map(int, children.split()))
 
 
 def test_every_worker_of_every_server_is_seen_and_those_that_end_are_gone(tmp_path: Path, serving: StartServer) -> None:

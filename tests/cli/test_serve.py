@@ -1,8 +1,6 @@
 """How serving begins and ends: what stops it before anything is made, how it reads its settings, and that a signal ends it cleanly."""
 
 import contextlib
-import http.client
-import json
 import os
 import re
 import resource
@@ -12,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,9 +18,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, hooked, run
+from tests.cli.callers import begun_put, finished, is_refused
+from tests.cli.commands import BOUND_BY_MODES, COMMAND, PATIENCE_S, Server, environment, heard, hooked, run
 from tests.cli.conftest import Furnished, StartServer
-from tests.cli.test_takeover import begun_put, finished
 from tests.conftest import NEEDS_IPV6, UNKNOWN_HOST
 
 FOLDER = "keyhouse-data"
@@ -231,15 +229,6 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path: Path, serving: Sta
     assert _list(server).status_code == 200
 
 
-@contextlib.contextmanager
-def heard(number: signal.Signals) -> Iterator[None]:
-    """What is started meanwhile hears a signal that the tests themselves may have been told to ignore, as by `nohup`."""
-    before = signal.signal(number, signal.SIG_DFL) if signal.getsignal(number) is signal.SIG_IGN else None
-    yield
-    if before is not None:
-        signal.signal(number, before)
-
-
 @NEEDS_IPV6
 def test_a_caller_over_ipv4_is_known_on_a_socket_for_both(tmp_path: Path, serving: StartServer) -> None:
     """Who may read /metrics, and whom a proxy speaks for, hangs on the address."""
@@ -254,34 +243,10 @@ def test_a_caller_over_ipv4_is_known_on_a_socket_for_both(tmp_path: Path, servin
 def test_a_signal_lets_open_requests_finish(tmp_path: Path, serving: StartServer, number: signal.Signals, workers: str) -> None:
     with heard(number):
         server = serving(tmp_path, "--workers", workers)
-    body = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
-    with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
-        head = (
-            f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
-        )
-        connection.sendall(head.encode())
-        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+    with begun_put(server) as connection:
         server.process.send_signal(number)
-        connection.sendall(body)
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        assert (answer.status, json.loads(answer.read())["openai"]["enabled"]) == (200, True)
+        assert finished(connection) == 200
     assert server.ended() == 0
-
-
-def is_refused(where: tuple[str, int]) -> bool:
-    """Whether a server comes to refuse connections."""
-    latest = time.monotonic() + PATIENCE_S
-    while time.monotonic() < latest:
-        try:
-            socket.create_connection(where, PATIENCE_S).close()
-        except ConnectionResetError:
-            # It came at the very moment.
-            continue
-        except ConnectionRefusedError:
-            return True
-    return False
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

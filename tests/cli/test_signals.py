@@ -5,18 +5,12 @@ import signal
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
-from tests.cli.commands import PATIENCE_S, Server, hooked
+from tests.cli.callers import lives, replaced, wait_until_it_serves, workers_of
+from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
-from tests.cli.test_short_of_everything import wait_until_it_serves, workers_of
-from tests.cli.test_takeover import replaced
-
-
-def lives(server: Server) -> int:
-    return httpx.get(f"{server.address}/healthz", trust_env=False, timeout=PATIENCE_S).status_code
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])

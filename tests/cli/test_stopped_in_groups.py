@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.cli.callers import begun_put, finished, holds, replaced, workers_of
 from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
-from tests.cli.test_takeover import begun_put, finished, holds, replaced, workers_of
 
 
 def test_what_was_begun_is_finished(tmp_path: Path, serving: StartServer) -> None:

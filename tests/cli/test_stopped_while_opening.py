@@ -15,10 +15,9 @@ import pytest
 
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import start_lock
-from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, hooked, run
+from tests.cli.callers import begun_put, finished, is_refused
+from tests.cli.commands import COMMAND, PATIENCE_S, Server, environment, heard, hooked, run
 from tests.cli.conftest import DATA, StartServer
-from tests.cli.test_serve import heard, is_refused
-from tests.cli.test_takeover import begun_put, finished
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SERVE = [*COMMAND, "serve", "--port", "0"]

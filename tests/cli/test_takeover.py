@@ -1,58 +1,20 @@
 """A server that is replaced in place: nobody is turned away, what was begun is finished, and one that could not start again goes on."""
 
 import contextlib
-import http.client
-import json
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
 import psutil
 import pytest
 
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import start_lock
+from tests.cli.callers import begun_put, finished, holds, listed, replaced, workers_of
 from tests.cli.commands import PATIENCE_S, Server, hooked
 from tests.cli.conftest import DATA, StartServer
-
-PUT = json.dumps({"enabled": True, "customKeys": {"OPENAI_API_KEY": "sk-planted"}}).encode()
-
-
-def workers_of(server: Server) -> set[int]:
-    return {child.pid for child in psutil.Process(server.process.pid).children()}
-
-
-def replaced(server: Server, former: set[int]) -> set[int]:
-    """Have a server replaced; its new workers, once all serve and no former one but `former` is left."""
-    before = workers_of(server)
-    server.process.send_signal(signal.SIGUSR2)
-    gone = [psutil.Process(number) for number in before - former]
-    assert psutil.wait_procs(gone, PATIENCE_S)[1] == []
-    return workers_of(server) - before
-
-
-def listed(server: Server) -> int:
-    """The status of a request on a connection of its own."""
-    headers = {"X-Auth-Token": server.project_key}
-    return httpx.get(f"{server.address}/api/model-providers", headers=headers, trust_env=False, timeout=PATIENCE_S).status_code
-
-
-@contextlib.contextmanager
-def begun_put(server: Server) -> Iterator[socket.socket]:
-    """A request whose body has not come yet."""
-    with socket.create_connection(("127.0.0.1", urlsplit(server.address).port or 0), PATIENCE_S) as connection:
-        head = (
-            f"PUT /api/model-providers/openai HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.project_key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(PUT)}\r\nExpect: 100-continue\r\n\r\n"
-        )
-        connection.sendall(head.encode())
-        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        yield connection
 
 
 @contextlib.contextmanager
@@ -74,20 +36,12 @@ def asking(server: Server) -> Iterator[list[int]]:
             caller.result()
 
 
-def finished(connection: socket.socket) -> int:
-    connection.sendall(PUT)
-    answer = http.client.HTTPResponse(connection)
-    answer.begin()
-    answer.read()
-    return answer.status
-
-
 def test_nobody_is_turned_away_and_what_was_begun_is_finished(tmp_path: Path, serving: StartServer) -> None:
     server = serving(tmp_path, "--workers", "2")
     with asking(server) as statuses, begun_put(server) as connection:
         while not statuses:
             pass
-        holder = {child.pid for child in psutil.Process(server.process.pid).children() if holds(child.pid, connection.getsockname()[1])}
+        holder = {number for number in workers_of(server) if holds(number, connection.getsockname()[1])}
         new = replaced(server, holder)
         assert len(new) == 2
         newer = replaced(server, holder)
@@ -98,11 +52,6 @@ def test_nobody_is_turned_away_and_what_was_begun_is_finished(tmp_path: Path, se
     assert workers_of(server) == newer
     assert server.stop() == 0
     assert [line for line in server.lines if " error " in line or " warning " in line] == []
-
-
-def holds(process_id: int, port_of_caller: int) -> bool:
-    """Whether a worker has accepted a caller's connection."""
-    return any(found.raddr and found.raddr.port == port_of_caller for found in psutil.Process(process_id).net_connections())
 
 
 def test_a_server_that_takes_over_imports_nothing_from_its_folder(tmp_path: Path, serving: StartServer) -> None:

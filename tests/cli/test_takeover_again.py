@@ -10,11 +10,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from tests.cli.callers import begun_put, finished, is_refused, listed, replaced, wait_until_it_serves, workers_of
 from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
-from tests.cli.test_serve import is_refused
-from tests.cli.test_short_of_everything import wait_until_it_serves
-from tests.cli.test_takeover import begun_put, finished, listed, replaced, workers_of
 
 
 def with_site(folder: Path, statements: str) -> str:

@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 
 from keyhouse.cli.workers import _delay_s, _Worker
+from tests.cli.callers import listed, wait_until_it_serves, workers_of
 from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
-from tests.cli.test_short_of_everything import wait_until_it_serves
-from tests.cli.test_takeover import listed, workers_of
 
 
 def test_one_that_dies_before_any_serves_is_replaced(tmp_path: Path, serving: StartServer) -> None:

@@ -1,11 +1,13 @@
 """What tests of the pages share: a real browser that notes every request and every complaint, and axe-core, vendored beside this file."""
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import ServedHouse
@@ -60,3 +62,23 @@ def serious(page: Page, but: Collection[str] = ()) -> list[str]:
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     bad = [entry for entry in found["violations"] if entry["impact"] != "minor" and entry["id"] not in but]
     return [f"{entry['id']}: {node['html'][:160]} {node['failureSummary'][:200]}" for entry in bad for node in entry["nodes"]]
+
+
+def signed_in(house: ServedHouse, key: str) -> httpx.Client:
+    """A client whose cookie is that of somebody who signed in with this key."""
+    client = house.anonymous()
+    assert client.post("/sign-in", data={"key": key}).status_code == 303
+    return client
+
+
+def csrf(client: httpx.Client, path: str) -> str:
+    """The token that goes with the forms of a page."""
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get(path).text)
+    assert found is not None
+    return found[1]
+
+
+def edit(page: Page, name: str = "OpenAI") -> None:
+    """Open the form of a provider that is stored."""
+    page.get_by_role("link", name=f"Edit {name}").click()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()

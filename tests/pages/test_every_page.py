@@ -8,9 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import Serve, ServedHouse, _serving
-from tests.pages.browsing import Visitor, new_visitor, serious
+from tests.pages.browsing import Visitor, new_visitor, serious, signed_in
 from tests.pages.demo import demo_upstream
-from tests.pages.test_sign_in import signed_in
 from tests.pages.tour import PLANTED, furnish, stops
 
 

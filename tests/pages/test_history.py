@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Locator, expect
 
-from tests.pages.browsing import Visitor
-from tests.pages.test_providers import OTHER, SECRET, edit
+from tests.pages.browsing import Visitor, edit
+from tests.pages.test_providers import OTHER, SECRET
 
 ONE, TWO, THREE = "http://127.0.0.1:1111/v1", "http://127.0.0.1:2222/v1", "http://127.0.0.1:3333/v1"
 

@@ -8,9 +8,7 @@ from playwright.sync_api import expect
 from tests.conftest import ServedHouse
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.upstreams import Upstream, answered_by, json_answer, running_upstream
-from tests.pages.browsing import Visit, Visitor, serious
-from tests.pages.test_providers import edit
-from tests.pages.test_sign_in import signed_in
+from tests.pages.browsing import Visit, Visitor, edit, serious, signed_in
 
 LISTED = ["gpt-5-mini", "mine", "house-tuned", "house-embedding-1", *(f"other-{number}" for number in range(200))]
 

@@ -6,8 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.conftest import ServedHouse, _serving
-from tests.pages.browsing import Visitor, new_visitor
-from tests.pages.test_sign_in import csrf, signed_in
+from tests.pages.browsing import Visitor, csrf, new_visitor, signed_in
 
 MADE = 55
 

@@ -10,8 +10,7 @@ from tests.conftest import Serve
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.upstreams import answered_by, json_answer, running_upstream
 from tests.models_file import ENDED, ENDING, LASTING, write_models_file
-from tests.pages.browsing import Visitor, new_visitor, serious
-from tests.pages.test_providers import edit
+from tests.pages.browsing import Visitor, edit, new_visitor, serious
 
 EMBEDDINGS = ({"id": "embedding-ended", "mode": "embedding", "retires_on": "2001-02-03"}, {"id": "embedding-lasting", "mode": "embedding"})
 LISTED = ["gpt-ended", "gpt-lasting", "unheard-of"]

@@ -8,8 +8,7 @@ from playwright.sync_api import expect
 
 from tests.cli.commands import run
 from tests.conftest import ServedHouse
-from tests.pages.browsing import Visit, Visitor
-from tests.pages.test_sign_in import csrf, signed_in
+from tests.pages.browsing import Visit, Visitor, csrf, signed_in
 
 
 @pytest.fixture

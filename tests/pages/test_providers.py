@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.pages.browsing import Visit, Visitor
+from tests.pages.browsing import Visit, Visitor, edit
 
 SECRET = "sk-planted-3f9a1c77e2"
 OTHER = "sk-planted-other-81bd02"
@@ -22,11 +22,6 @@ def expect_saved(page: Page, name: str = "OpenAI") -> None:
     """The drawer has gone, and with it the page that spoke of an earlier save."""
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_text(f"{name} is saved.")).to_be_visible()
-
-
-def edit(page: Page, name: str = "OpenAI") -> None:
-    page.get_by_role("link", name=f"Edit {name}").click()
-    expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
 
 
 def stored(visitor: Visitor, provider: str = "openai") -> dict[str, object]:

@@ -5,13 +5,12 @@ import shutil
 import socket
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
 from keyhouse.web.pages import sign_in
 from tests.conftest import Serve, ServedHouse
-from tests.pages.browsing import Visit, Visitor, new_visitor
+from tests.pages.browsing import Visit, Visitor, csrf, new_visitor, signed_in
 from tests.pages.conftest import ARGUMENTS
 
 
@@ -174,18 +173,6 @@ def test_a_revoked_key_ends_its_sessions(visitor: Visitor) -> None:
     assert admin.delete(f"/api/api-keys/{made['apiKey']['id']}").status_code == 200
     visitor.go(visitor.providers)
     expect(visitor.page.get_by_text("Your session is over")).to_be_visible()
-
-
-def signed_in(house: ServedHouse, key: str) -> httpx.Client:
-    client = house.anonymous()
-    assert client.post("/sign-in", data={"key": key}).status_code == 303
-    return client
-
-
-def csrf(client: httpx.Client, path: str) -> str:
-    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get(path).text)
-    assert found is not None
-    return found[1]
 
 
 def test_a_password_manager_tells_the_key_that_signs_in_from_those_of_providers(visitor: Visitor) -> None:

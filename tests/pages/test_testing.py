@@ -11,8 +11,7 @@ from keyhouse.services.connection_test import TESTS_A_MINUTE
 from tests.conftest import Serve, ServedHouse
 from tests.gateway.fault_upstream import Peer, ReceivedRequest, response
 from tests.gateway_road.upstreams import Upstream, answered_by, json_answer, running_upstream
-from tests.pages.browsing import Visit, Visitor
-from tests.pages.test_sign_in import signed_in
+from tests.pages.browsing import Visit, Visitor, signed_in
 
 GOOD = "sk-planted-good-1b9d"
 SAID = "The provider said sk-planted-their-words"

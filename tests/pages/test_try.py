@@ -17,9 +17,8 @@ from tests.conftest import need_curl
 from tests.gateway.fault_upstream import Peer, ReceivedRequest
 from tests.gateway_road import openai_api
 from tests.gateway_road.upstreams import Upstream, answered_by, data_event, json_answer, response, running_upstream, stream_answer
-from tests.pages.browsing import Visit, Visitor
+from tests.pages.browsing import Visit, Visitor, csrf, signed_in
 from tests.pages.demo import demo_upstream
-from tests.pages.test_sign_in import csrf, signed_in
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 ODD = 'It\'s "odd" & <b>bold</b>\n$HOME \\ `ls` – 😀'

@@ -4,7 +4,7 @@ import asyncio
 import re
 
 from tests.conftest import ServedHouse
-from tests.pages.test_sign_in import csrf, signed_in
+from tests.pages.browsing import csrf, signed_in
 from tests.safety.test_no_page_leaks import page_routes
 
 ODD = "\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</title><script>alert(1)</script>"

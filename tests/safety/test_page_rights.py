@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import ServedHouse
-from tests.pages.test_sign_in import csrf, signed_in
+from tests.pages.browsing import csrf, signed_in
 from tests.safety.test_no_page_leaks import page_routes
 from tests.web.tenant import new_tenant
 

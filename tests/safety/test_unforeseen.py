@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.conftest import Serve, ServedHouse
-from tests.pages.test_sign_in import signed_in
+from tests.pages.browsing import signed_in
 
 UNKNOWN = "An unknown error occurred"
 BODY = {"model": "openai/gpt-5-mini", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
