@@ -121,6 +121,9 @@ class PostgresServer:
                     # It would look into each of some hundred databases in turn, ten times a second.
                     "-c",
                     "autovacuum=off",
+                    # After a stop it would look at each file of them.
+                    "-c",
+                    "recovery_init_sync_method=syncfs",
                 ],
                 user=self.user,
                 stdout=log,
@@ -157,6 +160,13 @@ def _postgres_binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server, or a skip that names it."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def lonely_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that no other test uses, so that it recovers quickly, and nobody else notices that it stops."""
     with running_postgres() as server:
         yield server
 

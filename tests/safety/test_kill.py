@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from keyhouse.settings import Settings
 from keyhouse.storage.key_file import read_key_file
 from keyhouse.storage.model_providers import StoredProvider, list_stored
 from keyhouse.storage.opening import Storage
-from tests.conftest import PostgresServer, running_postgres
+from tests.conftest import PostgresServer
 from tests.safety.conftest import Nursery, Victim
 from tests.safety.victim import LANES, secret_at
 from tests.storage.houses import project_caller, run_on, settings_of, store_secrets
@@ -137,15 +136,6 @@ def test_killed_at_each_step_of_a_rotation(tmp_path: Path, nursery: Nursery) -> 
     assert killed > 10
     assert nursery.start("replace_keys_to_the_end", settings).listen_to_the_end()[-1] == "replaced"
     ledger.check()
-
-
-@pytest.fixture
-def lonely_server() -> Iterator[PostgresServer]:
-    """A server that no other test uses, so that it recovers quickly, and nobody else notices that it stops."""
-    with running_postgres() as server:
-        with (server.folder / "data" / "postgresql.conf").open("a") as config:
-            config.write("recovery_init_sync_method = syncfs\n")
-        yield server
 
 
 def test_postgresql_stops_at_once_while_it_is_written_to(tmp_path: Path, lonely_server: PostgresServer, nursery: Nursery) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,7 +17,7 @@ from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
 from keyhouse.storage.schema import start_lock
 from keyhouse.storage.statements import Statement, Transaction, insert_into
-from tests.conftest import PostgresServer, running_postgres
+from tests.conftest import PostgresServer
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
 _CUT = Statement("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -31,14 +30,6 @@ _GET = Statement("SELECT value FROM installation WHERE name = :name")
 @pytest.fixture
 def settings(tmp_path: Path, postgres_server: PostgresServer) -> Settings:
     return settings_of(tmp_path, postgres_server.new_database())
-
-
-@pytest.fixture
-def lonely_server() -> Iterator[PostgresServer]:
-    with running_postgres() as server:
-        with (server.folder / "data" / "postgresql.conf").open("a") as config:
-            config.write("recovery_init_sync_method = syncfs\n")
-        yield server
 
 
 def value_of(tx: Transaction, name: str) -> str | None:
