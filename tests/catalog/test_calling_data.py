@@ -116,10 +116,14 @@ def test_openrouters_public_model_list_is_not_taken_for_a_proof() -> None:
     assert checked_url("openrouter") == "https://openrouter.ai/api/v1/key"
 
 
-def test_perplexity_has_responses_alone_since_its_chat_completions_ended() -> None:
+@pytest.mark.parametrize("name", ["chat", "messages", "responses"])
+def test_perplexity_is_called_by_responses_since_its_chat_completions_ended(name: EndpointName) -> None:
     route, _, _ = route_of(CATALOG.providers["perplexity"], {"PERPLEXITY_API_KEY": "k"})
-    assert list(route.endpoints) == ["responses"]
-    assert url("perplexity", "responses", "perplexity/sonar", PERPLEXITY_API_KEY="k") == "https://api.perplexity.ai/v1/responses"
+    endpoint = route.endpoint(name, "sonar")
+    assert endpoint is not None
+    assert (endpoint.wire, endpoint.upstream_model("sonar")) == ("openai_responses", "perplexity/sonar")
+    assert endpoint.upstream_model("openai/gpt-6-sol") == "openai/gpt-6-sol"
+    assert url("perplexity", name, "sonar", PERPLEXITY_API_KEY="k") == "https://api.perplexity.ai/v1/responses"
 
 
 @pytest.mark.parametrize(("name", "path"), [("speech", "audio/speech"), ("rerank", "rerank")])

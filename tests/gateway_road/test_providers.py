@@ -13,7 +13,7 @@ from keyhouse.catalog.catalog import load_catalog
 from tests.conftest import NO_CERTIFICATES, ServedHouse, _serving
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway.fault_upstream import ReceivedRequest, response
-from tests.gateway_road import anthropic_api, converse_api, openai_api
+from tests.gateway_road import anthropic_api, converse_api, openai_api, strict_responses
 from tests.gateway_road.conftest import openai_client
 from tests.gateway_road.internet import Internet
 from tests.gateway_road.upstreams import json_answer, running_upstream
@@ -42,6 +42,7 @@ EMBEDDED = [{"object": "embedding", "embedding": "AACAPgAAAL8=", "index": 0}]
 ANSWERS = {
     "/converse": converse_api.answer,
     "/messages": messages,
+    "/v1/responses": strict_responses.answer,
     "/chat/completions": lambda request: openai_api.chat(json.loads(request.body)),
     "/embeddings": lambda request: json_answer({"object": "list", "data": EMBEDDED, "model": "m", "usage": {"total_tokens": 6}}),
     "/v2/rerank": lambda request: json_answer({"results": RANKED}),
@@ -87,6 +88,7 @@ CHAT = {
     "openrouter": ("openrouter.ai", "/api/v1/chat/completions", "authorization"),
     "together": ("api.together.ai", "/v1/chat/completions", "authorization"),
     "fireworks": ("api.fireworks.ai", "/inference/v1/chat/completions", "authorization"),
+    "perplexity": ("api.perplexity.ai", "/v1/responses", "authorization"),
     "moonshot": ("api.moonshot.ai", "/v1/chat/completions", "authorization"),
     "ollama": ("api.house.example", "/v1/chat/completions", "authorization"),
     "vllm": ("api.house.example", "/v1/chat/completions", "authorization"),

@@ -48,11 +48,11 @@ Refusable = Literal["frequency_penalty", "metadata", "prompt_cache_key", "reason
 """A parameter of Chat Completions that some servers of its shape refuse, and that an answer can do without."""
 Renamable = Literal["max_completion_tokens", "seed"]
 """A parameter of Chat Completions that some servers of its shape know by another name alone."""
-Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools", "no_names", "strict_turns", "own_thoughts"]
+Quirk = Literal["signed_calls", "short_call_ids", "assistant_after_tools", "no_names", "strict_turns", "own_thoughts", "bare_responses"]
 """What some servers want beside what the reference says. Of Chat Completions: signatures of tool calls back; ids of calls of nine letters
 and digits; a message of the assistant between the results of tools and the user's next; no names of speakers; the system first, and of
 the user no two messages in a row, unless the model is known to take more. Of all three formats: no thoughts but those of their own
-models."""
+models. Of Responses: fewer members than OpenAI has, and no others."""
 SigningWay = Literal["bearer", "header", "aws_sigv4", "google_token"]
 
 ANY = "*"

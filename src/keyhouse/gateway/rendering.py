@@ -142,6 +142,7 @@ def _once(*names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _TRANSLATED: Mapping[tuple[EndpointName, Wire], Render] = {
+    ("chat", "openai_responses"): _chat("openai_chat", "openai_responses"),
     ("chat", "anthropic_messages"): _chat("openai_chat", "anthropic_messages"),
     ("chat", "anthropic_vertex"): _chat("openai_chat", "anthropic_messages", on_vertex=True),
     ("chat", "bedrock_converse"): _chat("openai_chat", "bedrock_converse"),

@@ -99,9 +99,15 @@ def traits(model_id: str, unknown: ModelTraits) -> ModelTraits:
     return _known(_of_claude_and_converse, model_id, unknown)
 
 
+def known_traits(model_id: str) -> ModelTraits | None:
+    """The traits of a model's family; None where no family is known."""
+    return next((known for pattern, known in _of_claude_and_converse if pattern.search(model_id)), None)
+
+
 def most_output_tokens(model_id: str) -> int | None:
     """The highest limit of an answer that a model's family takes, where that is known."""
-    return next((known.most_output_tokens for pattern, known in _of_claude_and_converse if pattern.search(model_id)), None)
+    known = known_traits(model_id)
+    return None if known is None else known.most_output_tokens
 
 
 @lru_cache(maxsize=1024)

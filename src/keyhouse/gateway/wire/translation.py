@@ -102,7 +102,7 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
         request = _within_limit(request, model, losses)
     if upstream not in _SEARCHING:
         request = _without_search(request, losses)
-    shortened, names = with_short_names(request, LONGEST_NAMES[upstream], taken=_taken(request, upstream))
+    shortened, names = with_short_names(request, LONGEST_NAMES[upstream], taken=_taken(request, upstream, model))
     if names:
         is_long = any(len(name) > LONGEST_NAMES[upstream] for name in names.values())
         losses.change("tools[].name", "shortened" if is_long else "rewritten")
@@ -119,9 +119,11 @@ def _within_limit(request: Request, model: UpstreamModel, losses: Losses) -> Req
     return replace(request, max_tokens=most)
 
 
-def _taken(request: Request, upstream: UpstreamFormat) -> frozenset[str]:
+def _taken(request: Request, upstream: UpstreamFormat, model: UpstreamModel) -> frozenset[str]:
     """The names that no function may have: Claude's search has one, and takes no other tool of it beside itself
-    (https://github.com/danny-avila/LibreChat/issues/13162, 2026-05-17)."""
+    (https://github.com/danny-avila/LibreChat/issues/13162, 2026-05-17); other servers have tools of their own."""
+    if "bare_responses" in model.quirks:
+        return openai_responses.TAKEN_NAMES
     return frozenset((SEARCH,)) if upstream == "anthropic_messages" and request.search is not None else frozenset()
 
 

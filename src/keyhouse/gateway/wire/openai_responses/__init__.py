@@ -1,6 +1,7 @@
 """Responses: https://developers.openai.com/api/reference/resources/responses (through the types of the openai package, 3.54.0), looked up
 on 29 November 2026. OpenAI's newer models call tools there alone, or think there alone while they do."""
 
+from keyhouse.gateway.wire.openai_responses.bare_rendering import TAKEN_NAMES
 from keyhouse.gateway.wire.openai_responses.request_parsing import parse_request
 from keyhouse.gateway.wire.openai_responses.request_rendering import render_request
 from keyhouse.gateway.wire.openai_responses.response import parse_response
@@ -10,6 +11,7 @@ from keyhouse.gateway.wire.openai_responses.stream_rendering import ResponseEven
 
 __all__ = [
     "ECHOED",
+    "TAKEN_NAMES",
     "ResponseEventParser",
     "ResponseEventRenderer",
     "parse_request",

@@ -13,6 +13,7 @@ from keyhouse.gateway.wire.fields import JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import ResponsesTraits, responses_traits
 from keyhouse.gateway.wire.openai_chat.request_rendering import render_user
+from keyhouse.gateway.wire.openai_responses.bare_rendering import render_bare_members, render_bare_search
 from keyhouse.gateway.wire.openai_responses.item_rendering import render_items
 from keyhouse.gateway.wire.openai_responses.searches import SOURCES, forced_search, render_search
 from keyhouse.gateway.wire.sampling import taken_effort
@@ -24,33 +25,45 @@ LEAST_OUTPUT_TOKENS = 16
 
 def render_request(request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest:
     """The body of `POST /responses`. Nothing of it is stored, so what the model thinks comes encrypted, to be sent back."""
-    known = responses_traits(model.id)
-    tools = _tools(request, losses)
-    reasons = _reasons(request.reasoning, known)
+    is_bare = "bare_responses" in model.quirks
+    tools = _tools(request, losses, is_bare=is_bare)
+    own = render_bare_members(request, model, losses) if is_bare else _full_members(request, model, len(tools), losses)
     body = without_nones(
         {
             "model": model.id,
-            "input": render_items(request.messages, losses, phases=known.phases),
-            "max_output_tokens": _limit(request.max_tokens, losses),
-            **_sampling(request, losses, reasons=reasons),
+            **own,
+            "max_output_tokens": _limit(own["max_output_tokens"], losses),
             "tools": tools or None,
-            "tool_choice": _tool_choice(request.tool_choice, len(tools)) if tools else None,
             "max_tool_calls": None if request.search is None else request.search.most,
             "parallel_tool_calls": request.parallel_tool_calls if tools else None,
-            "text": _text(request.output_schema),
-            "reasoning": _reasoning(request.reasoning, known, losses),
-            "user": render_user(request, model, losses),
-            "store": False,
-            "include": _included(reasons=reasons, searches=request.search is not None) or None,
             "stream": True if request.stream else None,
         }
     )
     return RenderedRequest(body, losses.dropped, losses.enforced)
 
 
-def _tools(request: Request, losses: Losses) -> list[JsonObject]:
+def _full_members(request: Request, model: UpstreamModel, tools: int, losses: Losses) -> JsonObject:
+    """The members that a server may know otherwise, or not at all, as OpenAI knows them."""
+    known = responses_traits(model.id)
+    reasons = _reasons(request.reasoning, known)
+    return {
+        "input": render_items(request.messages, losses, phases=known.phases),
+        "max_output_tokens": request.max_tokens,
+        **_sampling(request, losses, reasons=reasons),
+        "tool_choice": _tool_choice(request.tool_choice, tools) if tools else None,
+        "text": _text(request.output_schema),
+        "reasoning": _reasoning(request.reasoning, known, losses),
+        "user": render_user(request, model, losses),
+        "store": False,
+        "include": _included(reasons=reasons, searches=request.search is not None) or None,
+    }
+
+
+def _tools(request: Request, losses: Losses, *, is_bare: bool) -> list[JsonObject]:
     functions = [_tool(tool, losses) for tool in request.tools]
-    return functions if request.search is None else [*functions, render_search(request.search)]
+    if request.search is None:
+        return functions
+    return [*functions, render_bare_search(request.search, losses) if is_bare else render_search(request.search)]
 
 
 def _included(*, reasons: bool, searches: bool) -> list[str]:

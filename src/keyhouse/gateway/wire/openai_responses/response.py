@@ -18,9 +18,10 @@ BETWEEN_SUMMARIES = "\n\n"
 def parse_response(fields: Fields) -> Answer:
     """A response. Raises Error (`upstream_invalid_answer`) when it is none, or failed."""
     error = fields.object_or_none("error")
-    if error is not None:
-        raise Error(Code.UPSTREAM_INVALID_ANSWER, error.text_or_none("message") or "The upstream failed to answer.")
-    cut = fields.text_or_none("status") == "incomplete"
+    status = fields.text_or_none("status")
+    if error is not None or status in ("failed", "cancelled"):
+        raise Error(Code.UPSTREAM_INVALID_ANSWER, (error and error.text_or_none("message")) or "The upstream failed to answer.")
+    cut = status == "incomplete"
     items = list(fields.objects("output"))
     parts = tuple(part for item in items for part in _parts(item, is_cut=cut))
     refusal = "".join(content.text("refusal") for item in items for content in said_of(item) if content.text("type") == "refusal") or None
@@ -67,7 +68,7 @@ def _parts(item: Fields, *, is_cut: bool) -> Iterator[AnswerPart]:
             kept = parse_reasoning_item(item)
             if kept is not None:
                 yield kept
-        case "web_search_call":
+        case "web_search_call" | "search_results":
             search = parse_search(item)
             if search is not None:
                 yield search

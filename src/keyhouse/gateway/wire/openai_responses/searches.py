@@ -5,6 +5,7 @@ https://developers.openai.com/api/docs/guides/tools-web-search, and the types of
 """
 
 from keyhouse.gateway.wire.conversation import SEARCH, Search, SearchPart
+from keyhouse.gateway.wire.digests import digest_of
 from keyhouse.gateway.wire.fields import Fields, JsonObject, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.search_place import stated_place
@@ -16,6 +17,7 @@ OWN_SEARCHES = "ws_kh_"
 """How the id of an item begins that tells of another model's search. OpenAI knows nothing of it."""
 
 _TOOL: JsonObject = {"type": SEARCH}
+_RESULTS = "search_results"
 
 
 def is_search(tool: Fields) -> bool:
@@ -59,7 +61,14 @@ def forced_search(*, is_only_tool: bool) -> str | JsonObject:
 
 
 def parse_search(item: Fields) -> SearchPart | None:
-    """The search that an item tells of; None for another item, or one that tells of a page which was opened."""
+    """The search that an item tells of; None for another item, or one that tells of a page which was opened.
+
+    `search_results`, which has no id: https://github.com/perplexityai/perplexity-py, 30 November 2026.
+    """
+    if item.text("type") == _RESULTS:
+        pages = tuple(url for result in item.objects_or_none("results") if (url := result.text_or_none("url")))
+        query = "; ".join(item.texts("queries"))
+        return SearchPart(f"ws_{digest_of(query + ' '.join(pages))[:24]}", query, pages)
     action = item.object_or_none("action") if item.text("type") == "web_search_call" else None
     if action is None or action.text_or_none("type") != "search":
         return None

@@ -36,6 +36,9 @@ from keyhouse.gateway.wire.usage import parse_responses_usage
 
 _THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 _KEPT_ALIVE = ("keepalive", "response.in_progress")
+_FAILED = ("error", "response.failed", "response.cancelled")
+_SIGNS_OF_LIFE = ("response.web_search_call.", "response.reasoning.")
+"""How events begin that tell of a search while it lasts."""
 
 
 class ResponseEventParser:
@@ -47,15 +50,16 @@ class ResponseEventParser:
         self._calls = 0
         self._searches = 0
         self._has_arguments = False
+        self._held: dict[str, Fields] = {}
         self._refusal: list[str] = []
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one server-sent event amounts to. Raises Error (`upstream_invalid_answer`)."""
         event = decoded(data)
         kind = event.text("type")
-        if kind in ("error", "response.failed"):
+        if kind in _FAILED:
             response = event.object_or_none("response")
-            yield Failed(_failure(event if response is None else response))
+            yield Failed(_failure(event if response is None or event.object_or_none("error") is not None else response))
         elif kind == "response.created":
             yield self._begun(event.object("response"))
         elif kind in _KEPT_ALIVE:
@@ -85,7 +89,7 @@ class ResponseEventParser:
                 yield from self._end(event.object("response"))
             case _ if kind in _THOUGHTS:
                 yield from self._thought(event.text("delta"))
-            case _ if kind.startswith("response.web_search_call."):
+            case _ if kind.startswith(_SIGNS_OF_LIFE):
                 yield Ping()
 
     def _said(self, text: str, *, is_refusal: bool) -> Iterator[StreamEvent]:
@@ -101,6 +105,8 @@ class ResponseEventParser:
             yield ThinkingDelta(text)
 
     def _more(self, arguments: str) -> Iterator[StreamEvent]:
+        if self._open != "call" and self._held:
+            yield self._called(self._held.popitem()[1])
         if self._open != "call":
             raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went on with a tool call that is not open.")
         if arguments:
@@ -110,11 +116,20 @@ class ResponseEventParser:
     def _item_begun(self, item: Fields) -> Iterator[StreamEvent]:
         yield from self._closed()
         if item.text("type") == "function_call":
-            self._open, self._has_arguments = "call", False
-            self._calls += 1
-            yield ToolCallStarted(item.text("call_id"), item.text("name"))
+            if item.text_or_none("arguments"):
+                # Whole at once: it may be the server's own call, of which another item tells once it is done.
+                self._held[item.text("call_id")] = item
+            else:
+                yield self._called(item)
+
+    def _called(self, item: Fields) -> ToolCallStarted:
+        self._open, self._has_arguments = "call", False
+        self._calls += 1
+        return ToolCallStarted(item.text("call_id"), item.text("name"))
 
     def _item_done(self, item: Fields) -> Iterator[StreamEvent]:
+        if item.text("type") == "function_call" and self._held.pop(item.text("call_id"), None) is not None:
+            yield self._called(item)
         if self._open == "call" and not self._has_arguments:
             # Some servers send the arguments whole, at the end.
             yield from self._more(item.text_or_none("arguments") or "")
