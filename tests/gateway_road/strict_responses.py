@@ -95,7 +95,8 @@ def items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "search_results", "queries": ["who won"], "results": results}
     if "function" in tools and not any(item["type"] == "function_call_output" for item in body["input"]):
         call = {"type": "function_call", "id": "fc_1", "status": "completed", "name": tools["function"]["name"]}
-        yield {**call, "call_id": "call_1", "arguments": '{"city":"Oslo"}'}
+        signed = {"thought_signature": "c2ln"} if body["model"].startswith("google/") else {}
+        yield {**call, "call_id": "call_1", "arguments": '{"city":"Oslo"}', **signed}
         return
     content = body["input"][-1].get("content", "fine")
     said = content if isinstance(content, str) else content[-1].get("text")

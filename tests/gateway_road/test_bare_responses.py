@@ -131,6 +131,33 @@ def test_a_tool_is_called_and_answered(internet, openai, streamed, name):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_that_is_signed_goes_back_with_its_signature(internet, claude, openai, streamed):
+    model = "perplexity/google/gemini-3-flash-preview"
+    given = {"model": model, "streamed": streamed, "tools": [{"name": "get_weather", "input_schema": SCHEMA}]}
+    content = message(claude, **given).model_dump(exclude_none=True)["content"]
+    result = {"type": "tool_result", "tool_use_id": content[-1]["id"], "content": "sunny"}
+    message(claude, messages=[*QUESTION, {"role": "assistant", "content": content}, {"role": "user", "content": [result]}], **given)
+    assert [item.get("thought_signature") for item in sent(internet)["input"]] == [None, "c2ln", "c2ln"]
+
+
+def test_instructions_alone_are_the_users(internet, openai):
+    chat(openai, messages=[{"role": "system", "content": "Be brief."}, {"role": "system", "content": "Greet."}])
+    assert [item["role"] for item in sent(internet)["input"]] == ["system", "user"]
+
+
+def test_words_that_come_at_the_end_alone_are_told_once(internet, openai, claude):
+    def late(host, request):
+        told = json.loads(request.body)
+        output = list(strict_responses.items(told))
+        whole = {"id": "resp_1", "created_at": 1, "model": told["model"], "status": "completed", "output": output}
+        return stream_answer(*(data_event(event) for event in strict_responses.events(whole) if "delta" not in event))
+
+    internet.answering = late
+    assert chat(openai, streamed=True).choices[0].message.content == "You said: Who won?"
+    assert message(claude, streamed=True).content[0].text == "You said: Who won?"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
 def test_a_tool_is_called_for_claudes_callers(claude, streamed):
     tools = [{"name": "get_weather", "input_schema": SCHEMA}]
     answer = message(claude, streamed=streamed, tools=tools, tool_choice={"type": "any"})
@@ -153,9 +180,14 @@ def test_the_web_is_searched(internet, claude, streamed):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_the_web_is_searched_for_a_chat(internet, openai, streamed):
-    answer = chat(openai, streamed=streamed, web_search_options={}).choices[0]
-    assert (answer.message.content, answer.message.tool_calls, answer.finish_reason) == ("You said: Who won?", None, "stop")
+    asked = [{"role": "user", "content": "Norway[2], or [3]?"}]
+    answer = chat(openai, streamed=streamed, web_search_options={}, messages=asked).choices[0]
+    text = "You said: Norway[2], or [3]?"
+    assert (answer.message.content, answer.message.tool_calls, answer.finish_reason) == (text, None, "stop")
     assert sent(internet)["tools"] == [{"type": "web_search"}]
+    cited = {"url": PAGES[1], "title": "Page 2", "start_index": 0, "end_index": len(text)}
+    told = [each if isinstance(each, dict) else each.model_dump() for each in answer.message.annotations]
+    assert told == [{"type": "url_citation", "url_citation": cited}]
 
 
 def test_an_answer_follows_a_schema(internet, openai):

@@ -19,6 +19,15 @@ def parse_call_signature(call: Fields) -> RedactedThinkingPart | None:
     value: object = call.raw
     for name in ("extra_content", "google", "thought_signature"):
         value = value.get(name) if isinstance(value, dict) else None
+    return _part(value)
+
+
+def parse_item_signature(item: Fields) -> RedactedThinkingPart | None:
+    """The same of an item of Responses: https://github.com/perplexityai/perplexity-py (2026-11-30), which calls Gemini too."""
+    return _part(item.raw.get("thought_signature"))
+
+
+def _part(value: object) -> RedactedThinkingPart | None:
     return RedactedThinkingPart(MARK + value) if isinstance(value, str) and value else None
 
 
@@ -29,9 +38,13 @@ def is_call_signature(part: Part | None) -> bool:
 
 def render_call_signature(part: Part | None) -> JsonObject | None:
     """The member `extra_content` of the call behind a part; None where the part signs none."""
-    if isinstance(part, RedactedThinkingPart) and is_call_signature(part):
-        return _signed(part.data.removeprefix(MARK))
-    return None
+    signature = signature_of(part)
+    return None if signature is None else _signed(signature)
+
+
+def signature_of(part: Part | None) -> str | None:
+    """The signature that a part carries; None where it carries none."""
+    return part.data.removeprefix(MARK) if isinstance(part, RedactedThinkingPart) and is_call_signature(part) else None
 
 
 def render_missing_signature() -> JsonObject:

@@ -7,6 +7,7 @@ integration-styles.md, with the types of https://github.com/perplexityai/perplex
 from collections.abc import Iterable, Iterator
 
 from keyhouse.gateway.wire.any_json import with_json_told
+from keyhouse.gateway.wire.call_signatures import signature_of
 from keyhouse.gateway.wire.conversation import (
     SEARCH,
     Message,
@@ -57,17 +58,27 @@ def _items(messages: Iterable[Message], losses: Losses) -> Iterator[JsonObject]:
     """The items. What is said to the model by the system moves to the front, since not every model behind the server takes it elsewhere."""
     given = tuple(messages)
     moved = [message for message in given if message.role == "system" and not message.stays]
-    names = {call_id(part.id): part.name for message in given for part in message.parts if isinstance(part, ToolCallPart)}
-    for item in render_items((*moved, *(message for message in given if message not in moved)), losses):
+    others = [message for message in given if message not in moved]
+    if moved and not others:
+        others = [Message("user", moved.pop().parts)]
+    calls = {call_id(part.id): (part.name, signature) for part, signature in _calls(others)}
+    for item in render_items((*moved, *others), losses):
         kind = item.get("type")
-        if kind == "function_call_output":
-            if not isinstance(item["output"], str):
-                raise unsupported("messages", "Results of tools are text alone there.")
-            yield without_nones({**item, "name": names.get(item["call_id"])})
-        elif kind == "function_call":
-            yield item
+        if kind == "function_call_output" and not isinstance(item["output"], str):
+            raise unsupported("messages", "Results of tools are text alone there.")
+        if kind in ("function_call", "function_call_output"):
+            name, signature = calls.get(item["call_id"], (None, None))
+            yield without_nones({**item, "name": name, "thought_signature": signature})
         elif kind is None:
             yield _message(item)
+
+
+def _calls(messages: Iterable[Message]) -> Iterator[tuple[ToolCallPart, str | None]]:
+    """The calls, each with its signature, which a model may want back with the call and with its result."""
+    for message in messages:
+        for before, part in zip((None, *message.parts), message.parts, strict=False):
+            if isinstance(part, ToolCallPart):
+                yield part, signature_of(before)
 
 
 def _message(item: JsonObject) -> JsonObject:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import Answer, AnswerPart, StopReason
+from keyhouse.gateway.wire.call_signatures import parse_item_signature
 from keyhouse.gateway.wire.conversation import SearchPart, TextPart, ThinkingPart, ToolCallPart
 from keyhouse.gateway.wire.decoding import decoded_arguments
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_responses.searches import parse_search
+from keyhouse.gateway.wire.openai_responses.sources import Sources
 from keyhouse.gateway.wire.reasoning_items import parse_reasoning_item
 from keyhouse.gateway.wire.usage import parse_responses_usage
 
@@ -23,7 +25,8 @@ def parse_response(fields: Fields) -> Answer:
         raise Error(Code.UPSTREAM_INVALID_ANSWER, (error and error.text_or_none("message")) or "The upstream failed to answer.")
     cut = status == "incomplete"
     items = list(fields.objects("output"))
-    parts = tuple(part for item in items for part in _parts(item, is_cut=cut))
+    sources = Sources()
+    parts = tuple(part for item in items for part in _parts(item, sources, is_cut=cut))
     refusal = "".join(content.text("refusal") for item in items for content in said_of(item) if content.text("type") == "refusal") or None
     usage = fields.object_or_none("usage")
     return Answer(
@@ -52,14 +55,15 @@ def said_of(item: Fields) -> Iterator[Fields]:
     return item.objects_or_none("content") if item.text("type") == "message" else iter(())
 
 
-def _parts(item: Fields, *, is_cut: bool) -> Iterator[AnswerPart]:
+def _parts(item: Fields, sources: Sources, *, is_cut: bool) -> Iterator[AnswerPart]:
     """The parts that an item amounts to; an item that no request of a caller can lead to is left out."""
+    sources.note(item)
     match item.text("type"):
         case "message":
             for content in said_of(item):
                 text = content.text_or_none("text") or content.text_or_none("refusal")
                 if text:
-                    yield TextPart(text)
+                    yield TextPart(text, citations=sources.cited(content))
         case "reasoning":
             thought = BETWEEN_SUMMARIES.join(summary.text("text") for summary in item.objects_or_none("summary"))
             thought = thought or "".join(content.text("text") for content in item.objects_or_none("content"))
@@ -75,4 +79,7 @@ def _parts(item: Fields, *, is_cut: bool) -> Iterator[AnswerPart]:
         case "function_call":
             arguments = decoded_arguments(item.text("arguments"), is_cut=is_cut)
             if arguments is not None:
+                signature = parse_item_signature(item)
+                if signature is not None:
+                    yield signature
                 yield ToolCallPart(item.text("call_id"), item.text("name"), arguments)

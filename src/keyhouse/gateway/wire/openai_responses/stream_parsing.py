@@ -10,6 +10,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire.answer import (
     ApiError,
     ArgumentsDelta,
+    Cited,
     Failed,
     Finished,
     PartEnded,
@@ -26,11 +27,13 @@ from keyhouse.gateway.wire.answer import (
     ToolCallStarted,
     UsageCounted,
 )
+from keyhouse.gateway.wire.call_signatures import parse_item_signature
 from keyhouse.gateway.wire.decoding import decoded
 from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.openai_chat.errors import parse_error_member
-from keyhouse.gateway.wire.openai_responses.response import BETWEEN_SUMMARIES, parse_stop
+from keyhouse.gateway.wire.openai_responses.response import BETWEEN_SUMMARIES, parse_stop, said_of
 from keyhouse.gateway.wire.openai_responses.searches import parse_search
+from keyhouse.gateway.wire.openai_responses.sources import Sources
 from keyhouse.gateway.wire.reasoning_items import parse_reasoning_item
 from keyhouse.gateway.wire.usage import parse_responses_usage
 
@@ -50,8 +53,10 @@ class ResponseEventParser:
         self._calls = 0
         self._searches = 0
         self._has_arguments = False
+        self._has_words = False
         self._held: dict[str, Fields] = {}
         self._refusal: list[str] = []
+        self._sources = Sources()
 
     def parse(self, name: str | None, data: bytes) -> Iterator[StreamEvent]:
         """The events that one server-sent event amounts to. Raises Error (`upstream_invalid_answer`)."""
@@ -96,6 +101,7 @@ class ResponseEventParser:
         if is_refusal:
             self._refusal.append(text)
         if text:
+            self._has_words = True
             yield from self._opened("text")
             yield TextDelta(text)
 
@@ -106,7 +112,7 @@ class ResponseEventParser:
 
     def _more(self, arguments: str) -> Iterator[StreamEvent]:
         if self._open != "call" and self._held:
-            yield self._called(self._held.popitem()[1])
+            yield from self._called(self._held.popitem()[1])
         if self._open != "call":
             raise Error(Code.UPSTREAM_INVALID_ANSWER, "The upstream went on with a tool call that is not open.")
         if arguments:
@@ -115,24 +121,35 @@ class ResponseEventParser:
 
     def _item_begun(self, item: Fields) -> Iterator[StreamEvent]:
         yield from self._closed()
+        self._has_words = False
         if item.text("type") == "function_call":
             if item.text_or_none("arguments"):
                 # Whole at once: it may be the server's own call, of which another item tells once it is done.
                 self._held[item.text("call_id")] = item
             else:
-                yield self._called(item)
+                yield from self._called(item)
 
-    def _called(self, item: Fields) -> ToolCallStarted:
+    def _called(self, item: Fields) -> Iterator[StreamEvent]:
         self._open, self._has_arguments = "call", False
         self._calls += 1
-        return ToolCallStarted(item.text("call_id"), item.text("name"))
+        signature = parse_item_signature(item)
+        if signature is not None:
+            yield RedactedThinking(signature.data)
+        yield ToolCallStarted(item.text("call_id"), item.text("name"))
 
     def _item_done(self, item: Fields) -> Iterator[StreamEvent]:
         if item.text("type") == "function_call" and self._held.pop(item.text("call_id"), None) is not None:
-            yield self._called(item)
+            yield from self._called(item)
         if self._open == "call" and not self._has_arguments:
             # Some servers send the arguments whole, at the end.
             yield from self._more(item.text_or_none("arguments") or "")
+        self._sources.note(item)
+        if not self._has_words:
+            # Now and then words come at the end alone: https://github.com/vercel/ai/pull/18991 (2026-09-26).
+            for content in said_of(item):
+                yield from self._said(content.text_or_none("text") or "", is_refusal=False)
+        if self._open == "text":
+            yield from (Cited(page) for content in said_of(item) for page in self._sources.cited(content))
         yield from self._closed()
         kept = parse_reasoning_item(item) if item.text("type") == "reasoning" else None
         if kept is not None:
