@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import uvloop
 
@@ -87,7 +88,7 @@ async def _run(port: int, sources: list[Callable[[], bytes]], seconds: float) ->
     callers, ends = [], []
     for source in sources:
         done = loop.create_future()
-        _, caller = await loop.create_connection(lambda source=source, done=done: _Caller(source, until, done), "127.0.0.1", port)
+        _, caller = await loop.create_connection(partial(_Caller, source, until, done), "127.0.0.1", port)
         callers.append(caller)
         ends.append(done)
     await asyncio.wait_for(asyncio.gather(*ends), seconds + 30)

@@ -50,7 +50,7 @@ def running_postgres(folder: Path, *, wanted: bool = True) -> Iterator[Callable[
         nonlocal made
         made += 1
         with psycopg.connect(url + "postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE bench_{made}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE bench_{made}")
         return f"{url}bench_{made}"
 
     try:

@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import uvloop
 
@@ -102,12 +103,12 @@ def make_certificate(folder: Path) -> None:
 
 
 async def read_body(receive: Any) -> bytes:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 HOP_BY_HOP = {b"connection", b"transfer-encoding", b"keep-alive"}
@@ -200,7 +201,7 @@ class Caller(asyncio.Protocol):
         self.finished = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: Any = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.transport.write(self.wire)
 
     def data_received(self, data: bytes) -> None:
@@ -309,7 +310,7 @@ def report(options: argparse.Namespace, ports: dict[str, int], pids: dict[str, i
     for turn in range(options.rounds + 1):
         for case, sides, work in cases:
             for side in sides:
-                cost = measured(pids[side], lambda work=work, side=side: work(ports[side]))
+                cost = measured(pids[side], partial(work, ports[side]))
                 if turn:
                     costs.setdefault((case, side), []).append(cost)
     print(

@@ -5,11 +5,11 @@ import datetime
 import random
 import time
 
-from bench.chaos_bursts import heal, kill_server
-from bench.chaos_client import Answer, UnansweredError
-from bench.chaos_gateway import IN_FORCE_S
-from bench.chaos_house import FoundError, Server
-from bench.chaos_writes import ApiKey, Chaos
+from bench.chaos.bursts import heal, kill_server
+from bench.chaos.client import Answer, UnansweredError
+from bench.chaos.gateway import IN_FORCE_S
+from bench.chaos.house import FoundError, Server
+from bench.chaos.writes import ApiKey, Chaos
 
 _BORDER_S = 0.5
 

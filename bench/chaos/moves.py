@@ -9,13 +9,13 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import chaos_model as model
-from bench.chaos_bursts import burst, excuse, heal, kill_server, traffic
-from bench.chaos_checks import fits, look, resolve
-from bench.chaos_house import FoundError
-from bench.chaos_model import MASK, Lane, State
-from bench.chaos_rings import new_line
-from bench.chaos_writes import ApiKey, Backup, Chaos
+from bench.chaos import model
+from bench.chaos.bursts import burst, excuse, heal, kill_server, traffic
+from bench.chaos.checks import fits, look, resolve
+from bench.chaos.house import FoundError
+from bench.chaos.model import MASK, Lane, State
+from bench.chaos.rings import new_line
+from bench.chaos.writes import ApiKey, Backup, Chaos
 
 SMALL_DISK_MB = 256
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import chaos_model as model
-from bench.chaos_client import Answer, UnansweredError
-from bench.chaos_house import FoundError, House, Server
-from bench.chaos_model import MASK, Body, Lane, RefusedError, State
-from bench.chaos_secrets import planted, planted_header, planted_json
-from bench.chaos_upstream import Upstream
+from bench.chaos import model
+from bench.chaos.client import Answer, UnansweredError
+from bench.chaos.house import FoundError, House, Server
+from bench.chaos.model import MASK, Body, Lane, RefusedError, State
+from bench.chaos.secrets import planted, planted_header, planted_json
+from bench.chaos.upstream import Upstream
 
 _UNSURE = "may have been made"
 _HEADERS = ("x-chaos-a", "X-Chaos-A", "x-chaos-b", "x-chaos-c", "x-chaos-d")

@@ -1,4 +1,4 @@
-"""Is anything ever lost? `uv run bench/chaos.py --database sqlite --minutes 15`: random steps on real servers, which are killed on the way.
+"""Is anything ever lost? `uv run python -m bench.chaos --database sqlite --minutes 15`: random steps on real servers, killed on the way.
 
 Several `keyhouse serve` share one database. Callers write and read, keys are rotated, retired, lost and found, databases copied, moved and
 restored, the disk fills up, and servers, commands and PostgreSQL are killed at random. A model says what must hold; what does not ends the
@@ -24,18 +24,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from bench.chaos_api_keys import change_keys
-from bench.chaos_bursts import burst
-from bench.chaos_checks import checkpoint, complaints, opened
-from bench.chaos_house import ADMIN_KEY, FoundError, House
-from bench.chaos_model import KINDS, Lane
-from bench.chaos_moves import SMALL_DISK_MB, back_up, full_disk, lost_ring, move, prune, restore
-from bench.chaos_postgres import ChaosPostgres
-from bench.chaos_rings import add_by_hand, retire, rotate, spoilt_ring, wrong_ring
-from bench.chaos_upstream import Upstream
-from bench.chaos_writes import Chaos
+from bench.chaos.api_keys import change_keys
+from bench.chaos.bursts import burst
+from bench.chaos.checks import checkpoint, complaints, opened
+from bench.chaos.house import ADMIN_KEY, FoundError, House
+from bench.chaos.model import KINDS, Lane
+from bench.chaos.moves import SMALL_DISK_MB, back_up, full_disk, lost_ring, move, prune, restore
+from bench.chaos.postgres import ChaosPostgres
+from bench.chaos.rings import add_by_hand, retire, rotate, spoilt_ring, wrong_ring
+from bench.chaos.upstream import Upstream
+from bench.chaos.writes import Chaos
 from bench.serving import machine, save
 from keyhouse.services.first_start import furnish
 

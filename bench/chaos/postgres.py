@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from bench.chaos_upstream import lasting_port
+from bench.chaos.upstream import lasting_port
 
 _PATIENCE_S = 60.0
 

@@ -6,11 +6,11 @@ import random
 import signal
 from collections.abc import Awaitable, Callable
 
-from bench.chaos_checks import resolve
-from bench.chaos_gateway import read_on
-from bench.chaos_house import Server
-from bench.chaos_model import Lane
-from bench.chaos_writes import Chaos, contend, write_on
+from bench.chaos.checks import resolve
+from bench.chaos.gateway import read_on
+from bench.chaos.house import Server
+from bench.chaos.model import Lane
+from bench.chaos.writes import Chaos, contend, write_on
 
 Deed = Callable[[Chaos, random.Random], Awaitable[str]]
 _READERS = 2

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.chaos_client import Answer, UnansweredError, ask
-from bench.chaos_postgres import ChaosPostgres
-from bench.chaos_upstream import lasting_port
+from bench.chaos.client import Answer, UnansweredError, ask
+from bench.chaos.postgres import ChaosPostgres
+from bench.chaos.upstream import lasting_port
 from bench.serving import environment
 from keyhouse.settings import Settings
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.chaos_client import UnansweredError
-from bench.chaos_house import FoundError, Server
-from bench.chaos_model import Content, Lane
-from bench.chaos_writes import Chaos, read_once
+from bench.chaos.client import UnansweredError
+from bench.chaos.house import FoundError, Server
+from bench.chaos.model import Content, Lane
+from bench.chaos.writes import Chaos, read_once
 
 IN_FORCE_S = 10.0
 """So long the gateway of another process may take to hear of a change. The documents say one second; this machine is shared."""

@@ -6,10 +6,10 @@ import json
 import os
 import random
 
-from bench.chaos_bursts import burst, heal, traffic
-from bench.chaos_checks import digest, resolve
-from bench.chaos_house import FoundError
-from bench.chaos_writes import Chaos
+from bench.chaos.bursts import burst, heal, traffic
+from bench.chaos.checks import digest, resolve
+from bench.chaos.house import FoundError
+from bench.chaos.writes import Chaos
 
 _TAKEN_UP_S = 2.5
 """A server looks at the ring's file once a second."""

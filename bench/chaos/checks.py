@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.chaos_client import UnansweredError
-from bench.chaos_gateway import gateways_agree
-from bench.chaos_house import FoundError, Server
-from bench.chaos_model import Content, Lane, State
-from bench.chaos_secrets import leaks
-from bench.chaos_writes import Chaos, read_once
+from bench.chaos.client import UnansweredError
+from bench.chaos.gateway import gateways_agree
+from bench.chaos.house import FoundError, Server
+from bench.chaos.model import Content, Lane, State
+from bench.chaos.secrets import leaks
+from bench.chaos.writes import Chaos, read_once
 from keyhouse.app import open_storage
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.paging import Paging
