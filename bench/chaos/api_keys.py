@@ -13,16 +13,19 @@ from bench.chaos.writes import ApiKey, Chaos
 
 _BORDER_S = 0.5
 
+Killing = asyncio.Task[str] | None
+"""A server's end, which may come while something is asked of it."""
+
 
 async def change_keys(chaos: Chaos, dice: random.Random) -> str:
     """Some of that, then every server is asked about every key."""
     told = []
     for _ in range(dice.randint(1, 4)):
         deed = dice.choice([_create, _create, _revoke, _make_anew])
-        victim = asyncio.create_task(_kill_soon(chaos, random.Random(dice.random()))) if dice.random() < 0.4 else None
-        told.append(await deed(chaos, dice))
-        if victim:
-            told.append(await victim)
+        killing = asyncio.create_task(_kill_soon(chaos, random.Random(dice.random()))) if dice.random() < 0.4 else None
+        told.append(await deed(chaos, dice, killing))
+        if killing:
+            told.append(await killing)
         await heal(chaos)
     await keys_are_true(chaos)
     return "; ".join(told)
@@ -41,7 +44,7 @@ async def _ask(chaos: Chaos, dice: random.Random, method: str, path: str, body: 
         return None if unanswered.sent else Answer(0, b"", "")
 
 
-async def _create(chaos: Chaos, dice: random.Random) -> str:
+async def _create(chaos: Chaos, dice: random.Random, _killing: Killing) -> str:
     name, writes = f"key {dice.randrange(10**9)}", dice.random() < 0.5
     expires = time.time() + 1 + dice.random() * 20 if dice.random() < 0.5 else None
     body: dict[str, object] = {"keyType": "service", "name": name, "projectIds": [chaos.project_ids[0]]}
@@ -61,7 +64,7 @@ async def _create(chaos: Chaos, dice: random.Random) -> str:
     return f"{name} is made"
 
 
-async def _revoke(chaos: Chaos, dice: random.Random) -> str:
+async def _revoke(chaos: Chaos, dice: random.Random, _killing: Killing) -> str:
     good = [key for key in chaos.api_keys if key.good]
     if not good:
         return "no key to revoke"
@@ -79,7 +82,7 @@ async def _revoke(chaos: Chaos, dice: random.Random) -> str:
     return f"{key.name} is revoked"
 
 
-async def _make_anew(chaos: Chaos, dice: random.Random) -> str:
+async def _make_anew(chaos: Chaos, dice: random.Random, killing: Killing) -> str:
     """A project's key: the old one stops at once. Where it is not known whether it did, an admin can tell."""
     project = dice.randrange(len(chaos.project_ids))
     old, path = chaos.project_keys[project], f"/api/projects/{chaos.project_ids[project]}"
@@ -88,6 +91,8 @@ async def _make_anew(chaos: Chaos, dice: random.Random) -> str:
         return "no server to ask for a project's key"
     if answer is not None and answer.status != 200:
         raise FoundError(f"a project's key was answered {answer.status} {answer.body.decode()[:300]}")
+    if killing:
+        await killing
     await heal(chaos)
     told = (await chaos.house.ask(chaos.house.servers[0], "GET", f"{path}/api-key", chaos.admin_key)).json["apiKey"]
     if answer is not None and told != answer.json["apiKey"]:

@@ -161,8 +161,6 @@ def roll_back(state: State, version: int) -> State:
         raise RefusedError(409, "a deletion")
     if past.content.has_secrets and past.generation != state.generation:
         raise RefusedError(409, "secrets destroyed")
-    if past.content == state.content:
-        return state
     return state.changed("rolled_back", past.content, default_model=state.default_model)
 
 
