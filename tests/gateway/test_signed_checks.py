@@ -96,7 +96,7 @@ def test_a_token_uri_falls_under_the_address_policy(run: Run, token_uri: str, po
     async def work() -> None:
         account = key_file(token_uri)
         result = await result_of(
-            "http://localhost:1", CHECK, (), UpstreamSettings(policy=policy), signing=GOOGLE, values={"ACCOUNT": account}
+            "http://localhost:1", CHECK, settings=UpstreamSettings(policy=policy), signing=GOOGLE, values={"ACCOUNT": account}
         )
         assert result.verdict is Verdict.BLOCKED
 
