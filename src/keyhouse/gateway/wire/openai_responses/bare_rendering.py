@@ -56,9 +56,10 @@ def _limit(request: Request, model: UpstreamModel) -> int | None:
 
 def _items(messages: Iterable[Message], losses: Losses) -> Iterator[JsonObject]:
     """The items. What is said to the model by the system moves to the front, since not every model behind the server takes it elsewhere."""
-    given = tuple(messages)
-    moved = [message for message in given if message.role == "system" and not message.stays]
-    others = [message for message in given if message not in moved]
+    moved: list[Message] = []
+    others: list[Message] = []
+    for message in messages:
+        (moved if message.role == "system" and not message.stays else others).append(message)
     if moved and not others:
         others = [Message("user", moved.pop().parts)]
     calls = {call_id(part.id): (part.name, signature) for part, signature in _calls(others)}
