@@ -176,9 +176,14 @@ def test_a_schema_for_nova_that_holds_itself_ends_where_it_begins_again():
     assert enforced == ("schema.$ref=any",)
 
 
-def test_a_schema_for_nova_that_would_grow_without_end_is_refused():
-    definitions = {f"D{n}": {"properties": {side: {"$ref": f"#/$defs/D{n + 1}"} for side in "ab"}} for n in range(40)}
-    body = chat(tools=[tool("a", parameters={"type": "object", "properties": {"a": {"$ref": "#/$defs/D0"}}, "$defs": definitions})])
+GROWING = {f"D{n}": {"properties": {side: {"$ref": f"#/$defs/D{n + 1}"} for side in "ab"}} for n in range(40)}
+LARGE = {"D0": {"enum": [str(number) for number in range(1000)]}}
+
+
+@pytest.mark.parametrize(("definitions", "references"), [(GROWING, 1), (LARGE, 9)])
+def test_a_schema_for_nova_that_would_be_far_larger_without_references_is_refused(definitions, references):
+    properties = {f"p{number}": {"$ref": "#/$defs/D0"} for number in range(references)}
+    body = chat(tools=[tool("a", parameters={"type": "object", "properties": properties, "$defs": definitions})])
 
     assert refusal(to_converse, body, NOVA).code == "unsupported_parameter"
 

@@ -12,7 +12,8 @@ from keyhouse.gateway.wire.losses import Losses
 _AT_THE_TOP = ("type", "properties", "required")
 _DEFINITIONS = ("$defs", "definitions")
 _OF_ITSELF = ("$schema", "$id")
-_MOST_REFERENCES = 1000
+_MOST_PARTS = 5000
+"""What may be written out in place of references in one schema."""
 
 
 def bare(schema: JsonObject, losses: Losses) -> JsonObject:
@@ -40,10 +41,12 @@ class _WrittenOut:
     def __init__(self, defined: JsonObject, losses: Losses) -> None:
         self._defined = defined
         self._losses = losses
-        self._references = 0
+        self._parts = 0
 
     def whole(self, part: Any, within: tuple[str, ...] = ()) -> Any:
         """A part of the schema without references."""
+        if within:
+            self._count()
         if isinstance(part, list):
             return [self.whole(each, within) for each in part]
         if not isinstance(part, dict):
@@ -55,10 +58,12 @@ class _WrittenOut:
         return {**self._referred(reference, within), **beside}
 
     def _referred(self, reference: str, within: tuple[str, ...]) -> JsonObject:
-        self._references += 1
-        if self._references > _MOST_REFERENCES:
-            raise unsupported("tools", "This model takes no references in the parameters of tools, and these are too many to write out.")
         if reference in within:
             self._losses.change("schema.$ref", "any")
             return {}
         return _members(self.whole(self._defined[reference], (*within, reference)))
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise unsupported("tools", "This model takes no references in the parameters of tools, and these are too much to write out.")
