@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.postgres import running_postgres
 from bench.serving import LOAD_CORE, Served, cpu_s, free_port, machine, process, save, send, settle, shown
-from keyhouse.app import open_storage
+from keyhouse.app import opened_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
 
@@ -76,13 +76,10 @@ class Browser:
 
 
 async def _prepare(settings: Settings) -> FirstKeys:
-    storage = await open_storage(settings)
-    try:
+    async with opened_storage(settings) as storage:
         keys = await furnish(storage)
         assert keys is not None
         return keys
-    finally:
-        await storage.database.close()
 
 
 def fill(port: int, keys: FirstKeys) -> None:

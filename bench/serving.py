@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from keyhouse.app import open_storage
+from keyhouse.app import opened_storage
 from keyhouse.services.first_start import furnish
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
@@ -140,11 +140,9 @@ def send(port: int, method: str, path: str, headers: Mapping[str, str], body: ob
 
 async def seed(settings: Settings, projects: int, keys: int) -> list[str]:
     """A house with so many projects; the keys of its last ones."""
-    storage = await open_storage(settings)
-    await furnish(storage)
-    made = await _more_projects(storage, projects - 1)
-    await storage.database.close()
-    return made[-keys:]
+    async with opened_storage(settings) as storage:
+        await furnish(storage)
+        return (await _more_projects(storage, projects - 1))[-keys:]
 
 
 async def _more_projects(storage: Storage, count: int) -> list[str]:

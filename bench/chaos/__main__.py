@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bench.chaos.api_keys import change_keys
 from bench.chaos.bursts import burst
-from bench.chaos.checks import checkpoint, complaints, opened
+from bench.chaos.checks import checkpoint, complaints
 from bench.chaos.house import ADMIN_KEY, FoundError, House
 from bench.chaos.model import KINDS, Lane
 from bench.chaos.moves import SMALL_DISK_MB, back_up, full_disk, lost_ring, move, prune, restore
@@ -35,6 +35,7 @@ from bench.chaos.rings import add_by_hand, retire, rotate, spoilt_ring, wrong_ri
 from bench.chaos.upstream import Upstream
 from bench.chaos.writes import Chaos
 from bench.serving import machine, save
+from keyhouse.app import opened_storage
 from keyhouse.services.first_start import furnish
 
 Step = Callable[[Chaos, random.Random], Awaitable[str]]
@@ -97,7 +98,7 @@ async def chaos_in(folder: Path, postgres: ChaosPostgres | None) -> AsyncIterato
 
 async def _furnish(chaos: Chaos) -> None:
     house = chaos.house
-    async with opened(house.settings) as storage:
+    async with opened_storage(house.settings) as storage:
         first = await furnish(storage)
     assert first is not None
     await house.start_all()

@@ -1,10 +1,8 @@
 """What must hold whenever nothing is under way: the checks of the chaos run."""
 
-import contextlib
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from bench.chaos.house import FoundError, Server
 from bench.chaos.model import Content, Lane, State
 from bench.chaos.secrets import leaks
 from bench.chaos.writes import Chaos, read_once
-from keyhouse.app import open_storage
+from keyhouse.app import opened_storage
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.paging import Paging
 from keyhouse.services.encryption_keys import opened_as_it_is
@@ -39,19 +37,9 @@ class Opened:
     history: list[tuple[str, Content | None]]
 
 
-@contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Storage]:
-    """The house's storage, opened beside its servers."""
-    storage = await open_storage(settings)
-    try:
-        yield storage
-    finally:
-        await storage.database.close()
-
-
 async def look(chaos: Chaos, settings: Settings) -> dict[str, Opened]:
     """What a database holds of each lane, opened with the house's ring."""
-    async with opened(settings) as storage:
+    async with opened_storage(settings) as storage:
         return await storage.database.read(lambda tx: {str(lane): _look(tx, storage, chaos, lane) for lane in chaos.lanes})
 
 

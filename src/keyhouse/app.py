@@ -108,6 +108,16 @@ async def open_storage(settings: Settings) -> Storage:
     return await prepare_storage(parse_database_url(settings.url), key_source(settings), accept_unreadable=settings.accept_unreadable)
 
 
+@contextlib.asynccontextmanager
+async def opened_storage(settings: Settings) -> AsyncIterator[Storage]:
+    """The same, for as long as the block lasts."""
+    storage = await open_storage(settings)
+    try:
+        yield storage
+    finally:
+        await storage.database.close()
+
+
 def build_house(settings: Settings, storage: Storage, lines: AccessLines | None = None) -> House:
     """Wire the house over an open storage. `lines` are for requests of its API; None where nobody wants to know of them."""
     catalog = _catalog(settings.models_file)

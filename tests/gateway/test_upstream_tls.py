@@ -201,13 +201,14 @@ def test_an_upstream_that_wants_a_clients_certificate_says_so(run: Run, authorit
     run(scenario())
 
 
-def test_an_upstream_that_closes_in_the_handshake_could_not_be_connected(run: Run) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.reader.read(1)
-        peer.reset()
+async def reset_in_the_handshake(peer: Peer) -> None:
+    await peer.reader.read(1)
+    peer.reset()
 
+
+def test_an_upstream_that_closes_in_the_handshake_could_not_be_connected(run: Run) -> None:
     async def scenario() -> None:
-        async with FaultUpstream(script) as server, client() as upstream:
+        async with FaultUpstream(reset_in_the_handshake) as server, client() as upstream:
             with pytest.raises(UpstreamError, match=r"^The connection ended during the TLS handshake \(ECONNRESET\)\.$") as caught:
                 await fetched(upstream, replace(server.origin, scheme="https"))
             assert caught.value.kind is UpstreamFailure.CONNECT_FAILED
@@ -268,12 +269,8 @@ def test_a_caller_that_leaves_in_the_handshake_waits_for_no_upstream_that_stays(
 
 
 def test_a_caller_that_leaves_as_the_handshake_fails_has_left(run: Run) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.reader.read(1)
-        peer.reset()
-
     async def scenario() -> None:
-        async with FaultUpstream(script) as server, client() as upstream:
+        async with FaultUpstream(reset_in_the_handshake) as server, client() as upstream:
             call = asyncio.create_task(fetched(upstream, replace(server.origin, scheme="https")))
             while not (making := [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_made"]):
                 await asyncio.sleep(0)

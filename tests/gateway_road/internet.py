@@ -1,10 +1,15 @@
 """All providers' fixed addresses on loopback: an HTTPS proxy whose every tunnel ends at one upstream, certified by a private authority."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from tests.conftest import ServedHouse, _serving
+from tests.gateway.conftest import Authority
 from tests.gateway.fault_upstream import Peer, ReceivedRequest
+from tests.gateway_road.upstreams import running_upstream
 
 Answering = Callable[[str, ReceivedRequest], bytes]
 """From the host that was called and the request to the answer."""
@@ -35,3 +40,10 @@ class Internet:
             request = await peer.request()
             self.asked.append((host, request))
             await peer.send(self.answering(host, request))
+
+
+@contextmanager
+def house_in(internet: Internet, folder: Path, authority: Authority) -> Iterator[ServedHouse]:
+    """A house whose way out leads to that proxy."""
+    with running_upstream(internet.script) as proxy, _serving(folder) as start:
+        yield start(https_proxy=proxy.address, ca_file=authority.ca_file)

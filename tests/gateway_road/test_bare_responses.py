@@ -7,13 +7,13 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.conftest import NO_CERTIFICATES, ServedHouse, _serving
+from tests.conftest import NO_CERTIFICATES, ServedHouse
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway_road import strict_responses
 from tests.gateway_road.conftest import openai_client
-from tests.gateway_road.internet import Internet
+from tests.gateway_road.internet import Internet, house_in
 from tests.gateway_road.strict_responses import PAGES
-from tests.gateway_road.upstreams import data_event, json_answer, running_upstream, stream_answer
+from tests.gateway_road.upstreams import data_event, json_answer, stream_answer
 
 QUESTION = [{"role": "user", "content": "Who won?"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -24,8 +24,7 @@ MODEL = "perplexity/sonar"
 def connected(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[ServedHouse, Internet]]:  # noqa: F811
     """A house whose way out leads to that upstream."""
     internet = Internet(lambda host, request: strict_responses.answer(request), authority.server_context)
-    with running_upstream(internet.script) as proxy, _serving(tmp_path_factory.mktemp("connected")) as start:
-        house = start(https_proxy=proxy.address, ca_file=authority.ca_file)
+    with house_in(internet, tmp_path_factory.mktemp("connected"), authority) as house:
         given = {"enabled": True, "customKeys": {"PERPLEXITY_API_KEY": "pplx-1234567890"}}
         assert house.client().put("/api/model-providers/perplexity", json=given).status_code == 200
         yield house, internet

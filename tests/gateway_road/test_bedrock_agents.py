@@ -7,12 +7,11 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.conftest import NO_CERTIFICATES, ServedHouse, _serving
+from tests.conftest import NO_CERTIFICATES, ServedHouse
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway_road import strict_bedrock
 from tests.gateway_road.conftest import openai_client
-from tests.gateway_road.internet import Internet
-from tests.gateway_road.upstreams import running_upstream
+from tests.gateway_road.internet import Internet, house_in
 
 MODELS = [
     "us.amazon.nova-pro-v1:0",
@@ -36,8 +35,7 @@ CITIES = [{"city": "Oslo"}, {"city": "Ålesund"}]
 @pytest.fixture(scope="module")
 def connected(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[ServedHouse, Internet]]:  # noqa: F811
     internet = Internet(lambda host, request: strict_bedrock.answer(request), authority.server_context)
-    with running_upstream(internet.script) as proxy, _serving(tmp_path_factory.mktemp("bedrock")) as start:
-        house = start(https_proxy=proxy.address, ca_file=authority.ca_file)
+    with house_in(internet, tmp_path_factory.mktemp("bedrock"), authority) as house:
         given = {"enabled": True, "customKeys": {"AWS_BEARER_TOKEN_BEDROCK": "a-secret-of-bedrock-123"}}
         assert house.client().put("/api/model-providers/bedrock", json=given).status_code == 200
         yield house, internet

@@ -8,12 +8,12 @@ import pytest
 
 from keyhouse.catalog.catalog import load_catalog
 from keyhouse.domain.calling import ConnectionCheck
-from tests.conftest import ADMIN_KEY, ServedHouse, _serving
+from tests.conftest import ADMIN_KEY, ServedHouse
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway.fault_upstream import ReceivedRequest, response
 from tests.gateway.test_google_token import key_file
-from tests.gateway_road.internet import Internet
-from tests.gateway_road.upstreams import json_answer, running_upstream
+from tests.gateway_road.internet import Internet, house_in
+from tests.gateway_road.upstreams import json_answer
 
 CATALOG = load_catalog()
 SECRET = "a-secret-of-the-provider-12345"
@@ -94,8 +94,8 @@ def check_of(provider: str, stored: dict[str, str]) -> ConnectionCheck:
 def world(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[ServedHouse, Internet]]:  # noqa: F811
     """A house whose way out leads to that proxy."""
     internet = Internet(lambda host, request: b"", authority.server_context)
-    with running_upstream(internet.script) as proxy, _serving(tmp_path_factory.mktemp("world")) as start:
-        yield start(https_proxy=proxy.address, ca_file=authority.ca_file), internet
+    with house_in(internet, tmp_path_factory.mktemp("world"), authority) as house:
+        yield house, internet
 
 
 def verdict_on(house: ServedHouse, provider: str, stored: dict[str, str], **update: object) -> dict[str, object]:

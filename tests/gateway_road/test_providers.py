@@ -10,12 +10,12 @@ import openai
 import pytest
 
 from keyhouse.catalog.catalog import load_catalog
-from tests.conftest import NO_CERTIFICATES, ServedHouse, _serving
+from tests.conftest import NO_CERTIFICATES, ServedHouse
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway.fault_upstream import ReceivedRequest, response
 from tests.gateway_road import anthropic_api, converse_api, openai_api, strict_responses
 from tests.gateway_road.conftest import openai_client
-from tests.gateway_road.internet import Internet
+from tests.gateway_road.internet import Internet, house_in
 from tests.gateway_road.upstreams import json_answer, running_upstream
 
 QUESTION = [{"role": "user", "content": "What is new?"}]
@@ -56,8 +56,8 @@ ANSWERS = {
 def connected(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[ServedHouse, Internet]]:  # noqa: F811
     """A house whose way out leads to that proxy."""
     internet = Internet(answered, authority.server_context)
-    with running_upstream(internet.script) as proxy, _serving(tmp_path_factory.mktemp("connected")) as start:
-        yield start(https_proxy=proxy.address, ca_file=authority.ca_file), internet
+    with house_in(internet, tmp_path_factory.mktemp("connected"), authority) as house:
+        yield house, internet
 
 
 @pytest.fixture

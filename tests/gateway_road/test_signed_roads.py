@@ -12,15 +12,15 @@ import httpx
 import openai
 import pytest
 
-from tests.conftest import ServedHouse, _serving
+from tests.conftest import ServedHouse
 from tests.gateway.conftest import Authority, authority  # noqa: F401 - a fixture
 from tests.gateway.fault_upstream import ReceivedRequest, response
 from tests.gateway.test_google_token import key_file, verified_claims
 from tests.gateway_road import anthropic_api, converse_api, openai_api
 from tests.gateway_road.aws_side import signed_scope
 from tests.gateway_road.conftest import openai_client
-from tests.gateway_road.internet import Internet
-from tests.gateway_road.upstreams import json_answer, running_upstream
+from tests.gateway_road.internet import Internet, house_in
+from tests.gateway_road.upstreams import json_answer
 
 QUESTION: Any = [{"role": "user", "content": "What is new?"}]
 TOKENS = "oauth2.googleapis.com"
@@ -72,8 +72,8 @@ class Google:
 def connected(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[tuple[ServedHouse, Internet]]:  # noqa: F811
     """A house whose way out leads to that proxy."""
     internet = Internet(Google(), authority.server_context)
-    with running_upstream(internet.script) as proxy, _serving(tmp_path_factory.mktemp("signed")) as start:
-        yield start(https_proxy=proxy.address, ca_file=authority.ca_file), internet
+    with house_in(internet, tmp_path_factory.mktemp("signed"), authority) as house:
+        yield house, internet
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from keyhouse.app import build_house, open_storage
+from keyhouse.app import build_house, opened_storage
 from keyhouse.services.first_start import FirstKeys, furnish
 from keyhouse.settings import Settings
 from keyhouse.web.control.routing import Route
@@ -115,13 +115,10 @@ class Planting:
 
 
 async def _prepared(settings: Settings) -> tuple[FirstKeys, tuple[Route, ...]]:
-    storage = await open_storage(settings)
-    try:
+    async with opened_storage(settings) as storage:
         keys = await furnish(storage)
         assert keys is not None
         return keys, build_house(settings, storage).control.router.routes
-    finally:
-        await storage.database.close()
 
 
 def _dumped_postgresql(server: PostgresServer, url: str) -> bytes:

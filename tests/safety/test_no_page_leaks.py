@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from starlette.routing import Route
 
-from keyhouse.app import _pages, build_house, local_gateway, open_storage
+from keyhouse.app import _pages, build_house, local_gateway, opened_storage
 from keyhouse.services.metrics.metrics import Metrics
 from keyhouse.settings import Settings
 from tests.conftest import PostgresServer
@@ -21,13 +21,10 @@ CASES = [("sqlite", "debug", "text"), ("postgresql", "debug", "json")]
 
 
 async def page_routes(settings: Settings) -> Sequence[Route]:
-    storage = await open_storage(settings)
-    try:
+    async with opened_storage(settings) as storage:
         house = build_house(settings, storage)
         site = _pages(house, local_gateway(house), Metrics())
         return [route for route in site._router.routes if isinstance(route, Route)]
-    finally:
-        await storage.database.close()
 
 
 @pytest.mark.parametrize(("kind", "level", "line_format"), CASES)

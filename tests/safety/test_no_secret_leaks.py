@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keyhouse.app import build_house, open_storage
+from keyhouse.app import build_house, opened_storage
 from keyhouse.cli.connection import Request
 from keyhouse.cli.local_exchange import LocalExchange
 from keyhouse.domain.tenancy import Actor, Caller
@@ -164,11 +164,8 @@ def test_a_handler_that_raises_brings_no_secret_to_light(tmp_path: Path, capfd: 
         return exchange
 
     async def run() -> LocalExchange:
-        storage = await open_storage(settings)
-        try:
+        async with opened_storage(settings) as storage:
             return await answered(storage)
-        finally:
-            await storage.database.close()
 
     settings = Settings(data_dir=tmp_path)
     exchange = asyncio.run(run())

@@ -1,13 +1,12 @@
 """Storages to test with, opened as a server or a command opens them."""
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from keyhouse.app import open_storage
+from keyhouse.app import opened_storage as opened
 from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.tenancy import Actor, Caller, Permission
@@ -25,15 +24,6 @@ _PROJECTS = Statement("SELECT id, organization_id FROM projects ORDER BY created
 
 def settings_of(folder: Path, database_url: str, **options: object) -> Settings:
     return Settings(data_dir=folder, database_url=database_url, **options)  # type: ignore[arg-type]
-
-
-@contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Storage]:
-    storage = await open_storage(settings)
-    try:
-        yield storage
-    finally:
-        await storage.database.close()
 
 
 def run_on(settings: Settings, work: Callable[[Storage], Awaitable[T]]) -> T:

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from keyhouse.app import key_source, open_storage
+from keyhouse.app import key_source, opened_storage
 from keyhouse.cli.exit_codes import CommandError, ExitCode
 from keyhouse.cli.options import Folder
 from keyhouse.log import configure_logging
@@ -35,11 +35,8 @@ def with_storage(settings: Settings, work: Callable[[Storage], Awaitable[T]]) ->
     prepare_process()
 
     async def run() -> T:
-        storage = await open_storage(settings)
-        try:
+        async with opened_storage(settings) as storage:
             return await work(storage)
-        finally:
-            await storage.database.close()
 
     return asyncio.run(run())
 

@@ -15,7 +15,7 @@ from types import FrameType
 
 import structlog
 
-from keyhouse.app import open_storage, read_files
+from keyhouse.app import opened_storage, read_files
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.cli.exit_codes import ExitCode
 from keyhouse.cli.listening import is_loopback, listen, shown_address
@@ -169,12 +169,9 @@ def _prepared(settings: Settings) -> dict[str, object]:
 async def _prepare(settings: Settings) -> FirstKeys | None:
     if settings.tracing:
         require_tracing()
-    storage = await open_storage(settings)
-    try:
+    async with opened_storage(settings) as storage:
         _finish_though_told()
         return await furnish(storage)
-    finally:
-        await storage.database.close()
 
 
 class _Patience:

@@ -12,7 +12,7 @@ from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.translated import AnswerTranslation
 from keyhouse.gateway.wire.enforcement import Enforced, enforced
 from keyhouse.gateway.wire.fields import JsonObject
-from keyhouse.gateway.wire.json_text import UNREADABLE
+from keyhouse.gateway.wire.json_text import UNREADABLE, may_hold_more
 from keyhouse.gateway.wire.losses import Losses
 
 BETA = b"anthropic-beta"
@@ -40,7 +40,7 @@ class Rendered:
 
 
 MOST_CONTAINERS = 1_000_000
-"""Of a body that is taken apart; brackets in its texts count. Ten million empty arrays, 32 MiB, took 800."""
+"""Of a body that is taken apart; brackets in its texts count. Ten million empty arrays, 32 MiB of text, took some 900 MB."""
 
 Render = Callable[[Call, Prepared], Rendered]
 """Raises Error: what the body says that it must not."""
@@ -48,7 +48,7 @@ Render = Callable[[Call, Prepared], Rendered]
 
 def decoded_body(body: bytes) -> JsonObject:
     """A caller's body. Raises Error `malformed_request`, `payload_too_large`; that it is an object is known."""
-    if len(body) > MOST_CONTAINERS and body.count(b"{") + body.count(b"[") > MOST_CONTAINERS:
+    if may_hold_more(body, MOST_CONTAINERS):
         raise Error(Code.PAYLOAD_TOO_LARGE, f"The body holds more than {MOST_CONTAINERS:,} objects and arrays.")
     try:
         decoded: JsonObject = msgspec.json.decode(body)

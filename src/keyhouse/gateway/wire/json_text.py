@@ -38,8 +38,13 @@ def decoded_json(text: bytes | str) -> object:
 def require_few_values(text: bytes | str, most_containers: int = MOST_CONTAINERS) -> None:
     """Raise TooManyValuesError where a text may hold too many; what stands inside its strings counts."""
     as_bytes = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if as_bytes.count(b"[") + as_bytes.count(b"{") > most_containers or as_bytes.count(b",") > MOST_VALUES:
+    if may_hold_more(as_bytes, most_containers) or as_bytes.count(b",") > MOST_VALUES:
         raise TooManyValuesError("too many values")
+
+
+def may_hold_more(text: bytes, containers: int) -> bool:
+    """Whether a text may hold more objects and arrays than so many; brackets inside its strings count."""
+    return len(text) > containers and text.count(b"[") + text.count(b"{") > containers
 
 
 def holds_halves(text: str) -> bool:

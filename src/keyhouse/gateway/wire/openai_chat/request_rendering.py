@@ -40,7 +40,7 @@ def render_request(request: Request, model: UpstreamModel, losses: Losses) -> Re
             "tools": [_tool(tool, losses) for tool in request.tools] or None,
             "tool_choice": _tool_choice(request.tool_choice) if request.tools else None,
             "parallel_tool_calls": request.parallel_tool_calls if request.tools else None,
-            "response_format": {"type": "json_object"} if request.any_json else _response_format(request.output_schema),
+            "response_format": {"type": "json_object"} if request.any_json else response_format(request.output_schema),
             "reasoning_effort": _reasoning_effort(request.reasoning, model, losses),
             "user": render_user(request, model, losses),
             "stream": streams,
@@ -63,7 +63,8 @@ def _tool_choice(choice: ToolChoice | None) -> str | JsonObject | None:
     return {"type": "function", "function": {"name": choice.name}} if choice.mode == "named" else choice.mode
 
 
-def _response_format(wanted: OutputSchema | None) -> JsonObject | None:
+def response_format(wanted: OutputSchema | None) -> JsonObject | None:
+    """The member of this name: None where no schema is wanted."""
     if wanted is None:
         return None
     schema = {"name": wanted.name or "answer", "description": wanted.description, "schema": wanted.schema, "strict": wanted.strict}

@@ -11,7 +11,6 @@ from keyhouse.gateway.wire.call_signatures import signature_of
 from keyhouse.gateway.wire.conversation import (
     SEARCH,
     Message,
-    OutputSchema,
     Reasoning,
     Request,
     Search,
@@ -23,6 +22,7 @@ from keyhouse.gateway.wire.fields import JsonObject, unsupported, without_nones
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import known_traits, responses_traits
 from keyhouse.gateway.wire.openai_chat.message_rendering import call_id
+from keyhouse.gateway.wire.openai_chat.request_rendering import response_format
 from keyhouse.gateway.wire.openai_responses.item_rendering import render_items
 from keyhouse.gateway.wire.sampling import taken_effort
 
@@ -43,7 +43,7 @@ def render_bare_members(request: Request, model: UpstreamModel, losses: Losses) 
         "max_output_tokens": _limit(request, model),
         **_sampling(request, model, losses),
         "tool_choice": _tool_choice(request.tool_choice) if request.tools or request.search else None,
-        "response_format": _response_format(request.output_schema),
+        "response_format": response_format(request.output_schema),
         "reasoning": _reasoning(request.reasoning, model, losses),
     }
 
@@ -121,14 +121,6 @@ def _tool_choice(choice: ToolChoice | None) -> str | JsonObject | None:
     if choice.mode == "search":
         return {"type": SEARCH}
     return {"name": choice.name} if choice.mode == "named" else choice.mode
-
-
-def _response_format(wanted: OutputSchema | None) -> JsonObject | None:
-    """As in Chat Completions."""
-    if wanted is None:
-        return None
-    schema = {"name": wanted.name or "answer", "description": wanted.description, "schema": wanted.schema, "strict": wanted.strict}
-    return {"type": "json_schema", "json_schema": without_nones(schema)}
 
 
 def render_bare_search(search: Search, losses: Losses) -> JsonObject:
