@@ -100,10 +100,22 @@ def test_where_no_process_can_be_forked_nothing_is_lost(tmp_path: Path, serving:
 def test_a_server_that_is_told_once_more_while_it_ends_has_ended_well(tmp_path: Path, serving: StartServer) -> None:
     path = hooked(
         tmp_path,
-        "import atexit, gc, os, signal\n"
+        "import atexit, gc, os, signal, threading\n"
+        "ends, listens = threading.Event(), threading.Event()\n"
+        "def last():\n"
+        "    # A thread that is still there at the end, and takes what the first one does not.\n"
+        "    ends.wait()\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})\n"
+        "    listens.set()\n"
+        "    threading.Event().wait()\n"
+        "os.register_at_fork(after_in_parent=lambda: threading.Thread(target=last, daemon=True).start())\n"
         "def tell(phase, info):\n"
         "    # The last time after Python has let go of our handlers.\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "atexit.register(gc.callbacks.append, tell)\n",
+        "def end():\n"
+        "    ends.set()\n"
+        "    listens.wait()\n"
+        "    gc.callbacks.append(tell)\n"
+        "atexit.register(end)\n",
     )
     assert serving(tmp_path, PYTHONPATH=path).stop() == 0

@@ -3,27 +3,30 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from keyhouse.domain.errors import Error
+from keyhouse.domain.credentials import Credentials
+from keyhouse.domain.errors import Code, Error
 from keyhouse.services.encryption_keys import retire, status
 from keyhouse.settings import Settings
 from keyhouse.storage.encryption_keys import retire_key
 from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, new_key
 from keyhouse.storage.key_watch import usable_ring
+from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_sealed, lock_sealed_under_other_keys, put_sealed
 from keyhouse.storage.sqlite import SqliteTransaction, connect
-from keyhouse.storage.statements import Transaction
+from keyhouse.storage.statements import Row, Statement, Transaction
 from tests.conftest import PostgresServer
-from tests.storage.filled_houses import filled, keys_in_use, plaintexts, rotated
+from tests.storage.filled_houses import SECRETS, filled, keys_in_use, plaintexts, rotated
 from tests.storage.held_writes import Held, waits_for_a_lock
-from tests.storage.houses import openai_key, opened, project_caller, providers_of, sealed_values, settings_of
+from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, sealed_values, settings_of
 
 
 @pytest.fixture
@@ -158,7 +161,133 @@ def test_rotation_and_deletion_do_not_wait_for_each_other_in_a_circle(settings: 
     asyncio.run(main())
 
 
-class Overtaken(KeySource):
+class Overtaken:
+    """A transaction in which something else happens right after its first rows were read."""
+
+    def __init__(self, tx: Transaction, meanwhile: Callable[[], None]) -> None:
+        self._tx = tx
+        self._meanwhile = meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def rows(self, statement: Statement, **values: object) -> list[Row]:
+        found, meanwhile, self._meanwhile = self._tx.rows(statement, **values), self._meanwhile, lambda: None
+        meanwhile()
+        return found
+
+
+def in_another_thread(settings: Settings, work: Callable[[Storage], Awaitable[Any]]) -> None:
+    """Do it and return, also on a running event loop."""
+    with ThreadPoolExecutor() as thread:
+        thread.submit(run_on, settings, work).result()
+
+
+async def replace_every_key(storage: Storage) -> None:
+    await rotated(storage)
+    for key_id in storage.box.ring.ids[1:]:
+        await retire(storage, key_id)
+
+
+class Overtaking:
+    """Reads a provider's credentials in a process that is slow to notice keys; the first time, all keys are replaced under its reading."""
+
+    def __init__(self, lagging: Storage, settings: Settings, project_id: str) -> None:
+        self._lagging = lagging
+        self._settings = settings
+        self._project_id = project_id
+        self.replaced = 0
+
+    def __call__(self, tx: Transaction) -> Credentials:
+        overtaken = tx if self.replaced else cast("Transaction", Overtaken(tx, self._replace))
+        return list_stored(overtaken, self._lagging.box, self._project_id)["openai"].provider.credentials
+
+    def or_refuse(self, tx: Transaction) -> Credentials:
+        credentials = self(tx)
+        if not credentials.readable:
+            raise Error(Code.CREDENTIALS_UNREADABLE, "They cannot be read.")
+        return credentials
+
+    def _replace(self) -> None:
+        self.replaced += 1
+        in_another_thread(self._settings, replace_every_key)
+
+
+@contextlib.asynccontextmanager
+async def overtaken_in(settings: Settings) -> AsyncIterator[tuple[Storage, Overtaking]]:
+    async with filled(settings) as storage, opened(settings) as lagging:
+        caller = await project_caller(lagging)
+        await rotated(storage)
+        yield lagging, Overtaking(lagging, settings, caller.project_id or "")
+
+
+def test_a_value_that_is_sealed_anew_between_its_reading_and_its_opening_is_read_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with overtaken_in(settings) as (lagging, overtaking):
+            found = await lagging.database.read(overtaking)
+            assert (found.opened(), overtaking.replaced) == ({"OPENAI_API_KEY": SECRETS[-1]}, 1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_so_is_one_that_a_write_reads(tmp_path: Path, postgres_server: PostgresServer, *, refuses: bool) -> None:
+    """On SQLite nothing is sealed anew while a write is under way."""
+
+    async def main() -> None:
+        async with overtaken_in(settings_of(tmp_path, postgres_server.new_database())) as (lagging, overtaking):
+            found = await lagging.database.write(overtaking.or_refuse if refuses else overtaking)
+            assert (found.opened(), overtaking.replaced) == ({"OPENAI_API_KEY": SECRETS[-1]}, 1)
+
+    asyncio.run(main())
+
+
+def test_keys_that_are_replaced_again_and_again_are_told_of(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            times = []
+
+            def replaced(tx: Transaction) -> None:
+                times.append(storage.box.use(storage.box.ring))
+
+            with pytest.raises(Error, match="keys are being replaced again and again") as refused:
+                await storage.database.read(replaced)
+            assert refused.value.code is Code.STORAGE_UNAVAILABLE
+            with pytest.raises(Error, match="keys are being replaced again and again"):
+                await storage.database.write(replaced)
+            assert len(times) == 12
+
+    asyncio.run(main())
+
+
+class RotatedFile(KeySource):
+    """A key file to which a rotation adds a key right after it was read, as often as there are settings of a house to rotate."""
+
+    houses: ClassVar[list[Settings]] = []
+
+    def load(self) -> KeyRing:
+        ring = super().load()
+        if self.houses:
+            in_another_thread(self.houses.pop(), rotated)
+        return ring
+
+
+def test_a_status_that_a_rotation_overtakes_calls_nothing_unreadable(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            RotatedFile.houses[:] = [settings]
+            seen = await status(storage.database, RotatedFile(storage.keys.file))
+            assert not RotatedFile.houses
+            assert (seen.unreadable, [key.canary for key in seen.keys], [key.values > 0 for key in seen.keys]) == (
+                0,
+                ["right", "right"],
+                [True, False],
+            )
+
+    asyncio.run(main())
+
+
+class ReplacedFile(KeySource):
     """A key file that somebody replaces right after it was read, as often as there are rings to come."""
 
     coming: ClassVar[list[KeyRing]] = []
@@ -175,8 +304,8 @@ def test_a_ring_that_was_replaced_twice_while_it_was_read_is_read_again(settings
         async with filled(settings) as storage:
             right = storage.keys.load()
             write_key_file(storage.keys.file, KeyRing(dict([new_key()]), "a test"))
-            Overtaken.coming[:] = [KeyRing(dict([new_key()]), "a test"), right]
-            ring = await usable_ring(storage.database, Overtaken(storage.keys.file), accept_unreadable=False)
+            ReplacedFile.coming[:] = [KeyRing(dict([new_key()]), "a test"), right]
+            ring = await usable_ring(storage.database, ReplacedFile(storage.keys.file), accept_unreadable=False)
             assert ring.equals(right)
 
     asyncio.run(main())

@@ -1,6 +1,7 @@
 """The secret box: what opens, what does not, and that sealing holds while the ring is replaced."""
 
 import sys
+import threading
 
 import pytest
 from msgspec.structs import replace
@@ -148,3 +149,28 @@ def test_a_key_that_is_no_longer_in_the_ring_is_let_go_of() -> None:
     assert box.open(box.seal(SECRET, PLACE), PLACE) == SECRET
     box.use(ring_of("b"))
     assert sys.getrefcount(key) == known
+
+
+def test_a_thread_waits_for_the_ring_that_another_one_is_just_being_brought() -> None:
+    newer, blob = ring_of("b"), SecretBox(ring_of("b")).seal(SECRET, PLACE)
+    rings: list[KeyRing] = [newer]
+
+    def brought() -> KeyRing | None:
+        if not rings:
+            return None
+        ring = rings.pop()
+        second.start()
+        while second.is_alive() and not waits_in(second, "_newest_key"):
+            pass
+        return ring
+
+    box, opened = SecretBox(ring_of("a"), brought), []
+    second = threading.Thread(target=lambda: opened.append(box.open(blob, PLACE)))
+    opened.append(box.open(blob, PLACE))
+    second.join()
+    assert opened == [SECRET, SECRET]
+
+
+def waits_in(thread: threading.Thread, function: str) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == function

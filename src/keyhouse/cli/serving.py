@@ -22,7 +22,7 @@ from keyhouse.cli.listening import is_loopback, listen, shown_address
 from keyhouse.cli.standard_streams import drop_output
 from keyhouse.cli.takeover import Legacy
 from keyhouse.cli.welcome import farewell_to_keys, welcome
-from keyhouse.cli.workers import STOP_SIGNALS, serve_alone, supervise
+from keyhouse.cli.workers import STOP_SIGNALS, end_unheard, serve_alone, supervise
 from keyhouse.domain.errors import Code, Error
 from keyhouse.log import WRITER, configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
@@ -63,8 +63,7 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     try:
         first = prepare_in_child(settings, patience.has_child) if legacy is None else None
     except KeyboardInterrupt:
-        # Whoever tells us as well finds it done.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        end_unheard(STOP_SIGNALS)
         return ExitCode.DONE
     _say(welcome(settings, address, first), made_keys=first is not None)
     if patience.ended():

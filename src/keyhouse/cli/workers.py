@@ -99,6 +99,15 @@ class Server(HouseServer):
             self.stop()
 
 
+def end_unheard(stop_signals: Sequence[signal.Signals]) -> None:
+    """Let nothing that tells this process to stop reach it any more: it is ending.
+
+    Python lets go of our handlers before it ends, but leaves alone what is ignored. To hold signals back would be for this thread only.
+    """
+    for number in stop_signals:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def serve_alone(settings: Settings, listening: socket.socket) -> ExitCode:
     """Serve in this process until a signal says to stop."""
     # Sent to a supervisor it means nothing; whoever takes it for what has others open their logs anew ends no request here either.
@@ -138,8 +147,7 @@ def _serve(
         # The house did not open. Why stands in the log.
         return ExitCode.FAILED
     finally:
-        # What they say is done. Told once more, the process would die of it as soon as Python has let go of our handlers.
-        signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+        end_unheard(stop_signals)
         WRITER.flush()
     return ExitCode.DONE
 

@@ -56,7 +56,18 @@ class KeysStatus(msgspec.Struct, frozen=True):
 
 
 async def status(database: Database, keys: KeySource) -> KeysStatus:
-    """What the ring and the database say of each key. Opens every value; changes nothing. Raises Error `storage_unavailable`."""
+    """What the ring and the database say of each key. Opens every value; changes nothing. Raises Error `storage_unavailable`.
+
+    Where the key file changes meanwhile, it looks again: values under a key that came since are not unreadable.
+    """
+    while True:
+        identity = keys.identity()
+        seen = await _status_once(database, keys)
+        if keys.identity() == identity:
+            return seen
+
+
+async def _status_once(database: Database, keys: KeySource) -> KeysStatus:
     problem: str | None = None
     try:
         ring = keys.load()

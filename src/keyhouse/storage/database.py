@@ -32,11 +32,23 @@ class WritingKeyRetired(ConstraintBroken):
     """The key that sealed a value of this write was retired in the meantime; the transaction changed nothing."""
 
 
-_MOST_RETIREMENTS = 5
-"""How many keys may be retired under one write, each just after the one before was taken up."""
+class KeysChanged(Exception):  # noqa: N818 - it names what happened
+    """What can be opened changed while a transaction ran: what it read may read otherwise now. It changed nothing."""
+
+
+_MOST_CHANGES_OF_KEYS = 5
+"""How often keys may change under one transaction, each time just after it took up what was new."""
+
+KeyGeneration = Callable[[], object]
+"""Another object whenever what can be opened changes."""
 
 OnRetiredKey = Callable[[], Awaitable[None]]
 """Asked for a newer key to seal with. Raises Error `storage_unavailable` where there is none."""
+
+
+def no_keys() -> object:
+    """The generation while no key ring is there."""
+    return None
 
 
 async def no_newer_key() -> None:
@@ -44,14 +56,43 @@ async def no_newer_key() -> None:
     raise storage_unavailable("the key that it seals with was retired.")
 
 
+def on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
+    """The same work, which raises KeysChanged where what can be opened changed before its end.
+
+    A value may have been read just before another process sealed it anew, retired its key and took that out of the key file.
+    """
+
+    def watched(tx: Transaction) -> T:
+        before = generation()
+        try:
+            result = work(tx)
+        except Error:
+            _require_same(before, generation)
+            raise
+        _require_same(before, generation)
+        return result
+
+    return watched
+
+
+def _require_same(before: object, generation: KeyGeneration) -> None:
+    if generation() is not before:
+        raise KeysChanged
+
+
 async def with_newer_keys(attempt: Callable[[], Awaitable[T]], on_retired_key: OnRetiredKey) -> T:
-    """What an attempt at a write returns: again with a newer key, where the one it sealed with was retired meanwhile."""
-    for _ in range(_MOST_RETIREMENTS):
+    """What an attempt at a transaction returns: again with newer keys, where they changed or the one that it sealed with was retired."""
+    for _ in range(_MOST_CHANGES_OF_KEYS):
         try:
             return await attempt()
+        except KeysChanged:
+            continue
         except WritingKeyRetired:
             await on_retired_key()
-    return await attempt()
+    try:
+        return await attempt()
+    except KeysChanged:
+        raise storage_unavailable("its keys are being replaced again and again.") from None
 
 
 class Database(Protocol):
@@ -60,17 +101,18 @@ class Database(Protocol):
     dialect: str
     on_changes: OnChanges
     on_retired_key: OnRetiredKey
+    key_generation: KeyGeneration
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` on one snapshot. Raises Error `storage_unavailable`."""
+        """Run `work` on one snapshot, again where keys changed meanwhile. Raises Error `storage_unavailable`."""
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return once it is durable.
 
-        `work` runs again, in a new transaction, where the key it sealed with was retired, or the database asks for it: it must leave
-        nothing outside its transaction. Whatever it raises undoes it and comes back. `on_changes` has heard of what it noted when this
-        returns. Raises Error `storage_unavailable` or `storage_full`; then nothing was written, unless the message says that this is not
-        known.
+        `work` runs again, in a new transaction, where keys changed, the one it sealed with was retired, or the database asks for it: it
+        must leave nothing outside its transaction. Whatever it raises undoes it and comes back. `on_changes` has heard of what it noted
+        when this returns. Raises Error `storage_unavailable` or `storage_full`; then nothing was written, unless the message says that
+        this is not known.
         """
 
     async def catch_up(self) -> None:

@@ -66,6 +66,7 @@ async def _opened(database: Database, keys: KeySource, *, accept_unreadable: boo
             write_key_file(keys.file, KeyRing(dict([new_key()]), keys.where))
     seen = keys.identity()
     box = SecretBox(await usable_ring(database, keys, accept_unreadable=accept_unreadable), NewerRing(keys, seen))
+    database.key_generation = lambda: box.generation
     watch = KeyWatch(database, box, keys, accept_unreadable=accept_unreadable)
     database.on_retired_key = watch.replace_retired
     warning = keys.warning()

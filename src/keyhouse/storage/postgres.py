@@ -23,11 +23,14 @@ from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
     ChangeNotice,
     ConstraintBroken,
+    KeyGeneration,
     OnChanges,
     OnRetiredKey,
     Work,
     WritingKeyRetired,
+    no_keys,
     no_newer_key,
+    on_one_ring,
     storage_full,
     storage_unavailable,
     with_newer_keys,
@@ -98,6 +101,7 @@ class PostgresDatabase:
         """Connect; the database must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
+        self.key_generation: KeyGeneration = no_keys
         self._connections = Connections(server)
         self._threads = SideThreads("keyhouse-postgresql", _POOL)
         self._watch = Look(functools.partial(self._connections.connect, autocommit=True))
@@ -109,11 +113,12 @@ class PostgresDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
-        return await self._in_line(functools.partial(self._read, work))
+        attempt = functools.partial(self._in_line, functools.partial(self._read, on_one_ring(work, self.key_generation)))
+        return await with_newer_keys(attempt, self.on_retired_key)
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        attempt = functools.partial(self._in_line, functools.partial(self._write, work))
+        attempt = functools.partial(self._in_line, functools.partial(self._write, on_one_ring(work, self.key_generation)))
         result, noted = await with_newer_keys(attempt, self.on_retired_key)
         if noted:
             self.on_changes(noted)

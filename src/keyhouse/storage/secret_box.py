@@ -4,6 +4,7 @@ A blob says which key wraps it, and opens only where it was put: its context (pr
 """
 
 import os
+import threading
 from collections.abc import Callable
 
 import msgspec
@@ -46,6 +47,7 @@ class SecretBox:
         self._ring = ring
         self._unchecked = ring.without(ring.ids)
         self._newer = newer or (lambda: None)
+        self._asking = threading.Lock()
         self._ciphers: dict[bytes, AESGCM] = {}
         self.generation = object()
         """Another one whenever what can be opened changes: what was read before may read otherwise now."""
@@ -108,10 +110,11 @@ class SecretBox:
 
     def _newest_key(self, key_id: str) -> bytes:
         """A key that came into the file since. One that is known stays as it is, whatever the file says by now."""
-        newer = self._newer()
-        if newer is not None:
-            self._unchecked = newer
-            self.generation = object()
+        with self._asking:  # what another thread is just being brought, this one waits for
+            newer = self._newer()
+            if newer is not None:
+                self._unchecked = newer
+                self.generation = object()
         key = self._ring.key(key_id) or self._unchecked.key(key_id)
         if key is None:
             raise Unreadable(f"the key {key_id} is not in {self._ring.where}")

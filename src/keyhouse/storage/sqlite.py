@@ -16,10 +16,13 @@ from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
     ChangeNotice,
     ConstraintBroken,
+    KeyGeneration,
     OnChanges,
     OnRetiredKey,
     Work,
+    no_keys,
     no_newer_key,
+    on_one_ring,
     storage_full,
     storage_unavailable,
     with_newer_keys,
@@ -113,6 +116,7 @@ class SqliteDatabase:
         """Open the file, which must have its schema. Raises Error `storage_unavailable`."""
         self.on_changes: OnChanges = lambda notices: None
         self.on_retired_key: OnRetiredKey = no_newer_key
+        self.key_generation: KeyGeneration = no_keys
         try:
             with contextlib.ExitStack() as opened:
                 self._reader, self._writer = (opened.enter_context(contextlib.closing(connect(path))) for _ in range(2))
@@ -134,6 +138,9 @@ class SqliteDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
+        return await with_newer_keys(lambda: self._read(on_one_ring(work, self.key_generation)), self.on_retired_key)
+
+    async def _read(self, work: Work[T]) -> T:
         try:
             self._files.require_unmoved()
             self._reader.execute("BEGIN")
@@ -146,7 +153,7 @@ class SqliteDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        return await with_newer_keys(lambda: self._write(work), self.on_retired_key)
+        return await with_newer_keys(lambda: self._write(on_one_ring(work, self.key_generation)), self.on_retired_key)
 
     async def _write(self, work: Work[T]) -> T:
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
