@@ -147,7 +147,7 @@ def build_house(settings: Settings, storage: Storage, lines: AccessLines | None 
 @contextlib.asynccontextmanager
 async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines: AccessLines | None) -> AsyncIterator[Gateway]:
     """The gateway of a house, with its connections to upstreams. Raises Error `configuration`."""
-    limits = Limits(settings.max_request_bytes, settings.upstream_retries, settings.origins)
+    limits = Limits(settings.max_request_bytes, settings.max_calls_per_project, settings.upstream_retries, settings.origins)
     names = {spec.id: spec.telemetry_name for spec in house.catalog.providers.values() if spec.telemetry_name}
     try:
         upstream = house.outgoing.upstream

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         description="Origins (`https://chat.example.com`) whose pages may call the gateway from a browser, by commas; `*`: everybody's.",
     )
     max_request_bytes: int = Field(32 * 1024 * 1024, gt=0, description="How large the body of a gateway request may be, in bytes.")
+    max_calls_per_project: int = Field(
+        1536, gt=0, description="How many gateway calls of one project may be under way at once in each process."
+    )
     ca_file: Path | None = Field(None, description="Certificates, in PEM form, of authorities to trust for providers beside the system's.")
     https_proxy: SecretStr | None = _outgoing("https_proxy", "HTTP proxy for https addresses of providers.")
     http_proxy: SecretStr | None = _outgoing("http_proxy", "HTTP proxy for http addresses of providers.")

@@ -33,6 +33,8 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
     headers = [JSON]
     if "allow" in error.details:
         headers.append((b"allow", str(error.details["allow"]).encode("ascii")))
+    if "retryAfter" in error.details:
+        headers.append((b"retry-after", str(error.details["retryAfter"]).encode("ascii")))
     if error.details.get("retry") is False:
         headers.append(_NO_RETRY)
     return status, headers, body

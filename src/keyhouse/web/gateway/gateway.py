@@ -23,6 +23,7 @@ from keyhouse.services.attention import Attention
 from keyhouse.services.identity import Identity
 from keyhouse.services.models import Models
 from keyhouse.web.errors import internal_error
+from keyhouse.web.gateway.calls_under_way import CallsUnderWay
 from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoint, format_of, is_models, no_endpoint, usual_path
 from keyhouse.web.gateway.envelopes import refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
@@ -42,9 +43,11 @@ _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a request may do: the size of its body, how often its call may be tried again, and from which origins pages may send it."""
+    """What a request may do: the size of its body, how many calls of its project may be under way at once, how often its own may be tried
+    again, and from which origins pages may send it."""
 
     max_request_bytes: int = 32 * 1024 * 1024
+    calls_per_project: int = 1536
     retries: int = 2
     origins: frozenset[bytes] = frozenset()
 
@@ -58,6 +61,7 @@ class Gateway:
         self._models = models
         self._relay = relay
         self._limits = limits
+        self._under_way = CallsUnderWay(limits.calls_per_project)
         self._observe = observe
         self._request_ids = request_ids()
 
@@ -120,20 +124,24 @@ class Gateway:
         headers = exchange.read_headers()
         observation.traceparent = headers.read.get(b"traceparent")
         observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
-        body = await exchange.body(self._limits.max_request_bytes)
-        if body is None:
-            raise _too_large(self._limits.max_request_bytes)
-        exchange.end_with_caller()
-        content_type = headers.read.get(b"content-type", b"")
-        form = parse_form(content_type, body) if endpoint.takes_form and not _is_json_instead(name, content_type) else None
-        head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
-        wanted = (observation.project_id, name, deployment or head.model, voice_of(body) if name == "speech" else "")
-        target = self._models.remembered_target(*wanted) or await self._models.target(*wanted)
-        observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
-        call = Call(name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
-        if exchange.query == _BETA and name in MESSAGES_ENDPOINTS:
-            call.query = _BETA
-        await self._relayed(exchange, endpoint, call, observation)
+        self._under_way.begin(project_id := observation.project_id)
+        try:
+            body = await exchange.body(self._limits.max_request_bytes)
+            if body is None:
+                raise _too_large(self._limits.max_request_bytes)
+            exchange.end_with_caller()
+            content_type = headers.read.get(b"content-type", b"")
+            form = parse_form(content_type, body) if endpoint.takes_form and not _is_json_instead(name, content_type) else None
+            head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
+            wanted = (observation.project_id, name, deployment or head.model, voice_of(body) if name == "speech" else "")
+            target = self._models.remembered_target(*wanted) or await self._models.target(*wanted)
+            observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
+            call = Call(name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
+            if exchange.query == _BETA and name in MESSAGES_ENDPOINTS:
+                call.query = _BETA
+            await self._relayed(exchange, endpoint, call, observation)
+        finally:
+            self._under_way.end(project_id)
 
     async def _relayed(self, exchange: Exchange, endpoint: GatewayEndpoint, call: Call, observation: Observation) -> None:
         answer = await self._relay.answer(call, observation)
