@@ -9,6 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.statements import Transaction
 
 T = TypeVar("T")
+Done = TypeVar("Done")
 Work = Callable[[Transaction], T]
 
 
@@ -56,7 +57,7 @@ async def no_newer_key() -> None:
     raise storage_unavailable("the key that it seals with was retired.")
 
 
-def on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
+def _on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
     """The same work, which raises KeysChanged where what can be opened changed before its end.
 
     A value may have been read just before another process sealed it anew, retired its key and took that out of the key file.
@@ -80,17 +81,18 @@ def _require_same(before: object, generation: KeyGeneration) -> None:
         raise KeysChanged
 
 
-async def with_newer_keys(attempt: Callable[[], Awaitable[T]], on_retired_key: OnRetiredKey) -> T:
+async def with_newer_keys(database: "Database", work: Work[T], attempt: Callable[[Work[T]], Awaitable[Done]]) -> Done:
     """What an attempt at a transaction returns: again with newer keys, where they changed or the one that it sealed with was retired."""
+    watched = _on_one_ring(work, database.key_generation)
     for _ in range(_MOST_CHANGES_OF_KEYS):
         try:
-            return await attempt()
+            return await attempt(watched)
         except KeysChanged:
             continue
         except WritingKeyRetired:
-            await on_retired_key()
+            await database.on_retired_key()
     try:
-        return await attempt()
+        return await attempt(watched)
     except KeysChanged:
         raise storage_unavailable("its keys are being replaced again and again.") from None
 

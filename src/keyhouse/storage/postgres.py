@@ -1,6 +1,6 @@
 """PostgreSQL: each piece of work on a pooled connection in a thread; a write is pipelined, so that it costs few round trips.
 
-psycopg comes with the extra `postgres` and is imported here only.
+psycopg comes with the extra `postgres`; the modules whose names begin with `postgres` are imported where there is such a server.
 """
 
 import asyncio
@@ -30,7 +30,6 @@ from keyhouse.storage.database import (
     WritingKeyRetired,
     no_keys,
     no_newer_key,
-    on_one_ring,
     storage_full,
     storage_unavailable,
     with_newer_keys,
@@ -113,13 +112,11 @@ class PostgresDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
-        attempt = functools.partial(self._in_line, functools.partial(self._read, on_one_ring(work, self.key_generation)))
-        return await with_newer_keys(attempt, self.on_retired_key)
+        return await with_newer_keys(self, work, lambda watched: self._in_line(lambda: self._read(watched)))
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        attempt = functools.partial(self._in_line, functools.partial(self._write, on_one_ring(work, self.key_generation)))
-        result, noted = await with_newer_keys(attempt, self.on_retired_key)
+        result, noted = await with_newer_keys(self, work, lambda watched: self._in_line(lambda: self._write(watched)))
         if noted:
             self.on_changes(noted)
             if self._announcing is None:

@@ -22,7 +22,6 @@ from keyhouse.storage.database import (
     Work,
     no_keys,
     no_newer_key,
-    on_one_ring,
     storage_full,
     storage_unavailable,
     with_newer_keys,
@@ -138,7 +137,7 @@ class SqliteDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
-        return await with_newer_keys(lambda: self._read(on_one_ring(work, self.key_generation)), self.on_retired_key)
+        return await with_newer_keys(self, work, self._read)
 
     async def _read(self, work: Work[T]) -> T:
         try:
@@ -153,7 +152,7 @@ class SqliteDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        return await with_newer_keys(lambda: self._write(on_one_ring(work, self.key_generation)), self.on_retired_key)
+        return await with_newer_keys(self, work, self._write)
 
     async def _write(self, work: Work[T]) -> T:
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
