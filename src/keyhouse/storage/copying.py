@@ -48,12 +48,12 @@ def copy(source: DatabaseUrl, target: DatabaseUrl, *, while_serving: bool = Fals
     """
     require_schema(source)
     require_driver(target)
-    with _snapshot(source) as reading:
+    with _connected(source, "BEGIN", isolation_level="REPEATABLE READ") as reading:
         if not while_serving:
             _require_nobody_serves(reading)
         with start_lock(target):
             _make_schema(target)
-            with _transaction(target) as writing:
+            with _connected(target, "BEGIN IMMEDIATE") as writing:
                 _require_empty(writing, target)
                 yield from _copied(reading, writing)
                 writing.commit()
@@ -158,18 +158,6 @@ def _require_empty(writing: _Side, target: DatabaseUrl) -> None:
 
 def _not_empty(target: DatabaseUrl) -> Error:
     return Error(Code.CONFIGURATION, f"The database {target.shown} is not empty. Copy into a new one; nothing was changed.")
-
-
-@contextmanager
-def _snapshot(url: DatabaseUrl) -> Iterator[_Side]:
-    with _connected(url, "BEGIN", isolation_level="REPEATABLE READ") as side:
-        yield side
-
-
-@contextmanager
-def _transaction(url: DatabaseUrl) -> Iterator[_Side]:
-    with _connected(url, "BEGIN IMMEDIATE") as side:
-        yield side
 
 
 @contextmanager

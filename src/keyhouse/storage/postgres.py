@@ -62,7 +62,6 @@ _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 class PostgresTransaction:
     """One connection's open transaction. What `run` sends is checked no later than at the next read or at the commit."""
 
-    dialect = "postgresql"
     __slots__ = ("_pipeline", "noted")
 
     def __init__(self, pipeline: Pipeline) -> None:

@@ -101,22 +101,18 @@ def _require_known(current: str | None) -> None:
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
     with ExitStack() as held:
-        _lock_file(held, path)
+        try:
+            held.enter_context(lock_beside(path))
+            make_private(path)
+            for beside in ("-wal", "-shm"):
+                close_to_others(path.with_name(path.name + beside))
+        except OSError as problem:
+            raise Error(
+                Code.CONFIGURATION,
+                f"The database {path} cannot be opened for writing ({problem.strerror}). "
+                "Keyhouse must be able to write that file and its folder; choose another folder with --data-dir.",
+            ) from None
         yield
-
-
-def _lock_file(held: ExitStack, path: Path) -> None:
-    try:
-        held.enter_context(lock_beside(path))
-        make_private(path)
-        for beside in ("-wal", "-shm"):
-            close_to_others(path.with_name(path.name + beside))
-    except OSError as problem:
-        raise Error(
-            Code.CONFIGURATION,
-            f"The database {path} cannot be opened for writing ({problem.strerror}). "
-            "Keyhouse must be able to write that file and its folder; choose another folder with --data-dir.",
-        ) from None
 
 
 @contextmanager

@@ -40,7 +40,6 @@ _POLL_S = 0.25
 class SqliteTransaction:
     """One connection's open transaction. SQLite's integers stand for booleans."""
 
-    dialect = "sqlite"
     __slots__ = ("_execute", "left_traces", "noted", "number_of_note")
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -91,10 +91,6 @@ def _in_places(names: Sequence[str]) -> Callable[[dict[str, object]], Sequence[o
 class Transaction(Protocol):
     """What storage functions write with: both databases ship one. Rows are tuples in the order of the select list."""
 
-    dialect: str
-    noted: "list[ChangeNotice]"
-    """The notices that this transaction leaves; its own process hears of them as soon as it is committed."""
-
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows that the statement returns."""
 
@@ -105,7 +101,7 @@ class Transaction(Protocol):
         """Run a statement that returns nothing."""
 
     def note(self, statement: Statement, notice: "ChangeNotice", **values: object) -> None:
-        """Run a statement that leaves a notice."""
+        """Run a statement that leaves a notice, of which this process hears as soon as it is committed."""
 
     def leave_no_trace(self) -> None:
         """Ask that what this transaction deletes or overwrites is soon gone from the database's files too, as far as the database can."""
