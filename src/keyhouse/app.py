@@ -14,6 +14,7 @@ from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.address_policy import address_policy
 from keyhouse.gateway.connection_check import ConnectionChecker
+from keyhouse.gateway.observation import Observe
 from keyhouse.gateway.outgoing import Outgoing
 from keyhouse.gateway.proxy import proxies
 from keyhouse.gateway.relay import Relay
@@ -65,8 +66,16 @@ from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
 from keyhouse.web.pages.api_docs import api_documents
 from keyhouse.web.pages.documents import Documents
-from keyhouse.web.pages.pages import Services, settings_pages
+from keyhouse.web.pages.keys import KeyPages
+from keyhouse.web.pages.live_models import LiveModelPages
+from keyhouse.web.pages.organization import OrganizationPages
+from keyhouse.web.pages.provider_form import ProviderFormPages
+from keyhouse.web.pages.provider_test import ProviderTestPages
+from keyhouse.web.pages.providers import ProviderPages
+from keyhouse.web.pages.sign_in import SignInPages
 from keyhouse.web.pages.site import Site, with_pages
+from keyhouse.web.pages.status import StatusPages
+from keyhouse.web.pages.try_it import TryPages
 
 
 class House(msgspec.Struct, frozen=True):
@@ -151,23 +160,20 @@ async def open_gateway(settings: Settings, house: House, metrics: Metrics, lines
     names = {spec.id: spec.telemetry_name for spec in house.catalog.providers.values() if spec.telemetry_name}
     try:
         upstream = house.outgoing.upstream
-        relay = Relay(upstream, house.outgoing.signatures)
         async with observing(metrics, house.last_uses, upstream, lines, names if settings.tracing else None) as observe:
-            yield Gateway(house.identity, house.models, house.attention, relay, limits, observe)
+            yield _gateway(house, limits, observe)
     finally:
         await house.outgoing.close()
 
 
 def local_gateway(house: House) -> Gateway:
     """The gateway for a caller in this process, who is observed by nobody."""
-    return Gateway(
-        house.identity,
-        house.models,
-        house.attention,
-        Relay(house.outgoing.upstream, house.outgoing.signatures),
-        Limits(),
-        lambda observation: None,
-    )
+    return _gateway(house, Limits(), lambda observation: None)
+
+
+def _gateway(house: House, limits: Limits, observe: Observe) -> Gateway:
+    relay = Relay(house.outgoing.upstream, house.outgoing.signatures)
+    return Gateway(house.identity, house.models, house.attention, relay, limits, observe)
 
 
 def _observable(rooms: ASGIApp, settings: Settings, storage: Storage, metrics: Metrics) -> ASGIApp:
@@ -203,26 +209,23 @@ def _text(secret: SecretStr | None) -> str | None:
 
 
 def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
-    """The settings pages."""
-    storage = house.storage
-    return settings_pages(
-        Services(
-            sessions=Sessions(storage, house.last_uses.note_key),
-            providers=house.providers,
-            tests=house.tests,
-            models=house.models,
-            gateway=gateway,
-            defaults=ModelDefaults(storage),
-            projects=Projects(storage),
-            teams=Teams(storage),
-            api_keys=ApiKeys(storage),
-            audit=Audit(storage),
-            read_status=lambda: status(storage.database, storage.keys),
-            replicas=house.replicas,
-            last_uses=house.last_uses,
-            metrics=metrics,
-        )
-    )
+    """The settings pages, over the services that the API has too."""
+    storage, providers = house.storage, house.providers
+    sessions, defaults = Sessions(storage, house.last_uses.note_key), ModelDefaults(storage)
+    projects, teams = Projects(storage), Teams(storage)
+    sign_in = SignInPages(sessions, projects)
+    pages = [
+        *sign_in.pages(),
+        *ProviderFormPages(providers, defaults).pages(),
+        *ProviderPages(providers, defaults, house.tests, house.last_uses).pages(),
+        *ProviderTestPages(house.tests).pages(),
+        *LiveModelPages(house.tests, providers).pages(),
+        *TryPages(providers, defaults, house.models, gateway).pages(),
+        *KeyPages(ApiKeys(storage), projects, teams, defaults, house.last_uses).pages(),
+        *OrganizationPages(projects, teams, Audit(storage)).pages(),
+        *StatusPages(lambda: status(storage.database, storage.keys), house.replicas, metrics, providers.name_of).pages(),
+    ]
+    return Site(sessions, pages, sign_in.open_routes())
 
 
 def _tenancy_routes(storage: Storage) -> list[Route]:
@@ -269,8 +272,7 @@ class App:
         await receive()
         async with contextlib.AsyncExitStack() as opened:
             try:
-                storage = await open_storage(self._settings)
-                opened.push_async_callback(storage.database.close)
+                storage = await opened.enter_async_context(opened_storage(self._settings))
                 lines = access_lines(self._settings.log_format, self._settings.log_level)
                 self._house = house = build_house(self._settings, storage, lines)
                 self._gateway = await opened.enter_async_context(open_gateway(self._settings, house, self._metrics, lines))
