@@ -85,10 +85,8 @@ class ProviderFormPages:
 
     async def _current(self, visit: Visit) -> tuple[ProviderView, str]:
         shown = await self._providers.get(visit.project_id, visit.path["provider"])
-        spec = self._providers.spec(visit.path["provider"])
         project = await self._defaults.project(visit.project_id)
-        view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(spec.id))
-        return view, shown.tag
+        return provider_view(self._providers, project, msgspec.json.decode(shown.body)), shown.tag
 
     async def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
         project = await self._defaults.project(visit.project_id)

@@ -9,7 +9,9 @@ import msgspec
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.history import FieldChange, HistoryEntry
 from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
+from keyhouse.domain.tenancy import Project
 from keyhouse.domain.verdict import LastTest
+from keyhouse.services.model_providers import ModelProviders
 
 Entry = Mapping[str, Any]
 """One provider as `GET /api/model-providers/{provider}` shows it."""
@@ -98,11 +100,13 @@ class ProviderView(msgspec.Struct, frozen=True):
         return list(dict.fromkeys([*own, *(self.entry.get("models") or [])]))
 
 
-def provider_view(spec: ProviderSpec, entry: Entry, default_model: str | None, ends: Mapping[str, date]) -> ProviderView:
-    """The view of an entry. `default_model` is the project's, kept where it is one of this provider; `ends` are days of its models."""
-    own = (default_model or "").removeprefix(f"{spec.id}/") if (default_model or "").startswith(f"{spec.id}/") else ""
+def provider_view(providers: ModelProviders, project: Project, entry: Entry) -> ProviderView:
+    """The view of an entry. The project's default model stands in it where it is one of this provider."""
+    spec = providers.spec(entry["provider"])
+    provider, _, model = (project.default_model or "").partition("/")
     stored: Mapping[str, Any] = entry.get("customKeys") or {}
-    return ProviderView(spec, entry, tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored)), own, ends)
+    fields = tuple(_field(spec, field, stored) for field in _shown_fields(spec, stored))
+    return ProviderView(spec, entry, fields, model if provider == spec.id else "", providers.ends(spec.id))
 
 
 def _shown_fields(spec: ProviderSpec, stored: Mapping[str, Any]) -> list[CredentialField]:

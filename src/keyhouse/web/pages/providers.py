@@ -78,12 +78,11 @@ class ProviderPages:
         require_view(visit)
         number, provider = visit.page_number(), visit.path["provider"]
         entries, total = await self._providers.history(visit.project_id, provider, Paging(number, _PER_PAGE))
-        spec = self._providers.spec(provider)
         project, shown = await self._defaults.project(visit.project_id), await self._providers.get(visit.project_id, provider)
-        view = provider_view(spec, msgspec.json.decode(shown.body), project.default_model, self._providers.ends(provider))
+        view = provider_view(self._providers, project, msgspec.json.decode(shown.body))
         differences = await self._providers.differences(visit.project_id, provider, entries)
         changes = [
-            (entry, [(change, change_in_words(spec, change), shown) for change, shown in zip(entry.fields, of_entry, strict=True)])
+            (entry, [(change, change_in_words(view.spec, change), shown) for change, shown in zip(entry.fields, of_entry, strict=True)])
             for entry, of_entry in zip(entries, differences, strict=True)
         ]
         values: dict[str, Any] = {"changes": changes, "tag": shown.tag, "back": _back(entries, view)}
@@ -108,13 +107,10 @@ class ProviderPages:
         return entries
 
     async def _views(self, project: Project, entries: Sequence[Mapping[str, Any]]) -> list[ProviderView]:
-        project_id, default_model = project.id, project.default_model
+        project_id = project.id
         changes, tests = await self._providers.last_changes(project_id), await self._tests.last(project_id)
         uses = await self._last_uses.of([provider_use(project_id, entry["provider"]) for entry in entries])
-        specs = [self._providers.spec(entry["provider"]) for entry in entries]
-        views = [
-            provider_view(spec, entry, default_model, self._providers.ends(spec.id)) for spec, entry in zip(specs, entries, strict=True)
-        ]
+        views = [provider_view(self._providers, project, entry) for entry in entries]
         return [
             replace(view, changed=changes.get(view.id), tested=tests.get(view.id), used_at=uses.get(provider_use(project_id, view.id)))
             for view in views
