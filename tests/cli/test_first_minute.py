@@ -131,6 +131,9 @@ def test_a_later_start_prints_no_password_of_the_database(url: str, option: str)
     assert "geheim" not in said
     assert "  database         postgresql://db.example.com/house\n" in said
     assert f"uv run keyhouse api-key create NAME --data-dir /srv/house{option}\n" in said
+    # Without the URL the commands would work on an SQLite file in the folder, one that was moved to PostgreSQL perhaps.
+    needed = "" if option else ", with KEYHOUSE_DATABASE_URL or KEYHOUSE_DATABASE_URL_FILE as this server has it"
+    assert f"To make new ones{needed}:\n" in said
 
 
 def test_where_it_is_installed_no_command_of_a_clone_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

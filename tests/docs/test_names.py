@@ -1,12 +1,14 @@
 """What the documents name is there: commands and their options, variables, routes, error codes, headers, files."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from keyhouse.catalog.catalog import load_catalog
-from keyhouse.domain.errors import Code
+from keyhouse.domain.errors import Code, Error
+from keyhouse.web.errors import STATUS, flat_envelope
 from keyhouse.web.gateway.endpoints import ENDPOINTS, is_models, usual_path
 from tests.conftest import ServedHouse
 
@@ -27,6 +29,13 @@ _NOT_OURS = {
     "KEYHOUSE_APP_KEY",  # a name of the reader's own
 }
 _OWN_FORMATS = {"messages": ("anthropic_messages", "anthropic_vertex"), "responses": ("openai_responses",)}
+_MESSAGES = {
+    Code.ROUTE_NOT_FOUND: "Not Found",
+    Code.PROJECT_NOT_FOUND: "Project not found",
+    Code.INVALID_PROVIDER: "Invalid provider",
+    Code.INVALID_API_KEY_CONFIGURATION: "Invalid API key configuration for ...",
+    Code.PROVIDER_DEPRECATED: "This model provider is no longer available to add.",
+}
 _SAID_NOT_TO_BE = {("GET", "/v1/responses/{id}")}
 
 
@@ -89,11 +98,30 @@ def test_endpoints_are_told_with_the_providers_that_have_them() -> None:
             assert {one.id for one in providers if re.search(rf"\b{one.id}\b", row)} == had[name], path
 
 
-def test_error_codes_of_the_gateway_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\| (\d{3} `.+?) \|", PAGES["docs/gateway.md"], re.MULTILINE)
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert len(named) > 20
-    assert sorted(named - {code.value for code in Code}) == []
+def test_every_error_is_told_with_its_status() -> None:
+    """In the gateway's table by its code, in the API's by what stands in `error`; and none is told that is not there."""
+    gateway = _told("docs/gateway.md", r"^\| (\d{3} `.+?) \|")
+    api = _told("docs/projects-and-keys.md", r"^\| (\d{3} \| `.+?) \|")
+    assert (
+        sorted(code.value for code, status in STATUS.items() if not {(status, code.value)} & gateway | {(status, _in_error(code))} & api)
+        == []
+    )
+    assert sorted(gateway - {(404, "model_not_found")} - {(status, code.value) for code, status in STATUS.items()}) == []
+    assert sorted(api - {(status, _in_error(code)) for code, status in STATUS.items()}) == []
+
+
+def _told(page: str, rows: str) -> set[tuple[int, str]]:
+    """Each name that stands in the rows of a page, with the status before it."""
+    told, status = set(), 0
+    for number, name in re.findall(r"(\d{3})(?= )|`(.+?)`", "\n".join(re.findall(rows, PAGES[page], re.MULTILINE))):
+        status = int(number) if number else status
+        told |= {(status, name)} if name else set()
+    return told
+
+
+def _in_error(code: Code) -> str:
+    """What the API says in `error`; of those that say their message there, the message."""
+    return _MESSAGES.get(code) or str(json.loads(flat_envelope(Error(code, "")))["error"])
 
 
 def test_every_action_of_the_audit_log_is_told() -> None:

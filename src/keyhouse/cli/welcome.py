@@ -37,8 +37,9 @@ def _through() -> str:
 
 def _later(settings: Settings) -> str:
     where = "".join(f" {option} {shlex.quote(value)}" for option, value in _where(settings))
+    needed = ", with KEYHOUSE_DATABASE_URL or KEYHOUSE_DATABASE_URL_FILE as this server has it" if _hides_password(settings) else ""
     return f"""\
-Keys are shown when they are made. To make new ones:
+Keys are shown when they are made. To make new ones{needed}:
 
 {_through()}keyhouse project regenerate-api-key{where}
 {_through()}keyhouse api-key create NAME{where}
@@ -54,8 +55,13 @@ def _where(settings: Settings) -> Iterator[tuple[str, str]]:
     database = parse_database_url(settings.url)
     if isinstance(database, SqliteFile):
         yield "--database-url", f"sqlite:///{database.path.absolute()}"
-    elif database.shown == settings.url:
+    elif not _hides_password(settings):
         yield "--database-url", settings.url
+
+
+def _hides_password(settings: Settings) -> bool:
+    database = parse_database_url(settings.url)
+    return not isinstance(database, SqliteFile) and database.shown != settings.url
 
 
 def _keys(first: FirstKeys) -> str:
