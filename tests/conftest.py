@@ -25,6 +25,7 @@ from keyhouse.settings import Settings
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.schema import migrate
 from keyhouse.web.serving import HouseServer, server_config
+from tests.captured import CaughtLines
 from tests.memory import keep_temporary_files_in_memory
 from tests.migrated import write_migrated_file
 from tests.storage.houses import run_on
@@ -41,6 +42,11 @@ NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # No name is so long: the system says so without asking anybody.
 UNKNOWN_HOST = ".".join(["a" * 60] * 5)
 ADMIN_KEY = "instance-admin-key-of-the-tests"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep lines of the log out of what pytest says."""
+    config.pluginmanager.register(CaughtLines())
 
 
 def missing(what: str) -> None:
