@@ -1,6 +1,6 @@
 """Between a caller's format and an upstream's: requests one way; answers, errors and streams the other. No I/O."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from keyhouse.domain.errors import Code, Error
 from keyhouse.gateway.wire import anthropic_messages, bedrock_converse, openai_chat, openai_responses
 from keyhouse.gateway.wire.answer import (
+    Answer,
     AnswerDefaults,
     AnswerPart,
     ApiError,
@@ -24,47 +25,13 @@ from keyhouse.gateway.wire.answer import (
 )
 from keyhouse.gateway.wire.conversation import SEARCH, RenderedRequest, Request, ToolCallPart, UpstreamModel
 from keyhouse.gateway.wire.decoding import decoded
-from keyhouse.gateway.wire.fields import JsonObject, unsupported
+from keyhouse.gateway.wire.fields import Fields, JsonObject, unsupported
 from keyhouse.gateway.wire.first_call import FirstCall
 from keyhouse.gateway.wire.losses import Losses
 from keyhouse.gateway.wire.model_traits import most_output_tokens
 from keyhouse.gateway.wire.parameters import CallerFormat, UpstreamFormat, kept_parameters, losses_of
 from keyhouse.gateway.wire.tool_names import LONGEST_NAMES, with_short_names
 from keyhouse.gateway.wire.whole_answers import WholeAnswerParser
-
-_request_parsers = {
-    "openai_chat": openai_chat.parse_request,
-    "openai_responses": openai_responses.parse_request,
-    "anthropic_messages": anthropic_messages.parse_request,
-}
-_request_renderers = {
-    "openai_chat": openai_chat.render_request,
-    "openai_responses": openai_responses.render_request,
-    "anthropic_messages": anthropic_messages.render_request,
-    "bedrock_converse": bedrock_converse.render_request,
-}
-_response_parsers = {
-    "openai_chat": openai_chat.parse_response,
-    "openai_responses": openai_responses.parse_response,
-    "anthropic_messages": anthropic_messages.parse_response,
-    "bedrock_converse": bedrock_converse.parse_response,
-}
-_response_renderers = {
-    "openai_chat": openai_chat.render_response,
-    "openai_responses": openai_responses.render_response,
-    "anthropic_messages": anthropic_messages.render_response,
-}
-_error_parsers = {
-    "openai_chat": openai_chat.parse_error,
-    "openai_responses": openai_chat.parse_error,
-    "anthropic_messages": anthropic_messages.parse_error,
-}
-_error_renderers = {
-    "openai_chat": openai_chat.render_error,
-    "openai_responses": openai_chat.render_error,
-    "anthropic_messages": anthropic_messages.render_error,
-}
-
 
 _SEARCHING = ("openai_responses", "anthropic_messages")
 _NO_SEARCH = "This model can not search the web. Claude can, but on Bedrock; so can OpenAI's models of Responses, from gpt-5.2 on."
@@ -89,6 +56,37 @@ class EventRenderer(Protocol):
         """The bytes of the error that ends a stream."""
 
 
+class _Caller(Protocol):
+    """What the package of a format has that callers speak."""
+
+    def parse_request(self, body: JsonObject, losses: Losses) -> Request: ...
+    def render_response(self, answer: Answer, defaults: AnswerDefaults) -> JsonObject: ...
+    def render_error(self, error: ApiError) -> JsonObject: ...
+    def StreamRenderer(self, defaults: AnswerDefaults) -> EventRenderer: ...  # noqa: N802 - a class
+
+
+class _Upstream(Protocol):
+    """What the package of a format has that upstreams speak."""
+
+    def render_request(self, request: Request, model: UpstreamModel, losses: Losses) -> RenderedRequest: ...
+    def parse_response(self, fields: Fields) -> Answer: ...
+    def parse_error(self, status: int, body: bytes) -> ApiError: ...
+    def StreamParser(self) -> EventParser: ...  # noqa: N802 - a class
+
+
+_CALLERS: Mapping[CallerFormat, _Caller] = {
+    "openai_chat": openai_chat,
+    "openai_responses": openai_responses,
+    "anthropic_messages": anthropic_messages,
+}
+_UPSTREAMS: Mapping[UpstreamFormat, _Upstream] = {
+    "openai_chat": openai_chat,
+    "openai_responses": openai_responses,
+    "anthropic_messages": anthropic_messages,
+    "bedrock_converse": bedrock_converse,
+}
+
+
 def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: UpstreamFormat, model: UpstreamModel) -> RenderedRequest:
     """A caller's decoded request in the upstream's format.
 
@@ -97,7 +95,7 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     """
     losses = losses_of(body)
     kept = kept_parameters(body, caller, upstream, losses)
-    request = _request_parsers[caller](kept, losses)
+    request = _CALLERS[caller].parse_request(kept, losses)
     if caller == "anthropic_messages":
         request = _within_limit(request, model, losses)
     if upstream not in _SEARCHING:
@@ -106,7 +104,7 @@ def render_upstream_request(body: JsonObject, caller: CallerFormat, upstream: Up
     if names:
         is_long = any(len(name) > LONGEST_NAMES[upstream] for name in names.values())
         losses.change("tools[].name", "shortened" if is_long else "rewritten")
-    return replace(_request_renderers[upstream](shortened, model, losses), tool_names=names, include_usage=request.include_usage)
+    return replace(_UPSTREAMS[upstream].render_request(shortened, model, losses), tool_names=names, include_usage=request.include_usage)
 
 
 def _within_limit(request: Request, model: UpstreamModel, losses: Losses) -> Request:
@@ -139,12 +137,12 @@ def _without_search(request: Request, losses: Losses) -> Request:
 
 def render_caller_response(body: bytes, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults) -> JsonObject:
     """An upstream's whole answer in the caller's format. Raises Error (`upstream_invalid_answer`)."""
-    answer = _response_parsers[upstream](decoded(body))
+    answer = _UPSTREAMS[upstream].parse_response(decoded(body))
     if defaults.one_call:
         answer = replace(answer, parts=tuple(FirstCall().parts(answer.parts)))
     if defaults.tool_names:
         answer = replace(answer, parts=tuple(_named(part, defaults.tool_names) for part in answer.parts))
-    return _response_renderers[caller](answer, defaults)
+    return _CALLERS[caller].render_response(answer, defaults)
 
 
 def _named(part: _Called, names: Mapping[str, str]) -> _Called:
@@ -160,8 +158,10 @@ def render_caller_error(
     `error_type` is the header `x-amzn-errortype`, which says what Converse's body does not.
     """
     if upstream == "bedrock_converse":
-        return _error_renderers[caller](bedrock_converse.parse_error(status, body, error_type))
-    return _error_renderers[caller](_error_parsers[upstream](status, body))
+        error = bedrock_converse.parse_error(status, body, error_type)
+    else:
+        error = _UPSTREAMS[upstream].parse_error(status, body)
+    return _CALLERS[caller].render_error(error)
 
 
 class StreamTranslation:
@@ -171,8 +171,8 @@ class StreamTranslation:
     """
 
     def __init__(self, caller: CallerFormat, upstream: UpstreamFormat, defaults: AnswerDefaults, *, is_whole: bool = False) -> None:
-        self._parser = WholeAnswerParser() if is_whole else _event_parsers[upstream]()
-        self._renderer = _event_renderers[caller](defaults)
+        self._parser = WholeAnswerParser() if is_whole else _UPSTREAMS[upstream].StreamParser()
+        self._renderer = _CALLERS[caller].StreamRenderer(defaults)
         self._tool_names = defaults.tool_names
         self._first_call = FirstCall() if defaults.one_call else None
         self.has_ended = False
@@ -223,17 +223,3 @@ class StreamTranslation:
                 self.has_ended, self.error = True, error
             case Finished():
                 self.has_ended = True
-
-
-_event_parsers: dict[UpstreamFormat, Callable[[], EventParser]] = {
-    "openai_chat": openai_chat.ChunkParser,
-    "openai_responses": openai_responses.ResponseEventParser,
-    "anthropic_messages": anthropic_messages.MessageEventParser,
-    "bedrock_converse": bedrock_converse.ConverseEventParser,
-}
-
-_event_renderers: dict[CallerFormat, Callable[[AnswerDefaults], EventRenderer]] = {
-    "openai_chat": openai_chat.ChunkRenderer,
-    "openai_responses": openai_responses.ResponseEventRenderer,
-    "anthropic_messages": anthropic_messages.MessageEventRenderer,
-}

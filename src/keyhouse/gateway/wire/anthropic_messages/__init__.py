@@ -4,12 +4,12 @@ from keyhouse.gateway.wire.anthropic_messages.errors import parse_error, render_
 from keyhouse.gateway.wire.anthropic_messages.request_parsing import parse_request
 from keyhouse.gateway.wire.anthropic_messages.request_rendering import render_request, render_vertex_request
 from keyhouse.gateway.wire.anthropic_messages.response import parse_response, render_response
-from keyhouse.gateway.wire.anthropic_messages.stream_parsing import MessageEventParser
-from keyhouse.gateway.wire.anthropic_messages.stream_rendering import MessageEventRenderer
+from keyhouse.gateway.wire.anthropic_messages.stream_parsing import StreamParser
+from keyhouse.gateway.wire.anthropic_messages.stream_rendering import StreamRenderer
 
 __all__ = [
-    "MessageEventParser",
-    "MessageEventRenderer",
+    "StreamParser",
+    "StreamRenderer",
     "parse_error",
     "parse_request",
     "parse_response",

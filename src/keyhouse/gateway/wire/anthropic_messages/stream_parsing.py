@@ -42,7 +42,7 @@ _DELTAS: dict[str, tuple[str, str, Callable[[str], StreamEvent]]] = {
 }
 
 
-class MessageEventParser:
+class StreamParser:
     """One stream of events."""
 
     def __init__(self) -> None:

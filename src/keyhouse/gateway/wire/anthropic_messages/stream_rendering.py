@@ -34,7 +34,7 @@ from keyhouse.gateway.wire.fields import JsonObject
 from keyhouse.gateway.wire.usage import render_anthropic_usage
 
 
-class MessageEventRenderer:
+class StreamRenderer:
     """One stream from `message_start` to `message_stop`; after an `error` nothing follows."""
 
     def __init__(self, defaults: AnswerDefaults) -> None:

@@ -3,6 +3,6 @@
 from keyhouse.gateway.wire.bedrock_converse.errors import parse_error
 from keyhouse.gateway.wire.bedrock_converse.request_rendering import render_request
 from keyhouse.gateway.wire.bedrock_converse.response import parse_response
-from keyhouse.gateway.wire.bedrock_converse.stream_parsing import ConverseEventParser
+from keyhouse.gateway.wire.bedrock_converse.stream_parsing import StreamParser
 
-__all__ = ["ConverseEventParser", "parse_error", "parse_response", "render_request"]
+__all__ = ["StreamParser", "parse_error", "parse_response", "render_request"]

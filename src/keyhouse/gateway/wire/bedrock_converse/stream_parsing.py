@@ -31,7 +31,7 @@ from keyhouse.gateway.wire.fields import Fields
 from keyhouse.gateway.wire.usage import parse_converse_usage
 
 
-class ConverseEventParser:
+class StreamParser:
     """One stream of events."""
 
     def __init__(self) -> None:

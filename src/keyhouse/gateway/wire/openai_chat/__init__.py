@@ -4,12 +4,12 @@ from keyhouse.gateway.wire.openai_chat.errors import parse_error, render_error
 from keyhouse.gateway.wire.openai_chat.request_parsing import parse_request
 from keyhouse.gateway.wire.openai_chat.request_rendering import render_request
 from keyhouse.gateway.wire.openai_chat.response import parse_response, render_response
-from keyhouse.gateway.wire.openai_chat.stream_parsing import ChunkParser
-from keyhouse.gateway.wire.openai_chat.stream_rendering import ChunkRenderer
+from keyhouse.gateway.wire.openai_chat.stream_parsing import StreamParser
+from keyhouse.gateway.wire.openai_chat.stream_rendering import StreamRenderer
 
 __all__ = [
-    "ChunkParser",
-    "ChunkRenderer",
+    "StreamParser",
+    "StreamRenderer",
     "parse_error",
     "parse_request",
     "parse_response",

@@ -32,7 +32,7 @@ DONE = b"[DONE]"
 _Said = Literal["text", "refusal", "thinking"]
 
 
-class ChunkParser:
+class StreamParser:
     """One stream of chunks; only the first choice is read."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ from keyhouse.gateway.wire.openai_chat.response import FINISH_REASONS
 from keyhouse.gateway.wire.usage import render_openai_usage
 
 
-class ChunkRenderer:
+class StreamRenderer:
     """One stream of chunks, ending in `data: [DONE]`; after an error nothing follows, not even that."""
 
     def __init__(self, defaults: AnswerDefaults) -> None:

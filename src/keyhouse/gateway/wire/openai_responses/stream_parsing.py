@@ -44,7 +44,7 @@ _SIGNS_OF_LIFE = ("response.web_search_call.", "response.reasoning.")
 """How events begin that tell of a search while it lasts."""
 
 
-class ResponseEventParser:
+class StreamParser:
     """One stream of events."""
 
     def __init__(self) -> None:

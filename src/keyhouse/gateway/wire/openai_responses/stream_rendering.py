@@ -52,7 +52,7 @@ _FAILURES = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
 _KINDS: dict[type[AnswerPart], str] = {TextPart: "msg", ToolCallPart: "fc", SearchPart: "ws"}
 
 
-class ResponseEventRenderer:
+class StreamRenderer:
     """One stream from `response.created` to `response.completed`, `response.incomplete` or, behind an `error`, `response.failed`.
 
     An item is told to be done once the next begins or the answer ends: until then nobody knows whether it breaks off. Words that follow
