@@ -30,6 +30,8 @@ _ACTOR = Actor("keyhouse", "keyhouse keys")
 _BATCH = 100
 _SETTLE_S = 2.0
 """Longer than a server takes to notice that the key file changed."""
+_MOST_PASSES = 60
+"""How often something may be left after all was wrapped anew: every server that can notice the new key has done so by then."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -46,15 +48,16 @@ class Progress(msgspec.Struct, frozen=True):
 async def rotate(storage: Storage, *, settle_s: float = _SETTLE_S) -> AsyncIterator[Progress]:
     """Wrap every sealed value with the ring's first key. Where that is so already, a new key is made before and put in front of the ring.
 
-    Runs while servers serve. Ends when a look after `settle_s` finds nothing left, so that what servers sealed with the old key before they
-    took up the new one is caught as well. Raises Error `configuration` where a new key is due and the ring cannot be written.
+    Runs while servers serve. Ends when nothing is left after a second pass, `settle_s` later, so that what servers sealed with the old key
+    before they took up the new one is caught as well. Goes on with a newer key where another rotation makes one. Raises Error `configuration` where a
+    new key is due and the ring cannot be written, `conflict` where somebody seals with another key again and again.
     """
     async with ring_held(storage.keys):
         await storage.key_watch.take_up()
         resumed = await _is_unfinished(storage)
         if not resumed:
             await _put_new_key_first(storage)
-    rotation = _Rotation(storage.database, storage.box, resumed=resumed)
+    rotation = _Rotation(storage, resumed=resumed)
     async for progress in rotation.run(settle_s):
         yield progress
 
@@ -120,7 +123,7 @@ def _add(tx: Transaction, ring: KeyRing, key_id: str) -> None:
 
 
 class _Batch(msgspec.Struct, frozen=True):
-    """What one transaction did. `last` is None where nothing was left to look at."""
+    """What one transaction did. `last` is None where nothing was left behind it."""
 
     last: tuple[str, str] | None
     moved: int
@@ -130,40 +133,45 @@ class _Batch(msgspec.Struct, frozen=True):
 class _Rotation:
     """Passes over everything that another key wraps, until none is left."""
 
-    def __init__(self, database: Database, box: SecretBox, *, resumed: bool) -> None:
-        self._database = database
-        self._box = box
-        self._key_id = box.ring.writing_id
+    def __init__(self, storage: Storage, *, resumed: bool) -> None:
+        self._storage = storage
+        self._database = storage.database
+        self._box = storage.box
         self._resumed = resumed
         self._done = 0
         self._total = 0
         self._unreadable: tuple[str, ...] = ()
 
+    @property
+    def _key_id(self) -> str:
+        """The ring's first key. Another rotation may make a newer one: to go on with the old one would undo its work, and so on."""
+        return self._box.ring.writing_id
+
     async def run(self, settle_s: float) -> AsyncIterator[Progress]:
         """Progress after each transaction, `finished` last."""
-        settled = False
-        while True:
-            left = await self._left()
-            self._total = self._done + left
-            yield self._progress()
-            if left == 0 and settled:
-                break
-            if left == 0:
+        left = await self._left()
+        yield self._progress()
+        for passes in range(_MOST_PASSES):
+            if passes:
                 await asyncio.sleep(settle_s)
-            settled = left == 0
             async for progress in self._pass():
                 yield progress
+            left = await self._left()
+            yield self._progress()
+            if passes and left == 0:
+                break
+        else:
+            raise _others_seal(self._key_id, left)
         await self._database.write(self._conclude)
         yield self._progress(finished=True)
 
     async def _pass(self) -> AsyncIterator[Progress]:
-        place = BEFORE_ALL
+        place: tuple[str, str] | None = BEFORE_ALL
         unreadable: tuple[str, ...] = ()
-        while True:
+        while place is not None:
             started = time.monotonic()
+            await self._storage.key_watch.look()
             batch = await self._database.write(lambda tx, after=place: self._batch(tx, after))  # type: ignore[misc]
-            if batch.last is None:
-                break
             place, unreadable = batch.last, (*unreadable, *batch.unreadable)
             self._done += batch.moved
             yield self._progress()
@@ -179,12 +187,17 @@ class _Rotation:
                 rewrap(tx, self._box, value)
             except Unreadable:
                 unreadable.append(value.context.id)
-        return _Batch(values[-1].place if values else None, len(values) - len(unreadable), tuple(unreadable))
+        # What comes in behind the last ones from now on is for the next pass: this one has an end, however much is written meanwhile.
+        last = values[-1].place if len(values) == _BATCH else None
+        return _Batch(last, len(values) - len(unreadable), tuple(unreadable))
 
     async def _left(self) -> int:
+        await self._storage.key_watch.look()
         counts = await self._database.read(values_by_key)
         others = sum(count for key_id, count in counts.items() if key_id != self._key_id)
-        return max(0, others - len(self._unreadable))
+        left = max(0, others - len(self._unreadable))
+        self._total = self._done + left
+        return left
 
     def _conclude(self, tx: Transaction) -> None:
         if self._done:
@@ -193,3 +206,12 @@ class _Rotation:
 
     def _progress(self, *, finished: bool = False) -> Progress:
         return Progress(self._key_id, self._resumed, self._done, max(self._total, self._done), self._unreadable, finished)
+
+
+def _others_seal(key_id: str, left: int) -> Error:
+    return Error(
+        Code.CONFLICT,
+        f"Something seals with another key than {key_id} again and again, {left} {'value' if left == 1 else 'values'} just now: a server, "
+        "or another rotation, whose key ring has another key in front. `keyhouse keys status` shows with which. Put the same key in front of "
+        "every ring, then run this again.",
+    )

@@ -91,10 +91,16 @@ def lock_sealed_under_other_keys(tx: Transaction, key_id: str, after: tuple[str,
 
 
 def rewrap(tx: Transaction, box: SecretBox, value: SealedValue) -> None:
-    """Wrap a value's data key with the box's first key, if the value is still the one that was read. Raises Unreadable."""
+    """Wrap a value's data key with the box's first key, if the value is still the one that was read.
+
+    Raises Unreadable, and WritingKeyRetired as `put_sealed` does.
+    """
     blob = box.rewrapped(value.blob, value.context)
     owner_id, value_id = value.place
-    tx.run(_REWRAP, owner_id=owner_id, id=value_id, old_blob=value.blob, key_id=key_id_of(blob), blob=blob)
+    try:
+        tx.run(_REWRAP, owner_id=owner_id, id=value_id, old_blob=value.blob, key_id=key_id_of(blob), blob=blob)
+    except ConstraintBroken as refused:
+        raise WritingKeyRetired from refused
 
 
 def _values(rows: Sequence[Row]) -> Sequence[SealedValue]:
