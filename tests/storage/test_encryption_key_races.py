@@ -17,10 +17,11 @@ from keyhouse.settings import Settings
 from keyhouse.storage.encryption_keys import retire_key
 from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, new_key
-from keyhouse.storage.key_watch import usable_ring
+from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_sealed, lock_sealed_under_other_keys, put_sealed
+from keyhouse.storage.secret_box import SecretBox, Unreadable
 from keyhouse.storage.sqlite import SqliteTransaction, connect
 from keyhouse.storage.statements import Row, Statement, Transaction
 from tests.conftest import PostgresServer
@@ -307,5 +308,62 @@ def test_a_ring_that_was_replaced_twice_while_it_was_read_is_read_again(settings
             ReplacedFile.coming[:] = [KeyRing(dict([new_key()]), "a test"), right]
             ring = await usable_ring(storage.database, ReplacedFile(storage.keys.file), accept_unreadable=False)
             assert ring.equals(right)
+
+    asyncio.run(main())
+
+
+def test_what_came_since_opens_although_an_older_ring_was_just_checked(settings: Settings) -> None:
+    """The ring that a process has checked may be older than the one that it has opened a value with meanwhile."""
+
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            await rotated(storage)
+            checked = storage.box.ring
+            await rotated(storage)
+            before = await plaintexts(storage)
+            assert await plaintexts(lagging) == before
+            lagging.box.use(checked)
+            assert await plaintexts(lagging) == before
+
+    asyncio.run(main())
+
+
+def test_a_ring_that_was_replaced_while_it_was_checked_is_not_taken_up(settings: Settings) -> None:
+    """Of two that look at once, the one that read the older ring may be done last."""
+
+    async def main() -> None:
+        async with filled(settings) as storage, opened(settings) as lagging:
+            await rotated(storage)
+            ReplacedFile.coming[:] = [storage.box.ring.with_first(*new_key())]
+            await KeyWatch(lagging.database, lagging.box, ReplacedFile(storage.keys.file), accept_unreadable=False).take_up()
+            assert not ReplacedFile.coming
+            assert lagging.box.ring.equals(storage.keys.load())
+
+    asyncio.run(main())
+
+
+class FailingFile(KeySource):
+    """A key file that cannot be read the first time, as where a process has too many files open."""
+
+    failures: ClassVar[list[Error]] = []
+
+    def load(self) -> KeyRing:
+        if self.failures:
+            raise self.failures.pop()
+        return super().load()
+
+
+def test_a_file_that_could_not_be_read_once_is_read_again(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            key_id, old = storage.box.ring.writing_id, storage.box.ring
+            await rotated(storage)
+            value = (await sealed_values(storage))[0]
+            FailingFile.failures[:] = [Error(Code.CONFIGURATION, "Too many open files.")]
+            box = SecretBox(old, NewerRing(FailingFile(storage.keys.file)))
+            with pytest.raises(Unreadable):
+                box.open(value.blob, value.context)
+            assert box.open(value.blob, value.context)
+            assert box.ring.writing_id == key_id
 
     asyncio.run(main())

@@ -62,14 +62,16 @@ def test_a_rotation_that_others_write_against_again_and_again_ends_with_a_senten
             write_key_file(elsewhere.key_ring_file, storage.box.ring)
             async with opened(elsewhere) as stale:
                 caller, providers = await project_caller(stale), providers_of(stale)
-                written = 0
-                with pytest.raises(Error, match="Something seals with another key than .* again and again, 1 value just now") as refused:
+
+                async def rotate_against_it() -> None:
                     async for progress in rotate(storage, settle_s=0):
                         if progress.done == progress.total:  # and nothing seems to be left
-                            written += 1
-                            await providers.upsert(caller, "openai", openai_key(f"sk-{written}"), None)
+                            await providers.upsert(caller, "openai", openai_key(f"sk-{progress.done}"), None)
+
+                with pytest.raises(Error, match=r"seals with another key than .+ again and again, 1 value just now") as refused:
+                    await rotate_against_it()
                 assert refused.value.code is Code.CONFLICT
             last = await rotated(storage)
-            assert (last.resumed, await keys_in_use(storage)) == (True, {progress.key_id})
+            assert (last.resumed, await keys_in_use(storage)) == (True, {last.key_id})
 
     asyncio.run(main())

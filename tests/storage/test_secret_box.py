@@ -91,7 +91,7 @@ def test_a_missing_key_is_named_with_the_place_that_was_searched() -> None:
 def test_a_key_that_came_since_opens_but_does_not_seal() -> None:
     blob = SecretBox(ring_of("new")).seal(SECRET, PLACE)
     offered = [ring_of("new", "old")]
-    box = SecretBox(ring_of("old"), lambda: offered.pop() if offered else None)
+    box = SecretBox(ring_of("old"), lambda anew: offered.pop() if offered else None)
     generation = box.generation
     assert box.open(blob, PLACE) == SECRET
     assert box.open(blob, PLACE) == SECRET
@@ -102,7 +102,7 @@ def test_a_key_that_came_since_opens_but_does_not_seal() -> None:
 def test_another_ring_opens_what_it_opens_and_no_more() -> None:
     blob = SecretBox(ring_of("new")).seal(SECRET, PLACE)
     offered = [ring_of("new", "old")]
-    box = SecretBox(ring_of("old"), lambda: offered.pop() if offered else None)
+    box = SecretBox(ring_of("old"), lambda anew: offered.pop() if offered else None)
     assert box.open(blob, PLACE) == SECRET
     generation = box.generation
     box.use(ring_of("old"))
@@ -113,7 +113,7 @@ def test_another_ring_opens_what_it_opens_and_no_more() -> None:
 
 def test_a_newer_ring_never_replaces_a_key_that_is_known() -> None:
     spoilt = KeyRing({"new": new_key()[1], "old": new_key()[1]}, "the test's ring")
-    box = SecretBox(ring_of("old"), lambda: spoilt)
+    box = SecretBox(ring_of("old"), lambda anew: spoilt)
     with pytest.raises(Unreadable):
         box.open(SecretBox(ring_of("new")).seal(SECRET, PLACE), PLACE)
     assert box.open(SecretBox(ring_of("old")).seal(SECRET, PLACE), PLACE) == SECRET
@@ -155,7 +155,7 @@ def test_a_thread_waits_for_the_ring_that_another_one_is_just_being_brought() ->
     newer, blob = ring_of("b"), SecretBox(ring_of("b")).seal(SECRET, PLACE)
     rings: list[KeyRing] = [newer]
 
-    def brought() -> KeyRing | None:
+    def brought(*, anew: bool) -> KeyRing | None:
         if not rings:
             return None
         ring = rings.pop()

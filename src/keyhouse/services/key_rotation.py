@@ -10,7 +10,6 @@ import msgspec
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage.changes import note_change
-from keyhouse.storage.database import Database
 from keyhouse.storage.encryption_keys import forget_unused_key, register_keys, values_by_key
 from keyhouse.storage.history import INSTALLATION, put_audit
 from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
@@ -49,8 +48,8 @@ async def rotate(storage: Storage, *, settle_s: float = _SETTLE_S) -> AsyncItera
     """Wrap every sealed value with the ring's first key. Where that is so already, a new key is made before and put in front of the ring.
 
     Runs while servers serve. Ends when nothing is left after a second pass, `settle_s` later, so that what servers sealed with the old key
-    before they took up the new one is caught as well. Goes on with a newer key where another rotation makes one. Raises Error `configuration` where a
-    new key is due and the ring cannot be written, `conflict` where somebody seals with another key again and again.
+    before they took up the new one is caught as well. Goes on with a newer key where another rotation makes one. Raises Error
+    `configuration` where a new key is due and the ring cannot be written, `conflict` where something seals against it again and again.
     """
     async with ring_held(storage.keys):
         await storage.key_watch.take_up()
@@ -209,9 +208,9 @@ class _Rotation:
 
 
 def _others_seal(key_id: str, left: int) -> Error:
+    values = f"{left} {'value' if left == 1 else 'values'}"
     return Error(
         Code.CONFLICT,
-        f"Something seals with another key than {key_id} again and again, {left} {'value' if left == 1 else 'values'} just now: a server, "
-        "or another rotation, whose key ring has another key in front. `keyhouse keys status` shows with which. Put the same key in front of "
-        "every ring, then run this again.",
+        f"Something seals with another key than {key_id} again and again, {values} just now: a server, or another rotation, whose key ring "
+        "has another key in front. `keyhouse keys status` shows with which. Put the same key in front of every ring, then run this again.",
     )

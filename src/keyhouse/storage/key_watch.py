@@ -10,24 +10,25 @@ from keyhouse.storage.statements import Transaction
 
 
 class NewerRing:
-    """What a box asks for a ring when a blob names a key that it does not know: the file's, if it changed since it was last asked."""
+    """What a box asks for a ring when a blob names a key that it does not know: the file's, if it changed since it was last read."""
 
     __slots__ = ("_seen", "_source")
 
-    def __init__(self, source: KeySource, seen: Identity | None) -> None:
+    def __init__(self, source: KeySource) -> None:
         self._source = source
-        self._seen = seen
+        self._seen: Identity | None = None
 
-    def __call__(self) -> KeyRing | None:
-        """The ring, or None where there is none that is new and whole."""
+    def __call__(self, *, anew: bool) -> KeyRing | None:
+        """The ring, or None where there is none that is new and whole. With `anew` one that was read before counts as new."""
         identity = self._source.identity()
-        if identity == self._seen:
+        if identity is None or (identity == self._seen and not anew):
             return None
-        self._seen = identity
         try:
-            return self._source.load()
+            ring = self._source.load()
         except Error:
             return None
+        self._seen = identity
+        return ring
 
 
 class KeyWatch:
@@ -87,11 +88,15 @@ async def usable_ring(database: Database, source: KeySource, *, accept_unreadabl
     while True:
         identity = source.identity()
         try:
-            return await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
+            ring = await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
         except Error:
             # A key may have been put in front, and the old one retired, since the file was read.
             if source.identity() == identity:
                 raise
+        else:
+            # Nobody else gets a turn before the ring is in use: who read an older one never puts it over a newer one.
+            if source.identity() == identity:
+                return ring
 
 
 async def _known_ring(database: Database, ring: KeyRing, *, accept_unreadable: bool) -> KeyRing:

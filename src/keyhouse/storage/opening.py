@@ -64,8 +64,7 @@ async def _opened(database: Database, keys: KeySource, *, accept_unreadable: boo
             raise _key_file_missing(keys, known, accept_unreadable=accept_unreadable)
         with key_file_lock(keys.file):
             write_key_file(keys.file, KeyRing(dict([new_key()]), keys.where))
-    seen = keys.identity()
-    box = SecretBox(await usable_ring(database, keys, accept_unreadable=accept_unreadable), NewerRing(keys, seen))
+    box = SecretBox(await usable_ring(database, keys, accept_unreadable=accept_unreadable), NewerRing(keys))
     database.key_generation = lambda: box.generation
     watch = KeyWatch(database, box, keys, accept_unreadable=accept_unreadable)
     database.on_retired_key = watch.replace_retired

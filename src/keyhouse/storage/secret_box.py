@@ -5,7 +5,7 @@ A blob says which key wraps it, and opens only where it was put: its context (pr
 
 import os
 import threading
-from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -36,6 +36,17 @@ class Context(msgspec.Struct, frozen=True):
         return f"keyhouse 1 {project} {owner} {len(self.field)}:{self.field} {len(self.id)}:{self.id}".encode()
 
 
+class Newer(Protocol):
+    """Where a ring may come from that knows more."""
+
+    def __call__(self, *, anew: bool) -> KeyRing | None:
+        """The ring, or None where there is none that was not brought before. With `anew` that one is brought again."""
+
+
+def _no_newer(*, anew: bool) -> KeyRing | None:
+    return None
+
+
 class SecretBox:
     """Seals with the ring's first key, opens with any.
 
@@ -43,10 +54,11 @@ class SecretBox:
     only a ring that was checked against the database is put in by `use`. Several threads may share a box.
     """
 
-    def __init__(self, ring: KeyRing, newer: Callable[[], KeyRing | None] | None = None) -> None:
+    def __init__(self, ring: KeyRing, newer: Newer = _no_newer) -> None:
         self._ring = ring
         self._unchecked = ring.without(ring.ids)
-        self._newer = newer or (lambda: None)
+        self._newer = newer
+        self._has_asked = False
         self._asking = threading.Lock()
         self._ciphers: dict[bytes, AESGCM] = {}
         self.generation = object()
@@ -59,9 +71,12 @@ class SecretBox:
 
     def use(self, ring: KeyRing) -> None:
         """Take another ring, one whose keys the database knows."""
-        self._ring, self._unchecked = ring, ring.without(ring.ids)
-        self._ciphers = {}
-        self.generation = object()
+        with self._asking:
+            self._ring, self._unchecked = ring, ring.without(ring.ids)
+            # It may be older than one that was brought meanwhile.
+            self._has_asked = False
+            self._ciphers = {}
+            self.generation = object()
 
     def seal(self, plaintext: bytes, context: Context) -> bytes:
         """A blob: format, key id's length and key id, wrapped data key, nonce, ciphertext."""
@@ -111,9 +126,9 @@ class SecretBox:
     def _newest_key(self, key_id: str) -> bytes:
         """A key that came into the file since. One that is known stays as it is, whatever the file says by now."""
         with self._asking:  # what another thread is just being brought, this one waits for
-            newer = self._newer()
+            newer = self._newer(anew=not self._has_asked)
             if newer is not None:
-                self._unchecked = newer
+                self._unchecked, self._has_asked = newer, True
                 self.generation = object()
         key = self._ring.key(key_id) or self._unchecked.key(key_id)
         if key is None:
