@@ -29,7 +29,7 @@ SECRETS = {
     for name in (
         *("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AZURE_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         *("QWEN_API_KEY", "QWEN_TEAM", "GROQ_API_KEY", "MISTRAL_API_KEY", "MISTRAL_TEAM", "NEW_OPENAI_API_KEY"),
-        *("LITELLM_MASTER_KEY", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"),
+        *("LITELLM_MASTER_KEY", "PORTKEY_API_KEY", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"),
     )
 }
 # What LiteLLM 1.106.2 and Langfuse answer, as far as the page reads it.
@@ -55,10 +55,34 @@ LANGFUSE = {
         }
     ]
 }
+PORTKEY = {
+    "object": "list",
+    "total": 1,
+    "data": [{"ai_provider_id": "openai", "name": "Production", "status": "active", "slug": "openai-prod", "object": "integration"}],
+}
+# What stands in a config.json of Bifrost.
+BIFROST = {
+    "providers": {
+        "azure": {
+            "keys": [
+                {
+                    "name": "eu",
+                    "value": "planted-bifrost",
+                    "models": ["gpt-4o"],
+                    "weight": 1.0,
+                    "aliases": {"gpt-4o": "gpt-4o-eu"},
+                    "azure_key_config": {"endpoint": "env.AZURE_ENDPOINT", "client_secret": "planted-bifrost", "api_version": "2024-10-21"},
+                }
+            ],
+            "network_config": {"extra_headers": {"X-Team": "planted-bifrost"}},
+        }
+    }
+}
 ANSWERS = {
     "/models": {"data": [{"id": "gpt-6-luna"}, {"id": "support-chat"}, {"id": "gpt-4"}]},
     "/model/info": LITELLM,
     "/api/public/llm-connections": LANGFUSE,
+    "/v1/integrations": PORTKEY,
 }
 
 
@@ -127,23 +151,25 @@ def moved(
     folder = tmp_path_factory.mktemp("moving")
     watched = _watched(folder / "watched")
     (folder / "account.json").write_text(json.dumps({"type": "service_account", "private_key": "planted-account"}))
+    (folder / "config.json").write_text(json.dumps(BIFROST))
     internet = Internet(lambda host, request: answered(request), authority.server_context)
     with running_upstream(internet.script) as proxy, running_upstream(answered_by(answered)) as upstream:
         # Each under another name: a secret stays with its address.
         at = upstream.address.replace("127.0.0.1", "localhost")
-        given = {**dict.fromkeys(("AZURE_API_BASE", "OLLAMA_API_BASE", "LANGFUSE_URL"), upstream.address), "LITELLM_URL": at}
+        given = {**dict.fromkeys(("AZURE_API_BASE", "OLLAMA_API_BASE", "PORTKEY_URL", "LANGFUSE_URL"), upstream.address), "LITELLM_URL": at}
         given |= {
             "AZURE_API_VERSION": "2024-10-21",
             "QWEN_API_BASE": f"{upstream.address}/v1",
             "LANGWATCH_URL": shared_sqlite_house.address,
         }
+        prompted = (SECRETS["LITELLM_MASTER_KEY"], SECRETS["PORTKEY_API_KEY"])
         shell = environment(**SECRETS, **given)
         with _served(folder, HTTPS_PROXY=proxy.address, NO_PROXY="127.0.0.1", KEYHOUSE_CA_FILE=str(authority.ca_file)) as server:
             ended = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", COMMANDS.replace(ADDRESS, server.address)],
                 cwd=folder,
                 env={**shell, "PATH": f"{watched}:{shell['PATH']}"},
-                input="\n".join((server.admin_key, SECRETS["LITELLM_MASTER_KEY"], shared_sqlite_house.keys.project_key, "")),
+                input="\n".join((server.admin_key, *prompted, shared_sqlite_house.keys.project_key, "")),
                 capture_output=True,
                 text=True,
                 timeout=PATIENCE_S * 4,
@@ -181,6 +207,8 @@ def test_no_secret_is_an_argument_of_a_program_or_printed(moved: Moved) -> None:
 def test_what_the_others_have_is_listed(moved: Moved) -> None:
     assert "support-chat is azure/gpt-4o-eu https://a.openai.azure.com 2024-10-21\n" in moved.ran.out
     assert "qwen is openai/qwen3-32b   X-Team\n" in moved.ran.out
+    assert "openai-prod is openai active\n" in moved.ran.out
+    assert "azure  env.AZURE_ENDPOINT 2024-10-21 ['gpt-4o'] {'gpt-4o': 'gpt-4o-eu'} X-Team\n" in moved.ran.out
     assert f"mistral {{'MISTRAL_API_KEY': '{MASK}'}} X-Team\n" in moved.ran.out
     assert "my-azure azure https://a.openai.azure.com/openai/deployments ['gpt-4o-eu'] ['X-Team'] None\n" in moved.ran.out
 
