@@ -1,5 +1,6 @@
 """What is old is forgotten: nothing of what is in force, no secret that a kept state shares, and every secret that none has any more."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,11 @@ from keyhouse.services.projects import ProjectRequest, Projects
 from keyhouse.settings import Settings
 from keyhouse.storage.history import list_audit
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.pruning import forget_states
 from keyhouse.storage.statements import Statement
+from tests.conftest import PostgresServer
 from tests.storage.filled_houses import plaintexts
+from tests.storage.held_writes import Held, waits_for_a_lock
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
 
 _AGE = Statement("UPDATE model_provider_history SET at = 1 WHERE version <= :version")
@@ -100,6 +104,27 @@ def test_so_many_days_may_be_more_than_time_has(settings: Settings) -> None:
     run_on(settings, main)
 
 
+def test_nobody_brings_a_state_back_that_is_just_being_forgotten(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """On SQLite there is one write at a time."""
+    settings = settings_of(tmp_path, postgres_server.new_database())
+
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1", "sk-2", "sk-3")
+        await age(storage, 3)
+        held = Held()
+        forgetting = asyncio.create_task(storage.database.write(lambda tx: (forget_states(tx, caller.project_id or "", 2), held.wait(tx))))
+        await held.done.wait()
+        bringing_back = asyncio.create_task(providers.roll_back(caller, PROVIDER, 1, None))
+        await waits_for_a_lock(settings)
+        held.let_go()
+        await forgetting
+        with pytest.raises(Error) as refused:
+            await bringing_back
+        assert refused.value.code is Code.VERSION_NOT_FOUND
+
+    run_on(settings, main)
+
+
 def test_a_secret_that_a_kept_state_shares_stays(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         caller, providers = await written(storage, "sk-1", "sk-2")
@@ -132,16 +157,33 @@ def test_headers_go_with_the_last_state_that_has_them(settings: Settings) -> Non
     run_on(settings, main)
 
 
+async def other_project(storage: Storage, caller: Caller) -> Caller:
+    admin = replace(caller, bindings=(RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, caller.organization_id),))
+    made = await Projects(storage).create(admin, ProjectRequest("Other", "python", "none", new_team_name="Others"))
+    return replace(caller, project_id=made.project.id)
+
+
 def test_each_provider_of_each_project_keeps_the_state_it_has(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         caller, providers = await written(storage, "sk-1", "sk-2", "sk-3")
-        admin = replace(caller, bindings=(RoleBinding(Role.ADMIN, ScopeType.ORGANIZATION, caller.organization_id),))
-        made = await Projects(storage).create(admin, ProjectRequest("Other", "python", "none", new_team_name="Others"))
-        await providers.upsert(replace(caller, project_id=made.project.id), PROVIDER, openai_key("sk-other"), None)
+        await providers.upsert(await other_project(storage, caller), PROVIDER, openai_key("sk-other"), None)
         await providers.upsert(caller, "groq", ModelProviderUpdate(enabled=True, custom_keys={"GROQ_API_KEY": "gsk-1"}), None)
         await age(storage, 3)
         assert await pruned(storage, history_days=30) == Pruned(states=2, values=2)
         assert await openai_secrets(storage) == {"sk-3", "sk-other"}
+
+    run_on(settings, main)
+
+
+def test_what_one_project_forgets_takes_nothing_of_another(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await written(storage, "sk-1", "sk-2", "sk-3")
+        other = await other_project(storage, caller)
+        for secret in ("sk-other-1", "sk-other-2", "sk-other-3"):
+            await providers.upsert(other, PROVIDER, openai_key(secret), None)
+        await age(storage, 2)
+        assert await pruned(storage, history_days=30) == Pruned(states=2, values=2)
+        assert await openai_secrets(storage) == {"sk-2", "sk-3", "sk-other-2", "sk-other-3"}
 
     run_on(settings, main)
 
