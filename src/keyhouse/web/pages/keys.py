@@ -18,7 +18,7 @@ from keyhouse.web.control.api_keys import ApiKeyBody, problems, to_request
 from keyhouse.web.control.routing import validated
 from keyhouse.web.errors import STATUS
 from keyhouse.web.pages.paging import list_page, listed, whole
-from keyhouse.web.pages.rendering import moved, page
+from keyhouse.web.pages.rendering import moved_back, page
 from keyhouse.web.pages.rights import require_view
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Form, Visit
@@ -80,7 +80,7 @@ class KeyPages:
     async def revoke(self, visit: Visit) -> Response:
         """Revoke a key. Sessions that stand for it end with it."""
         await self._api_keys.revoke(visit.caller, visit.path["key"])
-        return moved(visit.request, "/organization/keys")
+        return moved_back(visit, "/organization/keys", "revoked")
 
     async def _project_key(self, visit: Visit, token: str) -> Response:
         project = await self._defaults.project(visit.project_id)

@@ -17,7 +17,7 @@ from keyhouse.web.control.routing import validated
 from keyhouse.web.control.teams import TeamBody
 from keyhouse.web.errors import STATUS
 from keyhouse.web.pages.paging import PER_PAGE, list_page, listed, whole
-from keyhouse.web.pages.rendering import moved
+from keyhouse.web.pages.rendering import moved_back
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
 
@@ -69,12 +69,12 @@ class OrganizationPages:
             await self._projects.update(visit.caller, visit.path["id"], ProjectUpdate(name=body.name))
         except Error as error:
             return await self._refused(visit, error, f"rename-{visit.path['id']}")
-        return moved(visit.request, _HERE)
+        return moved_back(visit, _HERE, "project-renamed")
 
     async def archive_project(self, visit: Visit) -> Response:
         """Archive: its keys stop at once."""
         await self._projects.archive(visit.caller, visit.path["id"])
-        return moved(visit.request, _HERE)
+        return moved_back(visit, _HERE, "project-archived")
 
     async def create_team(self, visit: Visit) -> Response:
         """A new team."""
@@ -82,7 +82,7 @@ class OrganizationPages:
             await self._teams.create(visit.caller, validated(TeamBody, {"name": visit.form.text("name")}).name)
         except Error as error:
             return await self._refused(visit, error, "new-team")
-        return moved(visit.request, _HERE)
+        return moved_back(visit, _HERE, "team-made")
 
     async def rename_team(self, visit: Visit) -> Response:
         """Another name."""
@@ -91,7 +91,7 @@ class OrganizationPages:
             await self._teams.rename(visit.caller, visit.path["id"], name)
         except Error as error:
             return await self._refused(visit, error, f"rename-team-{visit.path['id']}")
-        return moved(visit.request, _HERE)
+        return moved_back(visit, _HERE, "team-renamed")
 
     async def archive_team(self, visit: Visit) -> Response:
         """Archive a team that has no projects."""
@@ -99,7 +99,7 @@ class OrganizationPages:
             await self._teams.archive(visit.caller, visit.path["id"])
         except Error as error:
             return await self._refused(visit, error, "")
-        return moved(visit.request, _HERE)
+        return moved_back(visit, _HERE, "team-archived")
 
     async def show_audit(self, visit: Visit) -> Response:
         """Every write, newest first."""

@@ -45,7 +45,8 @@ def base_of(view: ProviderView) -> str:
 
 def body_of(form: Form, spec: ProviderSpec, current: Entry) -> Body:
     """The body of the PUT that the form asks for. `current` is what is stored now, masked."""
-    base = _base(form)
+    # Of what somebody deleted meanwhile nothing is left, so all that the form shows is wanted.
+    base = _base(form) if "id" in current else {}
     enabled = "enabled" in form
     body: Body = {"enabled": enabled if enabled != base.get("enabled") else current["enabled"]}
     keys, changed = _custom_keys(form, spec, current.get("customKeys") or {}, base)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
@@ -64,6 +65,8 @@ class ProviderFormPages:
         """The form, of what is stored or empty."""
         require_update(visit)
         view, tag = await self._current(visit)
+        if not view.is_stored:
+            view = await self._with_last_change(visit, view)
         return await self._page(visit, "provider_form", **stored_form(view, tag))
 
     async def save(self, visit: Visit) -> Response:
@@ -104,10 +107,12 @@ class ProviderFormPages:
         return await self._not_saved(visit, "notice", STATUS[error.code], view, error=shown, errors=where)
 
     async def _conflict(self, visit: Visit, error: Error, view: ProviderView, tag: str) -> Response:
-        changes, _ = await self._providers.history(visit.project_id, view.id, Paging(1, 1))
         theirs = [(field_label(view.spec, name), _shown_now(view, name), _shown_mine(visit, view.spec, name)) for name in error.fields]
-        changed = changes[0] if changes else None
-        return await self._not_saved(visit, "conflict", 412, view, now_tag=tag, changed=changed, theirs=theirs)
+        return await self._not_saved(visit, "conflict", 412, await self._with_last_change(visit, view), now_tag=tag, theirs=theirs)
+
+    async def _with_last_change(self, visit: Visit, view: ProviderView) -> ProviderView:
+        changes, _ = await self._providers.history(visit.project_id, view.id, Paging(1, 1))
+        return replace(view, changed=changes[0]) if changes else view
 
     async def _not_saved(self, visit: Visit, told: str, status: int, view: ProviderView, **values: Any) -> Response:
         if visit.is_fragment:

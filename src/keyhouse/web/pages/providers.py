@@ -11,6 +11,7 @@ from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.paging import Paging
 from keyhouse.domain.precondition import parse_if_match
+from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.tenancy import Project
 from keyhouse.services.connection_test import ConnectionTest
 from keyhouse.services.last_uses import LastUses, provider_use
@@ -57,7 +58,8 @@ class ProviderPages:
         wanted = visit.wanted
         found = [view for view in views if _matches(view, wanted)]
         saved, testing = (_stored(entries, visit.request.query_params.get(name, "")) for name in ("saved", "test"))
-        values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "done": saved}
+        values: dict[str, Any] = {"project": project, "views": found, "total": len(views), "wanted": wanted, "saved": saved}
+        values["deleted"] = self._deleted(entries, visit.request.query_params.get("deleted", ""))
         # The page starts that test by itself, which no link on another site should.
         values["testing"] = testing if visit.may_update and not is_from_another_site(visit.request) else ""
         return page(visit, "providers.html", names={view.id: view.spec.name for view in views}, **values)
@@ -93,13 +95,17 @@ class ProviderPages:
         require_update(visit)
         provider, version = visit.path["provider"], whole_number(visit.form.text("version")) or 0
         await self._providers.roll_back(visit.caller, provider, version, parse_if_match(visit.form.text("etag")))
-        return moved(visit.request, f"/projects/{visit.project_id}/providers/{provider}/history")
+        return moved(visit.request, f"/projects/{visit.project_id}/providers/{provider}/history?done=taken-back")
 
     async def delete(self, visit: Visit) -> Response:
         """Delete a provider and its secrets."""
         require_update(visit)
         await self._providers.delete(visit.caller, visit.path["provider"], parse_if_match(visit.form.text("etag")))
-        return moved(visit.request, f"/projects/{visit.project_id}/providers")
+        return moved(visit.request, f"/projects/{visit.project_id}/providers?deleted={visit.path['provider']}")
+
+    def _deleted(self, entries: Mapping[str, Any], named: str) -> ProviderSpec | None:
+        """The provider that an address names, if it is one that is not stored."""
+        return self._providers.spec(named) if named in entries and "id" not in entries[named] else None
 
     async def _entries(self, visit: Visit) -> Mapping[str, Any]:
         shown = await self._providers.list(visit.project_id)

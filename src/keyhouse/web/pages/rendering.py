@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from keyhouse.domain.model import retirement
 from keyhouse.web.pages.documents import Document, kept_file
+from keyhouse.web.pages.done import done_words
 from keyhouse.web.pages.marks import logo_sheet, mark
 from keyhouse.web.pages.verdict_words import VERDICT_WORDS
 from keyhouse.web.pages.visit import Visit, is_fragment
@@ -71,6 +72,11 @@ def moved(request: Request, address: str) -> Response:
     return Response(status_code=303, headers={**HEADERS, "location": address})
 
 
+def moved_back(visit: Visit, address: str, done: str) -> Response:
+    """Back to a list, to where somebody stood in it, which then says what was done."""
+    return moved(visit.request, f"{address}{visit.place}{'&' if visit.place else '?'}done={done}")
+
+
 @cache
 def _environment() -> "Environment":
     # Some 2 MB, which a worker that shows no page does without.
@@ -84,7 +90,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"ago": _ago, "until": _until, "retirement": _retirement, "count_of": "{:,}".format}
-    environment.filters |= {"mark": mark, "verdict": VERDICT_WORDS.__getitem__}
+    environment.filters |= {"mark": mark, "verdict": VERDICT_WORDS.__getitem__, "done": done_words}
     environment.globals |= {"files": {name: file.path for name, file in files().items()}, "version": version("keyhouse")}
     return environment
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -84,6 +84,12 @@ class Visit:
     def page_number(self) -> int:
         """Which page of a list is asked for, from 1."""
         return whole_number(self.request.query_params.get("page", "")) or 1
+
+    @property
+    def place(self) -> str:
+        """Where somebody stands in a list, as the query of its address."""
+        place = {name: value for name in ("q", "page") if (value := self.request.query_params.get(name))}
+        return f"?{urlencode(place)}" if place else ""
 
 
 def is_fragment(request: Request) -> bool:

@@ -89,6 +89,14 @@ function watchAlternatives(form) {
   look();
 }
 
+// A field that one option of a list alone asks for, the one without a value.
+function watchOption(field) {
+  const list = document.getElementById(field.dataset.withOption);
+  const look = () => { field.hidden = list.value !== ""; };
+  list.addEventListener("change", look);
+  look();
+}
+
 // A field's description is more than one sentence: its mark, and what is wrong with it.
 function describe(input, id, is) {
   const ids = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((one) => one && one !== id);
@@ -193,6 +201,13 @@ function followId(input) {
   if (!name) return;
   if (input === name) name.dataset.own = "true";
   else if (input.hasAttribute("data-leads") && !name.dataset.own) name.value = input.value;
+}
+
+// The address of a page that has said what was done: a search and a page of a list stay in it.
+function withoutDone() {
+  const query = new URLSearchParams(location.search);
+  for (const name of ["saved", "test", "deleted", "done"]) query.delete(name);
+  return query.size ? `${location.pathname}?${query}` : location.pathname;
 }
 
 // Dialogs.
@@ -346,7 +361,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
 const forgetAway = () => document.querySelectorAll("[data-away]").forEach((notice) => notice.remove());
 document.addEventListener("htmx:afterOnLoad", forgetAway);
 document.addEventListener("htmx:sendError", (event) => {
-  const message = "Keyhouse does not answer. Nothing was changed; check that it runs, then try again.";
+  // It may have done what it was told, and died before it said so.
+  const unknown = event.detail.requestConfig.verb === "get" ? "" : " It is not known whether this was done.";
+  const message = `Keyhouse does not answer.${unknown} Check that it runs, then try again.`;
   const place = event.detail.target.closest("[data-messages]") ?? (drawer()?.open && drawer().querySelector("[data-messages]"));
   // What asks by itself every few seconds says so once.
   if (event.target.matches("[hx-trigger^=every]") && document.querySelector("[data-away]")) return;
@@ -369,11 +386,12 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 prepare(document);
+document.querySelectorAll("[data-with-option]").forEach(watchOption);
 // On a small screen the pages stand in a row, some of them outside of it.
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 signInOnce();
 openRefused();
 const saved = document.querySelector("[data-saved]");
 // Loaded anew, a page of a form would send it once more: it would make another key, and end the one that was just copied.
-if (saved || document.querySelector("[data-shown-once]")) history.replaceState(null, "", location.pathname);
+if (saved || document.querySelector("[data-shown-once]")) history.replaceState(null, "", withoutDone());
 saved?.focus();
