@@ -128,19 +128,20 @@ def test_a_file_that_did_not_change_is_not_read_again(settings: Settings) -> Non
     run_on(settings, main)
 
 
-def test_a_box_is_brought_a_changed_file_once_and_never_one_that_is_no_good(tmp_path: Path) -> None:
+def test_a_box_is_brought_a_file_once_for_each_change_and_never_one_that_is_no_good(tmp_path: Path) -> None:
     source, first, second = KeySource(tmp_path / "keyring"), KeyRing(dict([new_key()]), "a test"), KeyRing(dict([new_key()]), "a test")
-    write_key_file(source.file, first)
-    newer = NewerRing(source, source.identity())
-    assert newer() is None
-    write_key_file(source.file, second)
-    assert (brought := newer()) is not None
-    assert brought.equals(second)
-    assert newer() is None
+    newer = NewerRing(source)
+    assert newer(anew=True) is None
+    for ring in (first, second):
+        write_key_file(source.file, ring)
+        for anew in (False, True):
+            assert (brought := newer(anew=anew)) is not None
+            assert brought.equals(ring)
+            assert newer(anew=False) is None
     source.file.write_text("key-1 = c2VjcmV0")
-    assert newer() is None
+    assert newer(anew=True) is None
     write_key_file(source.file, first)
-    assert newer() is not None
+    assert newer(anew=False) is not None
 
 
 def test_keys_that_the_database_knows_are_looked_at_while_another_process_writes(tmp_path: Path) -> None:
