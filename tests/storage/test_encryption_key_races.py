@@ -15,9 +15,9 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.services.encryption_keys import retire, status
 from keyhouse.settings import Settings
 from keyhouse.storage.encryption_keys import retire_key
-from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
-from keyhouse.storage.key_ring import KeyRing, new_key
-from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
+from keyhouse.storage.key_file import KeySource, read_key_file
+from keyhouse.storage.key_ring import KeyRing
+from keyhouse.storage.key_watch import NewerRing
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_sealed, lock_sealed_under_other_keys, put_sealed
@@ -288,30 +288,6 @@ def test_a_status_that_a_rotation_overtakes_calls_nothing_unreadable(settings: S
     asyncio.run(main())
 
 
-class ReplacedFile(KeySource):
-    """A key file that somebody replaces right after it was read, as often as there are rings to come."""
-
-    coming: ClassVar[list[KeyRing]] = []
-
-    def load(self) -> KeyRing:
-        ring = super().load()
-        if self.coming:
-            write_key_file(self.file, self.coming.pop(0))
-        return ring
-
-
-def test_a_ring_that_was_replaced_twice_while_it_was_read_is_read_again(settings: Settings) -> None:
-    async def main() -> None:
-        async with filled(settings) as storage:
-            right = storage.keys.load()
-            write_key_file(storage.keys.file, KeyRing(dict([new_key()]), "a test"))
-            ReplacedFile.coming[:] = [KeyRing(dict([new_key()]), "a test"), right]
-            ring = await usable_ring(storage.database, ReplacedFile(storage.keys.file), accept_unreadable=False)
-            assert ring.equals(right)
-
-    asyncio.run(main())
-
-
 def test_what_came_since_opens_although_an_older_ring_was_just_checked(settings: Settings) -> None:
     """The ring that a process has checked may be older than the one that it has opened a value with meanwhile."""
 
@@ -324,20 +300,6 @@ def test_what_came_since_opens_although_an_older_ring_was_just_checked(settings:
             assert await plaintexts(lagging) == before
             lagging.box.use(checked)
             assert await plaintexts(lagging) == before
-
-    asyncio.run(main())
-
-
-def test_a_ring_that_was_replaced_while_it_was_checked_is_not_taken_up(settings: Settings) -> None:
-    """Of two that look at once, the one that read the older ring may be done last."""
-
-    async def main() -> None:
-        async with filled(settings) as storage, opened(settings) as lagging:
-            await rotated(storage)
-            ReplacedFile.coming[:] = [storage.box.ring.with_first(*new_key())]
-            await KeyWatch(lagging.database, lagging.box, ReplacedFile(storage.keys.file), accept_unreadable=False).take_up()
-            assert not ReplacedFile.coming
-            assert lagging.box.ring.equals(storage.keys.load())
 
     asyncio.run(main())
 

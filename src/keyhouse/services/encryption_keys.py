@@ -14,7 +14,7 @@ from keyhouse.storage.database import ConstraintBroken, Database
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.encryption_keys import CheckedRing, check_ring, known_key_ids, retire_key, values_by_key
 from keyhouse.storage.fingerprints import destroy_fingerprint_keys, sealed_fingerprint_keys
-from keyhouse.storage.key_file import KeySource, write_key_file
+from keyhouse.storage.key_file import KeySource, change_key_file
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.opening import Storage, open_database
 from keyhouse.storage.replicas import Replica, list_replicas
@@ -160,41 +160,40 @@ async def retire(storage: Storage, key_id: str) -> str | None:
     """
     async with ring_held(storage.keys):
         await storage.key_watch.take_up()
-        ring = storage.keys.load()
-        await _require_retirable(storage, ring, key_id)
+        await _require_retirable(storage, key_id)
         try:
-            await storage.database.write(lambda tx: _retire(tx, ring, key_id))
+            await storage.database.write(lambda tx: _retire(tx, storage.box.ring, key_id))
         except ConstraintBroken:
-            await _require_unused(storage, ring, key_id)
+            await _require_unused(storage, key_id)
             raise _busy(key_id) from None
-        if ring.key(key_id) is None:
+        if storage.keys.load().key(key_id) is None:
             return None
         if not storage.keys.is_changeable:
             return f"Now take the key {key_id} out of {storage.keys.where}."
-        write_key_file(storage.keys.file, ring.without((key_id,)))
+        change_key_file(storage.keys, lambda ring: ring.without((key_id,)))
         await storage.key_watch.take_up()
     return None
 
 
-def _retire(tx: Transaction, ring: KeyRing, key_id: str) -> None:
-    if ring.key(key_id) is None:
+def _retire(tx: Transaction, usable: KeyRing, key_id: str) -> None:
+    if usable.key(key_id) is None:
         destroy_fingerprint_keys(tx, key_id)
     retire_key(tx, key_id)
     note_in_audit(tx, "encryption_key.retired", key_id)
     note_change(tx, None, None)
 
 
-async def _require_retirable(storage: Storage, ring: KeyRing, key_id: str) -> None:
-    known = await storage.database.read(known_key_ids)
+async def _require_retirable(storage: Storage, key_id: str) -> None:
+    known, ring = await storage.database.read(known_key_ids), storage.keys.load()
     if key_id not in known and ring.key(key_id) is None:
         raise Error(Code.NOT_FOUND, f"There is no key {key_id}. There are: {', '.join(dict.fromkeys((*ring.ids, *known)))}.")
     if key_id == storage.box.ring.writing_id:
         raise Error(Code.CONFLICT, f"The key {key_id} is the one that writes. Run `keyhouse keys rotate` first, then retire it.")
-    await _require_unused(storage, ring, key_id)
+    await _require_unused(storage, key_id)
 
 
-async def _require_unused(storage: Storage, ring: KeyRing, key_id: str) -> None:
-    values = await storage.database.read(lambda tx: _count_needed(tx, ring, key_id))
+async def _require_unused(storage: Storage, key_id: str) -> None:
+    values = await storage.database.read(lambda tx: _count_needed(tx, storage.box.ring, key_id))
     if values:
         raise Error(
             Code.CONFLICT,
@@ -203,9 +202,9 @@ async def _require_unused(storage: Storage, ring: KeyRing, key_id: str) -> None:
         )
 
 
-def _count_needed(tx: Transaction, ring: KeyRing, key_id: str) -> int:
-    """How many values stand against retiring a key. The fingerprint keys that a lost one seals do not."""
-    given_up = 0 if ring.key(key_id) else len(sealed_fingerprint_keys(tx, key_id))
+def _count_needed(tx: Transaction, usable: KeyRing, key_id: str) -> int:
+    """How many values stand against retiring a key. The fingerprint keys that a lost or wrong one seals do not."""
+    given_up = 0 if usable.key(key_id) else len(sealed_fingerprint_keys(tx, key_id))
     return values_by_key(tx).get(key_id, 0) - given_up
 
 

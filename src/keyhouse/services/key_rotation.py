@@ -10,9 +10,10 @@ import msgspec
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage.changes import note_change
+from keyhouse.storage.database import ConstraintBroken
 from keyhouse.storage.encryption_keys import forget_unused_key, register_keys, values_by_key
 from keyhouse.storage.history import INSTALLATION, put_audit
-from keyhouse.storage.key_file import KeySource, key_file_lock, write_key_file
+from keyhouse.storage.key_file import KeySource, change_key_file, key_file_lock
 from keyhouse.storage.key_ring import KeyRing, new_key
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import (
@@ -100,12 +101,12 @@ async def _put_new_key_first(storage: Storage) -> None:
             "and run this again.",
         )
     key_id, key = new_key()
-    ring = storage.keys.load().with_first(key_id, key)
-    await storage.database.write(lambda tx: _add(tx, ring, key_id))
+    await storage.database.write(lambda tx: _add(tx, KeyRing({key_id: key}, storage.keys.where)))
     try:
-        write_key_file(storage.keys.file, ring)
+        change_key_file(storage.keys, lambda ring: ring.with_first(key_id, key))
     except Error:
-        await storage.database.write(lambda tx: forget_unused_key(tx, key_id))
+        with contextlib.suppress(ConstraintBroken):  # the file may have been replaced after all, and a server may have the key already
+            await storage.database.write(lambda tx: forget_unused_key(tx, key_id))
         raise
     await storage.key_watch.take_up()
     await storage.database.write(lambda tx: note_change(tx, None, None))
@@ -116,9 +117,9 @@ def note_in_audit(tx: Transaction, action: str, key_id: str) -> None:
     put_audit(tx, _ACTOR, action, f"installation/{key_id}", organization_id=INSTALLATION)
 
 
-def _add(tx: Transaction, ring: KeyRing, key_id: str) -> None:
-    register_keys(tx, ring.only(key_id))
-    note_in_audit(tx, "encryption_key.added", key_id)
+def _add(tx: Transaction, ring: KeyRing) -> None:
+    register_keys(tx, ring)
+    note_in_audit(tx, "encryption_key.added", ring.writing_id)
 
 
 class _Batch(msgspec.Struct, frozen=True):

@@ -120,14 +120,19 @@ def _require_complete(tx: Transaction, ring: KeyRing, checked: CheckedRing) -> N
         )
 
 
-def register_keys(tx: Transaction, ring: KeyRing) -> None:
-    """Make the ring's keys known: before one of them seals anything, the database has its canary.
-
-    Raises Error `configuration` where another process made another key known by the same id just now, or retired one.
-    """
+def add_new_keys(tx: Transaction, ring: KeyRing) -> None:
+    """Make those of the ring's keys known that were never heard of: before one of them seals anything, the database has its canary."""
     for key_id in check_ring(tx, ring).new:
         canary = SecretBox(ring.only(key_id)).seal(_CANARY, _context(key_id))
         tx.run(_ADD, id=key_id, canary=canary, created_at=now_us())
+
+
+def register_keys(tx: Transaction, ring: KeyRing) -> None:
+    """Make the ring's keys known.
+
+    Raises Error `configuration` where another process made another key known by the same id just now, or retired one.
+    """
+    add_new_keys(tx, ring)
     checked = check_ring(tx, ring)
     refused = (*checked.wrong, *checked.retired)
     if refused:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +96,22 @@ def write_key_file(path: Path, ring: KeyRing) -> None:
 
     The file keeps its owner, so that a server under another user than the operator's can still read it. Raises Error `configuration`.
     """
+    _replace(path, ring, lambda: True)
+
+
+def change_key_file(source: KeySource, change: Callable[[KeyRing], KeyRing]) -> None:
+    """Replace a key file in the same way by what `change` makes of its ring, even of one that somebody edits meanwhile, who holds no lock.
+
+    A server may have sealed with a key of theirs already. Raises Error `configuration`.
+    """
+    done = False
+    while not done:
+        identity = source.identity()
+        done = _replace(source.file, change(source.load()), lambda seen=identity: source.identity() == seen)  # type: ignore[misc]
+
+
+def _replace(path: Path, ring: KeyRing, is_due: Callable[[], bool]) -> bool:
+    """Whether it was done: all is ready when `is_due` is asked."""
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
@@ -106,12 +122,16 @@ def write_key_file(path: Path, ring: KeyRing) -> None:
             file.write(key_ring_text(ring))
             file.flush()
             os.fsync(descriptor)
-        temporary.replace(target)
-        _sync_folder(target.parent)
+        due = is_due()
+        if due:
+            temporary.replace(target)
+            _sync_folder(target.parent)
     except OSError as problem:
+        raise _not_writable(path, problem) from None
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _not_writable(path, problem) from None
+    return due
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import Database, storage_unavailable
-from keyhouse.storage.encryption_keys import check_ring, register_keys, require_usable
+from keyhouse.storage.encryption_keys import add_new_keys, check_ring, require_usable
 from keyhouse.storage.key_file import Identity, KeySource
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.secret_box import SecretBox
@@ -104,7 +104,10 @@ async def _known_ring(database: Database, ring: KeyRing, *, accept_unreadable: b
         usable = require_usable(tx, ring, accept_unreadable=accept_unreadable)
         return usable, bool(check_ring(tx, usable).new)
 
+    def add(tx: Transaction) -> KeyRing:
+        add_new_keys(tx, ring)
+        # Once more: meanwhile another process may have retired one of them, or made another one known by the same id.
+        return require_usable(tx, ring, accept_unreadable=accept_unreadable)
+
     usable, has_new = await database.read(look)
-    if has_new:
-        await database.write(lambda tx: register_keys(tx, usable))
-    return usable
+    return await database.write(add) if has_new else usable

@@ -63,7 +63,8 @@ async def _opened(database: Database, keys: KeySource, *, accept_unreadable: boo
         if known:
             raise _key_file_missing(keys, known, accept_unreadable=accept_unreadable)
         with key_file_lock(keys.file):
-            write_key_file(keys.file, KeyRing(dict([new_key()]), keys.where))
+            if not keys.exists:  # still: a house with another database may lie in the same folder
+                write_key_file(keys.file, KeyRing(dict([new_key()]), keys.where))
     box = SecretBox(await usable_ring(database, keys, accept_unreadable=accept_unreadable), NewerRing(keys))
     database.key_generation = lambda: box.generation
     watch = KeyWatch(database, box, keys, accept_unreadable=accept_unreadable)
