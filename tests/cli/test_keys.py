@@ -1,6 +1,8 @@
 """`keyhouse keys` and `keyhouse status`: on the folder, with a server running, and where a server would not start."""
 
 import json
+import re
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,14 @@ def test_a_key_in_use_cannot_be_retired(furnished: Furnished) -> None:
     assert refused.code == 1
     assert "keyhouse keys rotate" in refused.sentence
     assert "--yes" in on_folder(furnished)("keys", "retire", "x").sentence
+
+
+def test_a_key_that_was_put_first_by_hand_is_not_told_as_a_rotation_of_before(furnished: Furnished) -> None:
+    kept = [line for line in (furnished.folder / DATA / "keyring").read_text().splitlines() if "=" in line]
+    ring = ",".join((f"by-hand = {b64encode(bytes(range(32))).decode()}", *kept))
+    rotated = furnished.run(furnished.folder, "keys", "rotate", KEYHOUSE_KEYS=ring)
+    assert rotated.code == 0, rotated.err
+    assert re.fullmatch(r"\d+ values are sealed with by-hand now, which stood first in the ring already\.", rotated.out.splitlines()[0])
 
 
 def test_rotation_shows_a_bar_to_people(furnished: Furnished) -> None:

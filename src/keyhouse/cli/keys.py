@@ -42,7 +42,7 @@ def rotate_keys(folder: Folder, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"keyId": last.key_id, "resumed": last.resumed, "values": last.done, "unreadable": list(last.unreadable)})
         return
-    typer.echo(f"{last.done} values are sealed with {last.key_id} now{', as a rotation before had begun' if last.resumed else ''}.")
+    typer.echo(f"{last.done} values are sealed with {last.key_id} now{', which stood first in the ring already' if last.resumed else ''}.")
     if last.unreadable:
         typer.echo(f"{len(last.unreadable)} cannot be read and stay as they are: {', '.join(last.unreadable[:10])}")
     typer.echo("Back up the key ring again. `keyhouse keys status` shows which old keys can be retired.")
