@@ -23,7 +23,7 @@ OPTIONS = {name.strip(): {*re.findall(r"`(-[a-z-]+)", section), "--help"} for na
 VARIABLES = {*re.findall(r"`(KEYHOUSE_[A-Z_]+)`", PAGES["docs/settings.md"].partition("<!-- settings: end -->")[0])}
 
 # Where a command may begin: a line, a span, a pipe, behind what runs it.
-_COMMAND = re.compile(r"(?:^|`|\$ |[|;&(] ?|\brun |/bin/|exec keyhouse |-- )keyhouse ([a-z][^\n`|;&)<>]*)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|`|\$ |[|;&(] ?|\brun |/bin/|exec keyhouse |-u keyhouse |-- )keyhouse ([a-z][^\n`|;&)<>]*)", re.MULTILINE)
 _NOT_OURS = {
     "KEYHOUSE_SERVICE_HOST",  # what Kubernetes sets
     "KEYHOUSE_APP_KEY",  # a name of the reader's own
