@@ -22,7 +22,7 @@ from keyhouse.cli.listening import is_loopback, listen, shown_address
 from keyhouse.cli.standard_streams import drop_output
 from keyhouse.cli.takeover import Legacy
 from keyhouse.cli.welcome import farewell_to_keys, welcome
-from keyhouse.cli.workers import STOP_SIGNALS, end_unheard, serve_alone, supervise
+from keyhouse.cli.workers import STOP_SIGNALS, overlook, serve_alone, supervise
 from keyhouse.domain.errors import Code, Error
 from keyhouse.log import WRITER, configure_logging
 from keyhouse.services.first_start import FirstKeys, furnish
@@ -63,7 +63,7 @@ def serve(legacy: Legacy | None = None) -> ExitCode:
     try:
         first = prepare_in_child(settings, patience.has_child) if legacy is None else None
     except KeyboardInterrupt:
-        end_unheard(STOP_SIGNALS)
+        overlook(STOP_SIGNALS)
         return ExitCode.DONE
     _say(welcome(settings, address, first), made_keys=first is not None)
     if patience.ended():
@@ -151,12 +151,6 @@ def _end_when_told() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
-def _finish_though_told() -> None:
-    """From now on keys are made, and shown."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _prepared(settings: Settings) -> dict[str, object]:
     try:
         first = asyncio.run(_prepare(settings))
@@ -169,7 +163,8 @@ async def _prepare(settings: Settings) -> FirstKeys | None:
     if settings.tracing:
         require_tracing()
     async with opened_storage(settings) as storage:
-        _finish_though_told()
+        # From now on keys are made, and shown.
+        overlook(STOP_SIGNALS)
         return await furnish(storage)
 
 

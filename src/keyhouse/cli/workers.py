@@ -99,8 +99,8 @@ class Server(HouseServer):
             self.stop()
 
 
-def end_unheard(stop_signals: Sequence[signal.Signals]) -> None:
-    """Let nothing that tells this process to stop reach it any more: it is ending.
+def overlook(stop_signals: Sequence[signal.Signals]) -> None:
+    """Let nothing that tells this process to stop reach it any more: it is ending, or has to finish what it does.
 
     Python lets go of our handlers before it ends, but leaves alone what is ignored. To hold signals back would be for this thread only.
     """
@@ -147,7 +147,7 @@ def _serve(
         # The house did not open. Why stands in the log.
         return ExitCode.FAILED
     finally:
-        end_unheard(stop_signals)
+        overlook(stop_signals)
         WRITER.flush()
     return ExitCode.DONE
 
@@ -213,9 +213,9 @@ class _Supervisor:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        waiting = [worker for worker in self._workers if not worker.runs]
-        for worker in [worker for worker in waiting if worker.start_at <= now]:
-            self._start(worker)
+        for worker in self._workers:
+            if not worker.runs and worker.start_at <= now:
+                self._start(worker)
         later = [worker.start_at - now for worker in self._workers if not worker.runs]
         if self._former_wanted is not None or WRITER.has_lines:
             # No signal says that a worker serves, or that somebody reads the log.
@@ -262,20 +262,14 @@ class _Supervisor:
 
     def _reap(self) -> None:
         for worker in self._workers:
-            if not worker.runs:
-                continue
-            is_ready = bool(select.select([worker.ready], [], [], 0)[0]) and os.read(worker.ready, 1) == b"1"
-            worker.was_ready |= is_ready
-            if is_ready:
-                self._served = True
+            if worker.runs and select.select([worker.ready], [], [], 0)[0] and os.read(worker.ready, 1):
+                worker.was_ready = self._served = True
                 self._let_go_of_former()
         for worker in self._workers:
             if worker.runs and os.waitpid(worker.process_id, os.WNOHANG)[0]:
                 os.close(worker.ready)
                 self._replace(worker)
-        for process_id in [*self._former]:
-            if os.waitpid(process_id, os.WNOHANG)[0]:
-                self._former.discard(process_id)
+        self._former = {process_id for process_id in self._former if not os.waitpid(process_id, os.WNOHANG)[0]}
 
     def _replace(self, worker: _Worker) -> None:
         """Say when the place of a worker that ended is taken again: the later, the more often it ended early."""
