@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.tenancy import Caller, Permission
+from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.web import callers
 from keyhouse.web.control.access import Access, Gate
@@ -30,7 +31,6 @@ _PLAIN = ((b"content-type", b"application/json"), _NEVER_SNIFFED, (b"cache-contr
 # A tag names a state of one project: what a cache holds is good for the same credentials only.
 _KEPT = (_NEVER_SNIFFED, (b"cache-control", b"private, no-cache"), (b"vary", b"authorization, x-auth-token, x-project-id"))
 _TAGGED = (_PLAIN[0], *_KEPT)
-RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 class Answer(msgspec.Struct, frozen=True):
