@@ -92,7 +92,7 @@ def test_what_stands_elsewhere_on_the_page() -> None:
         ("settings", f"at most {postgres._POOL + 2} connections: {postgres._POOL} for transactions"),
         (
             "settings",
-            f"{postgres_server._CONNECT_TIMEOUT_S} seconds while a connection is made and {postgres_server.PATIENCE_S:.0f} seconds after",
+            f"{postgres_server._CONNECT_TIMEOUT_S} seconds for a connection to be made, {postgres_server.PATIENCE_S:.0f} seconds for an",
         ),
         ("settings", f"PostgreSQL {postgres_server._OLDEST} or newer"),
         ("settings", {(3.0, 60.0): "says so after three seconds"}[SAID_AFTER_S, IDLE_S]),

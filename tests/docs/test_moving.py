@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from keyhouse.catalog.catalog import load_catalog
 from keyhouse.domain.credentials import MASK
 from tests.cli.commands import PATIENCE_S, Ran, Server, environment, start
 from tests.conftest import ServedHouse, need_curl
@@ -223,6 +224,13 @@ def test_langfuse_is_given_an_applications_key_and_the_gateways_address(moved: M
     [given] = [json.loads(request.body) for request in moved.upstream.requests if request.line.startswith(b"PUT /api/public/llm-conn")]
     assert (given["adapter"], given["baseURL"]) == ("openai", f"{moved.server.address}/v1")
     assert re.fullmatch(r"sk-lw-\w{16}_\w{48}", given["secretKey"])
+
+
+def test_the_fields_that_the_table_names_are_those_of_providers() -> None:
+    there = {field.name for provider in load_catalog(None).providers.values() for field in provider.fields}
+    rows = re.findall(r"^\| (`[A-Z]+_[A-Z_]+`[^|]*)\|", PAGE, re.MULTILINE)
+    assert len(rows) > 8
+    assert {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)} - there == set()
 
 
 def test_the_configuration_that_leaves_litellm_in_front_is_yaml() -> None:
