@@ -9,7 +9,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import storage_full
 from keyhouse.storage.database_url import DatabaseUrl, SqliteFile
 from keyhouse.storage.private_file import close_to_others, lock_beside, make_private
-from keyhouse.storage.sqlite import is_full
+from keyhouse.storage.sqlite_failures import is_full
 from keyhouse.storage.statements import Statement, Transaction
 
 HEAD = "0004"

@@ -22,12 +22,11 @@ from keyhouse.storage.database import (
     Work,
     no_keys,
     no_newer_key,
-    storage_full,
-    storage_unavailable,
     with_newer_keys,
 )
 from keyhouse.storage.sharing import gathered
 from keyhouse.storage.side_threads import SideThreads
+from keyhouse.storage.sqlite_failures import OF_ONE_STATEMENT, code_of, error_of
 from keyhouse.storage.sqlite_files import OpenFiles
 from keyhouse.storage.statements import Row, Statement
 
@@ -125,7 +124,7 @@ class SqliteDatabase:
                 self._files = OpenFiles(path)
                 opened.pop_all()
         except sqlite3.Error as failure:
-            raise _named(failure) from failure
+            raise error_of(failure) from failure
         self._looked_at = now_us()
         self._has_looked = False
         self._committer = SideThreads("keyhouse-commit")
@@ -147,7 +146,7 @@ class SqliteDatabase:
             finally:
                 self._reader.execute("COMMIT")
         except sqlite3.Error as failure:
-            raise _named(failure) from failure
+            raise error_of(failure) from failure
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
@@ -172,7 +171,7 @@ class SqliteDatabase:
             self._files.require_unmoved()
             self._look()
         except sqlite3.Error as failure:
-            raise _named(failure) from failure
+            raise error_of(failure) from failure
         self._has_looked = True
         asyncio.get_running_loop().call_soon(self._end_turn)
 
@@ -213,7 +212,7 @@ class SqliteDatabase:
             while time.monotonic() < deadline and not self._has_news():  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(_POLL_S)
         except sqlite3.Error as failure:
-            raise _named(failure) from failure
+            raise error_of(failure) from failure
 
     async def close(self) -> None:
         """See Database."""
@@ -252,8 +251,8 @@ class SqliteDatabase:
                 await self._committer.run(self._empty_log)
         except sqlite3.Error as failure:
             self._roll_back()
-            named = _named(failure)
-            if _code(failure) == sqlite3.SQLITE_BUSY:
+            named = error_of(failure)
+            if code_of(failure) == sqlite3.SQLITE_BUSY:
                 # Those behind them would wait as long once more, and so on.
                 batch, self._waiting = batch + self._waiting, []
             for job in batch:
@@ -297,7 +296,7 @@ class SqliteDatabase:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as failure:
-            if failure.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if code_of(failure) != sqlite3.SQLITE_BUSY:
                 raise
             await self._committer.run(self._begin_patiently)
 
@@ -337,7 +336,7 @@ class _Job:
         try:
             self._result = self._work(tx)
         except sqlite3.Error as failure:
-            if _code(failure) not in _OF_ONE_STATEMENT:
+            if code_of(failure) not in OF_ONE_STATEMENT:
                 raise
             self.failure = failure
         except Exception as failure:  # noqa: BLE001 - it is not handled here, only carried to whoever asked for the write
@@ -355,42 +354,5 @@ class _Job:
             outcome.set_result(self._result)
 
 
-_OF_ONE_STATEMENT = frozenset(
-    (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG)
-)
-"""Failures that are the statement's own: the transaction is whole, and whoever shares it has nothing to do with them."""
-
-
 def _data_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-
-def is_full(failure: sqlite3.Error) -> bool:
-    """Whether the disk is: no room for a page, or none for the index of the write-ahead log."""
-    return _code(failure) == sqlite3.SQLITE_FULL or getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
-
-
-def _code(failure: sqlite3.Error) -> int:
-    return int(getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
-
-
-def _named(failure: sqlite3.Error) -> Exception:
-    """The error that a person can do something about; what is a mistake of ours stays as it is."""
-    code = _code(failure)
-    if code in _OF_ONE_STATEMENT:
-        return failure
-    if getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
-        return storage_unavailable(_MOVED)
-    if is_full(failure):
-        return storage_full()
-    return storage_unavailable(_SENTENCES.get(code) or f"{getattr(failure, 'sqlite_errorname', 'SQLITE_ERROR')}.")
-
-
-_MOVED = "its file was moved, removed or replaced while it was open. Put it back, or restart Keyhouse to use what is there now."
-_SENTENCES = {
-    sqlite3.SQLITE_CORRUPT: "the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.",
-    sqlite3.SQLITE_NOTADB: "the file is damaged. Restore it from a backup, or run `sqlite3 FILE .recover`.",
-    sqlite3.SQLITE_CANTOPEN: "its file is missing or cannot be opened.",
-    sqlite3.SQLITE_READONLY: "the file or its folder is not writable.",
-    sqlite3.SQLITE_BUSY: "another process has been writing for too long.",
-}
