@@ -25,6 +25,17 @@ def test_what_is_sealed_opens_again_and_never_looks_the_same() -> None:
     assert all(SECRET[4:14] not in blob for blob in blobs)
 
 
+def test_no_nonce_is_used_twice() -> None:
+    """Two under one key would give away what they sealed."""
+    box = SecretBox(ring_of("a"))
+    sealed = [box.seal(SECRET, PLACE) for _ in range(50)]
+    wrapped = [*sealed, *(box.rewrapped(sealed[0], PLACE) for _ in range(50))]
+    head_bytes, wrapped_bytes = 2 + len("a"), 12 + KEY_BYTES + 16
+    wrapping = [blob[head_bytes:][:12] for blob in wrapped]
+    sealing = [blob[head_bytes + wrapped_bytes :][:12] for blob in sealed]
+    assert len({*wrapping, *sealing}) == 150
+
+
 @pytest.mark.parametrize("field", ["project_id", "owner_id", "field", "id"])
 def test_a_blob_opens_only_where_it_was_put(field: str) -> None:
     box = SecretBox(ring_of("a"))
@@ -42,6 +53,9 @@ def test_a_blob_opens_only_where_it_was_put(field: str) -> None:
         (("a b", "c", "field", "id"), ("a", "b c", "field", "id")),
         (("a", "b c", "field", "id"), ("a", "b", "c field", "id")),
         (("a", "b", "field c", "id"), ("a", "b", "field", "c id")),
+        (("a", "b 1:c", "field", "id"), ("a 5:b", "c", "field", "id")),
+        (("a", "b", "c 1:d", "id"), ("a", "b 5:c", "d", "id")),
+        (("a", "b", "field", "c 1:d"), ("a", "b", "field 5:c", "d")),
     ],
 )
 def test_parts_of_a_place_do_not_run_into_each_other(place: tuple[str, ...], neighbour: tuple[str, ...]) -> None:
@@ -99,6 +113,19 @@ def test_a_key_that_came_since_opens_but_does_not_seal() -> None:
     assert box.generation is not generation
 
 
+def test_nobody_is_asked_for_a_key_that_is_known() -> None:
+    asked = []
+
+    def brought(*, anew: bool) -> KeyRing:
+        asked.append(anew)
+        return ring_of("new", "old")
+
+    box = SecretBox(ring_of("old"), brought)
+    for key_id in ("old", "new", "old", "new"):
+        assert box.open(SecretBox(ring_of(key_id)).seal(SECRET, PLACE), PLACE) == SECRET
+    assert asked == [True]
+
+
 def test_another_ring_opens_what_it_opens_and_no_more() -> None:
     blob = SecretBox(ring_of("new")).seal(SECRET, PLACE)
     offered = [ring_of("new", "old")]
@@ -117,6 +144,17 @@ def test_a_newer_ring_never_replaces_a_key_that_is_known() -> None:
     with pytest.raises(Unreadable):
         box.open(SecretBox(ring_of("new")).seal(SECRET, PLACE), PLACE)
     assert box.open(SecretBox(ring_of("old")).seal(SECRET, PLACE), PLACE) == SECRET
+
+
+def test_what_another_thread_puts_in_while_a_key_is_looked_for_opens() -> None:
+    class Overtaken(KeyRing):
+        def key(self, key_id: str) -> bytes | None:
+            found = super().key(key_id)
+            box.use(ring_of("new", "old"))
+            return found
+
+    box = SecretBox(Overtaken({"old": b"k" * KEY_BYTES}, "the test's ring"))
+    assert box.open(SecretBox(ring_of("new")).seal(SECRET, PLACE), PLACE) == SECRET
 
 
 def test_id_and_key_belong_together_while_another_thread_replaces_the_ring() -> None:
