@@ -65,6 +65,7 @@ from keyhouse.web.log import RequestLines, RequestLog
 from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
 from keyhouse.web.pages.api_docs import api_documents
+from keyhouse.web.pages.audit import AuditPages
 from keyhouse.web.pages.documents import Documents
 from keyhouse.web.pages.keys import KeyPages
 from keyhouse.web.pages.live_models import LiveModelPages
@@ -212,7 +213,7 @@ def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
     """The settings pages, over the services that the API has too."""
     storage, providers = house.storage, house.providers
     sessions, defaults = Sessions(storage, house.last_uses.note_key), ModelDefaults(storage)
-    projects, teams = Projects(storage), Teams(storage)
+    projects, teams, api_keys = Projects(storage), Teams(storage), ApiKeys(storage)
     sign_in = SignInPages(sessions, projects)
     pages = [
         *sign_in.pages(),
@@ -221,8 +222,9 @@ def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
         *ProviderTestPages(house.tests).pages(),
         *LiveModelPages(house.tests, providers).pages(),
         *TryPages(providers, defaults, house.models, gateway).pages(),
-        *KeyPages(ApiKeys(storage), projects, teams, defaults, house.last_uses).pages(),
-        *OrganizationPages(projects, teams, Audit(storage)).pages(),
+        *KeyPages(api_keys, projects, teams, defaults, house.last_uses).pages(),
+        *OrganizationPages(projects, teams).pages(),
+        *AuditPages(Audit(storage), projects, teams, api_keys, providers.name_of).pages(),
         *StatusPages(lambda: status(storage.database, storage.keys), house.replicas, metrics, providers.name_of).pages(),
     ]
     return Site(sessions, pages, sign_in.open_routes())

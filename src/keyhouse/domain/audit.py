@@ -7,6 +7,18 @@ from keyhouse.domain.tenancy import Actor
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSearch:
+    """Which records are wanted: those of a thing, or of whoever did something, by its id; and those whose action is LIKE a pattern."""
+
+    about: str = ""
+    actions: str = "%"
+
+
+EVERYTHING = AuditSearch()
+"""All records."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     """One write, or one showing of a project's key.
 

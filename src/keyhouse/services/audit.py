@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keyhouse.domain.audit import AuditRecord
+from keyhouse.domain.audit import EVERYTHING, AuditRecord, AuditSearch
 from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller
 from keyhouse.services.rights import require_organization_admin
@@ -16,7 +16,7 @@ class Audit:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def list(self, caller: Caller, paging: Paging) -> tuple[Sequence[AuditRecord], int]:
+    async def list(self, caller: Caller, paging: Paging, search: AuditSearch = EVERYTHING) -> tuple[Sequence[AuditRecord], int]:
         """A page of the organization's audit log, newest first, and how many records there are. Needs ADMIN on the organization."""
         require_organization_admin(caller)
-        return await self._storage.database.read(lambda tx: list_audit(tx, caller.organization_id, paging))
+        return await self._storage.database.read(lambda tx: list_audit(tx, caller.organization_id, paging, search))

@@ -1,6 +1,6 @@
 """What changed when: the history of each provider, and the audit log of the organization. Field names and fingerprints, never values."""
 
-from keyhouse.domain.audit import AuditRecord
+from keyhouse.domain.audit import EVERYTHING, AuditRecord, AuditSearch
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.paging import Paging
@@ -18,9 +18,14 @@ _INSERT = insert_into(
     f"project_id, provider, version, row_id, {STATE}, revision, at, actor_id, actor_name, action, fields",
 )
 _AUDIT = insert_into("audit_log", "organization_id, project_id, at, actor_id, actor_name, action, target")
-_LIST_AUDIT = PagedStatement(
-    "id, at, actor_id, actor_name, action, target",
-    "FROM audit_log WHERE organization_id IN (:organization_id, :installation)",
+_RECORD = "id, at, actor_id, actor_name, action, target"
+_OF_ORGANIZATION = "FROM audit_log WHERE organization_id IN (:organization_id, :installation)"
+_LIST_AUDIT = PagedStatement(_RECORD, _OF_ORGANIZATION, order="id DESC")
+# A text of its own, for the first one is counted by its index alone.
+_FIND_AUDIT = PagedStatement(
+    _RECORD,
+    _OF_ORGANIZATION,
+    "AND action LIKE :actions AND (target = :about OR project_id = :about OR actor_id = :about OR :about = '')",
     order="id DESC",
 )
 _ENTRY = "change.version, change.revision, change.at, change.actor_id, change.actor_name, change.action, change.fields"
@@ -125,9 +130,13 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
     )
 
 
-def list_audit(tx: Transaction, organization_id: str, paging: Paging) -> tuple[list[AuditRecord], int]:
+def list_audit(tx: Transaction, organization_id: str, paging: Paging, search: AuditSearch = EVERYTHING) -> tuple[list[AuditRecord], int]:
     """A page of an organization's audit log, records of the whole installation among it, newest first; and how many records there are."""
-    rows, total = _LIST_AUDIT.read(tx, paging, organization_id=organization_id, installation=INSTALLATION)
+    scope = {"organization_id": organization_id, "installation": INSTALLATION}
+    if search == EVERYTHING:
+        rows, total = _LIST_AUDIT.read(tx, paging, **scope)
+    else:
+        rows, total = _FIND_AUDIT.read(tx, paging, **scope, about=search.about, actions=search.actions)
     records = [
         AuditRecord(record_id, to_datetime(at), Actor(actor_id, actor_name), action, target)
         for record_id, at, actor_id, actor_name, action, target in rows

@@ -1,4 +1,4 @@
-"""The organization's projects and teams, and its audit log."""
+"""The organization's projects and teams."""
 
 from functools import partial
 from typing import Any
@@ -6,9 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Permission, Place
-from keyhouse.services.audit import Audit
 from keyhouse.services.projects import Projects, ProjectUpdate
 from keyhouse.services.rights import place_of
 from keyhouse.services.teams import Teams
@@ -16,7 +14,7 @@ from keyhouse.web.control.projects import ProjectBody, ProjectUpdateBody, team_p
 from keyhouse.web.control.routing import validated
 from keyhouse.web.control.teams import TeamBody
 from keyhouse.web.errors import STATUS
-from keyhouse.web.pages.paging import PER_PAGE, list_page, listed, whole
+from keyhouse.web.pages.paging import list_page, listed, whole
 from keyhouse.web.pages.rendering import moved_back
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
@@ -29,10 +27,9 @@ _REFUSALS = frozenset({Code.VALIDATION_ERROR, Code.BAD_REQUEST, Code.CONFLICT, C
 class OrganizationPages:
     """See the module."""
 
-    def __init__(self, projects: Projects, teams: Teams, audit: Audit) -> None:
+    def __init__(self, projects: Projects, teams: Teams) -> None:
         self._projects = projects
         self._teams = teams
-        self._audit = audit
 
     def pages(self) -> list[Page]:
         """Every address."""
@@ -44,7 +41,6 @@ class OrganizationPages:
             Page("POST", "/organization/teams", self.create_team),
             Page("POST", "/organization/teams/{id}/rename", self.rename_team),
             Page("POST", "/organization/teams/{id}/archive", self.archive_team),
-            Page("GET", "/organization/audit", self.show_audit),
         ]
 
     async def show_projects(self, visit: Visit) -> Response:
@@ -100,11 +96,6 @@ class OrganizationPages:
         except Error as error:
             return await self._refused(visit, error, "")
         return moved_back(visit, _HERE, "team-archived")
-
-    async def show_audit(self, visit: Visit) -> Response:
-        """Every write, newest first."""
-        records, total = await self._audit.list(visit.caller, Paging(visit.page_number(), PER_PAGE))
-        return list_page(visit, "audit.html", total, records=records, total=total)
 
     async def _refused(self, visit: Visit, error: Error, dialog: str) -> Response:
         """The page again, with the dialog open whose form was refused; empty where there is nothing in it to put right."""

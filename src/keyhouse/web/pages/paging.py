@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -21,8 +20,7 @@ def list_page(visit: Visit, template: str, total: int, /, status: int = 200, per
     """The page of a list that the address asks for; where the list ends before it, on to its last one."""
     number, pages = visit.page_number(), max(1, -(-total // per_page))
     if number > pages:
-        query = {"q": visit.wanted, "page": pages} if visit.wanted else {"page": pages}
-        return moved(visit.request, f"{visit.request.url.path}?{urlencode(query)}")
+        return moved(visit.request, f"{visit.request.url.path}{visit.at_page(pages)}")
     return page(visit, template, status, number=number, pages=pages, **values)
 
 

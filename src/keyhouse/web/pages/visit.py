@@ -88,8 +88,15 @@ class Visit:
     @property
     def place(self) -> str:
         """Where somebody stands in a list, as the query of its address."""
-        place = {name: value for name in ("q", "page") if (value := self.request.query_params.get(name))}
+        place = self._place()
         return f"?{urlencode(place)}" if place else ""
+
+    def at_page(self, number: int) -> str:
+        """The query of another page of the same list."""
+        return f"?{urlencode({**self._place(), 'page': number})}"
+
+    def _place(self) -> dict[str, str]:
+        return {name: value for name in ("q", "about", "kind", "page") if (value := self.request.query_params.get(name, ""))}
 
 
 def is_fragment(request: Request) -> bool:
