@@ -46,6 +46,9 @@ def test_what_was_used_last_is_kept_longest() -> None:
     assert kept.get("a") == 1
     kept.put("c", 3)
     assert (kept.get("a"), kept.get("b"), kept.get("c"), len(kept)) == (1, None, 3, 2)
+    kept.put("a", 4)
+    kept.put("d", 5)
+    assert (kept.get("a"), kept.get("c"), kept.get("d")) == (4, None, 5)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,16 @@ def test_what_grew_old_while_it_was_read_is_not_kept() -> None:
     projects.kept.forget(None)
     assert projects.kept.get("project") is None
     assert projects.keep(5, lambda: projects.kept.forget(None)) is None
+
+
+def test_a_notice_of_another_project_hides_none_of_this_one() -> None:
+    projects = Projects()
+
+    def notice_both() -> None:
+        projects.notice(5)
+        projects.notice(7, project="another")
+
+    assert projects.keep(4, notice_both) is None
 
 
 def test_notices_in_any_order_name_the_newest_revision() -> None:

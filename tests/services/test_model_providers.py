@@ -10,8 +10,10 @@ from keyhouse.catalog.models_file import ModelsFile, Source
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel
-from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.domain.model_provider import ModelProvider, ModelProviderUpdate
+from keyhouse.services.opened_projects import opened_provider
 from keyhouse.storage.key_ring import KeyRing
+from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
 
@@ -49,3 +51,26 @@ def test_what_nobody_can_add_any_more_is_not_brought_back_either(tmp_path: Path,
         assert refused.value.code is Code.PROVIDER_DEPRECATED
 
     run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_what_says_nothing_any_more_is_stored_so(tmp_path: Path, database_url: str) -> None:
+    """Only where nothing was stored is it not worth a row."""
+
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        nothing = ModelProviderUpdate(enabled=False)
+        untouched = await providers.upsert(caller, "openai", nothing, None)
+        stored = await providers.upsert(caller, "openai", ModelProviderUpdate(enabled=True), None)
+        after = await providers.upsert(caller, "openai", nothing, None)
+        assert (stored.revision, after.revision) == (untouched.revision + 1, untouched.revision + 2)
+        assert not (await storage.database.read(lambda tx: list_stored(tx, storage.box, caller.project_id or "")))[
+            "openai"
+        ].provider.enabled
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_a_model_that_is_declared_for_two_modes_is_known_for_both() -> None:
+    chat, embedding = CustomModel("m", "m", "chat"), CustomModel("m", "m", "embedding")
+    stored = ModelProvider("openai", custom_models=(chat,), custom_embeddings_models=(embedding,))
+    assert opened_provider(load_catalog().required("openai"), stored).models == {"m": (chat, embedding)}

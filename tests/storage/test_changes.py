@@ -9,6 +9,7 @@ from keyhouse.storage.statements import Statement, Transaction
 from tests.storage.houses import opened, settings_of
 
 _COUNT = Statement("SELECT count(*), max(id) FROM changes")
+_AGE = Statement("UPDATE changes SET at = 1")
 
 
 def note_many(tx: Transaction) -> None:
@@ -26,5 +27,16 @@ def test_old_notices_go_and_the_newest_stays(tmp_path: Path, database_url: str) 
             more = [await storage.database.write(lambda tx: prune(tx, retention_us=-1_000_000)) for _ in range(4)]
             assert more == [True, True, False, False]
             assert tuple((await storage.database.read(lambda tx: tx.rows(_COUNT)))[0]) == (1, newest)
+
+    asyncio.run(main())
+
+
+def test_all_old_notices_go_at_once(tmp_path: Path, database_url: str) -> None:
+    async def main() -> None:
+        async with opened(settings_of(tmp_path, database_url)) as storage:
+            await storage.database.write(note_many)
+            await storage.database.write(lambda tx: tx.run(_AGE))
+            await forget_old_notices(storage)
+            assert (await storage.database.read(lambda tx: tx.rows(_COUNT)))[0][0] == 1
 
     asyncio.run(main())

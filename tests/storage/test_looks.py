@@ -16,6 +16,7 @@ from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.sqlite import connect
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 from tests.storage.houses import opened, run_on, settings_of
 
@@ -87,6 +88,40 @@ def test_who_looked_away_for_long_drops_everything_once(on_both: Settings) -> No
             assert heard[2:] == [ChangeNotice(None, "project_1", 3)], "its own it hears of at once"
 
     asyncio.run(main())
+
+
+def test_who_looked_while_there_was_nothing_to_hear_missed_nothing(on_both: Settings) -> None:
+    async def main() -> None:
+        async with opened(on_both) as storage, opened(on_both) as other:
+            heard = listen(storage)
+            await storage.database.catch_up()
+            storage.database._looked_at -= RETENTION_US // 3  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+            await storage.database.catch_up()
+            storage.database._looked_at -= RETENTION_US // 3  # type: ignore[attr-defined]
+            await other.database.write(note(1))
+            await asyncio.sleep(0)
+            await storage.database.catch_up()
+            assert heard == [ChangeNotice(None, "project_1", 1)]
+
+    asyncio.run(main())
+
+
+def test_what_others_write_is_heard_while_a_write_of_ours_waits(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        heard = listen(storage)
+        with closing(connect(settings.data_dir / "keyhouse.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("INSERT INTO changes (at, project_id, revision) VALUES (0, 'project_1', 1)")
+            writing = asyncio.create_task(storage.database.write(lambda tx: tx.run(_PUT, name="ours", value="")))
+            while storage.database._worker is None:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+            other.execute("COMMIT")
+            await storage.database.catch_up()
+            assert heard == [ChangeNotice(None, "project_1", 1)]
+            await writing
+
+    run_on(settings, main)
 
 
 def test_what_others_write_is_read_once_and_what_they_say_nothing_of_drops_nothing(settings: Settings) -> None:
