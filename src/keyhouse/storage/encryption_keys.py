@@ -70,16 +70,18 @@ def check_ring(tx: Transaction, ring: KeyRing) -> CheckedRing:
     )
 
 
-def require_usable(tx: Transaction, ring: KeyRing, *, accept_unreadable: bool) -> KeyRing:
+def require_usable(tx: Transaction, ring: KeyRing, *, accept_unreadable: bool, held: KeyRing | None = None) -> KeyRing:
     """The ring's keys that may be used: those that are right, and those that are new to the database.
 
     Raises Error `configuration`, naming id and place, where the first key was retired, or a key is wrong, or one in use is missing.
-    With `accept_unreadable` all that is accepted, as long as one key is left to write with.
+    With `accept_unreadable` all that is accepted, as long as one key is left to write with, and none in use is lost that was `held` so far.
     """
     checked = check_ring(tx, ring)
     if not accept_unreadable:
         _require_right(ring, checked)
         _require_complete(tx, ring, checked)
+    elif held is not None:
+        _require_held(tx, ring, checked, held)
     usable = ring.without((*checked.wrong, *checked.retired))
     if not usable.ids:
         raise Error(
@@ -117,6 +119,16 @@ def _require_complete(tx: Transaction, ring: KeyRing, checked: CheckedRing) -> N
             f"The database holds values sealed with the key {', '.join(needed)}, which is not in {ring.where} "
             f"(it holds {', '.join(ring.ids)}). Put the key back, or go on without those values: `keyhouse serve --accept-unreadable`, "
             "for other commands KEYHOUSE_ACCEPT_UNREADABLE=true.",
+        )
+
+
+def _require_held(tx: Transaction, ring: KeyRing, checked: CheckedRing, held: KeyRing) -> None:
+    lost = [key_id for key_id in (*checked.missing, *checked.wrong) if held.key(key_id) and is_in_use(tx, key_id)]
+    if lost:
+        raise Error(
+            Code.CONFIGURATION,
+            f"The database holds values sealed with the key {lost[0]}, which is not in {ring.where} any more, or is another one there, and this "
+            "process still has it. Put the key back.",
         )
 
 

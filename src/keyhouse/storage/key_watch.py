@@ -1,5 +1,7 @@
 """Keeps a running process's key ring as its file has it. A ring that is no good, or half written, never replaces a good one."""
 
+from collections.abc import Callable
+
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import Database, storage_unavailable
 from keyhouse.storage.encryption_keys import add_new_keys, check_ring, require_usable
@@ -65,7 +67,8 @@ class KeyWatch:
 
         Raises Error `configuration` or `storage_unavailable`; then the ring stays.
         """
-        ring = await usable_ring(self._database, self._source, accept_unreadable=self._accept_unreadable)
+        held = self._box.ring
+        ring = await usable_ring(self._database, self._source, accept_unreadable=self._accept_unreadable, held=held)
         if not ring.equals(self._box.ring):
             self._box.use(ring)
             self._database.on_changes(None)
@@ -83,12 +86,19 @@ class KeyWatch:
             raise storage_unavailable("the key that it seals with was retired, and its key ring holds no newer one.") from error
 
 
-async def usable_ring(database: Database, source: KeySource, *, accept_unreadable: bool) -> KeyRing:
-    """The ring of a source, checked, and known to the database. Raises Error `configuration` or `storage_unavailable`."""
+async def usable_ring(database: Database, source: KeySource, *, accept_unreadable: bool, held: KeyRing | None = None) -> KeyRing:
+    """The ring of a source, checked, and known to the database. `held` is the one in use so far.
+
+    Raises Error `configuration` or `storage_unavailable`.
+    """
+
+    def usable(tx: Transaction, ring: KeyRing) -> KeyRing:
+        return require_usable(tx, ring, accept_unreadable=accept_unreadable, held=held)
+
     while True:
         identity = source.identity()
         try:
-            ring = await _known_ring(database, source.load(), accept_unreadable=accept_unreadable)
+            ring = await _known_ring(database, source.load(), usable)
         except Error:
             # A key may have been put in front, and the old one retired, since the file was read.
             if source.identity() == identity:
@@ -99,15 +109,11 @@ async def usable_ring(database: Database, source: KeySource, *, accept_unreadabl
                 return ring
 
 
-async def _known_ring(database: Database, ring: KeyRing, *, accept_unreadable: bool) -> KeyRing:
-    def look(tx: Transaction) -> tuple[KeyRing, bool]:
-        usable = require_usable(tx, ring, accept_unreadable=accept_unreadable)
-        return usable, bool(check_ring(tx, usable).new)
-
+async def _known_ring(database: Database, ring: KeyRing, usable: Callable[[Transaction, KeyRing], KeyRing]) -> KeyRing:
     def add(tx: Transaction) -> KeyRing:
         add_new_keys(tx, ring)
         # Once more: meanwhile another process may have retired one of them, or made another one known by the same id.
-        return require_usable(tx, ring, accept_unreadable=accept_unreadable)
+        return usable(tx, ring)
 
-    usable, has_new = await database.read(look)
-    return await database.write(add) if has_new else usable
+    found, has_new = await database.read(lambda tx: (usable(tx, ring), bool(check_ring(tx, ring).new)))
+    return await database.write(add) if has_new else found
