@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.services.encryption_keys import retire, status
@@ -13,7 +14,7 @@ from keyhouse.storage.copying import copy
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.encryption_keys import forget_unused_key, known_key_ids
 from keyhouse.storage.key_file import read_key_file, write_key_file
-from keyhouse.storage.key_ring import KeyRing, new_key
+from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import destroy_one
 from tests.conftest import PostgresServer
@@ -226,3 +227,35 @@ def test_a_lost_key_can_be_retired_while_a_wrong_one_has_its_id(settings: Settin
     run_on(accepting(settings), lambda storage: retire(storage, lost.writing_id))
     assert read_key_file(settings.key_ring_file).ids == ("fresh",)
     assert len(run_on(settings, plaintexts)) == 1
+
+
+def in_setting(settings: Settings, ring: KeyRing) -> Settings:
+    entries = ",".join(line for line in key_ring_text(ring).splitlines() if not line.startswith("#"))
+    return settings.model_copy(update={"keys": SecretStr(entries)})
+
+
+def test_a_ring_in_a_setting_is_replaced_server_by_server(settings: Settings) -> None:
+    """The new key behind the old one everywhere, then in front of it: at no time does a server seal what another one cannot open."""
+    first, second = (KeyRing(dict([new_key()]), "") for _ in range(2))
+    in_front = first.with_first(second.writing_id, second.key(second.writing_id) or b"")
+    behind = KeyRing({key_id: in_front.key(key_id) or b"" for key_id in reversed(in_front.ids)}, "")
+    rings = [(first, first), (behind, first), (behind, behind), (in_front, behind), (in_front, in_front)]
+
+    async def main() -> None:
+        written = set[str]()
+        for pair in rings:
+            async with opened(in_setting(settings, pair[0])) as one, opened(in_setting(settings, pair[1])) as other:
+                for server in (one, other):
+                    secret = f"sk-{len(written)}"
+                    await providers_of(server).upsert(await project_caller(server), "openai", openai_key(secret), None)
+                    written.add(secret)
+                seen = await plaintexts(one)
+                assert seen == await plaintexts(other)
+                assert all(f'{{"OPENAI_API_KEY":"{secret}"}}'.encode() in seen for secret in written)
+        async with opened(in_setting(settings, in_front)) as server:
+            last = await rotated(server)
+            assert (last.key_id, last.unreadable) == (second.writing_id, ())
+            assert await retire(server, first.writing_id) == f"Now take the key {first.writing_id} out of KEYHOUSE_KEYS."
+
+    asyncio.run(main())
+    assert run_on(in_setting(settings, second), plaintexts)

@@ -98,7 +98,7 @@ async def _put_new_key_first(storage: Storage) -> None:
             Code.CONFIGURATION,
             "Every value is sealed with the first key of KEYHOUSE_KEYS already, and Keyhouse cannot change that setting. "
             'Put a new key in front of it, as in KEYHOUSE_KEYS="my-new-id=$(openssl rand -base64 32),$KEYHOUSE_KEYS", restart the servers, '
-            "and run this again.",
+            "and run this again. Where several servers use the database, all of them need it behind the others before one has it in front.",
         )
     key_id, key = new_key()
     await storage.database.write(lambda tx: _add(tx, KeyRing({key_id: key}, storage.keys.where)))

@@ -127,8 +127,8 @@ def _require_held(tx: Transaction, ring: KeyRing, checked: CheckedRing, held: Ke
     if lost:
         raise Error(
             Code.CONFIGURATION,
-            f"The database holds values sealed with the key {lost[0]}, which is not in {ring.where} any more, or is another one there, and this "
-            "process still has it. Put the key back.",
+            f"The database holds values sealed with the key {lost[0]}, which is not in {ring.where} any more, or not the right one, and "
+            "this process still has it. Put the key back.",
         )
 
 
