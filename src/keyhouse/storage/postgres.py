@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
@@ -23,6 +23,7 @@ from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import (
     ChangeNotice,
     ConstraintBroken,
+    Done,
     KeyGeneration,
     OnChanges,
     OnRetiredKey,
@@ -111,11 +112,12 @@ class PostgresDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
-        return await with_newer_keys(self, work, lambda watched: self._in_line(lambda: self._read(watched)))
+        return await with_newer_keys(self, work, functools.partial(self._in_line, self._read))
 
     async def write(self, work: Work[T]) -> T:
         """See Database."""
-        result, noted = await with_newer_keys(self, work, lambda watched: self._in_line(lambda: self._write(watched)))
+        attempt: Callable[[Work[T]], Awaitable[tuple[T, list[ChangeNotice]]]] = functools.partial(self._in_line, self._write)
+        result, noted = await with_newer_keys(self, work, attempt)
         if noted:
             self.on_changes(noted)
             if self._announcing is None:
@@ -142,14 +144,14 @@ class PostgresDatabase:
         await self._look.idle()
         self._connections.close()
 
-    async def _in_line(self, action: Callable[[], T]) -> T:
-        """Run it in a thread. Where that begins too late, because all threads wait for an answer, it is not begun at all."""
+    async def _in_line(self, action: Callable[[Work[T]], Done], work: Work[T]) -> Done:
+        """Do the work in a thread. Where that begins too late, because all threads wait for an answer, it is not begun at all."""
         latest = time.monotonic() + postgres_server.PATIENCE_S
 
-        def begun() -> T:
+        def begun() -> Done:
             if time.monotonic() > latest:
                 raise storage_unavailable("too many requests wait for PostgreSQL.")
-            return action()
+            return action(work)
 
         return await self._threads.run(begun)
 
@@ -177,7 +179,7 @@ class PostgresDatabase:
         await asyncio.sleep(_ANNOUNCE_EVERY_S)
         self._announcing = None
         with contextlib.suppress(Error):
-            await self._in_line(functools.partial(self._write, lambda tx: tx.run(_NOTIFY)))
+            await self._in_line(self._write, lambda tx: tx.run(_NOTIFY))
 
     def _read(self, work: Work[T]) -> T:
         def once() -> T:
