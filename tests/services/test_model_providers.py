@@ -15,6 +15,7 @@ from keyhouse.services.opened_projects import opened_provider
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
+from keyhouse.storage.projects import get_project_head
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
 
 
@@ -74,3 +75,16 @@ def test_a_model_that_is_declared_for_two_modes_is_known_for_both() -> None:
     chat, embedding = CustomModel("m", "m", "chat"), CustomModel("m", "m", "embedding")
     stored = ModelProvider("openai", custom_models=(chat,), custom_embeddings_models=(embedding,))
     assert opened_provider(load_catalog().required("openai"), stored).models == {"m": (chat, embedding)}
+
+
+def test_a_put_that_names_no_default_model_keeps_the_projects(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        await providers.upsert(caller, "openai", ModelProviderUpdate(enabled=True, default_model="gpt-5"), None)
+        await providers.upsert(caller, "groq", ModelProviderUpdate(enabled=True), None)
+        await providers.roll_back(caller, "groq", 1, None)
+        await providers.delete(caller, "groq", None)
+        head = await storage.database.read(lambda tx: get_project_head(tx, caller.project_id or ""))
+        assert head.default_model == "openai/gpt-5"
+
+    run_on(settings_of(tmp_path, database_url), work)

@@ -15,9 +15,12 @@ from keyhouse.storage.changes import note_change
 from keyhouse.storage.database import ConstraintBroken
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
+from keyhouse.storage.opening import Storage
+from keyhouse.storage.projects import advance_project, lock_project
 from keyhouse.storage.schema import start_lock
 from keyhouse.storage.statements import Statement, Transaction, insert_into
 from tests.conftest import PostgresServer
+from tests.storage.held_writes import Held, waits_for_a_lock
 from tests.storage.houses import openai_key, opened, project_caller, providers_of, run_on, settings_of, store_secrets
 
 _CUT = Statement("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -330,3 +333,24 @@ def test_an_old_server_is_refused(settings: Settings, monkeypatch: pytest.Monkey
     monkeypatch.setattr("keyhouse.storage.postgres_server._OLDEST", 10_000)
     with pytest.raises(Error, match="PostgreSQL 10000 or newer is needed"), start_lock(url):
         pass
+
+
+def test_a_write_that_waited_for_another_one_goes_on_with_what_that_left(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        project_id = (await project_caller(storage)).project_id or ""
+        held, begun, revisions = Held(), list[int](), list[int]()
+
+        def advance(tx: Transaction) -> None:
+            begun.append(1)
+            revisions.append(advance_project(tx, lock_project(tx, project_id), None))
+
+        first = asyncio.create_task(storage.database.write(lambda tx: (advance(tx), held.wait(tx))))
+        await held.done.wait()
+        second = asyncio.create_task(storage.database.write(advance))
+        await waits_for_a_lock(settings)
+        held.let_go()
+        await asyncio.gather(first, second)
+        assert revisions == [revisions[0], revisions[0] + 1]
+        assert len(begun) == 2, "neither was begun anew"
+
+    run_on(settings, main)

@@ -76,6 +76,29 @@ def test_a_log_that_a_reader_keeps_from_being_emptied_holds_up_no_write_and_is_e
     run_on(settings, main)
 
 
+def test_a_log_that_is_to_be_emptied_begins_no_second_write_beside_one_that_waits(settings: Settings, tmp_path: Path) -> None:
+    async def main(storage: Storage) -> None:
+        database = storage.database
+        with contextlib.closing(sqlite3.connect(tmp_path / "keyhouse.db", isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM installation").fetchone()
+            await database.write(put_without_trace)
+            other.execute("COMMIT")
+            other.execute("BEGIN IMMEDIATE")
+            waiting = asyncio.create_task(database.write(put("first")))
+            while (worker := database._worker) is None:  # type: ignore[attr-defined]
+                await asyncio.sleep(0)
+            changed = asyncio.create_task(database.changed())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert database._worker is worker  # type: ignore[attr-defined]
+            other.execute("COMMIT")
+        await waiting
+        changed.cancel()
+
+    run_on(settings, main)
+
+
 def test_a_write_is_made_though_the_log_could_not_be_emptied_after_it(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         writer = storage.database._writer  # type: ignore[attr-defined]
