@@ -19,7 +19,7 @@ _LISTENING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database(
 
 @pytest.fixture
 def settings(tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("keyhouse.storage.postgres._LISTENS_FOR_S", 3600.0)
+    monkeypatch.setattr("keyhouse.storage.postgres_listener._LISTENS_FOR_S", 3600.0)
     return settings_of(tmp_path, postgres_server.new_database())
 
 
@@ -65,7 +65,7 @@ def test_who_cannot_look_at_changes_listens_for_none(settings: Settings) -> None
 
 
 def test_where_nobody_writes_who_listens_looks_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keyhouse.storage.postgres._LISTENS_FOR_S", 0.0)
+    monkeypatch.setattr("keyhouse.storage.postgres_listener._LISTENS_FOR_S", 0.0)
 
     async def main() -> None:
         async with opened(settings) as storage:

@@ -8,9 +8,6 @@ import contextlib
 import functools
 import logging
 import random
-import select
-import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -37,9 +34,10 @@ from keyhouse.storage.database import (
 )
 from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_connections import Connections, away
+from keyhouse.storage.postgres_listener import Listener
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
-from keyhouse.storage.postgres_server import POOLED, NoAnswer, connect
+from keyhouse.storage.postgres_server import POOLED, NoAnswer
 from keyhouse.storage.sharing import Shared
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.statements import Row, Statement
@@ -54,7 +52,6 @@ _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 0.1
 _SEALING_KEY = "fk_sealed_values_key_id"
 _ANNOUNCE_EVERY_S = 0.02
-_LISTENS_FOR_S = 1.0
 _NOTIFY = Statement("SELECT pg_notify('keyhouse_changes', '')")
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -108,7 +105,7 @@ class PostgresDatabase:
         self._looked_at = now_us()
         self._look = Shared(self._look_at_changes, _ASKERS)
         self._announcing: asyncio.Task[None] | None = None
-        self._listener = _Listener(server)
+        self._listener = Listener(server)
 
     async def read(self, work: Work[T]) -> T:
         """See Database."""
@@ -248,63 +245,6 @@ def _commit_unanswered() -> Error:
         Code.STORAGE_UNAVAILABLE,
         "PostgreSQL went away before it confirmed the change, so the change may have been made. Read before you try again.",
     )
-
-
-class _Listener:
-    """A connection that only listens for notices, in a thread of its own; it comes back by itself when the database was away."""
-
-    def __init__(self, server: PostgresServer) -> None:
-        self._server = server
-        self._waiters: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
-        # The thread waits for the server and for this: it can be read once the other end is closed.
-        self._end, self._ended = socket.socketpair()
-
-    async def heard(self) -> None:
-        """Return after a notice, at the latest after `_LISTENS_FOR_S`."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._listen, name="keyhouse-listen", daemon=True)
-            self._thread.start()
-        waiter = (asyncio.get_running_loop(), asyncio.Event())
-        self._waiters.add(waiter)
-        try:
-            async with asyncio.timeout(_LISTENS_FOR_S):
-                await waiter[1].wait()
-        except TimeoutError:
-            return
-        finally:
-            self._waiters.discard(waiter)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._closed.set()
-        self._end.close()
-        if self._thread is not None:
-            self._thread.join()
-        self._ended.close()
-
-    def _listen(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self._listen_once()
-            except psycopg.Error:
-                self._closed.wait(1.0)
-
-    def _listen_once(self) -> None:
-        with connect(self._server, autocommit=True) as connection:
-            connection.execute("LISTEN keyhouse_changes")
-            events = select.poll()
-            for each in (connection, self._ended):
-                events.register(each, select.POLLIN)
-            while not self._closed.is_set():
-                for _ in connection.notifies(timeout=0):
-                    self._tell()
-                events.poll()
-
-    def _tell(self) -> None:
-        for loop, event in list(self._waiters):
-            loop.call_soon_threadsafe(event.set)
 
 
 def _named(failure: Exception) -> BaseException:
