@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.chaos.client import UnansweredError
 from bench.chaos.gateway import gateways_agree
 from bench.chaos.house import FoundError, Server
-from bench.chaos.model import Content, Lane, State
+from bench.chaos.model import Content, State
 from bench.chaos.secrets import leaks
 from bench.chaos.writes import Chaos, read_once
 from keyhouse.app import opened_storage
@@ -40,24 +40,26 @@ class Opened:
 async def look(chaos: Chaos, settings: Settings) -> dict[str, Opened]:
     """What a database holds of each lane, opened with the house's ring."""
     async with opened_storage(settings) as storage:
-        return await storage.database.read(lambda tx: {str(lane): _look(tx, storage, chaos, lane) for lane in chaos.lanes})
+        return await storage.database.read(
+            lambda tx: {str(lane): opened(tx, storage, chaos.project_ids[lane.project], lane.provider) for lane in chaos.lanes}
+        )
 
 
-def _look(tx: Transaction, storage: Storage, chaos: Chaos, lane: Lane) -> Opened:
-    project_id = chaos.project_ids[lane.project]
-    stored = list_stored(tx, storage.box, project_id).get(lane.provider)
-    entries, total = list_history(tx, project_id, lane.provider, Paging(1, 100_000))
+def opened(tx: Transaction, storage: Storage, project_id: str, provider: str) -> Opened:
+    """What a database holds of one provider."""
+    stored = list_stored(tx, storage.box, project_id).get(provider)
+    entries, total = list_history(tx, project_id, provider, Paging(1, 100_000))
     versions = [entry.version for entry in reversed(entries)]
     if versions != list(range(1, total + 1)):
-        raise FoundError(f"{lane}: the history has the versions {versions}")
+        raise FoundError(f"{provider}: the history has the versions {versions}")
     history = []
     for entry in reversed(entries):
-        found = state_at(tx, storage.box, project_id, lane.provider, entry.version)
+        found = state_at(tx, storage.box, project_id, provider, entry.version)
         assert found is not None
         history.append((str(entry.action), _content(found[2].provider)))
     content = _content(stored.provider) if stored else Content()
     if content is None:
-        raise FoundError(f"{lane}: what is stored cannot be opened")
+        raise FoundError(f"{provider}: what is stored cannot be opened")
     return Opened(content, stored is not None, history)
 
 

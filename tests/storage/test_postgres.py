@@ -94,6 +94,18 @@ def test_a_server_that_refuses_us_is_said_to(settings: Settings, postgres_server
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("set_for_all", "ours"), [("off", "on"), ("on", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
+def test_what_is_committed_is_on_the_disk_whatever_other_applications_are_allowed(settings: Settings, set_for_all: str, ours: str) -> None:
+    with psycopg.connect(settings.url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET synchronous_commit = {set_for_all}".encode())
+
+    async def main() -> None:
+        async with opened(settings) as storage:
+            assert await storage.database.write(lambda tx: tx.rows(Statement("SHOW synchronous_commit"))) == [(ours,)]
+
+    asyncio.run(main())
+
+
 def test_a_statement_that_the_server_breaks_off_is_told_of(settings: Settings) -> None:
     with psycopg.connect(settings.url, autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {admin.info.dbname} SET statement_timeout = '1s'".encode())

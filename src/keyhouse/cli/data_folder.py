@@ -1,10 +1,12 @@
 """The folder of the key file and the SQLite database: for its owner alone, and never seen by git. Nothing that was there is changed."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
+from keyhouse.storage.private_file import sync_folder
 
 _OURS = "/keyring*\n/.keyring*\n/keyhouse.db*\n"
 
@@ -15,8 +17,13 @@ def make_data_folder(settings: Settings) -> None:
         return
     folder = settings.data_dir
     try:
+        new = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _hide_from_git(folder)
+        for each in new:
+            # What is synced in a folder is lost with it in a power cut while nothing says where that folder is.
+            with contextlib.suppress(PermissionError):
+                sync_folder(each.absolute().parent)
     except OSError as problem:
         who = f" for user {os.geteuid()}" if isinstance(problem, PermissionError) else ""
         raise Error(
@@ -34,3 +41,5 @@ def _hide_from_git(folder: Path) -> None:
     is_ours = not names or {"keyring", "keyhouse.db"} & names
     with ignored.open("x", encoding="ascii") as file:
         file.write("*\n" if is_ours else _OURS)
+        file.flush()
+        os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, parse_key_ring
-from keyhouse.storage.private_file import PRIVATE, keep_owner, lock_beside, others_may_write
+from keyhouse.storage.private_file import PRIVATE, keep_owner, lock_beside, others_may_write, sync_folder
 
 Identity = tuple[int, ...]
 """What changes whenever the file does: device, inode, size, and both times in nanoseconds."""
@@ -83,12 +83,21 @@ def read_key_file(path: Path) -> KeyRing:
                 raise Error(
                     Code.CONFIGURATION, f"The key file {path} may be written by other users than its owner. Run `chmod 600 {path}`."
                 )
-            return parse_key_ring(file.read(), f"the key file {path}")
+            ring = parse_key_ring(file.read(), f"the key file {path}")
+            _keep(path, file.fileno())
+            return ring
     except FileNotFoundError:
         raise Error(Code.CONFIGURATION, f"The key file {path} does not exist. Put it back from your backup.") from None
     except (OSError, UnicodeDecodeError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is no text"
         raise Error(Code.CONFIGURATION, f"The key file {path} cannot be read ({why}).") from None
+
+
+def _keep(path: Path, descriptor: int) -> None:
+    """Have a file that somebody else may have put there on the disk, where that can be: what its keys seal from now on is lost with it."""
+    with contextlib.suppress(OSError):
+        os.fsync(descriptor)
+        sync_folder(path.resolve().parent)
 
 
 def write_key_file(path: Path, ring: KeyRing) -> None:
@@ -125,7 +134,7 @@ def _replace(path: Path, ring: KeyRing, is_due: Callable[[], bool]) -> bool:
         due = is_due()
         if due:
             temporary.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
     except OSError as problem:
         raise _not_writable(path, problem) from None
     finally:
@@ -152,14 +161,6 @@ def _remove_leftovers(target: Path) -> None:
     """What a process that was killed while it replaced the file left behind. No key in it was ever used."""
     for leftover in target.parent.glob(f".{target.name}.????????"):
         leftover.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _not_writable(path: Path, problem: OSError) -> Error:

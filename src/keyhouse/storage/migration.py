@@ -50,7 +50,7 @@ def engine_of(url: DatabaseUrl) -> Engine:
 
 
 def begin(connection: Connection, sqlite: str = "BEGIN IMMEDIATE") -> None:
-    """One transaction around all that follows: what is killed leaves nothing. PostgreSQL's driver begins one by itself.
+    """One transaction around all that follows: what is killed leaves nothing, what is done lasts. PostgreSQL's driver begins by itself.
 
     It takes as long as it takes, whatever the server's administrators allow other transactions.
     """
@@ -59,4 +59,7 @@ def begin(connection: Connection, sqlite: str = "BEGIN IMMEDIATE") -> None:
         driver.isolation_level = None
         connection.exec_driver_sql(sqlite)
     else:
+        from keyhouse.storage.postgres_server import LASTING
+
+        connection.exec_driver_sql(LASTING)
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")

@@ -14,7 +14,7 @@ from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from keyhouse.storage import postgres_server
-from keyhouse.storage.postgres_server import BOUND_LOCKS, Connection, NoAnswer
+from keyhouse.storage.postgres_server import BOUND_LOCKS, LASTING, Connection, NoAnswer
 from keyhouse.storage.statements import Row, Statement
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
@@ -45,6 +45,7 @@ class Pipeline:
         self._in_transaction = False
         self._ends = False
         self._send(BOUND_LOCKS, ())
+        self._send(LASTING, ())
         self._end()
         self._synchronize()
 

@@ -22,6 +22,8 @@ PATIENCE_S = 10.0
 """How long a server may say nothing to a question, or a question wait in line. One that is frozen keeps its connections open."""
 BOUND_LOCKS = "SET lock_timeout = '8s'"
 """Run first on a connection: who waits for a lock is told so in time, and no wait goes on behind a connection that was given up."""
+LASTING = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+"""Run then: what is committed is on the disk, also where other applications of the server need not wait for it."""
 
 _REFUSALS = tuple(
     (re.compile(theirs), ours)

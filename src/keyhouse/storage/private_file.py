@@ -56,6 +56,15 @@ def make_private(path: Path) -> None:
         close_to_others(path)
 
 
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk: a file that was synced may still be nameless after a power cut. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def others_may_write(found: os.stat_result) -> bool:
     """Whether anybody may write a file but its owner, this process and root.
 
