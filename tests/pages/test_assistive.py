@@ -208,3 +208,17 @@ def test_a_small_screen_shows_which_page_it_is(visit: Visit) -> None:
     visitor.sign_in(visitor.house.keys.admin_key)
     visitor.go("/organization/status")
     expect(visitor.page.get_by_role("navigation", name="Main").get_by_role("link", name="Status")).to_be_in_viewport(ratio=1)
+
+
+def test_an_address_without_which_nothing_can_be_called_is_said_to_be_needed(visitor: Visitor) -> None:
+    visitor.sign_in()
+    page = visitor.page
+    visitor.go(f"{visitor.providers}/custom")
+    expect(page.get_by_label("Base URL")).to_have_accessible_description("needed for calls")
+    visitor.go(f"{visitor.providers}/azure")
+    expect(page.get_by_label("Endpoint")).to_have_accessible_description("needed for calls")
+    page.get_by_label("Through an API gateway").check()
+    expect(page.get_by_label("API gateway base URL")).to_have_accessible_description("needed for calls")
+    expect(page.get_by_label("API gateway version")).to_have_accessible_description("optional")
+    visitor.go(f"{visitor.providers}/elevenlabs")
+    expect(page.get_by_label("Base URL")).to_have_accessible_description("optional")

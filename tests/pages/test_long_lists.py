@@ -88,3 +88,13 @@ def test_a_key_is_made_for_a_project_behind_a_thousand_others(sqlite_house: Serv
     made = client.post("/organization/keys", data=form).text
     assert "viewer of project My project" in made
     assert "that was archived" not in made
+
+
+def test_a_card_names_a_few_headers_and_counts_the_rest(visitor: Visitor) -> None:
+    headers = [{"key": f"X-Header-{number}", "value": "x"} for number in range(30)]
+    visitor.house.client().put("/api/model-providers/openai", json={"enabled": True, "extraHeaders": headers}).raise_for_status()
+    visitor.sign_in()
+    card = visitor.page.locator("#card-openai")
+    expect(card).to_contain_text("X-Header-2")
+    expect(card).to_contain_text("and 27 more")
+    expect(card).not_to_contain_text("X-Header-3")

@@ -1,6 +1,6 @@
 """The use cases of projects and their keys. Each asks what its caller may do at the project; a foreign one is as unknown as none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -25,6 +25,7 @@ from keyhouse.storage.project_records import (
     get_project,
     is_project_slug_taken,
     list_projects,
+    list_providers,
     lock_project_record,
     open_project_key,
     put_project,
@@ -86,6 +87,17 @@ class Projects:
         require_anywhere(caller, Permission.VIEW)
         scopes = viewable_scopes(caller)
         return await self._storage.database.read(lambda tx: list_projects(tx, caller.organization_id, scopes, paging))
+
+    async def providers(self, caller: Caller) -> Mapping[str, Mapping[str, bool]]:
+        """The providers that are stored in the projects that the caller may view, and whether each is on, by the projects' ids."""
+        require_anywhere(caller, Permission.VIEW)
+        scopes = viewable_scopes(caller)
+        stored: dict[str, dict[str, bool]] = {}
+        for project_id, provider, enabled in await self._storage.database.read(
+            lambda tx: list_providers(tx, caller.organization_id, scopes)
+        ):
+            stored.setdefault(project_id, {})[provider] = enabled
+        return stored
 
     async def get(self, caller: Caller, project_id: str) -> Project:
         """One project. Raises Error `project_not_found`, `insufficient_permissions`."""

@@ -31,6 +31,9 @@ _GET_NAMED = Statement(
     "FROM projects WHERE id = :id AND archived_at IS NULL",
 )
 _LIST = PagedStatement(_COLUMNS, _LIVE, _VISIBLE, order=_NEWEST_FIRST)
+_LIST_PROVIDERS = Statement(
+    "SELECT project_id, provider, enabled FROM model_providers WHERE project_id IN (SELECT id", _LIVE, _VISIBLE, ")"
+)
 _LIST_OF_TEAM = PagedStatement(_COLUMNS, _LIVE, "AND team_id = :team_id", order=_NEWEST_FIRST)
 _WITH_DEFAULT = Statement(
     "SELECT id, name, (SELECT organizations.name FROM organizations WHERE organizations.id = projects.organization_id), default_model",
@@ -137,6 +140,12 @@ def list_projects(tx: Transaction, organization_id: str, scopes: Sequence[str], 
     """
     rows, total = _LIST.read(tx, paging, organization_id=organization_id, scopes=encoding.encoded(scopes))
     return [_project(row) for row in rows], total
+
+
+def list_providers(tx: Transaction, organization_id: str, scopes: Sequence[str]) -> list[tuple[str, str, bool]]:
+    """(project, provider, whether it is on) for each provider that is stored in one of the projects that `list_projects` tells of."""
+    rows = tx.rows(_LIST_PROVIDERS, organization_id=organization_id, scopes=encoding.encoded(scopes))
+    return [(project_id, provider, bool(enabled)) for project_id, provider, enabled in rows]
 
 
 def list_projects_of_team(tx: Transaction, organization_id: str, team_id: str, paging: Paging) -> tuple[list[Project], int]:

@@ -1,12 +1,13 @@
 """The organization's projects and teams."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.tenancy import Permission, Place
+from keyhouse.domain.tenancy import Caller, Permission, Place
 from keyhouse.services.projects import Projects, ProjectUpdate
 from keyhouse.services.rights import place_of
 from keyhouse.services.teams import Teams
@@ -25,11 +26,12 @@ _REFUSALS = frozenset({Code.VALIDATION_ERROR, Code.BAD_REQUEST, Code.CONFLICT, C
 
 
 class OrganizationPages:
-    """See the module."""
+    """See the module. `provider_name` is what people call a provider."""
 
-    def __init__(self, projects: Projects, teams: Teams) -> None:
+    def __init__(self, projects: Projects, teams: Teams, provider_name: Callable[[str], str]) -> None:
         self._projects = projects
         self._teams = teams
+        self._provider_name = provider_name
 
     def pages(self) -> list[Page]:
         """Every address."""
@@ -115,11 +117,14 @@ class OrganizationPages:
         teams = await whole(partial(self._teams.list, visit.caller))
         team_names = {team.id: team.name for team in teams}
         caller, ask = visit.caller, partial(self._projects.list, visit.caller)
-        projects, found, total = await listed(visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id}")
+        stored = await self._providers_of(caller)
+        projects, found, total = await listed(
+            visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id} {stored.get(one.id, '')}"
+        )
         with_rights = [(project, caller.permissions_at(place_of(project))) for project in projects]
         rights = {team.id: caller.permissions_at(Place(team.organization_id, team.id)) for team in teams}
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "refused": "", "refused_field": "", "form": visit.form, **shown}
-        values |= {"found": found, "total": total, "teams": teams, "team_names": team_names}
+        values |= {"found": found, "total": total, "teams": teams, "team_names": team_names, "stored": stored}
         values["creatable"] = [team for team in teams if Permission.CREATE in rights[team.id]]
         values["manageable"] = {team.id for team in teams if Permission.MANAGE in rights[team.id]}
         dialogs = {
@@ -130,3 +135,12 @@ class OrganizationPages:
         }
         values["refused"] = values["refused"] if values["refused"] in dialogs else ""
         return list_page(visit, "projects.html", found, status, projects=with_rights, **values)
+
+    async def _providers_of(self, caller: Caller) -> Mapping[str, str]:
+        """The names of the providers that each project has, by its id."""
+        stored = await self._projects.providers(caller)
+        named = {
+            project_id: sorted(self._provider_name(provider) + ("" if enabled else " (off)") for provider, enabled in of_it.items())
+            for project_id, of_it in stored.items()
+        }
+        return {project_id: ", ".join(names) for project_id, names in named.items()}

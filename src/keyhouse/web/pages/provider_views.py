@@ -39,6 +39,8 @@ class FieldView(msgspec.Struct, frozen=True):
     """Fields of which one is enough share a name here."""
     together: str
     """Fields that are all given or all left out share a name here."""
+    needed: bool
+    """Whether it is the address without which nothing can be called, though it can be stored."""
     alternative: str
     """The number of the way to reach the provider that this field belongs to; empty where it belongs to all."""
 
@@ -128,6 +130,7 @@ def _field(spec: ProviderSpec, field: CredentialField, stored: Mapping[str, Any]
         format=field.format,
         group="one-of" if field.name in spec.at_least_one else "",
         together=_number_of(field.name, spec.together),
+        needed=field.name in spec.address_fields and spec.base_url is None,
         alternative=_number_of(field.name, [one.fields for one in spec.alternatives]),
     )
 
