@@ -31,7 +31,7 @@ from bench.chaos.house import ADMIN_KEY, FoundError, House
 from bench.chaos.model import KINDS, Lane
 from bench.chaos.moves import SMALL_DISK_MB, back_up, full_disk, lost_ring, move, prune, restore
 from bench.chaos.postgres import ChaosPostgres
-from bench.chaos.rings import add_by_hand, retire, rotate, spoilt_ring, wrong_ring
+from bench.chaos.rings import add_by_hand, replace, retire, rotate, spoilt_ring, wrong_ring
 from bench.chaos.upstream import Upstream
 from bench.chaos.writes import Chaos
 from bench.serving import machine, save
@@ -44,6 +44,7 @@ STEPS: Mapping[str, tuple[Step, int]] = {
     "burst": (burst, 40),
     "rotate": (rotate, 8),
     "retire": (retire, 4),
+    "replace keys": (replace, 4),
     "add a key by hand": (add_by_hand, 2),
     "wrong ring": (wrong_ring, 3),
     "spoilt ring": (spoilt_ring, 2),

@@ -201,8 +201,14 @@ class House:
         self, *arguments: str, ring: Path | None = None, url: str | None = None, kill_after: float | None = None
     ) -> tuple[int, str]:
         """A command of the command line: exit code (-9: killed) and all that it said. What it says is kept with the logs."""
+        return await self.program(*_KEYHOUSE, *arguments, ring=ring, url=url, kill_after=kill_after)
+
+    async def program(
+        self, *arguments: str, ring: Path | None = None, url: str | None = None, kill_after: float | None = None
+    ) -> tuple[int, str]:
+        """The same of any program."""
         running = await asyncio.create_subprocess_exec(
-            *_KEYHOUSE, *arguments, env=self.variables(ring, url), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            *arguments, env=self.variables(ring, url), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         try:
             async with asyncio.timeout(kill_after or 120):
@@ -211,7 +217,7 @@ class House:
             running.kill()
             said, _ = await running.communicate()
             if kill_after is None:
-                raise FoundError(f"no end: keyhouse {' '.join(arguments)}: {said.decode()[-500:]}") from None
+                raise FoundError(f"no end: {' '.join(arguments)}: {said.decode()[-500:]}") from None
             self.kills += 1
         with (self.logs / "commands").open("ab") as log:
             log.write(f"$ {' '.join(arguments)}\n".encode() + said)

@@ -5,6 +5,8 @@ import base64
 import json
 import os
 import random
+import sys
+from collections import Counter
 
 from bench.chaos.bursts import burst, heal, traffic
 from bench.chaos.checks import digest, resolve
@@ -49,6 +51,26 @@ async def retire(chaos: Chaos, dice: random.Random) -> str:
         chaos.counts["retirements killed" if code == -9 else "retirements" if code == 0 else "retirements refused"] += 1
         told.append(f"{key['id']}: {code}")
     return f"retire {', '.join(told)}"
+
+
+async def replace(chaos: Chaos, dice: random.Random) -> str:
+    """Two processes at once replace all keys again and again, without a pause, while callers write. They are killed as often as not."""
+    seconds, broken = 2 + dice.random() * 8, chaos.broken
+    deaths = [dice.random() * seconds if dice.random() < 0.5 else None for _ in range(2)]
+    command = (sys.executable, "-m", "bench.chaos.replacing", str(seconds))
+    replacing = asyncio.gather(*(chaos.house.program(*command, kill_after=death) for death in deaths))
+    done = [await burst(chaos, dice)]
+    while not replacing.done() and len(done) < 6:
+        done.append(await burst(chaos, dice))
+    counted = Counter[str]()
+    for code, said in await replacing:
+        if code not in (0, -9) and (broken == chaos.broken or "FoundError" in said):
+            raise FoundError(f"a replacement of keys ended with {code}: {said[-800:]}")
+        if code == 0:
+            counted.update(json.loads(said.splitlines()[-1]))
+    chaos.counts["replacements of all keys"] += counted["rotations"]
+    killed = sum(death is not None for death in deaths)
+    return f"keys are replaced for {seconds:.1f} s, {killed} of 2 killed, {dict(counted)}, beside it: " + " | ".join(done)
 
 
 async def add_by_hand(chaos: Chaos, dice: random.Random) -> str:
