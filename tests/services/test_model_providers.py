@@ -12,6 +12,7 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.model import CustomModel
 from keyhouse.domain.model_provider import ModelProvider, ModelProviderUpdate
 from keyhouse.services.opened_projects import opened_provider
+from keyhouse.storage.key_file import write_key_file
 from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
@@ -24,9 +25,12 @@ def test_a_write_opens_anew_what_was_read_under_another_ring(tmp_path: Path, dat
         caller, providers = await project_caller(storage), providers_of(storage)
         await providers.upsert(caller, "openai", openai_key("sk-planted"), None)
         right = storage.box.ring
-        storage.box.use(KeyRing({"other": b"k" * 32}, "a test"))
+        other = KeyRing({"other": b"k" * 32}, "a test")
+        write_key_file(storage.keys.file, other)
+        storage.box.use(other)
         providers.forget(None)
-        assert MASK.encode() in (await providers.list(caller.project_id or "")).body
+        for _ in range(2):  # the first time the file is asked, the second time what was read is remembered
+            assert MASK.encode() in (await providers.list(caller.project_id or "")).body
         # Its notice is still on the way: what is remembered was read without the key.
         storage.box.use(right)
         kept = ModelProviderUpdate(enabled=True, custom_keys={"OPENAI_API_KEY": MASK, "OPENAI_BASE_URL": "https://llm.example.com/v1"})
@@ -60,7 +64,9 @@ def test_what_says_nothing_any_more_is_stored_so(tmp_path: Path, database_url: s
     async def work(storage: Storage) -> None:
         caller, providers = await project_caller(storage), providers_of(storage)
         nothing = ModelProviderUpdate(enabled=False)
+        before = await providers_of(storage).list(caller.project_id or "")
         untouched = await providers.upsert(caller, "openai", nothing, None)
+        assert untouched == before
         stored = await providers.upsert(caller, "openai", ModelProviderUpdate(enabled=True), None)
         after = await providers.upsert(caller, "openai", nothing, None)
         assert (stored.revision, after.revision) == (untouched.revision + 1, untouched.revision + 2)
@@ -86,5 +92,18 @@ def test_a_put_that_names_no_default_model_keeps_the_projects(tmp_path: Path, da
         await providers.delete(caller, "groq", None)
         head = await storage.database.read(lambda tx: get_project_head(tx, caller.project_id or ""))
         assert head.default_model == "openai/gpt-5"
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_secrets_that_went_with_a_deletion_stay_gone_though_the_provider_is_stored_again(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        await providers.upsert(caller, "openai", openai_key("sk-1"), None)
+        await providers.delete(caller, "openai", None)
+        await providers.upsert(caller, "openai", openai_key("sk-2"), None)
+        with pytest.raises(Error) as refused:
+            await providers.roll_back(caller, "openai", 1, None)
+        assert refused.value.code is Code.SECRETS_DESTROYED
 
     run_on(settings_of(tmp_path, database_url), work)

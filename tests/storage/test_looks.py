@@ -199,6 +199,32 @@ def test_a_notice_between_two_attempts_at_a_write_is_heard(settings: Settings) -
     run_on(settings, main)
 
 
+def test_a_second_attempt_at_a_write_waits_for_another_process_that_was_sooner(settings: Settings) -> None:
+    def put_and_fail(tx: Transaction) -> None:
+        tx.run(_PUT, name="refused", value="")
+        raise Error(Code.CONFLICT, "It is refused.")
+
+    async def main(storage: Storage) -> None:
+        begun = list[str]()
+        with closing(connect(settings.data_dir / "keyhouse.db")) as other:
+
+            def write_before_the_second_attempt(statement: str) -> None:
+                begun.extend([statement] if statement == "BEGIN IMMEDIATE" else ())
+                if statement == "BEGIN IMMEDIATE" and len(begun) in (2, 3):
+                    other.execute("BEGIN IMMEDIATE" if len(begun) == 2 else "COMMIT")
+
+            storage.database._writer.set_trace_callback(write_before_the_second_attempt)  # type: ignore[attr-defined]
+            works: list[Callable[[Transaction], None]] = [lambda tx: tx.run(_PUT, name="made", value=""), put_and_fail]
+            made, refused = await asyncio.gather(*map(storage.database.write, works), return_exceptions=True)
+            storage.database._writer.set_trace_callback(None)  # type: ignore[attr-defined]
+        assert made is None
+        assert isinstance(refused, Error)
+        assert refused.code is Code.CONFLICT
+        assert len(begun) == 3
+
+    run_on(settings, main)
+
+
 def test_after_a_backup_was_restored_each_further_notice_is_heard(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         with closing(sqlite3.connect(settings.data_dir / "keyhouse.db")) as file, closing(sqlite3.connect(":memory:")) as copy:
