@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import anthropic
 import httpx2
@@ -15,22 +16,35 @@ from tests.conftest import NO_CERTIFICATES
 from tests.gateway_road.conftest import openai_client
 
 
-@pytest.fixture
-def demo(sqlite_house):
+@contextmanager
+def running_demo(**variables):
     """What a running demo upstream printed."""
     command = [sys.executable, "-m", "keyhouse", "demo-upstream", "--port", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={"PATH": "", "KEYHOUSE_ENDPOINT": sqlite_house.address}
-    ) as running:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PATH": "", **variables}) as running:
         assert running.stdout is not None
         printed = ""
         while '"stream"' not in printed:
             line = running.stdout.readline()
             assert line
             printed += line
-        yield printed
-        running.send_signal(signal.SIGTERM)
+        # It listens already; once it answers, it also hears signals.
+        httpx2.get(f"{printed.split()[2]}/models", trust_env=False)
+        try:
+            yield printed
+        finally:
+            running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 0
+
+
+@pytest.fixture
+def demo(sqlite_house):
+    with running_demo(KEYHOUSE_ENDPOINT=sqlite_house.address) as printed:
+        yield printed
+
+
+def test_the_house_is_where_its_port_says():
+    with running_demo(KEYHOUSE_PORT="5999") as printed:
+        assert printed_curl(printed, "key", "-X PUT")[3] == "http://127.0.0.1:5999/api/model-providers/custom"
 
 
 def printed_curl(text: str, key: str, method: str) -> list[str]:

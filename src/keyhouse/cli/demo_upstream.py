@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-_HOUSE = "http://127.0.0.1:5560"
-
 
 def demo_upstream(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one. Default: 5570.", show_default=False)] = 5570,
@@ -24,7 +22,8 @@ def demo_upstream(
     from keyhouse.web.serving import server_config
 
     listening = listen("127.0.0.1", port)
-    typer.echo(introduction(shown_address(listening), read_settings().endpoint or _HOUSE))
+    settings = read_settings()
+    typer.echo(introduction(shown_address(listening), settings.endpoint or f"http://127.0.0.1:{settings.port}"))
     config = server_config(DemoUpstream(), shutdown_timeout_s=1)
     Server(config, (signal.SIGINT, signal.SIGTERM), lambda: None).run(sockets=[listening])
 
