@@ -96,7 +96,9 @@ class Visit:
         return f"?{urlencode({**self._place(), 'page': number})}"
 
     def _place(self) -> dict[str, str]:
-        return {name: value for name in ("q", "about", "kind", "page") if (value := self.request.query_params.get(name, ""))}
+        place = {name: value for name in ("q", "about", "kind") if (value := self.request.query_params.get(name, ""))}
+        number = self.page_number()
+        return place if number == 1 else {**place, "page": str(number)}
 
 
 def is_fragment(request: Request) -> bool:
