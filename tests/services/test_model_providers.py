@@ -9,6 +9,7 @@ from keyhouse.catalog.catalog import Catalog, load_catalog
 from keyhouse.catalog.models_file import ModelsFile, Source
 from keyhouse.domain.credentials import MASK
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model import CustomModel
 from keyhouse.domain.model_provider import ModelProvider, ModelProviderUpdate
 from keyhouse.services.opened_projects import opened_provider
@@ -20,14 +21,18 @@ from keyhouse.storage.projects import get_project_head
 from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
 
 
+def use_another_ring(storage: Storage) -> None:
+    other = KeyRing({"other": b"k" * 32}, "a test")
+    write_key_file(storage.keys.file, other)
+    storage.box.use(other)
+
+
 def test_a_write_opens_anew_what_was_read_under_another_ring(tmp_path: Path, database_url: str) -> None:
     async def work(storage: Storage) -> None:
         caller, providers = await project_caller(storage), providers_of(storage)
         await providers.upsert(caller, "openai", openai_key("sk-planted"), None)
         right = storage.box.ring
-        other = KeyRing({"other": b"k" * 32}, "a test")
-        write_key_file(storage.keys.file, other)
-        storage.box.use(other)
+        use_another_ring(storage)
         providers.forget(None)
         for _ in range(2):  # the first time the file is asked, the second time what was read is remembered
             assert MASK.encode() in (await providers.list(caller.project_id or "")).body
@@ -99,11 +104,26 @@ def test_a_put_that_names_no_default_model_keeps_the_projects(tmp_path: Path, da
 def test_secrets_that_went_with_a_deletion_stay_gone_though_the_provider_is_stored_again(tmp_path: Path, database_url: str) -> None:
     async def work(storage: Storage) -> None:
         caller, providers = await project_caller(storage), providers_of(storage)
-        await providers.upsert(caller, "openai", openai_key("sk-1"), None)
-        await providers.delete(caller, "openai", None)
+        for secret in (openai_key("sk-1"), ModelProviderUpdate(enabled=True, extra_headers=(ExtraHeader("X-Team", "planted"),))):
+            await providers.upsert(caller, "openai", secret, None)
+            await providers.delete(caller, "openai", None)
         await providers.upsert(caller, "openai", openai_key("sk-2"), None)
+        for version in (1, 3):
+            with pytest.raises(Error) as refused:
+                await providers.roll_back(caller, "openai", version, None)
+            assert refused.value.code is Code.SECRETS_DESTROYED
+
+    run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_what_cannot_be_opened_is_not_brought_back(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        for secret in ("sk-1", "sk-2"):
+            await providers.upsert(caller, "openai", openai_key(secret), None)
+        use_another_ring(storage)
         with pytest.raises(Error) as refused:
             await providers.roll_back(caller, "openai", 1, None)
-        assert refused.value.code is Code.SECRETS_DESTROYED
+        assert refused.value.code is Code.CREDENTIALS_UNREADABLE
 
     run_on(settings_of(tmp_path, database_url), work)
