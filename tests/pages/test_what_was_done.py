@@ -149,3 +149,33 @@ def test_a_save_whose_answer_is_lost_is_not_said_to_have_changed_nothing(admin: 
     expect(notice).to_contain_text("Keyhouse does not answer.")
     expect(notice).to_contain_text("not known whether this was done")
     assert admin.house.client().get("/api/model-providers/ollama").json()["customKeys"] == {"OLLAMA_BASE_URL": OTHER_ADDRESS}
+
+
+def test_a_page_shows_and_says_that_a_slow_server_is_waited_for(admin: Visitor) -> None:
+    page, held = admin.page, list[Route]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    admin.go(admin.providers)
+    page.route("**/providers/ollama", hold)
+    link = page.get_by_role("link", name="Edit Ollama")
+    link.click()
+    expect(link).to_have_css("cursor", "progress")
+    held.pop().continue_()
+    page.get_by_label("Base URL").fill(OTHER_ADDRESS)
+    expect(page.get_by_role("button", name="Save", exact=True)).to_have_css("cursor", "pointer")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_have_css("cursor", "progress")
+    expect(page.locator("#drawer > [data-said]")).to_have_text("Saving")
+    held.pop().continue_()
+    expect_told(page, "Ollama is saved.")
+
+
+def test_archiving_says_that_it_is_for_good(admin: Visitor) -> None:
+    admin.go("/organization/projects")
+    admin.page.get_by_role("button", name="Archive… My project").click()
+    expect(admin.page.get_by_role("dialog")).to_contain_text("This cannot be taken back.")
+    confirm(admin.page, "Cancel")
+    admin.page.get_by_role("button", name="Archive… My team").click()
+    expect(admin.page.get_by_role("dialog")).to_contain_text("This cannot be taken back.")
