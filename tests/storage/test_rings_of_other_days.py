@@ -190,6 +190,20 @@ def test_keys_are_rotated_without_a_lost_one_and_it_may_come_back(settings: Sett
     run_on(settings, look)
 
 
+def test_a_server_to_which_a_lost_ring_comes_back_makes_the_fingerprints_of_before(settings: Settings) -> None:
+    async def main() -> None:
+        async with filled(settings) as storage:
+            fingerprint, lost = storage.fingerprint("field", "value"), storage.box.ring
+        write_key_file(settings.key_ring_file, KeyRing({"fresh": new_key()[1]}, ""))
+        async with opened(accepting(settings)) as server:
+            assert server.fingerprint("field", "value") != fingerprint
+            put_last(settings.key_ring_file, lost)
+            assert await server.key_watch.look() is None
+            assert server.fingerprint("field", "value") == fingerprint
+
+    asyncio.run(main())
+
+
 def test_a_server_that_goes_on_without_a_lost_key_still_keeps_those_it_has(settings: Settings) -> None:
     """Here while somebody writes the file line by line: the first one is a ring in itself."""
 

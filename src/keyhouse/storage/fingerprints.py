@@ -36,6 +36,12 @@ class Fingerprints:
         """The fingerprint of a value under its field's name."""
         return hmac.digest(self._key, field.encode() + b"\0" + encoding.encoded_bytes(value), hashlib.sha256).hex()[:8]
 
+    async def open_again(self, database: Database, box: SecretBox) -> None:
+        """The box opens other values than before, perhaps an older key. Raises Error `storage_unavailable`."""
+        key = await database.read(lambda tx: _key(tx, box))
+        if key is not None:
+            self._key = key
+
 
 async def open_fingerprints(database: Database, box: SecretBox) -> Fingerprints:
     """With the oldest key that can be opened. While none can, with a further one, made now: the others' key ring may come back."""

@@ -1,6 +1,6 @@
 """Keeps a running process's key ring as its file has it. A ring that is no good, or half written, never replaces a good one."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.database import Database, storage_unavailable
@@ -43,6 +43,8 @@ class KeyWatch:
         self._accept_unreadable = accept_unreadable
         self._seen: Identity | None = None
         self._complaint: str | None = None
+        self.on_taken_up: Callable[[], Awaitable[None]] = _nothing
+        """Done after each look at the ring, for what was opened with it and is kept. Raises Error `storage_unavailable`."""
 
     async def look(self) -> str | None:
         """Take up the ring if its file changed. Where it is no good, the ring stays, and a sentence says so, once.
@@ -72,6 +74,7 @@ class KeyWatch:
         if not ring.equals(self._box.ring):
             self._box.use(ring)
             self._database.on_changes(None)
+        await self.on_taken_up()
 
     async def replace_retired(self) -> None:
         """The key that this process seals with was retired by another one: take up the ring as it is now.
@@ -84,6 +87,10 @@ class KeyWatch:
             if error.code is not Code.CONFIGURATION:
                 raise
             raise storage_unavailable("the key that it seals with was retired, and its key ring holds no newer one.") from error
+
+
+async def _nothing() -> None:
+    """Nothing is kept."""
 
 
 async def usable_ring(database: Database, source: KeySource, *, accept_unreadable: bool, held: KeyRing | None = None) -> KeyRing:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 
 import msgspec
 
@@ -69,8 +70,10 @@ async def _opened(database: Database, keys: KeySource, *, accept_unreadable: boo
     database.key_generation = lambda: box.generation
     watch = KeyWatch(database, box, keys, accept_unreadable=accept_unreadable)
     database.on_retired_key = watch.replace_retired
+    fingerprint = await open_fingerprints(database, box)
+    watch.on_taken_up = functools.partial(fingerprint.open_again, database, box)
     warning = keys.warning()
-    return Storage(database, box, await open_fingerprints(database, box), keys, watch, (warning,) if warning else ())
+    return Storage(database, box, fingerprint, keys, watch, (warning,) if warning else ())
 
 
 def _key_file_missing(keys: KeySource, known: tuple[str, ...], *, accept_unreadable: bool) -> Error:
