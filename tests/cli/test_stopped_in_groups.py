@@ -3,10 +3,12 @@
 import os
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
+import pytest
 
-from tests.cli.callers import begun_put, finished, holds, replaced, workers_of
+from tests.cli.callers import begun_put, finished, holds, is_refused, replaced, workers_of
 from tests.cli.commands import PATIENCE_S, hooked
 from tests.cli.conftest import StartServer
 
@@ -56,3 +58,14 @@ def test_a_worker_that_is_told_to_hurry_waits_for_no_open_request(tmp_path: Path
         assert psutil.wait_procs([holder], PATIENCE_S / 2)[1] == []
     server.wait_for_line("ended unexpectedly and is replaced")
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_was_begun_is_finished_though_it_takes_longer_than_an_opening_may(tmp_path: Path, serving: StartServer, workers: str) -> None:
+    path = hooked(tmp_path, "from keyhouse.cli import workers\nworkers._OPENS_WITHIN_S = 0.0\n")
+    server = serving(tmp_path, "--workers", workers, PYTHONPATH=path)
+    with begun_put(server) as connection:
+        server.process.send_signal(signal.SIGTERM)
+        assert is_refused(("127.0.0.1", urlsplit(server.address).port or 0))
+        assert finished(connection) == 200
+    assert server.ended() == 0
