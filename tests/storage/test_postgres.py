@@ -366,3 +366,20 @@ def test_a_write_that_waited_for_another_one_goes_on_with_what_that_left(setting
         assert len(begun) == 2, "neither was begun anew"
 
     run_on(settings, main)
+
+
+def test_a_refusal_is_told_though_the_connection_is_lost_before_it_is_rolled_back(settings: Settings) -> None:
+    times = list[int]()
+
+    def refuse(tx: Transaction) -> None:
+        times.append(1)
+        tx.run(_CUT)
+        raise Error(Code.CONFLICT, "It is refused.")
+
+    async def main(storage: Storage) -> None:
+        with pytest.raises(Error) as refused:
+            await storage.database.write(refuse)
+        assert refused.value.code is Code.CONFLICT
+        assert len(times) == 1
+
+    run_on(settings, main)
