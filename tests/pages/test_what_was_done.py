@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.pages.browsing import Visit, Visitor, edit
+from tests.conftest import ServedHouse
+from tests.pages.browsing import Visit, Visitor, edit, signed_in
 
 OLLAMA = {"enabled": True, "customKeys": {"OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}, "customModels": ["llama"]}
 OTHER_ADDRESS = "http://127.0.0.1:10/v1"
@@ -35,6 +36,10 @@ def test_a_deleted_provider_is_told_of_and_its_history_is_one_link_away(admin: V
     page.get_by_role("button", name="Delete…").click()
     page.get_by_role("button", name="Delete Ollama").click()
     expect_told(page, "Ollama is deleted.")
+    tops = page.locator("[data-saved] > *").evaluate_all(
+        "parts => parts.map(part => { const {top, height} = part.getBoundingClientRect(); return top + height / 2; })"
+    )
+    assert abs(tops[0] - tops[1]) < 6, "the mark stands beside its sentence"
     page.locator("[data-saved]").get_by_role("link", name="History").click()
     expect(page.get_by_text("Deleted by Admin key of the first start")).to_be_visible()
     admin.go(f"{admin.providers}/ollama")
@@ -115,6 +120,13 @@ def test_a_page_says_nothing_that_a_link_wrote(admin: Visitor) -> None:
     admin.go(f"{admin.providers}?deleted=ollama")
     expect(admin.page.get_by_role("heading", name="Providers")).to_be_visible()
     expect(admin.page.locator("[data-saved]")).to_have_count(0)
+
+
+def test_a_page_that_another_site_led_to_says_nothing_was_done(sqlite_house: ServedHouse) -> None:
+    client = signed_in(sqlite_house, sqlite_house.keys.admin_key)
+    for site, told in {"same-origin": True, "cross-site": False}.items():
+        text = client.get("/organization/keys?done=revoked", headers={"sec-fetch-site": site}).text
+        assert ("The key is revoked." in text) is told
 
 
 def test_a_new_teams_name_is_asked_for_where_one_is_made(admin: Visitor) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
+from keyhouse.web.pages.visit import is_from_another_site
+
 _WORDS: Mapping[str, str] = {
     "revoked": "The key is revoked.",
     "project-renamed": "The project is renamed.",
@@ -16,5 +18,5 @@ _WORDS: Mapping[str, str] = {
 
 
 def done_words(request: Request) -> str:
-    """The sentence for what the address says was done; empty where it names nothing that we know."""
-    return _WORDS.get(request.query_params.get("done", ""), "")
+    """The sentence for what the address says was done; empty where it names nothing that we know, or where another site led here."""
+    return "" if is_from_another_site(request) else _WORDS.get(request.query_params.get("done", ""), "")
