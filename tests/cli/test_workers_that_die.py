@@ -65,6 +65,17 @@ def test_one_that_served_for_long_is_replaced_at_once_though_another_died_before
     assert server.stop() == 0
 
 
+def test_one_that_served_for_a_short_time_is_replaced_after_a_pause(tmp_path: Path, serving: StartServer) -> None:
+    path = hooked(tmp_path, "from keyhouse.cli import workers\nworkers._EARLY_S = 3600.0\n")
+    server = serving(tmp_path, "--workers", "2", PYTHONPATH=path)
+    assert listed(server) == 200
+    worker = min(workers_of(server))
+    wait_until_it_serves(server, worker)
+    os.kill(worker, signal.SIGKILL)
+    server.wait_for_line(f"is replaced process_id={worker} after_s=1.0")
+    assert server.stop() == 0
+
+
 def test_the_pause_before_a_replacement_has_a_bound_however_often_one_died() -> None:
     """As through a night in which the database is away."""
     assert [_delay_s(_Worker(0, early_deaths=deaths)) for deaths in (0, 1, 2, 5, 6, 1025, 10**6)] == [0.0, 1.0, 2.0, 16.0, 30.0, 30.0, 30.0]
