@@ -127,3 +127,16 @@ def test_what_cannot_be_opened_is_not_brought_back(tmp_path: Path, database_url:
         assert refused.value.code is Code.CREDENTIALS_UNREADABLE
 
     run_on(settings_of(tmp_path, database_url), work)
+
+
+def test_headers_of_the_past_come_back_with_their_values(tmp_path: Path, database_url: str) -> None:
+    async def work(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        header = ExtraHeader("X-Team", "planted")
+        for headers in ((header,), ()):
+            await providers.upsert(caller, "openai", replace(openai_key("sk-1"), extra_headers=headers), None)
+        await providers.roll_back(caller, "openai", 1, None)
+        stored = await storage.database.read(lambda tx: list_stored(tx, storage.box, caller.project_id or ""))
+        assert stored["openai"].provider.extra_headers == (header,)
+
+    run_on(settings_of(tmp_path, database_url), work)
