@@ -37,6 +37,8 @@ def run(folder: Path, order: Order, cutting: Cutting) -> Result:
         for one in result.found:
             if one.what == what and one.kept:
                 print(f"  at {one.moment}, draw {one.draw}, {one.after}: {one.kept}")
+    cuts, moments = result.counts["power cuts"], result.counts["moments where the power was cut"]
+    print(f"{cuts:,} power cuts at {moments:,} moments of {result.counts['syncs']} syncs: {len(result.found) or 'no'} findings", flush=True)
     if result.found:
         print(f"The run is kept: {folder}")
     else:

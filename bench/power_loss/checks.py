@@ -11,6 +11,8 @@ from bench.chaos.model import State
 from bench.power_loss.ledger import Counts, Ledger
 from bench.power_loss.plan import HERE, RESTORED, Lane
 from bench.power_loss.stage import BACKUPS, BY_HAND, DATA, RESTORING
+from bench.power_loss.traced import KEYHOUSE
+from bench.serving import Served, free_port, process, send
 from keyhouse.app import key_source, opened_storage
 from keyhouse.cli.data_folder import make_data_folder
 from keyhouse.services.encryption_keys import KeysStatus, opened_as_it_is, status
@@ -30,16 +32,32 @@ def _allowed(lanes: Mapping[str, Lane], providers: Sequence[str], least: Counts,
     return {name: lanes[name].states[least.get(name, 0) : most.get(name, 0) + 2] for name in providers}
 
 
-async def check(disk: Path, ledger: Ledger, lanes: Mapping[str, Lane], touched: frozenset[str]) -> None:
-    """Look at what can have changed. Raises FoundError for what must not be."""
+async def check(disk: Path, ledger: Ledger, lanes: Mapping[str, Lane], *, backups: bool) -> None:
+    """Look at the house, and at its backups where they can have changed. Raises FoundError for what must not be."""
     acknowledged = ledger.acknowledged
-    if DATA in touched and ledger.first_keys is None:
+    if ledger.first_keys is None:
         await _starts_anew(disk / DATA)
-    elif DATA in touched and not _is_in_hands(ledger):
+    elif not _is_in_hands(ledger):
         await _is_whole(disk / DATA, ledger, _allowed(lanes, (*HERE, *RESTORED), acknowledged, acknowledged))
-    if BACKUPS in touched:
+    if backups:
         for name, (least, most) in ledger.copies().items():
             await _copy_is_whole(disk, name, ledger, _allowed(lanes, HERE, least, most))
+
+
+def serve(disk: Path, ledger: Ledger) -> bool:
+    """Start a server on the house, and ask it for the providers. Whether there was somebody who could ask. Raises FoundError."""
+    if ledger.first_keys is None or _is_in_hands(ledger):
+        return False
+    port = free_port()
+    variables = {"KEYHOUSE_DATA_DIR": str(disk / DATA), "KEYHOUSE_PORT": str(port)}
+    try:
+        with process(Served([*KEYHOUSE, "serve"], port, variables=variables)):
+            answer, _ = send(port, "GET", "/api/model-providers", {"x-auth-token": ledger.first_keys[0]})
+    except (SystemExit, OSError) as failure:
+        raise FoundError(f"no server starts: {failure}") from failure
+    if answer != 200:
+        raise FoundError(f"a server answers {answer}")
+    return True
 
 
 def _is_in_hands(ledger: Ledger) -> bool:

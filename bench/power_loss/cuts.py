@@ -9,20 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.chaos.house import FoundError
-from bench.power_loss.checks import check
+from bench.power_loss.checks import check, serve
 from bench.power_loss.disk import Disk
 from bench.power_loss.ledger import SENDS, Ledger
 from bench.power_loss.plan import Lane
-from bench.power_loss.stage import drawn, was_played
+from bench.power_loss.stage import BACKUPS, drawn, was_played
 from bench.power_loss.trace import Call, read_trace
 
+_SERVED = 100
+"""Of so many cuts one is opened by a server first."""
 _KEPT = 3
 """So many folders of each kind of finding are kept."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What must not be: after which call, in which draw of the unsynced changes (0 is none of them), and what."""
+    """What must not be: at which call, in which draw of the unsynced changes (0 is none of them), and what."""
 
     moment: int
     after: str
@@ -79,7 +81,6 @@ def cut_all(folder: Path, order: Cutting, scratch: Path) -> Result:
     calls, lanes = list(read_trace(folder / "trace", folder)), drawn(run.order)
     result, disk, ledger = Result(), Disk(folder / "disk"), Ledger(folder / "said", run.answers)
     chosen = moments(calls, order, result.counts)
-    touched: set[str] = set()
     for done, (moment, call, begins) in enumerate(events(calls)):
         if begins:
             disk.begin(call)
@@ -88,11 +89,10 @@ def cut_all(folder: Path, order: Cutting, scratch: Path) -> Result:
             disk.end(call)
             ledger.end(call)
         if moment in chosen:
-            touched |= disk.touched
+            at = Scratch(scratch, BACKUPS in disk.touched, order.seed)
             disk.touched.clear()
             for draw in range(order.draws):
-                _cut(disk, ledger, lanes, (moment, call, draw), Scratch(scratch, frozenset(touched), order.seed), result)
-            touched.clear()
+                _cut(disk, ledger, lanes, (moment, call, draw), at, result)
             _tell(result, done, 2 * len(calls))
     disk.require_same()
     return result
@@ -100,28 +100,32 @@ def cut_all(folder: Path, order: Cutting, scratch: Path) -> Result:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Where to write what is found, which parts of it are looked at, and what draws it."""
+    """Where to write what is found, whether backups were touched since they were looked at, and what draws all."""
 
     folder: Path
-    touched: frozenset[str]
+    backups: bool
     seed: int
+
+    def dice(self, moment: int, draw: int) -> random.Random | None:
+        """The same for the same cut. None in the first draw: there nothing is found but what was synced."""
+        return random.Random(f"{self.seed}/{moment}/{draw}") if draw else None
 
 
 def _cut(disk: Disk, ledger: Ledger, lanes: Mapping[str, Lane], where: tuple[int, Call, int], scratch: Scratch, result: Result) -> None:
     moment, call, draw = where
     place = scratch.folder / "found"
-    dice = random.Random(f"{scratch.seed}/{moment}/{draw}") if draw else None
-    disk.cut(dice, place)
+    disk.cut(scratch.dice(moment, draw), place)
     result.counts["power cuts"] += 1
     try:
-        asyncio.run(check(place, ledger, lanes, scratch.touched))
+        if result.counts["power cuts"] % _SERVED == 0 and serve(place, ledger):
+            result.counts["of them found by a server that was started"] += 1
+        asyncio.run(check(place, ledger, lanes, backups=scratch.backups))
     except Exception as failure:  # noqa: BLE001 - whatever keeps a house from opening is what is looked for
         what = str(failure) if isinstance(failure, FoundError) else f"does not open: {type(failure).__name__}: {failure}"
         kept = None
         if sum(one.what == what for one in result.found) < _KEPT:
-            again = random.Random(f"{scratch.seed}/{moment}/{draw}") if draw else None
             kept = str(scratch.folder / f"found-{len(result.found)}")
-            disk.cut(again, Path(kept))
+            disk.cut(scratch.dice(moment, draw), Path(kept))
         result.found.append(Found(moment, f"{call.name} {' '.join(call.open_files[:1] or call.paths[-1:])}", draw, what, kept))
     shutil.rmtree(place)
 
