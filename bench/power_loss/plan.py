@@ -11,7 +11,7 @@ PATH = "/api/model-providers"
 HERE, RESTORED = ("groq", "bedrock", "azure", "vertex_ai", "anthropic", "gemini"), ("openai",)
 """The providers that are changed in the house, and those that are changed only in one that was restored from its backup."""
 _MODELS = ("m-1", "org/m:2", "m.3")
-_LARGE = 6_000
+_LARGE = 20_000
 
 
 @dataclass(frozen=True)

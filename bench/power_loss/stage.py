@@ -47,7 +47,7 @@ class Order:
     workers: int
     steps: int = 12
     """Changes of each provider at a time."""
-    large: int = 30
+    large: int = 48
     acts: tuple[str, ...] = ACTS
     """Those that are played; the first start is always one."""
 

@@ -64,7 +64,7 @@ class Traced:
         """The same, to its end; its exit code."""
         job = await self.start(name, command, variables)
         async with asyncio.timeout(_PATIENCE_S):
-            return await job.ended
+            return await asyncio.shield(job.ended)
 
     async def must(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
         """The same, for what must go well."""
@@ -91,7 +91,7 @@ class Traced:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.send_signal(number)
         async with asyncio.timeout(_PATIENCE_S):
-            await job.ended
+            await asyncio.shield(job.ended)
         await asyncio.to_thread(psutil.wait_procs, family, _PATIENCE_S)
 
     def said(self, name: str) -> str:
