@@ -224,7 +224,7 @@ def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
         *TryPages(providers, defaults, house.models, gateway).pages(),
         *KeyPages(api_keys, projects, teams, defaults, house.last_uses).pages(),
         *OrganizationPages(projects, teams, providers.name_of).pages(),
-        *AuditPages(Audit(storage), projects, teams, api_keys, providers.name_of).pages(),
+        *AuditPages(Audit(storage), providers.name_of).pages(),
         *StatusPages(lambda: status(storage.database, storage.keys), house.replicas, metrics, providers.name_of).pages(),
     ]
     return Site(sessions, pages, sign_in.open_routes())

@@ -20,17 +20,20 @@ def test_providers_are_told_of_each_project_that_may_be_viewed(tmp_path: Path, d
     async def work(storage: Storage) -> None:
         caller, providers, projects = await project_caller(storage), providers_of(storage), Projects(storage)
         first, admin = caller.project_id or "", bound(caller, ScopeType.ORGANIZATION, caller.organization_id)
-        assert await projects.providers(admin) == {}
+        assert await projects.providers(admin, [first]) == {}
         made = await projects.create(admin, ProjectRequest("Shop", "other", "other", new_team_name="Shops"))
         second = replace(caller, project_id=made.project.id)
         await providers.upsert(caller, "openai", openai_key("sk-1"), None)
         await providers.upsert(second, "openai", openai_key("sk-2"), None)
         await providers.upsert(second, "ollama", OFF, None)
+        ids = [first, made.project.id]
         both = {first: {"openai": True}, made.project.id: {"openai": True, "ollama": False}}
-        assert await projects.providers(admin) == both
-        assert await projects.providers(bound(caller, ScopeType.PROJECT, first)) == {first: {"openai": True}}
-        assert await projects.providers(bound(caller, ScopeType.TEAM, made.project.team_id)) == {made.project.id: both[made.project.id]}
+        assert await projects.providers(admin, ids) == both
+        assert await projects.providers(admin, [first]) == {first: both[first]}
+        assert await projects.providers(bound(caller, ScopeType.PROJECT, first), ids) == {first: {"openai": True}}
+        of_team = bound(caller, ScopeType.TEAM, made.project.team_id)
+        assert await projects.providers(of_team, ids) == {made.project.id: both[made.project.id]}
         await projects.archive(admin, made.project.id)
-        assert await projects.providers(admin) == {first: {"openai": True}}
+        assert await projects.providers(admin, ids) == {first: {"openai": True}}
 
     run_on(settings_of(tmp_path, database_url), work)

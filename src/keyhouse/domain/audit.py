@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from keyhouse.domain.tenancy import Actor
 
@@ -13,6 +14,9 @@ class AuditSearch:
     about: str = ""
     actions: str = "%"
 
+
+SEARCHED_RECORDS = 100_000
+"""How many records of all organizations, the latest ones, are searched: who searches holds nobody up."""
 
 EVERYTHING = AuditSearch()
 """All records."""
@@ -30,3 +34,12 @@ class AuditRecord:
     actor: Actor
     action: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a record may be about, by its id: a project or team that is not archived, or an API key."""
+
+    kind: Literal["project", "team", "api_key"]
+    id: str
+    name: str

@@ -1,12 +1,13 @@
 """The use case of the audit log: it is read, a page at a time. Nothing is written here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from keyhouse.domain.audit import EVERYTHING, AuditRecord, AuditSearch
+from keyhouse.domain.audit import EVERYTHING, AuditRecord, AuditSearch, Named
 from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller
 from keyhouse.services.rights import require_organization_admin
 from keyhouse.storage.history import list_audit
+from keyhouse.storage.names import list_named
 from keyhouse.storage.opening import Storage
 
 
@@ -20,3 +21,8 @@ class Audit:
         """A page of the organization's audit log, newest first, and how many records there are. Needs ADMIN on the organization."""
         require_organization_admin(caller)
         return await self._storage.database.read(lambda tx: list_audit(tx, caller.organization_id, paging, search))
+
+    async def named(self, caller: Caller, ids: Collection[str]) -> Sequence[Named]:
+        """What records are about, of that which is still there. Needs ADMIN on the organization."""
+        require_organization_admin(caller)
+        return await self._storage.database.read(lambda tx: list_named(tx, caller.organization_id, ids))

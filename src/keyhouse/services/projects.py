@@ -88,13 +88,13 @@ class Projects:
         scopes = viewable_scopes(caller)
         return await self._storage.database.read(lambda tx: list_projects(tx, caller.organization_id, scopes, paging))
 
-    async def providers(self, caller: Caller) -> Mapping[str, Mapping[str, bool]]:
-        """The providers that are stored in the projects that the caller may view, and whether each is on, by the projects' ids."""
+    async def providers(self, caller: Caller, ids: Sequence[str]) -> Mapping[str, Mapping[str, bool]]:
+        """The providers that are stored in those of these projects that the caller may view, and whether each is on, by project."""
         require_anywhere(caller, Permission.VIEW)
         scopes = viewable_scopes(caller)
         stored: dict[str, dict[str, bool]] = {}
         for project_id, provider, enabled in await self._storage.database.read(
-            lambda tx: list_providers(tx, caller.organization_id, scopes)
+            lambda tx: list_providers(tx, caller.organization_id, scopes, ids)
         ):
             stored.setdefault(project_id, {})[provider] = enabled
         return stored

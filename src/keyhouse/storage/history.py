@@ -1,6 +1,6 @@
 """What changed when: the history of each provider, and the audit log of the organization. Field names and fingerprints, never values."""
 
-from keyhouse.domain.audit import EVERYTHING, AuditRecord, AuditSearch
+from keyhouse.domain.audit import EVERYTHING, SEARCHED_RECORDS, AuditRecord, AuditSearch
 from keyhouse.domain.history import HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.paging import Paging
@@ -21,10 +21,11 @@ _AUDIT = insert_into("audit_log", "organization_id, project_id, at, actor_id, ac
 _RECORD = "id, at, actor_id, actor_name, action, target"
 _OF_ORGANIZATION = "FROM audit_log WHERE organization_id IN (:organization_id, :installation)"
 _LIST_AUDIT = PagedStatement(_RECORD, _OF_ORGANIZATION, order="id DESC")
-# A text of its own, for the first one is counted by its index alone.
+# A text of its own, for the first one is counted by its index alone; in this one every record is looked at that may be meant.
 _FIND_AUDIT = PagedStatement(
     _RECORD,
     _OF_ORGANIZATION,
+    "AND id > (SELECT coalesce(max(id), 0) FROM audit_log) - :latest",
     "AND action LIKE :actions AND (target = :about OR project_id = :about OR actor_id = :about OR :about = '')",
     order="id DESC",
 )
@@ -131,12 +132,15 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
 
 
 def list_audit(tx: Transaction, organization_id: str, paging: Paging, search: AuditSearch = EVERYTHING) -> tuple[list[AuditRecord], int]:
-    """A page of an organization's audit log, records of the whole installation among it, newest first; and how many records there are."""
+    """A page of an organization's audit log, records of the whole installation among it, newest first; and how many records there are.
+
+    A search is in the latest `SEARCHED_RECORDS` of all.
+    """
     scope = {"organization_id": organization_id, "installation": INSTALLATION}
     if search == EVERYTHING:
         rows, total = _LIST_AUDIT.read(tx, paging, **scope)
     else:
-        rows, total = _FIND_AUDIT.read(tx, paging, **scope, about=search.about, actions=search.actions)
+        rows, total = _FIND_AUDIT.read(tx, paging, **scope, about=search.about, actions=search.actions, latest=SEARCHED_RECORDS)
     records = [
         AuditRecord(record_id, to_datetime(at), Actor(actor_id, actor_name), action, target)
         for record_id, at, actor_id, actor_name, action, target in rows

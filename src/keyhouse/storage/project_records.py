@@ -32,7 +32,12 @@ _GET_NAMED = Statement(
 )
 _LIST = PagedStatement(_COLUMNS, _LIVE, _VISIBLE, order=_NEWEST_FIRST)
 _LIST_PROVIDERS = Statement(
-    "SELECT project_id, provider, enabled FROM model_providers WHERE project_id IN (SELECT id", _LIVE, _VISIBLE, ")"
+    "SELECT project_id, provider, enabled FROM model_providers WHERE project_id IN (SELECT id",
+    _LIVE,
+    _VISIBLE,
+    "AND",
+    is_one_of("id", "ids"),
+    ")",
 )
 _LIST_OF_TEAM = PagedStatement(_COLUMNS, _LIVE, "AND team_id = :team_id", order=_NEWEST_FIRST)
 _WITH_DEFAULT = Statement(
@@ -142,9 +147,9 @@ def list_projects(tx: Transaction, organization_id: str, scopes: Sequence[str], 
     return [_project(row) for row in rows], total
 
 
-def list_providers(tx: Transaction, organization_id: str, scopes: Sequence[str]) -> list[tuple[str, str, bool]]:
-    """(project, provider, whether it is on) for each provider that is stored in one of the projects that `list_projects` tells of."""
-    rows = tx.rows(_LIST_PROVIDERS, organization_id=organization_id, scopes=encoding.encoded(scopes))
+def list_providers(tx: Transaction, organization_id: str, scopes: Sequence[str], ids: Sequence[str]) -> list[tuple[str, str, bool]]:
+    """(project, provider, whether it is on) of each provider stored in one of these projects, as far as `list_projects` tells of them."""
+    rows = tx.rows(_LIST_PROVIDERS, organization_id=organization_id, scopes=encoding.encoded(scopes), ids=encoding.encoded(ids))
     return [(project_id, provider, bool(enabled)) for project_id, provider, enabled in rows]
 
 

@@ -1,21 +1,17 @@
 """The organization's audit log: what its records are about by name, and those of one thing, one person or one kind of action."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
-from keyhouse.domain.audit import AuditSearch
+from keyhouse.domain.audit import SEARCHED_RECORDS, AuditSearch, Named
 from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Caller
-from keyhouse.services.api_keys import ApiKeys
 from keyhouse.services.audit import Audit
-from keyhouse.services.projects import Projects
-from keyhouse.services.teams import Teams
-from keyhouse.web.pages.paging import PER_PAGE, list_page, whole
+from keyhouse.web.pages.paging import PER_PAGE, list_page
 from keyhouse.web.pages.site import Page
 from keyhouse.web.pages.visit import Visit
 
@@ -43,11 +39,8 @@ class Thing(msgspec.Struct, frozen=True):
 class AuditPages:
     """See the module. `provider_name` is what people call a provider."""
 
-    def __init__(self, audit: Audit, projects: Projects, teams: Teams, api_keys: ApiKeys, provider_name: Callable[[str], str]) -> None:
+    def __init__(self, audit: Audit, provider_name: Callable[[str], str]) -> None:
         self._audit = audit
-        self._projects = projects
-        self._teams = teams
-        self._api_keys = api_keys
         self._provider_name = provider_name
 
     def pages(self) -> list[Page]:
@@ -60,23 +53,16 @@ class AuditPages:
         about, kind = query.get("about", ""), query.get("kind", "")
         _, actions = _KINDS.get(kind, _KINDS[""])
         records, total = await self._audit.list(visit.caller, Paging(visit.page_number(), PER_PAGE), AuditSearch(about, actions))
-        things = await self._things(visit.caller)
+        things = await self._things(visit.caller, {about, *(record.target for record in records)})
         shown = [(record, self._thing(record.target, things)) for record in records]
         kinds = [(name, words) for name, (words, _) in _KINDS.items()]
-        values: dict[str, Any] = {"about": self._thing(about, things), "kind": kind, "kinds": kinds}
+        values: dict[str, Any] = {"about": self._thing(about, things), "kind": kind, "kinds": kinds, "searched": SEARCHED_RECORDS}
         return list_page(visit, "audit.html", total, records=shown, total=total, **values)
 
-    async def _things(self, caller: Caller) -> Mapping[str, Thing]:
-        """Whatever has a name, by its id."""
-        projects = await whole(partial(self._projects.list, caller))
-        teams = await whole(partial(self._teams.list, caller))
-        keys = await whole(partial(self._api_keys.list, caller))
-        things = [
-            *(Thing(project.id, project.name, f"/projects/{project.id}/providers") for project in projects),
-            *(Thing(team.id, team.name, f"/organization/projects?{urlencode({'q': team.name})}") for team in teams),
-            *(Thing(key.id, key.name, f"/organization/keys?q={key.id}") for key in keys),
-        ]
-        return {thing.id: thing for thing in things}
+    async def _things(self, caller: Caller, targets: Collection[str]) -> Mapping[str, Thing]:
+        """Whatever the targets are about and has a name, by its id."""
+        named = await self._audit.named(caller, {target.partition("/")[0] for target in targets})
+        return {one.id: Thing(one.id, one.name, _address(one)) for one in named}
 
     def _thing(self, target: str, things: Mapping[str, Thing]) -> Thing:
         where, _, provider = target.partition("/")
@@ -86,3 +72,11 @@ class AuditPages:
         if not provider:
             return thing
         return Thing(target, f"{self._provider_name(provider)} of {thing.name}", f"{thing.address}/{provider}/history")
+
+
+def _address(named: Named) -> str:
+    if named.kind == "project":
+        return f"/projects/{named.id}/providers"
+    if named.kind == "team":
+        return f"/organization/projects?{urlencode({'q': named.name})}"
+    return f"/organization/keys?q={named.id}"

@@ -1,13 +1,14 @@
 """The organization's projects and teams."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
-from keyhouse.domain.tenancy import Caller, Permission, Place
+from keyhouse.domain.paging import Paging
+from keyhouse.domain.tenancy import Caller, Permission, Place, Project
 from keyhouse.services.projects import Projects, ProjectUpdate
 from keyhouse.services.rights import place_of
 from keyhouse.services.teams import Teams
@@ -116,11 +117,14 @@ class OrganizationPages:
             raise Error(Code.PERMISSION_DENIED, "A project’s key opens its own project alone. Sign in with an API key of the organization.")
         teams = await whole(partial(self._teams.list, visit.caller))
         team_names = {team.id: team.name for team in teams}
-        caller, ask = visit.caller, partial(self._projects.list, visit.caller)
-        stored = await self._providers_of(caller)
-        projects, found, total = await listed(
-            visit, ask, lambda one: f"{one.name} {team_names.get(one.team_id, '')} {one.id} {stored.get(one.id, '')}"
+        caller = visit.caller
+        shown_projects, found, total = await listed(
+            visit,
+            partial(self._with_providers, caller),
+            lambda one: f"{one[0].name} {team_names.get(one[0].team_id, '')} {one[0].id} {one[1]}",
         )
+        projects = [project for project, _ in shown_projects]
+        stored = {project.id: providers for project, providers in shown_projects if providers}
         with_rights = [(project, caller.permissions_at(place_of(project))) for project in projects]
         rights = {team.id: caller.permissions_at(Place(team.organization_id, team.id)) for team in teams}
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "refused": "", "refused_field": "", "form": visit.form, **shown}
@@ -136,11 +140,12 @@ class OrganizationPages:
         values["refused"] = values["refused"] if values["refused"] in dialogs else ""
         return list_page(visit, "projects.html", found, status, projects=with_rights, **values)
 
-    async def _providers_of(self, caller: Caller) -> Mapping[str, str]:
-        """The names of the providers that each project has, by its id."""
-        stored = await self._projects.providers(caller)
+    async def _with_providers(self, caller: Caller, paging: Paging) -> tuple[Sequence[tuple[Project, str]], int]:
+        """A page of the projects, each with the names of the providers that it has."""
+        projects, total = await self._projects.list(caller, paging)
+        stored = await self._projects.providers(caller, [project.id for project in projects])
         named = {
             project_id: sorted(self._provider_name(provider) + ("" if enabled else " (off)") for provider, enabled in of_it.items())
             for project_id, of_it in stored.items()
         }
-        return {project_id: ", ".join(names) for project_id, names in named.items()}
+        return [(project, ", ".join(named.get(project.id, ()))) for project in projects], total
