@@ -213,7 +213,7 @@ def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
     """The settings pages, over the services that the API has too."""
     storage, providers = house.storage, house.providers
     sessions, defaults = Sessions(storage, house.last_uses.note_key), ModelDefaults(storage)
-    projects, teams, api_keys = Projects(storage), Teams(storage), ApiKeys(storage)
+    projects, teams, api_keys, audit = Projects(storage), Teams(storage), ApiKeys(storage), Audit(storage)
     sign_in = SignInPages(sessions, projects)
     pages = [
         *sign_in.pages(),
@@ -222,9 +222,9 @@ def _pages(house: House, gateway: Gateway, metrics: Metrics) -> Site:
         *ProviderTestPages(house.tests).pages(),
         *LiveModelPages(house.tests, providers).pages(),
         *TryPages(providers, defaults, house.models, gateway).pages(),
-        *KeyPages(api_keys, projects, teams, defaults, house.last_uses).pages(),
+        *KeyPages(api_keys, audit, projects, teams, defaults, house.last_uses).pages(),
         *OrganizationPages(projects, teams, providers.name_of).pages(),
-        *AuditPages(Audit(storage), providers.name_of).pages(),
+        *AuditPages(audit, providers.name_of).pages(),
         *StatusPages(lambda: status(storage.database, storage.keys), house.replicas, metrics, providers.name_of).pages(),
     ]
     return Site(sessions, pages, sign_in.open_routes())

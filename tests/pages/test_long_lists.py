@@ -83,11 +83,16 @@ def test_a_key_is_made_for_a_project_behind_a_thousand_others(sqlite_house: Serv
         body = {"language": "other", "framework": "other", "teamId": answer.json()["teamId"]}
     client = signed_in(sqlite_house, sqlite_house.keys.admin_key)
     page = client.get("/organization/keys").text
-    assert f'<option value="PROJECT:{oldest}" >Project My project</option>' in page
-    form = {"csrf": csrf(client, "/organization/keys"), "name": "Of the oldest", "role": "VIEWER", "scope": f"PROJECT:{oldest}", "days": ""}
-    made = client.post("/organization/keys", data=form).text
+    assert "1 older project is not in the list above" in page
+    assert page.count('<option value="PROJECT:') == 1000
+    form = {"csrf": csrf(client, "/organization/keys"), "name": "Of the oldest", "role": "VIEWER", "scope": "ORGANIZATION:", "days": ""}
+    made = client.post("/organization/keys", data={**form, "project": f" {oldest} "}).text
     assert "viewer of project My project" in made
     assert "that was archived" not in made
+    refused = client.post("/organization/keys", data={**form, "project": 'project_"none'})
+    assert refused.status_code in (400, 422)
+    assert 'value="project_&#34;none"' in refused.text
+    assert client.post("/organization/keys", data={**form, "project": ""}).text.count("viewer of the organization") == 2
 
 
 def test_a_card_names_a_few_headers_and_counts_the_rest(visitor: Visitor) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 from starlette.responses import Response
 
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import ApiKey, Caller, Permission, Role, ScopeType
 from keyhouse.services.api_keys import ApiKeys
+from keyhouse.services.audit import Audit
 from keyhouse.services.last_uses import LastUses
 from keyhouse.services.model_defaults import ModelDefaults
 from keyhouse.services.projects import Projects
@@ -26,13 +28,18 @@ from keyhouse.web.whole_numbers import whole_number
 
 _LIFETIMES = (("", "It does not expire"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
 _MOST_DAYS = 99_999
+_LISTED_PROJECTS = 1000
+"""How many projects, the newest ones, a new key's can be picked from; of any other one its id is asked for."""
 
 
 class KeyPages:
     """See the module."""
 
-    def __init__(self, api_keys: ApiKeys, projects: Projects, teams: Teams, defaults: ModelDefaults, last_uses: LastUses) -> None:
+    def __init__(
+        self, api_keys: ApiKeys, audit: Audit, projects: Projects, teams: Teams, defaults: ModelDefaults, last_uses: LastUses
+    ) -> None:
         self._api_keys = api_keys
+        self._audit = audit
         self._projects = projects
         self._teams = teams
         self._defaults = defaults
@@ -95,12 +102,13 @@ class KeyPages:
         require_organization_admin(visit.caller)
         caller = visit.caller
         keys, found, total = await listed(visit, partial(self._api_keys.list, caller), _words_of)
-        projects = await whole(partial(self._projects.list, caller))
+        projects, all_projects = await self._projects.list(caller, Paging(1, _LISTED_PROJECTS))
         teams = await whole(partial(self._teams.list, caller))
-        names = {project.id: project.name for project in projects} | {team.id: team.name for team in teams}
+        named = await self._audit.named(caller, {bound.scope_id for key in keys for bound in key.bindings})
+        names = {one.id: one.name for one in named}
         now = datetime.now(UTC)
         values: dict[str, Any] = {"made": None, "token": "", "problem": "", "problem_field": "", **shown}
-        values |= {"projects": projects, "teams": teams}
+        values |= {"projects": projects, "teams": teams, "unlisted_projects": all_projects - len(projects)}
         uses = await self._last_uses.of([key.id for key in keys])
         shown_keys = [(key, _grants(key, names), _state(key, now), uses.get(key.id)) for key in keys]
         own = caller.actor.id
@@ -109,7 +117,8 @@ class KeyPages:
 
 
 def _body(form: Form, caller: Caller) -> dict[str, Any]:
-    scope_type, _, scope_id = form.text("scope").partition(":")
+    other_project = form.text("project").strip()
+    scope_type, _, scope_id = f"PROJECT:{other_project}".partition(":") if other_project else form.text("scope").partition(":")
     binding = {"role": form.text("role"), "scopeType": scope_type, "scopeId": scope_id or caller.organization_id}
     body: dict[str, Any] = {"keyType": "service", "name": form.text("name"), "description": form.text("description"), "bindings": [binding]}
     days = whole_number(form.text("days"))
