@@ -53,8 +53,11 @@ def test_a_rotation_that_another_one_overtakes_goes_on_with_the_newer_key(
     asyncio.run(main())
 
 
-def test_a_rotation_that_others_write_against_again_and_again_ends_with_a_sentence(settings: Settings) -> None:
+def test_a_rotation_that_others_write_against_again_and_again_ends_with_a_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Here the key file of another machine, which nobody brought up to date."""
+    monkeypatch.setattr("keyhouse.services.key_rotation._PATIENCE_S", 0)
 
     async def main() -> None:
         elsewhere = settings_of(settings.data_dir, settings.url, key_file=settings.data_dir / "elsewhere")

@@ -30,8 +30,8 @@ _ACTOR = Actor("keyhouse", "keyhouse keys")
 _BATCH = 100
 _SETTLE_S = 2.0
 """Longer than a server takes to notice that the key file changed."""
-_MOST_PASSES = 60
-"""How often something may be left after all was wrapped anew: every server that can notice the new key has done so by then."""
+_PATIENCE_S = 120.0
+"""How long something may be left after all was wrapped anew: every server that can notice the new key has done so by then."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -149,19 +149,19 @@ class _Rotation:
 
     async def run(self, settle_s: float) -> AsyncIterator[Progress]:
         """Progress after each transaction, `finished` last."""
-        left = await self._left()
+        await self._left()
         yield self._progress()
-        for passes in range(_MOST_PASSES):
-            if passes:
-                await asyncio.sleep(settle_s)
+        async for progress in self._pass():
+            yield progress
+        deadline, left = time.monotonic() + _PATIENCE_S, 1
+        while left:
+            await asyncio.sleep(settle_s)
             async for progress in self._pass():
                 yield progress
             left = await self._left()
             yield self._progress()
-            if passes and left == 0:
-                break
-        else:
-            raise _others_seal(self._key_id, left)
+            if left and time.monotonic() > deadline:
+                raise _others_seal(self._key_id, left)
         await self._database.write(self._conclude)
         yield self._progress(finished=True)
 
