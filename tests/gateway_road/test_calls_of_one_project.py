@@ -1,7 +1,6 @@
 """No project takes all the places of a process: what is too many of one is refused at once, and others are served meanwhile."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -12,8 +11,8 @@ from tests.gateway.fault_upstream import Peer
 from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.upstreams import answered_by, running_upstream
+from tests.gateway_road.waiting import until
 
-HANGS_S = 30
 MOST = 2
 HELD = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
@@ -35,13 +34,6 @@ def held_calls(house: ServedHouse, count: int) -> Iterator[list[httpx.Response]]
         calls = [held.enter_context(client.stream("POST", "/v1/chat/completions", json=HELD, headers=headers)) for _ in range(count)]
         assert [call.status_code for call in calls] == [200] * count
         yield calls
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Ask until something holds; what has not happened after so long is a hang."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < HANGS_S
 
 
 @pytest.fixture

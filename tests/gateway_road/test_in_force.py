@@ -1,17 +1,15 @@
 """When a change is in force: at once in its own process, within a second in every other, and what happens while the database is away."""
 
-import time
-
 import pytest
 
 from tests.conftest import ServedHouse, running_postgres
 from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.upstreams import Upstream
+from tests.gateway_road.waiting import until
 
 BODY = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hi"}]}
 OTHER_KEY = "sk-upstream-other-0987654321"
-HANGS_S = 20.0
 
 
 def chat(house: ServedHouse, key: str | None = None, model: str = "gpt-5-mini"):
@@ -67,13 +65,6 @@ def test_a_change_reaches_another_process_by_itself(serve, database_url, upstrea
     until(lambda: chat(other).status_code == 400)
     store()
     until(lambda: chat(other).status_code == 200)
-
-
-def until(holds) -> None:
-    """Ask until something holds. A second is promised; far more than that is a hang, and all that a test may tell apart."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < HANGS_S
 
 
 @pytest.fixture

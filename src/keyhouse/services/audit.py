@@ -23,6 +23,6 @@ class Audit:
         return await self._storage.database.read(lambda tx: list_audit(tx, caller.organization_id, paging, search))
 
     async def named(self, caller: Caller, ids: Collection[str]) -> Sequence[Named]:
-        """What records are about, of that which is still there. Needs ADMIN on the organization."""
+        """The projects, teams and API keys of the organization that are there under these ids. Needs ADMIN on the organization."""
         require_organization_admin(caller)
         return await self._storage.database.read(lambda tx: list_named(tx, caller.organization_id, ids))

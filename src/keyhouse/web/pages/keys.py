@@ -117,8 +117,8 @@ class KeyPages:
 
 
 def _body(form: Form, caller: Caller) -> dict[str, Any]:
-    other_project = form.text("project").strip()
-    scope_type, _, scope_id = f"PROJECT:{other_project}".partition(":") if other_project else form.text("scope").partition(":")
+    unlisted = form.text("project").strip()
+    scope_type, _, scope_id = (f"PROJECT:{unlisted}" if unlisted else form.text("scope")).partition(":")
     binding = {"role": form.text("role"), "scopeType": scope_type, "scopeId": scope_id or caller.organization_id}
     body: dict[str, Any] = {"keyType": "service", "name": form.text("name"), "description": form.text("description"), "bindings": [binding]}
     days = whole_number(form.text("days"))
