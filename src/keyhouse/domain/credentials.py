@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
-from keyhouse.domain.provider_spec import CredentialField, ProviderSpec
+from keyhouse.domain.provider_spec import ProviderSpec
 
 MASK = "HAS_KEY" + "\u2022" * 24
 """Stands for a stored value wherever one is shown; sent back, it means "as stored". 31 characters."""
@@ -54,8 +54,12 @@ class Credentials:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credentials):
             return NotImplemented
-        same_names = self._names == other._names and self.readable == other.readable
-        return same_names and all(same_value(value, other._values.get(name)) for name, value in self._values.items())
+        if self._names != other._names or self.readable != other.readable:
+            return False
+        for value, others in zip(self._values.values(), other._values.values(), strict=True):
+            if value is not others and not same_value(value, others):
+                return False
+        return True
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -70,7 +74,7 @@ class Credentials:
     def text(self, name: str) -> str:
         """One opened value if it is a string that is not blank, else an empty string."""
         value = self._values.get(name)
-        return value if isinstance(value, str) and value.strip() else ""
+        return value if isinstance(value, str) and value and not value.isspace() else ""
 
     def masked(self, spec: ProviderSpec) -> dict[str, object]:
         """Names to values in clear for public fields and to `MASK` for all others; blank ones are left out."""
@@ -84,16 +88,24 @@ class Credentials:
         The mask keeps what is stored and is never stored itself; any other value replaces; "" clears; a secret field that is not named is
         kept, a public one dropped; fields that the provider does not know are dropped.
         """
-        kept = {name: value for name, value in self._values.items() if name not in given and not spec.is_public(name)}
-        changed = {name: self._merged_value(name, value, spec) for name, value in given.items() if spec.is_known(name)}
-        together = {**kept, **{name: value for name, value in changed.items() if value is not None}}
-        return Credentials({name: together[name] for name in _ordered(together, spec)})
+        together = {name: value for name, value in self._values.items() if name not in given and not spec.is_public(name)}
+        for name, value in given.items():
+            if spec.is_known(name) and (merged := self._merged_value(name, value, spec)) is not None:
+                together[name] = merged
+        return Credentials(_ordered(together, spec))
+
+    def compared(self, other: "Credentials") -> Iterator[tuple[str, bool, bool]]:
+        """The names of which the other credentials say something else, each with whether these have it, and whether the others have."""
+        names, others = self._names, other._names
+        for name in names if names == others else dict.fromkeys((*names, *others)):
+            old, new = name in names, name in others
+            if not (old and new and same_value(self._values.get(name), other._values.get(name))):
+                yield name, old, new
 
     def _merged_value(self, name: str, value: object, spec: ProviderSpec) -> object:
-        field = spec.field_named(name)
         if value == MASK:
             return self._values.get(name)
-        if value == "" and not (field is not None and field.may_be_blank):
+        if value == "" and not ((field := spec.field_named(name)) is not None and field.may_be_blank):
             return None
         return value
 
@@ -112,14 +124,12 @@ def given_as_stored(given: Mapping[str, object], spec: ProviderSpec) -> dict[str
         canonical = spec.aliases.get(name, name)
         is_outranked = name != canonical and given.get(canonical) is not None
         if not is_outranked and not (value is None and spec.keeps_unknown_fields):
-            renamed[canonical] = _trimmed(value, spec.field_named(canonical))
+            renamed[canonical] = value.strip() if isinstance(value, str) and canonical in spec.trimmed_names else value
     return renamed
 
 
-def _trimmed(value: object, field: CredentialField | None) -> object:
-    return value.strip() if isinstance(value, str) and field is not None and field.trimmed else value
-
-
-def _ordered(names: Mapping[str, object], spec: ProviderSpec) -> list[str]:
-    known = [field.name for field in spec.all_fields if field.name in names]
-    return known + sorted(name for name in names if name not in known)
+def _ordered(values: Mapping[str, object], spec: ProviderSpec) -> Mapping[str, object]:
+    if len(values) < 2:
+        return values
+    known = [field.name for field in spec.all_fields if field.name in values]
+    return {name: values[name] for name in (*known, *sorted(values.keys() - known))}

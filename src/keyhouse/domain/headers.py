@@ -60,6 +60,8 @@ def restored_headers(given: tuple[ExtraHeader, ...], stored: tuple[ExtraHeader, 
     By equal name without case, the k-th of a name taking the k-th stored of that name; else by the same position, if the stored name there
     is not itself in `given` (a rename); else the header is dropped.
     """
+    if MASK not in [header.value for header in given]:
+        return RestoredHeaders(given, ())
     given_names = {header.name.lower() for header in given}
     seen: Counter[str] = Counter()
     headers: list[ExtraHeader] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from keyhouse.domain.credentials import Credentials, same_value
+from keyhouse.domain.credentials import Credentials
 from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.tenancy import Actor
@@ -67,12 +67,7 @@ def _plain_changes(before: ModelProvider, after: ModelProvider) -> Iterator[Fiel
 def _credential_changes(
     before: Credentials, after: Credentials, is_public: Callable[[str], bool], fingerprint: Fingerprint
 ) -> Iterator[FieldChange]:
-    if before == after:
-        return
-    for name in dict.fromkeys((*before, *after)):
-        old, new = name in before, name in after
-        if old and new and same_value(before.get(name), after.get(name)):
-            continue
+    for name, old, new in before.compared(after):
         shown = None if is_public(name) or not new else fingerprint(f"customKeys.{name}", after.get(name))
         yield FieldChange(f"customKeys.{name}", _change(old, new), shown)
 

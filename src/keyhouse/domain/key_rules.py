@@ -39,9 +39,9 @@ def _not_strings(given: Mapping[str, object], spec: ProviderSpec) -> Iterator[Vi
 def _broken_rules(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
     for name in islice(merged, MOST_FIELDS, MOST_FIELDS + 1):
         yield name, f"would be one too many: no more than {MOST_FIELDS} are kept"
-    for field in spec.all_fields:
-        problem = _format_problem(field, merged)
-        if problem:
+    for field in spec.formatted_fields:
+        text = merged.text(field.name)
+        if text and (problem := _format_problem(field, text)):
             yield field.name, problem
     if spec.accepts_managed and merged.text(MANAGED.name):
         return
@@ -50,8 +50,7 @@ def _broken_rules(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation
 
 def _missing(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
     for field in spec.fields:
-        given = field.name in merged if field.may_be_blank else merged.text(field.name)
-        if field.required and not given:
+        if field.required and not (field.name in merged if field.may_be_blank else merged.text(field.name)):
             yield field.name, "is required"
     if spec.at_least_one and not any(merged.text(name) for name in spec.at_least_one):
         for name in spec.at_least_one:
@@ -64,15 +63,10 @@ def _missing(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
                     yield name, f"is required together with {', '.join(present)}"
 
 
-def _format_problem(field: CredentialField, merged: Credentials) -> str | None:
-    text = merged.text(field.name)
-    if not text:
-        return None
+def _format_problem(field: CredentialField, text: str) -> str | None:
     if field.format == "url":
         return _address_problem(text, field.host_suffix)
-    if field.format == "json_object":
-        return _json_problem(text)
-    return None
+    return _json_problem(text)
 
 
 def _address_problem(url: str, host_suffix: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """A project's model provider and the whole rule of how a PUT changes it, pure. What leaves here is what storage writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
@@ -75,7 +75,7 @@ class ModelProvider:
     @property
     def is_readable(self) -> bool:
         """Whether the stored credentials and header values could be opened."""
-        return self.credentials.readable and all(header.value is not None for header in self.extra_headers)
+        return self.credentials.readable and not _has_unreadable(self.extra_headers)
 
     def require_readable(self, spec: ProviderSpec) -> None:
         """Raise Error `credentials_unreadable` where this provider is to be called with what cannot be opened or belongs elsewhere."""
@@ -111,23 +111,39 @@ class ModelProvider:
         headers_for = self.headers_for
         if update.custom_keys is not ABSENT or update.extra_headers is not ABSENT:
             headers_for = self._headers_for(credentials, headers, spec, moves=keep_secrets_on_endpoint_change)
-        return replace(
-            self,
-            enabled=update.enabled,
-            credentials=credentials,
-            custom_models=self.custom_models if update.custom_models is ABSENT else update.custom_models,
-            custom_embeddings_models=(
-                self.custom_embeddings_models if update.custom_embeddings_models is ABSENT else update.custom_embeddings_models
-            ),
-            extra_headers=headers.headers,
-            headers_for=headers_for,
+        return ModelProvider(  # in order, not by `replace`, which takes four times as long
+            self.provider,
+            self.id,
+            update.enabled,
+            credentials,
+            self.custom_models if update.custom_models is ABSENT else update.custom_models,
+            self.custom_embeddings_models if update.custom_embeddings_models is ABSENT else update.custom_embeddings_models,
+            headers.headers,
+            headers_for,
+            self.version,
+            self.revision,
+        )
+
+    def numbered(self, row_id: str, version: int, revision: int) -> "ModelProvider":
+        """The same under another id and other numbers."""
+        return ModelProvider(
+            self.provider,
+            row_id,
+            self.enabled,
+            self.credentials,
+            self.custom_models,
+            self.custom_embeddings_models,
+            self.extra_headers,
+            self.headers_for,
+            version,
+            revision,
         )
 
     def _headers_for(self, credentials: Credentials, headers: RestoredHeaders, spec: ProviderSpec, *, moves: bool) -> str | None:
         """What header values are given for after an edit of them or of the credentials. Raises `endpoint_changed`, unless they move."""
         if not headers.headers:
             return None
-        if any(header.value is None for header in headers.headers):
+        if _has_unreadable(headers.headers):
             return self.headers_for
         if not credentials.readable:
             # Which address is stored lies in what cannot be read.
@@ -135,12 +151,12 @@ class ModelProvider:
         if headers.restored and origin_in_use(credentials, spec) is None:
             # They go nowhere, and before they go anywhere they are to be sent again.
             return self.headers_for
-        if not moves:
+        if headers.restored and not moves:
             require_headers_again(headers, self.headers_for, credentials, spec)
         return bound_origin(credentials, spec)
 
     def _merged(self, given: Mapping[str, object], spec: ProviderSpec) -> Credentials:
-        if self.credentials and not any(spec.is_known(name) for name in given):
+        if self.credentials and not any(map(spec.is_known, given)):
             raise Error(
                 Code.CREDENTIALS_WOULD_BE_LOST,
                 "This save would delete the credentials already stored for this provider. "
@@ -162,13 +178,17 @@ class ModelProvider:
         after = restored_headers(update.extra_headers, self.extra_headers)
         if after.headers == self.extra_headers:
             return RestoredHeaders(self.extra_headers, after.restored)
-        if any(header.value is None for header in after.headers):
+        if _has_unreadable(after.headers):
             raise Error(
                 Code.CREDENTIALS_UNREADABLE,
                 "The header values stored for this provider cannot be read, so this save would replace them with nothing. "
                 "Type each header's value and save again.",
             )
         return after
+
+
+def _has_unreadable(headers: Headers) -> bool:
+    return None in [header.value for header in headers]
 
 
 def _replaces_secret(name: str, value: object, spec: ProviderSpec) -> bool:

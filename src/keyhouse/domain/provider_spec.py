@@ -80,22 +80,38 @@ class ProviderSpec:
         return {known.name: known for known in self.all_fields}
 
     @cached_property
+    def _public_names(self) -> frozenset[str]:
+        return frozenset(known.name for known in self.all_fields if known.public)
+
+    @cached_property
+    def trimmed_names(self) -> frozenset[str]:
+        """The names of the fields whose values are kept without blanks around them."""
+        return frozenset(known.name for known in self.all_fields if known.trimmed)
+
+    @cached_property
+    def formatted_fields(self) -> tuple[CredentialField, ...]:
+        """The fields that hold more than just some text."""
+        return tuple(known for known in self.all_fields if known.format != "text")
+
+    @cached_property
     def all_fields(self) -> tuple[CredentialField, ...]:
         """The fields of the file and, where the provider accepts it, `MANAGED`."""
         return (*self.fields, MANAGED) if self.accepts_managed else self.fields
 
     def address_in_use(self, stored: Callable[[str], str | None]) -> str | None:
         """The name of the field whose address is in use: the first that is stored. None where it is the provider's own."""
-        return next((name for name in self.address_fields if stored(name)), None)
+        for name in self.address_fields:
+            if stored(name):
+                return name
+        return None
 
     def is_public(self, name: str) -> bool:
         """Whether a field's value may be shown in clear."""
-        known = self.field_named(name)
-        return known is not None and known.public
+        return name in self._public_names
 
     def is_known(self, name: str) -> bool:
         """Whether a value under this name is kept."""
-        return self.keeps_unknown_fields or self.field_named(name) is not None
+        return self.keeps_unknown_fields or name in self._by_name
 
 
 MANAGED = CredentialField("MANAGED", public=True, label="Managed")

@@ -78,7 +78,7 @@ class Identity:
             self._callers.clear()
             self._admitted.clear()
             return
-        concerned = [notice for notice in notices if notice.revision == 0]
+        concerned = [notice for notice in notices if not notice.revision]
         if concerned:
             self._forgotten += 1
             organizations = {notice.organization_id for notice in concerned}

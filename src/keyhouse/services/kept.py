@@ -104,8 +104,8 @@ class KeptByProject(Generic[P]):
                 self._forget_one(notice.project_id, notice.revision)
 
     def _forget_one(self, project_id: str, revision: int) -> None:
-        if revision:
-            self._noticed.put(project_id, max(revision, self._noticed.get(project_id) or 0))
+        if revision and revision > (self._noticed.get(project_id) or 0):
+            self._noticed.put(project_id, revision)
         kept = self._kept.get(project_id)
         if kept is not None and (kept.revision < revision or not revision):
             self._kept.drop(project_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 import msgspec
 
@@ -151,7 +151,7 @@ class ModelProviders:
             change.require(precondition)
             state = change.state_of(version)
             before.require_addable(spec)
-            after = replace(state.provider, id=before.id, version=before.version, revision=before.revision)
+            after = state.provider.numbered(before.id, before.version, before.revision)
             change.restore(replace(state, provider=after), changed_fields(before, after, spec.is_public, self._storage.fingerprint))
 
         return await self._change(caller, spec, work)
@@ -227,10 +227,11 @@ class ModelProviders:
         if change.revision == before.revision:
             return before
         provider, after = change.provider, change.after
-        stored = {known: row for known, row in before.stored.items() if known != provider}
-        entries = {known: entry for known, entry in before.entries.items() if known != provider}
+        stored, entries = dict(before.stored), dict(before.entries)
         if after is not None:
             stored[provider], entries[provider] = after, self._encode_one(after.provider)
+        else:
+            del stored[provider], entries[provider]
         return self._known(stored, entries, change.revision, before.generation)
 
 
@@ -314,12 +315,10 @@ class _Change:
         self.revision = advance_project(self._tx, self.project, default_model)
         version = self.before.provider.version or last_version(self._tx, self.project.id, self.provider)
         row_id = self.before.provider.id or new_id("provider")
-        return replace(after, id=row_id, version=version + 1, revision=self.revision)
+        return after.numbered(row_id, version + 1, self.revision)
 
     def _tell(self, written: StoredProvider, fields: tuple[FieldChange, ...], action: Action) -> None:
-        provider = written.provider
-        entry = HistoryEntry(provider.version, self.revision, datetime.now(UTC), self._actor, action, fields)
-        put_history(self._tx, self.project.id, provider.id, written, entry)
+        put_history(self._tx, self.project.id, written, self._actor, action, fields)
         put_audit(
             self._tx,
             self._actor,

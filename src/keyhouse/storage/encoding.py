@@ -27,11 +27,29 @@ class HeaderValues(msgspec.Struct, frozen=True):
 
 header_values = msgspec.json.Decoder(HeaderValues)
 _encoder = msgspec.json.Encoder()
+_MOST_KEPT = 256
+_LONGEST_KEPT = 8192
+_texts: dict[int, tuple[tuple[CustomModel, ...], str]] = {}
 
 
 def encoded(value: object) -> str:
     """JSON text of a domain value."""
     return _encoder.encode(value).decode()
+
+
+def models_text(listed: tuple[CustomModel, ...]) -> str:
+    """JSON text of a list of models. One that is the same as before, not just equal, is not encoded again."""
+    if not listed:
+        return "[]"
+    kept = _texts.get(id(listed))
+    if kept is not None and kept[0] is listed:
+        return kept[1]
+    text = encoded(listed)
+    if len(text) <= _LONGEST_KEPT:
+        if len(_texts) >= _MOST_KEPT:
+            _texts.clear()
+        _texts[id(listed)] = listed, text
+    return text
 
 
 def encoded_bytes(value: object) -> bytes:

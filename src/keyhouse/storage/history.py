@@ -1,16 +1,17 @@
 """What changed when: the history of each provider, and the audit log of the organization. Field names and fingerprints, never values."""
 
 from keyhouse.domain.audit import EVERYTHING, SEARCHED_RECORDS, AuditRecord, AuditSearch
-from keyhouse.domain.history import HistoryEntry
+from keyhouse.domain.history import Action, FieldChange, HistoryEntry
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage import encoding
-from keyhouse.storage.clock import now_us, to_datetime, to_microseconds
+from keyhouse.storage.clock import now_us, to_datetime
 from keyhouse.storage.model_providers import STATE, StoredProvider, stored_state
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import PagedStatement, Row, Statement, Transaction, insert_into
 
+Fields = tuple[FieldChange, ...]
 INSTALLATION = ""
 """Stands for the organization where a record is about all of them."""
 _INSERT = insert_into(
@@ -57,21 +58,22 @@ _STATE = Statement(*_STATES, "AND change.version = :version")
 _LIST_STATES = Statement(*_STATES, "AND change.version BETWEEN :oldest AND :newest")
 
 
-def put_history(tx: Transaction, project_id: str, row_id: str, state: StoredProvider, entry: HistoryEntry) -> None:
+def put_history(tx: Transaction, project_id: str, state: StoredProvider, actor: Actor, action: Action, fields: Fields) -> None:
     """Add a change, with the state after it."""
+    provider = state.provider
     tx.run(
         _INSERT,
         project_id=project_id,
-        provider=state.provider.provider,
-        version=entry.version,
-        row_id=row_id,
+        provider=provider.provider,
+        version=provider.version,
+        row_id=provider.id,
         **state.columns,
-        revision=entry.revision,
-        at=to_microseconds(entry.at),
-        actor_id=entry.actor.id,
-        actor_name=entry.actor.name,
-        action=entry.action,
-        fields=encoding.encoded(entry.fields),
+        revision=provider.revision,
+        at=now_us(),
+        actor_id=actor.id,
+        actor_name=actor.name,
+        action=action,
+        fields=encoding.encoded(fields),
     )
 
 

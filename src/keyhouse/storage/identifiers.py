@@ -1,10 +1,11 @@
 """Identifiers and tokens. Tokens are kept as their SHA-256: they carry some 285 random bits, so nothing can be guessed back."""
 
 import hashlib
-import secrets
+import os
 import string
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 _ALPHABET = string.ascii_letters + string.digits
 _SORTED = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -31,9 +32,15 @@ def is_id(text: str) -> bool:
 
 
 def _sortable_now() -> str:
-    milliseconds, digits = time.time_ns() // 1_000_000, ""
-    for _ in range(_PAIRS_OF_TIME):
-        milliseconds, pair = divmod(milliseconds, len(_PAIRS))
+    first, last = divmod(time.time_ns() // 1_000_000, len(_PAIRS))
+    return _first_digits(first) + _PAIRS[last]
+
+
+@lru_cache(maxsize=1)  # of some four seconds
+def _first_digits(number: int) -> str:
+    digits = ""
+    for _ in range(_PAIRS_OF_TIME - 1):
+        number, pair = divmod(number, len(_PAIRS))
         digits = _PAIRS[pair] + digits
     return digits
 
@@ -83,5 +90,5 @@ def _random(length: int) -> str:
     """Letters and digits, each equally likely: a byte that would favour some is passed over."""
     drawn = ""
     while len(drawn) < length:
-        drawn += secrets.token_bytes(2 * length).translate(_LETTER_OF_BYTE, _UNUSED_BYTES).decode()
+        drawn += os.urandom(2 * length).translate(_LETTER_OF_BYTE, _UNUSED_BYTES).decode()
     return drawn[:length]

@@ -40,7 +40,7 @@ class KeyRing:
     @property
     def writing_id(self) -> str:
         """The id of the key that writes."""
-        return self.ids[0]
+        return next(iter(self._keys))
 
     def key(self, key_id: str) -> bytes | None:
         """The key itself, 32 bytes, or None."""

@@ -52,8 +52,8 @@ class StoredProvider:
             "credentials_id": self.credentials_id,
             "header_names": encoding.encoded([header.name for header in provider.extra_headers]),
             "headers_id": self.headers_id,
-            "custom_models": encoding.encoded(provider.custom_models),
-            "custom_embeddings_models": encoding.encoded(provider.custom_embeddings_models),
+            "custom_models": encoding.models_text(provider.custom_models),
+            "custom_embeddings_models": encoding.models_text(provider.custom_embeddings_models),
         }
 
 
@@ -70,7 +70,7 @@ def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredP
     """Write a provider, whose `id` is given. What did not change keeps its sealed value: an unreadable one is never overwritten."""
     owner = (project_id, after.id)
     credentials_id, headers_id = before.credentials_id, before.headers_id
-    if after.credentials != before.provider.credentials:
+    if after.credentials is not before.provider.credentials and after.credentials != before.provider.credentials:
         plaintext = encoding.encoded_bytes(after.credentials.opened())
         credentials_id = put_sealed(tx, box, owner, "customKeys", plaintext) if after.credentials else None
     if (after.extra_headers, after.headers_for) != (before.provider.extra_headers, before.provider.headers_for):

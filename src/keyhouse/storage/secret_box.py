@@ -61,6 +61,7 @@ class SecretBox:
         self._has_asked = False
         self._asking = threading.Lock()
         self._ciphers: dict[bytes, AESGCM] = {}
+        self._writing: tuple[KeyRing, bytes, AESGCM] | None = None
         self.generation = object()
         """Another one whenever what can be opened changes: what was read before may read otherwise now."""
 
@@ -101,10 +102,11 @@ class SecretBox:
         return self._wrapped(data_key, bound, os.urandom(_NONCE_BYTES)) + rest
 
     def _wrapped(self, data_key: bytes, bound: bytes, nonce: bytes) -> bytes:
-        ring = self._ring  # once: another thread may put in another one, and id and key belong together
-        key_id = ring.writing_id.encode()
-        head = _FORMAT + bytes([len(key_id)]) + key_id
-        return head + nonce + self._cipher(ring.key(ring.writing_id) or b"").encrypt(nonce, data_key, head + bound)
+        writing = self._writing
+        if writing is None or writing[0] is not self._ring:
+            writing = self._writing = _writing_with(self._ring)
+        _, head, cipher = writing
+        return head + nonce + cipher.encrypt(nonce, data_key, head + bound)
 
     def _cipher(self, key: bytes) -> AESGCM:
         """A key of the ring, its schedule made once for as long as the ring is in use."""
@@ -134,6 +136,13 @@ class SecretBox:
         if key is None:
             raise Unreadable(f"the key {key_id} is not in {self._ring.where}")
         return key
+
+
+def _writing_with(ring: KeyRing) -> tuple[KeyRing, bytes, AESGCM]:
+    """What a blob begins with that this ring seals, and the cipher of the key that is named there. As one value: threads share it."""
+    key_id = ring.writing_id
+    name = key_id.encode()
+    return ring, _FORMAT + bytes([len(name)]) + name, AESGCM(ring.key(key_id) or b"")
 
 
 def key_id_of(blob: bytes) -> str:

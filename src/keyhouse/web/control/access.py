@@ -13,6 +13,9 @@ from keyhouse.web.gateway.exchange import Exchange
 
 _HOW = "Authentication required. Use Authorization: Basic base64(projectId:token), Authorization: Bearer <token>, or X-Auth-Token header."
 
+_HERE = b"control "
+"""Before a digest of what a caller presents: the gateway reads the same headers otherwise."""
+
 
 class Access(Enum):
     """What a route asks a caller to be."""
@@ -43,22 +46,31 @@ class Gate:
             caller = exchange.caller or self._instance_caller(callers.bearer(exchange.headers))
             await self._database.catch_up()
             return caller
-        presented = callers.presented(exchange.headers)
-        if presented is None:
-            raise Error(Code.UNAUTHENTICATED, _HOW)
-        await self._database.catch_up()
         if access is Access.ORGANIZATION:
+            presented = _presented(exchange)
+            await self._database.catch_up()
             # Rights depend on what the route is about: its service asks for them there. Whoever has none anywhere ends here.
             caller = await self._identity.caller_of_organization(presented.token)
             self._note_use(caller.actor.id)
             if permission is not None:
                 require_anywhere(caller, permission)
             return caller
-        caller = await self._identity.caller_of_project(presented.token, presented.project_id)
+        caller = await self._caller_of_project(exchange)
         self._note_use(caller.actor.id)
         if permission is not None and permission not in caller.permissions:
             raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
         return caller
+
+    async def _caller_of_project(self, exchange: Exchange) -> Caller:
+        """Who came in with these headers before is not looked for again, unless something changed since."""
+        seen = _HERE + exchange.read_headers().presented()
+        if self._identity.recall(seen) is not None:
+            await self._database.catch_up()
+            if (known := self._identity.recall(seen)) is not None:
+                return known
+        presented = _presented(exchange)
+        await self._database.catch_up()
+        return await self._identity.admit(seen, presented.token, presented.project_id)
 
     def _instance_caller(self, token: str | None) -> Caller:
         if self._admin_key is None:
@@ -68,6 +80,14 @@ class Gate:
         if not callers.is_same_key(token, self._admin_key):
             raise Error(Code.INVALID_INSTANCE_KEY, "Invalid credentials")
         return Caller(Actor("instance", "instance key"), "")
+
+
+def _presented(exchange: Exchange) -> callers.Presented:
+    """Raises Error `unauthenticated`."""
+    presented = callers.presented(exchange.headers)
+    if presented is None:
+        raise Error(Code.UNAUTHENTICATED, _HOW)
+    return presented
 
 
 async def admin_only(caller: Caller, path: Mapping[str, str]) -> None:

@@ -17,7 +17,6 @@ from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.wire.json_text import UNREADABLE
-from keyhouse.web import callers
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.schemas import UNION_TAGS, FieldProblem
 from keyhouse.web.errors import STATUS, flat_envelope, internal_error
@@ -25,6 +24,8 @@ from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
 from keyhouse.web.log import ID_HEADER, RequestLines, log_failed_request
 
 MAX_BODY_BYTES = 1024 * 1024
+_LONGEST_KEPT = 200
+_MOST_KEPT = 256
 _JSON_TYPE = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 _NEVER_SNIFFED = (b"x-content-type-options", b"nosniff")
 _PLAIN = ((b"content-type", b"application/json"), _NEVER_SNIFFED, (b"cache-control", b"no-store"))
@@ -75,8 +76,8 @@ class Call(msgspec.Struct, frozen=True):
 
     def header(self, name: bytes) -> str | None:
         """A header by its lower-case name, several lines of it as one list (RFC 9110 section 5.3)."""
-        lines = [value.decode("latin-1") for key, value in self.headers if key == name]
-        return ", ".join(lines) if lines else None
+        lines = [value for key, value in self.headers if key == name]
+        return b", ".join(lines).decode("latin-1") if lines else None
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -125,6 +126,7 @@ class Router:
         self.routes = tuple(routes)
         self._fixed = {(route.method, route.path): route for route in routes if "{" not in route.path}
         self._patterns: dict[tuple[str, int], list[tuple[re.Pattern[str], Route]]] = {}
+        self._found_before: dict[tuple[str, str], tuple[Route, Mapping[str, str]]] = {}
         for route in routes:
             if "{" in route.path:
                 pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path)))
@@ -137,6 +139,14 @@ class Router:
         route = self._fixed.get((method, path))
         if route is not None:
             return route, {}
+        found = self._found_before.get((method, path))
+        if found is None and (found := self._matching(method, path)) is not None and len(path) <= _LONGEST_KEPT:
+            if len(self._found_before) >= _MOST_KEPT:
+                self._found_before.clear()
+            self._found_before[method, path] = found
+        return found
+
+    def _matching(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
         for pattern, candidate in self._patterns.get((method, path.count("/")), ()):
             if matched := pattern.fullmatch(path):
                 return candidate, {name: unquote(part) for name, part in matched.groupdict().items()}
@@ -174,7 +184,7 @@ class ControlPlane:
         caller = await self._gate.admit(route.access, route.permission, exchange)
         if route.authorize is not None:
             await route.authorize(caller, path)
-        body = None if route.body is None else _body(route, route.body, exchange.headers, await _whole_body(exchange))
+        body = None if route.body is None else _body(route, route.body, exchange, await _whole_body(exchange))
         query = dict(parse_qsl(exchange.query.decode("latin-1"), keep_blank_values=True)) if exchange.query else {}
         return await route.handler(Call(caller, path, query, exchange.headers, body))
 
@@ -200,9 +210,10 @@ async def _whole_body(exchange: Exchange) -> bytes:
     return body
 
 
-def _body(route: Route, model: type[BaseModel], headers: RawHeaders, body: bytes) -> object:
+def _body(route: Route, model: type[BaseModel], exchange: Exchange, body: bytes) -> object:
     """What the handler is given. Where the content type is not JSON that is an empty object."""
-    if not _JSON_TYPE.fullmatch((callers.header(headers, b"content-type") or "").strip()):
+    content_type = exchange.read_headers().read.get(b"content-type", b"")
+    if content_type != b"application/json" and not _JSON_TYPE.fullmatch(content_type.decode("latin-1").strip()):
         return validated(model, {}, route.problems)
     quick = route.quick_body(body)
     return validated(model, _decoded(body), route.problems) if quick is None else quick

@@ -1,6 +1,6 @@
 """The JSON of the Model Providers API, in and out. Shapes and strictness only; what a PUT means is the domain's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -97,8 +97,10 @@ FieldProblem = tuple[str, str, str]
 def problems(body: ModelProviderBody) -> list[FieldProblem]:
     """What the schema cannot say: empty and repeated ids, illegal headers, control characters in the default model."""
     found: list[FieldProblem] = []
-    for name in ("customModels", "customEmbeddingsModels"):
-        found += _id_problems(name, getattr(body, name))
+    if isinstance(body.customModels, list):
+        found += _id_problems("customModels", body.customModels)
+    if isinstance(body.customEmbeddingsModels, list):
+        found += _id_problems("customEmbeddingsModels", body.customEmbeddingsModels)
     if body.extraHeaders is not MISSING:
         if len(body.extraHeaders) > _MOST_HEADERS:
             return [*found, ("extraHeaders", "too_long", f"must not hold more than {_MOST_HEADERS} headers")]
@@ -110,14 +112,12 @@ def problems(body: ModelProviderBody) -> list[FieldProblem]:
         found.append(("defaultModel", "invalid_string", "must not hold control characters"))
     if body.customKeys is not MISSING:
         for name, value in body.customKeys.items():
-            if _is_deeper(value, _DEEPEST):
+            if not isinstance(value, str) and _is_deeper(value, _DEEPEST):
                 found.append((f"customKeys.{name}", "too_deep", f"must not be nested deeper than {_DEEPEST}"))
     return found
 
 
-def _id_problems(name: str, models: object) -> list[FieldProblem]:
-    if not isinstance(models, list):
-        return []
+def _id_problems(name: str, models: Sequence[CustomModelBody | str]) -> list[FieldProblem]:
     if len(models) > MOST_MODELS:
         return [(name, "too_long", f"must not hold more than {MOST_MODELS} models")]
     ids = [model if isinstance(model, str) else model.modelId for model in models]
