@@ -76,7 +76,7 @@ class SecretBox:
             self._ring, self._unchecked = ring, ring.without(ring.ids)
             # It may be older than one that was brought meanwhile.
             self._has_asked = False
-            self._ciphers = {}
+            self._ciphers, self._writing = {}, None
             self.generation = object()
 
     def seal(self, plaintext: bytes, context: Context) -> bytes:
