@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import select
+import stat
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal
 
@@ -25,6 +27,7 @@ Level = Literal["debug", "info", "warning", "error"]
 _FLUSH_AFTER_S = 0.1
 _FLUSH_AT_LINES = 256
 _LAST_PATIENCE_MS = 1000
+_FILE_BYTES = 256 * 1024
 _MASK = "***"
 _SECRET_NAME = re.compile(r"key|token|secret|password|passphrase|credential|authorization|cookie", re.IGNORECASE)
 _HARMLESS_NAME = re.compile(r"(^|_)(id|ids|count|version)$", re.IGNORECASE)
@@ -90,12 +93,14 @@ class LineWriter:
         with self._lock:
             self._loop = asyncio._get_running_loop() or self._loop
             last |= self._loop is not None and self._loop.is_closed()
+            is_file = bool(self._pending) and _is_file()
+            keeps = not is_file and (self._loop is not None or self._keeps)
             while self._pending:
-                if (self._loop is not None or self._keeps) and not _has_room(_LAST_PATIENCE_MS if last else 0):
+                if keeps and not _has_room(_LAST_PATIENCE_MS if last else 0):
                     self._wait(self._loop)
                     return
                 with contextlib.suppress(OSError, ValueError):
-                    sys.stderr.write(self._next_piece())
+                    sys.stderr.write(self._next_piece(_FILE_BYTES if is_file else select.PIPE_BUF))
                     sys.stderr.flush()
             dropped, self._dropped = self._dropped, 0
         if dropped:
@@ -114,16 +119,25 @@ class LineWriter:
         self._flushed_by = None
         self.flush()
 
-    def _next_piece(self) -> str:
-        """Whole lines, together no more than a pipe takes at once: of more, other workers' lines may come between, in the middle of one."""
-        piece, piece_bytes = "", 0
-        while self._pending:
-            line = self._pending[0]
-            piece_bytes += (len(line) if line.isascii() else len(line.encode(errors="replace"))) + 1
-            if piece and piece_bytes > select.PIPE_BUF:
+    def _next_piece(self, most_bytes: int) -> str:
+        """Whole lines, together no more than is taken at once: of more, other workers' lines may come between, in the middle of one."""
+        pending, room = self._pending, most_bytes
+        taken: list[str] = []
+        while pending:
+            line = pending[0]
+            room -= (len(line) if line.isascii() else len(line.encode(errors="replace"))) + 1
+            if room < 0 and taken:
                 break
-            piece += f"{self._pending.popleft()}\n"
-        return piece
+            taken.append(pending.popleft())
+        return "\n".join([*taken, ""])
+
+
+def _is_file() -> bool:
+    """Whether standard error is a file, which always has room, and takes a piece of any size as one."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stderr.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _has_room(patience_ms: int) -> bool:
@@ -140,6 +154,11 @@ WRITER = LineWriter()
 os.register_at_fork(after_in_child=WRITER.leave_lines)
 
 
+@lru_cache(maxsize=1)
+def _second_text(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 class AccessLines:
     """One line a request, put together without a logger: a few microseconds each. Holds no value that a caller chose."""
 
@@ -148,16 +167,16 @@ class AccessLines:
         self._write_together = writer.write_together
         self.format = line_format
         self._template = _ACCESS_TEMPLATES[line_format]
-        self._second = 0
+        self._at_ms = -1
         self._moment = ""
 
-    def moment(self, at: float) -> tuple[str, int]:
-        """A moment, in seconds since 1970, as lines begin with it: its text up to the seconds, and the milliseconds."""
-        second = int(at)
-        if second != self._second:
-            self._second = second
-            self._moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return self._moment, int((at - second) * 1000)
+    def moment(self, at: float) -> str:
+        """A moment, in seconds since 1970, as lines begin with it. The last one's text is known: many end within a millisecond."""
+        at_ms = int(at * 1000)
+        if at_ms != self._at_ms:
+            self._at_ms = at_ms
+            self._moment = f"{_second_text(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+        return self._moment
 
     def write_lines(self, lines: Iterable[str]) -> None:
         """Write lines of another shape, which begin with their moments."""
@@ -165,14 +184,13 @@ class AccessLines:
 
     def request(self, method: str, route: str, status: int, duration_ms: float, request_id: str) -> None:
         """Note a request. `route` is a route's template, never the path."""
-        self._write(self._template % (*self.moment(time.time()), method, route, status, duration_ms, request_id))
+        self._write(self._template % (self.moment(time.time()), method, route, status, duration_ms, request_id))
 
 
 _ACCESS_TEMPLATES: Mapping[Format, str] = {
-    "text": "%s.%03dZ info request method=%s route=%s status=%d duration_ms=%.3f request_id=%s",
+    "text": "%s info request method=%s route=%s status=%d duration_ms=%.3f request_id=%s",
     "json": (
-        '{"timestamp":"%s.%03dZ","level":"info","event":"request","method":"%s","route":"%s",'
-        '"status":%d,"duration_ms":%.3f,"request_id":"%s"}'
+        '{"timestamp":"%s","level":"info","event":"request","method":"%s","route":"%s","status":%d,"duration_ms":%.3f,"request_id":"%s"}'
     ),
 }
 

@@ -248,6 +248,14 @@ def test_lines_of_several_workers_stay_whole_though_their_reader_is_slow() -> No
     assert set(lines) == {"a" * 300, "b" * 300}
 
 
+def test_lines_of_several_workers_stay_whole_in_a_file(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("ab") as log:
+        subprocess.run([sys.executable, "-c", CROWD], env=environment(), stderr=log, check=True, timeout=PATIENCE_S)
+    lines = (tmp_path / "log").read_text(encoding="ascii").splitlines()
+    assert len(lines) == 2 * 60 * 256
+    assert set(lines) == {"a" * 300, "b" * 300}
+
+
 UNREAD = """
 import asyncio, sys
 from keyhouse import log

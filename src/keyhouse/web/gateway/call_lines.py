@@ -13,7 +13,7 @@ _FIELDS = (
 # What differs from line to line; everything else is written into a template once.
 _PLACES = {"duration_ms": "%.3f", "added_ms": "%s", "input_tokens": "%s", "output_tokens": "%s", "request_id": "%s"}
 _QUOTED = frozenset({"method", "route", "provider", "code", "project_id", "request_id"})
-_HEADS: Mapping[Format, str] = {"text": "%s.%03dZ info request", "json": '{"timestamp":"%s.%03dZ","level":"info","event":"request"'}
+_HEADS: Mapping[Format, str] = {"text": "%s info request", "json": '{"timestamp":"%s","level":"info","event":"request"'}
 # Methods that a line may name: a caller can make up others.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REMEMBERED = 1024
@@ -38,11 +38,11 @@ class CallLines:
     def _line(self, noted: Observation, ended_at: float) -> str:
         kind = (noted.method, noted.route, noted.status, noted.provider, noted.streams, noted.retries, noted.code, noted.project_id)
         template = self._templates.get(kind) or self._template(kind)
-        added_s, usage, nothing = noted.added_s, noted.usage, self._nothing
+        answered_at, usage, nothing = noted.answered_at, noted.usage, self._nothing
         return template % (
-            *self._lines.moment(ended_at),
-            noted.duration_s * 1000,
-            nothing if added_s is None else f"{added_s * 1000:.3f}",
+            self._lines.moment(ended_at),
+            (noted.ended_at - noted.started_at) * 1000,
+            nothing if answered_at is None else f"{(answered_at - noted.started_at - noted.upstream_s) * 1000:.3f}",
             nothing if usage is None else usage.prompt_tokens,
             nothing if usage is None else usage.output_tokens,
             noted.request_id,
