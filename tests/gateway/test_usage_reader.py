@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyhouse.gateway.usage_reader import UsageReader
+from keyhouse.gateway.usage_reader import UsageReader, WholeRead
 from keyhouse.gateway.wire.answer import Usage
 
 
@@ -102,6 +102,13 @@ def test_tokens_are_read_in_every_shape(name: str) -> None:
     assert usage_of(answer) == usage
 
 
+@pytest.mark.parametrize("name", ANSWERS)
+def test_of_an_answer_that_is_there_whole_the_same_is_read(name: str) -> None:
+    answer, usage = ANSWERS[name]
+    assert WholeRead(answer).usage() == usage
+    assert WholeRead(b'{"response":%b}' % answer).usage() == usage
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000, 70_000])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_tokens_are_read_wherever_the_answer_is_cut(name: str, size: int) -> None:
@@ -111,7 +118,7 @@ def test_tokens_are_read_wherever_the_answer_is_cut(name: str, size: int) -> Non
 
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([b'"usage"', b":", b'{"prompt_tokens":1}', b"null", b" " * 9000])))
 def test_no_answer_breaks_the_reader(chunks: list[bytes]) -> None:
-    usage_of(*chunks)
+    assert WholeRead(b"".join(chunks)).usage() == usage_of(*chunks)
 
 
 def test_a_large_answer_is_not_held() -> None:

@@ -1,8 +1,9 @@
 """What is noted of a request as it ends: who, where to, how long, how many tokens. Never a word of what was asked or answered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
+
+import msgspec
 
 from keyhouse.domain.address import Origin
 from keyhouse.domain.tenancy import Caller
@@ -10,8 +11,7 @@ from keyhouse.gateway.answer_facts import NOTHING_READ, AnswerRead
 from keyhouse.gateway.wire.answer import Usage
 
 
-@dataclass(slots=True, eq=False)
-class Observation:
+class Observation(msgspec.Struct, eq=False):
     """One request of the gateway, filled in on its way and handed to `observe` once, when the last byte is out or the caller has left.
 
     `route` is the template of the path, `endpoint` its name (`chat`), empty for an unknown path. `actor_id` names the caller's key: an API
@@ -19,7 +19,8 @@ class Observation:
     chosen. `status` is what the caller got, 0 where it left before; `code` is the error's, empty where there was none, `caller_left` where
     the caller went first. Moments are of `perf_counter`; None: it did not happen. `upstream_s` is the time spent waiting for the
     upstream's answers: their heads, all tries and the pauses between them, and bodies that are read whole to be translated.
-    `traceparent` is a caller's header, `origin` where the call went, `answer` what was read of its answer on the way.
+    `traceparent` is a caller's header, `origin` where the call went, `answer` what was read of its answer on the way; its `usage` is looked
+    up there by whoever is told.
     """
 
     request_id: str

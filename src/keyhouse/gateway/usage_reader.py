@@ -8,6 +8,7 @@ import msgspec
 from keyhouse.gateway.answer_facts import AnswerFacts, facts_of
 from keyhouse.gateway.passing import PassedBody, Take
 from keyhouse.gateway.wire.answer import Usage
+from keyhouse.gateway.wire.json_text import UNREADABLE
 from keyhouse.gateway.wire.usage import generated_tokens, latest
 
 _HEAD_BYTES = 4 * 1024
@@ -48,7 +49,12 @@ class _Counts(msgspec.Struct, gc=False):
     converse_cache_write: int | None = msgspec.field(default=None, name="cacheWriteInputTokens")
 
 
+class _Counted(msgspec.Struct, gc=False):
+    usage: _Counts | None = None
+
+
 _decode = msgspec.json.Decoder(_Counts).decode
+_decode_end = msgspec.json.Decoder(_Counted).decode
 _NO_DETAILS = _Details()
 
 
@@ -58,25 +64,28 @@ def usage_of(body: bytes) -> Usage | None:
         reader = UsageReader()
         reader.feed(body)
         return reader.usage()
-    last = _last_counts(body)
+    place = body.rfind(_KEY)
+    if place < 0:
+        return None
+    last = _counts_from(body, place) or _last_counts(body)
     return None if last is None else _parse(last, body)
 
 
-class WholeRead:
+class WholeRead(msgspec.Struct, frozen=True, gc=False):
     """What is read of an answer that is there whole."""
 
-    __slots__ = ("_body",)
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    body: bytes
 
     def usage(self) -> Usage | None:
         """See AnswerRead."""
-        return usage_of(self._body)
+        return usage_of(self.body)
 
     def facts(self) -> AnswerFacts:
         """See AnswerRead."""
-        return facts_of(self._body)
+        return facts_of(self.body)
+
+    def __repr__(self) -> str:
+        return f"WholeRead({len(self.body)} bytes)"
 
 
 class UsageReader:
@@ -145,6 +154,14 @@ class CountedBody:
         return self._take(data)
 
 
+def _counts_from(body: bytes, place: int) -> _Counts | None:
+    """The counts where the key is one of the answer itself: from there on it is an object but for its brace, which is read sooner."""
+    try:
+        return _decode_end(b"{" + body[place:]).usage
+    except UNREADABLE:
+        return None
+
+
 def _last_counts(kept: bytes) -> _Counts | None:
     place = kept.rfind(_KEY)
     while place >= 0:
@@ -161,7 +178,7 @@ def _counts_at(kept: bytes, place: int) -> _Counts | None:
         return None
     try:
         return _decode(value[1])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

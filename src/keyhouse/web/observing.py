@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from keyhouse.gateway.answer_facts import NOTHING_READ
 from keyhouse.gateway.observation import Observation, Observe
 from keyhouse.gateway.upstream import Upstream
+from keyhouse.gateway.usage_reader import WholeRead
 from keyhouse.log import AccessLines
 from keyhouse.services.last_uses import LastUses
 from keyhouse.services.metrics.metrics import Metrics
@@ -15,7 +16,9 @@ from keyhouse.web.gateway.call_lines import CallLines
 
 _MEASURED_EVERY_S = 5.0
 _TOLD_AFTER_S = 0.05
-_TOLD_AT = 64
+_TOLD_AT = 128
+_LARGEST_HELD_BYTES = 16 * 1024
+"""Of an answer that is held until others end too: what is larger is read at once."""
 
 ObserveAll = Callable[[Sequence[Observation]], None]
 
@@ -27,25 +30,43 @@ class Ended:
         self._observers = observers
         self._keeps_answers = keeps_answers
         self._waiting: list[Observation] = []
+        self._is_due = False
         self._loop = asyncio.get_running_loop()
 
     def observe(self, observation: Observation) -> None:
-        """Tell of a request within a twentieth of a second. Its answer, which may be large, is let go where nobody looks into it."""
-        if not self._keeps_answers:
-            observation.answer = NOTHING_READ
+        """Tell of a request within a twentieth of a second. Its tokens are read then too, where much the same is read of others; those of
+        a large answer are read now, and it is let go where nobody looks into it."""
+        answer = observation.answer
+        if not (isinstance(answer, WholeRead) and len(answer.body) <= _LARGEST_HELD_BYTES):
+            self._read(observation)
         waiting = self._waiting
         waiting.append(observation)
-        if len(waiting) == 1:
-            self._loop.call_later(_TOLD_AFTER_S, self.tell)
-        elif len(waiting) >= _TOLD_AT:
+        if len(waiting) >= _TOLD_AT:
             self.tell()
+        elif not self._is_due:
+            # One at a time: it tells of what waits then, whenever the first of them came.
+            self._is_due = True
+            self._loop.call_later(_TOLD_AFTER_S, self._tell_due)
 
     def tell(self) -> None:
         """Tell of all that wait."""
         waiting, self._waiting = self._waiting, []
-        if waiting:
-            for each in self._observers:
-                each(waiting)
+        if not waiting:
+            return
+        for observation in waiting:
+            if observation.usage is None:
+                observation.usage = observation.answer.usage()
+        for each in self._observers:
+            each(waiting)
+
+    def _tell_due(self) -> None:
+        self._is_due = False
+        self.tell()
+
+    def _read(self, observation: Observation) -> None:
+        observation.usage = observation.answer.usage()
+        if not self._keeps_answers:
+            observation.answer = NOTHING_READ
 
 
 @contextlib.asynccontextmanager

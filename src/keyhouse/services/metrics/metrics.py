@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
+from operator import attrgetter
 
 from keyhouse.domain.errors import Code
 from keyhouse.gateway.observation import Observation
@@ -71,6 +72,7 @@ NONE = "none"
 """The label where there is nothing to name: a request that reached no endpoint, or no provider."""
 _OTHER = "other"
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
+_COUNTS: tuple[Callable[[Usage], int | None], ...] = tuple(attrgetter(f"{kind}_tokens") for kind in _KINDS)
 # Reasoning is a part of the output.
 _KINDS_OF_ALL = ("input", "output", "cache_read", "cache_write")
 _STATUSES = frozenset(status.value for status in HTTPStatus) | {0, 529}
@@ -115,8 +117,9 @@ class Metrics:
         for key, noted in alike.items():
             requests, duration, added = self._calls.get(key) or self._call_places(key)
             self._values[requests] += len(noted)
-            self._count_times(duration, _DURATIONS_S, [each.duration_s for each in noted])
-            self._count_times(added, ADDED_BOUNDS_S, [added_s for each in noted if (added_s := each.added_s) is not None])
+            self._count_times(duration, _DURATIONS_S, [each.ended_at - each.started_at for each in noted])
+            answered = [(each.answered_at, each) for each in noted if each.answered_at is not None]
+            self._count_times(added, ADDED_BOUNDS_S, [at - each.started_at - each.upstream_s for at, each in answered])
             self._count_tokens(key[1], [each.usage for each in noted if each.usage is not None])
 
     def _count_times(self, place: int, bounds: Sequence[float], times: Sequence[float]) -> None:
@@ -184,9 +187,8 @@ class Metrics:
         places = self._tokens.get(provider)
         if places is None:
             places = self._tokens[provider] = tuple(self._row(TOKENS, provider, kind) for kind in _KINDS)
-        for place, kind in zip(places, _KINDS, strict=True):
-            counts: list[int | None] = [getattr(usage, f"{kind}_tokens") for usage in usages]
-            total = sum([count for count in counts if count and 0 < count < _MOST_TOKENS])
+        for place, count_of in zip(places, _COUNTS, strict=True):
+            total = sum([count for count in map(count_of, usages) if count and 0 < count < _MOST_TOKENS])
             if total:
                 self._values[place] += total
 

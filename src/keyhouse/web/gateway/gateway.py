@@ -156,7 +156,6 @@ class Gateway:
         finally:
             answer.close()
             observation.answer = answer.read
-            observation.usage = answer.read.usage()
 
     def _recalled(self, headers: RequestHeaders) -> Caller | None:
         """The caller, where it was admitted before."""
