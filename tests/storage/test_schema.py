@@ -1,6 +1,7 @@
 """The schema: what the migrations build is what the tables say, and a start on anything else stops with a sentence."""
 
 import logging
+import os
 import sqlite3
 import stat
 import threading
@@ -105,6 +106,25 @@ def test_every_released_schema_becomes_the_newest(empty_database_url: str, other
     migrate(parse_database_url(other_database_url))
     assert shape(empty_database_url) == shape(other_database_url)
     require_schema(parse_database_url(empty_database_url))
+
+
+def test_sealed_values_are_moved_and_no_second_copy_of_them_stays(tmp_path: Path) -> None:
+    file = tmp_path / "keyhouse.db"
+    url = f"sqlite:///{file}"
+    migrated_to(url, "0004")
+    rows = [(f"owner_{number % 7}", f"value_{number:04}", "p", "f", "key", os.urandom(300 + 40 * (number % 90))) for number in range(300)]
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO encryption_keys VALUES ('key', x'00', 1)")
+        connection.executemany("INSERT INTO sealed_values (owner_id, id, project_id, field, key_id, blob) VALUES (?, ?, ?, ?, ?, ?)", rows)
+    migrate(parse_database_url(url))
+    assert sorted(path.name for path in tmp_path.glob("keyhouse.db*")) == ["keyhouse.db"]
+    with closing(sqlite3.connect(file)) as connection:
+        found = connection.execute("SELECT owner_id, id, project_id, field, key_id, blob FROM sealed_values ORDER BY id").fetchall()
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert found == rows
+    on_disk = file.read_bytes()
+    assert [value_id for _, value_id, *_, blob in rows if on_disk.count(blob[:100]) != 1] == []
 
 
 def test_a_newer_schema_stops_and_stays(empty_database_url: str) -> None:

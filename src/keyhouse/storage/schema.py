@@ -12,7 +12,7 @@ from keyhouse.storage.private_file import close_to_others, lock_beside, make_pri
 from keyhouse.storage.sqlite_failures import is_full
 from keyhouse.storage.statements import Statement, Transaction
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest schema that this release knows; a test holds it to the migrations."""
 
 _REVISION = Statement("SELECT version_num FROM alembic_version")
