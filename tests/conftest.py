@@ -350,7 +350,13 @@ def start_house(settings: Settings, keys: FirstKeys) -> ServedHouse:
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)
     app = App(settings)
-    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose, trusted_proxies=settings.trusted_proxies)
+    config = server_config(
+        app,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+        choose=app.choose,
+        at_once=app.at_once,
+        trusted_proxies=settings.trusted_proxies,
+    )
     server = HouseServer(config)
     started = threading.Event()
     original = server.startup

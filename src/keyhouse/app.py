@@ -60,7 +60,9 @@ from keyhouse.web.control.schemas import EntryEncoder
 from keyhouse.web.control.teams import team_routes
 from keyhouse.web.gateway.endpoints import is_meant_for_gateway
 from keyhouse.web.gateway.exchange import Exchange
-from keyhouse.web.gateway.gateway import Gateway, Limits
+from keyhouse.web.gateway.gateway import Gateway
+from keyhouse.web.gateway.gateway_services import Limits
+from keyhouse.web.http_exchange import HttpExchange
 from keyhouse.web.log import RequestLines, RequestLog
 from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
@@ -269,6 +271,10 @@ class App:
         if path.startswith(("/api/", "//api/")):
             return self._house.control.serve
         return self._gateway.serve if is_meant_for_gateway(path) else None
+
+    def at_once(self, exchange: HttpExchange) -> bool:
+        """Begin to answer a request without a task, where that can be; tells whether it has."""
+        return self._gateway is not None and self._gateway.short_road.begin(exchange)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

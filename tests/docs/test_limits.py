@@ -25,7 +25,7 @@ from keyhouse.storage.replicas import FORGOTTEN_AFTER_S
 from keyhouse.storage.sqlite import LOG_BYTES
 from keyhouse.web import http_crowd, observing
 from keyhouse.web.control import paging, routing, schemas
-from keyhouse.web.http_protocol import BODY_IDLE_TIMEOUT_S, HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_HEAD_BYTES
+from keyhouse.web.http_bounds import BODY_IDLE_TIMEOUT_S, HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_HEAD_BYTES
 from keyhouse.web.http_taking import TAKE_TIMEOUT_S
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -127,13 +127,16 @@ class FaultUpstream:
         task = asyncio.create_task(self._serve(reader, writer))
         self._peers.add(task)
         task.add_done_callback(self._peers.discard)
-        # Not at the end of the task: one that is cancelled before its first step never comes to it.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        # Not at the end of the task: one that is cancelled before its first step never comes to it. asyncio's transport cannot be ended
+        # once more where it has ended after what was left to write.
+        task.add_done_callback(lambda ended: writer.transport.abort() if ended.cancelled() else None)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            await self.script(Peer(reader, writer, self))
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await self.script(Peer(reader, writer, self))
+        finally:
+            writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keyhouse.domain.address import Origin
-from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
+from keyhouse.gateway.bounds import MAX_HEAD_BYTES
+from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.pool import Lane, Pool, PoolLimits
 from keyhouse.gateway.request import rendered_head
 from keyhouse.gateway.response import UpstreamResponse
@@ -77,7 +78,7 @@ class Exchange:
         self.connection.lane = self.pool._lanes["k"] = Lane("k", open=1)
         self.pool.open = 1
         request = call.to(ORIGIN)
-        self.opened = self.connection.exchange(request, rendered_head(request), Timeouts())
+        self.opened = self.connection.exchange(rendered_head(request), request.body, Timeouts(), bodiless=request.head.method == b"HEAD")
 
     def feed(self, *pieces: bytes) -> None:
         """Have the transport read the pieces, as long as it is open."""

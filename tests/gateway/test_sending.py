@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from keyhouse.gateway.connection import PIECE_BYTES
+from keyhouse.gateway.bounds import PIECE_BYTES
 from tests.gateway.calls import Call
 from tests.gateway.conftest import Run
 from tests.gateway.test_connection import CHUNKED_HEAD, Exchange

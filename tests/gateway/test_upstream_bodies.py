@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keyhouse.gateway.connection import LARGE_READ_BYTES, PIECE_BYTES
+from keyhouse.gateway.bounds import LARGE_READ_BYTES, PIECE_BYTES
 from keyhouse.gateway.passing import pieces
 from keyhouse.gateway.response import HIGH_WATER_BYTES
 from keyhouse.gateway.upstream import UpstreamSettings

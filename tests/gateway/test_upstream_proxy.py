@@ -10,7 +10,7 @@ import pytest
 
 from keyhouse.domain.address import Origin, parse_origin
 from keyhouse.gateway.address_policy import AddressPolicy
-from keyhouse.gateway.connection import MAX_HEAD_BYTES
+from keyhouse.gateway.bounds import MAX_HEAD_BYTES
 from keyhouse.gateway.proxy import Proxies, proxies
 from keyhouse.gateway.upstream import UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure

@@ -14,7 +14,7 @@ from keyhouse.gateway.passing import Take
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import CONTINUE, DateLine
 from keyhouse.web.http_crowd import Crowd
-from keyhouse.web.http_exchange import HIGH_WATER_BYTES, HttpExchange
+from keyhouse.web.http_exchange import HIGH_WATER_BYTES, Answering, HttpExchange
 from keyhouse.web.http_protocol import HttpProtocol
 from keyhouse.web.serving import server_config
 
@@ -60,7 +60,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 def connected(answer: Callable[[HttpExchange], Awaitable[None]]) -> tuple[HttpProtocol, MemoryTransport]:
     config = server_config(application, shutdown_timeout_s=1)
     config.load()
-    made: Any = HttpProtocol(config, ServerState(), {}, choose=lambda path: answer, crowd=Crowd(9), date=DateLine())
+    made: Any = HttpProtocol(config, ServerState(), {}, answering=Answering(lambda path: answer), crowd=Crowd(9), date=DateLine())
     transport = MemoryTransport()
     made.connection_made(transport)
     return made, transport

@@ -139,7 +139,13 @@ def _serve(
     on_started: Callable[[], None],
     wanted: int | None = None,
 ) -> ExitCode:
-    config = server_config(app, shutdown_timeout_s=settings.shutdown_timeout_s, choose=app.choose, trusted_proxies=settings.trusted_proxies)
+    config = server_config(
+        app,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+        choose=app.choose,
+        at_once=app.at_once,
+        trusted_proxies=settings.trusted_proxies,
+    )
     server = Server(config, stop_signals, on_started, wanted)
     try:
         server.run(sockets=[listening])

@@ -6,9 +6,11 @@ import select
 import ssl
 from typing import TYPE_CHECKING, cast
 
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from keyhouse.gateway.request import UpstreamRequest
+from keyhouse.gateway.asker import Asker
+from keyhouse.gateway.bounds import LARGE_READ_BYTES, MAX_HEAD_BYTES, MAX_LENGTH_DIGITS, PIECE_BYTES, SMALL_BODY_BYTES
+from keyhouse.gateway.refused import RefusedError, reason_of
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
 from keyhouse.gateway.tls import tls_failure
@@ -17,58 +19,22 @@ from keyhouse.gateway.upstream_error import KeptAliveClosedError, UpstreamError,
 if TYPE_CHECKING:
     from keyhouse.gateway.pool import Lane, Pool
 
-# Most that may come without a byte of body: heads (1xx ones together with the last), chunk extensions, trailers.
-MAX_HEAD_BYTES = 64 * 1024
-# Of a body's length: the parser passes over any number of zeros, and `int` refuses thousands.
-MAX_LENGTH_DIGITS = 20
-# Up to here a body goes out in one write with its head; a larger one, which is never copied whole, in pieces, each when the last was taken.
-SMALL_BODY_BYTES = 64 * 1024
-PIECE_BYTES = 256 * 1024
-# Where one read brought so much of an answer, there is more: others come to their turn before it is read on. uvloop would read 32 times.
-LARGE_READ_BYTES = 128 * 1024
-
 _LENGTH_NAME, _CODING_NAME = b"content-length", b"transfer-encoding"
-
-
-class _RefusedError(Exception):
-    """Raised inside a parser's callback to stop it; the text becomes the error's."""
 
 
 class Connection(asyncio.BufferedProtocol):
     """A connection that serves one request at a time.
 
     `exchange` begins a request; the future it returns ends with the response's head or with UpstreamError. When the answer has come whole
-    the connection goes back to its pool by itself, before the caller has read the body. It is busy while `_body` is not None.
+    the connection goes back to its pool by itself, before the caller has read the body. It is busy while `_body` or `_asker` is
+    not None.
     """
 
     __slots__ = (
-        "_answer_started",
-        "_bodiless",
-        "_body",
-        "_complete",
-        "_deadlines",
-        "_drained",
-        "_ending",
-        "_framed",
-        "_headers",
-        "_informational",
-        "_loop",
-        "_opened",
-        "_parser",
-        "_poll",
-        "_pool",
-        "_quiet_bytes",
-        "_read_buffer",
-        "_read_paused",
-        "_reusable",
-        "_sender",
-        "_timeouts",
-        "_transport",
-        "_write_paused",
-        "closed",
-        "deadline",
-        "lane",
-        "requests",
+        *("_answer_started", "_asker", "_bodiless", "_body", "_complete", "_deadlines", "_drained", "_ending", "_framed"),
+        *("_headers", "_informational", "_loop", "_opened", "_parser", "_poll", "_pool", "_quiet_bytes"),
+        *("_read_buffer", "_read_paused", "_reusable", "_sender", "_timeouts", "_transport", "_write_paused", "closed"),
+        *("deadline", "lane", "requests"),
     )
 
     def __init__(self, pool: "Pool", deadlines: "Deadlines[Connection]") -> None:
@@ -87,6 +53,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timeouts = Timeouts()
         self._body: ResponseBody | None = None
         self._opened: asyncio.Future[UpstreamResponse] | None = None
+        self._asker: Asker | None = None
         self._sender: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._write_paused = False
@@ -104,14 +71,13 @@ class Connection(asyncio.BufferedProtocol):
         self._ending = False
         self._reusable = False
 
-    def exchange(self, request: UpstreamRequest, wire: bytes, timeouts: Timeouts) -> asyncio.Future[UpstreamResponse]:
-        """Send `wire` (the rendered head) and the request's body. The connection must be idle and `usable`."""
+    def exchange(self, wire: bytes, body: bytes, timeouts: Timeouts, *, bodiless: bool = False) -> asyncio.Future[UpstreamResponse]:
+        """Send `wire` (the rendered head) and a request's body; `bodiless`: its answer has none. It must be idle and `usable`."""
         self.requests += 1
-        self._begin(request.head.method == b"HEAD")
+        self._begin(bodiless)
         self._timeouts = timeouts
         self._body = ResponseBody(self._loop, self)
         opened = self._opened = self._loop.create_future()
-        body = request.body
         if len(body) <= SMALL_BODY_BYTES:
             self._transport.write(wire + body)
             self._expect_by(timeouts.first_byte_s)
@@ -120,6 +86,23 @@ class Connection(asyncio.BufferedProtocol):
             self.deadline = math.inf
             self._sender = self._loop.create_task(self._send(memoryview(body)))
         return opened
+
+    def exchange_known(self, wire: bytes, timeouts: Timeouts, asker: Asker) -> None:
+        """The same for a whole request with a small body, whose answer is perhaps one that `KnownAnswers` reads: see Asker."""
+        self.requests += 1
+        self._answer_started = False
+        self._timeouts = timeouts
+        self._asker = asker
+        self._transport.write(wire)
+        self._expect_by(timeouts.first_byte_s)
+
+    def _ask_on(self) -> None:
+        """What comes of the request is no known answer."""
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            self._begin(bodiless=False)
+            self._body, self._opened = ResponseBody(self._loop, self), self._loop.create_future()
+            asker.go_on(self._opened)
 
     def usable(self) -> bool:
         """Whether an idle connection can take a request: open, and nothing waits to be read. An upstream that closed it or sent bytes that
@@ -130,11 +113,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def rest(self, idle_s: float) -> None:
         """Stay open unused for at most `idle_s`."""
-        self._expect_by(idle_s)
+        when = self.deadline = self._loop.time() + idle_s
+        if when < self._deadlines.next_due:
+            self._deadlines.arm(when)
 
-    def abandon(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
+    def abandon(self, opened: "asyncio.Future[UpstreamResponse] | None") -> None:
         """The caller of `exchange` leaves: close at once, unless the answer has come whole and the connection may be another request's."""
-        if opened.done() and not opened.cancelled() and opened.exception() is None:
+        if opened is not None and opened.done() and not opened.cancelled() and opened.exception() is None:
             opened.result().close()
         else:
             # No other request can have it: an answer that nobody waits for ends its connection.
@@ -153,7 +138,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.closed:
             return
         self.closed = True
-        self._body = self._opened = None
+        self._body = self._opened = self._asker = None
         self._deadlines.remove(self)
         if self._sender is not None:
             self._sender.cancel()
@@ -163,6 +148,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def fail(self, error: UpstreamError) -> None:
         """Close at once and tell whoever waits for the head or reads the body."""
+        self._ask_on()
         body, opened = self._body, self._opened
         self.abort()
         if opened is None:
@@ -173,6 +159,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def expire(self) -> None:
         """The deadline has passed."""
+        self._ask_on()
         if self._body is None:
             self.abort()
         elif self._opened is None:
@@ -235,6 +222,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the answer are in the buffer."""
+        if self._asker is not None and self._is_known(nbytes):
+            return
         body = self._body
         if body is None:
             # Bytes that nobody asked for must never become the answer to a later request.
@@ -246,7 +235,7 @@ class Connection(asyncio.BufferedProtocol):
             self._parser.feed_data(self._read_buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self._complete:
-                self.fail(self._error(UpstreamFailure.BAD_RESPONSE, f"The upstream's answer is not valid HTTP: {_reason_of(error)}."))
+                self.fail(self._error(UpstreamFailure.BAD_RESPONSE, f"The upstream's answer is not valid HTTP: {reason_of(error)}."))
                 return
             self._reusable = False
         if self._complete:
@@ -266,6 +255,18 @@ class Connection(asyncio.BufferedProtocol):
                 self._loop.call_soon(self._read_on)
             if self._sender is None:
                 self._expect_by(self._timeouts.idle_s)
+
+    def _is_known(self, nbytes: int) -> bool:
+        """Whether the first bytes of an answer were all of it, and are taken."""
+        asker, lane = self._asker, self.lane
+        known = None if lane is None else lane.answers.read(bytes(self._read_buffer[:nbytes]))
+        if asker is not None and known is not None:
+            self._asker = None
+            self._pool.give_back(self)
+            asker.answered(*known)
+            return True
+        self._ask_on()
+        return False
 
     def _read_on(self) -> None:
         if not self.closed and not self._transport.is_closing():
@@ -293,7 +294,7 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a message."""
         if self._complete:
-            raise _RefusedError("bytes after its end")
+            raise RefusedError("bytes after its end")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which nobody asks for. Looked at together, once all are there."""
@@ -309,32 +310,32 @@ class Connection(asyncio.BufferedProtocol):
             self._framed = True
         elif _LENGTH_NAME in names:
             if len(names[_LENGTH_NAME]) > MAX_LENGTH_DIGITS:
-                raise _RefusedError("a length of too many digits")
+                raise RefusedError("a length of too many digits")
             self._framed = True
         self._headers = []
         if status < 200:
             if status < 100 or status == 101:
-                raise _RefusedError("a status that was not asked for")
+                raise RefusedError("a status that was not asked for")
             self._informational, self._framed = True, False
             return
         if self._quiet_bytes > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
-            raise _RefusedError("a head of more than 64 KiB")
+            raise RefusedError("a head of more than 64 KiB")
         self._quiet_bytes = 0
         opened, body = self._opened, self._body
         if opened is None or body is None or opened.done():
-            raise _RefusedError("nobody waits for it")
+            raise RefusedError("nobody waits for it")
         self._opened = None
         opened.set_result(UpstreamResponse(status, headers, body))
         if self._bodiless:
             # llhttp takes the length in an answer to HEAD for a body's; what follows is not parsed, nor the connection used again.
             self._complete = True
-            raise _RefusedError("the end of an answer without body")
+            raise RefusedError("the end of an answer without body")
 
     def _check_coding(self, has_length: bool) -> None:
         codings = [value.lower() for name, value in self._headers if name.lower() == _CODING_NAME]
         if has_length or codings != [b"chunked"]:
             # Another coding was not asked for; and llhttp takes the body after `chunked` with a blank behind it for unframed.
-            raise _RefusedError("a transfer coding other than chunked")
+            raise RefusedError("a transfer coding other than chunked")
 
     def on_body(self, chunk: bytes) -> None:
         """Bytes of the body."""
@@ -350,7 +351,7 @@ class Connection(asyncio.BufferedProtocol):
             self._informational = False
             return
         if self._headers and any(name.lower() == _CODING_NAME for name, _ in self._headers):
-            raise _RefusedError("a transfer coding in its trailers")
+            raise RefusedError("a transfer coding in its trailers")
         self._complete = True
         # Valid in this callback only: afterwards llhttp has forgotten the message and says no.
         self._reusable = self._parser.should_keep_alive()
@@ -367,6 +368,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """The upstream sends no more: the end of an answer without a length, or a break."""
+        self._ask_on()
         body = self._body
         if body is None:
             self.abort()
@@ -391,10 +393,3 @@ class Connection(asyncio.BufferedProtocol):
             self.fail(tls_failure(error, request_sent=True))
         else:
             self.fail(self._error(UpstreamFailure.BROKEN, "The upstream closed the connection without an answer."))
-
-
-def _reason_of(error: Exception) -> str:
-    if isinstance(error, HttpParserUpgrade):
-        return "a change of protocol"
-    refused = error.__context__
-    return str(refused if isinstance(error, HttpParserCallbackError) and refused is not None else error)

@@ -15,7 +15,8 @@ import uvloop
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy, blocked, literal_address
-from keyhouse.gateway.connection import MAX_HEAD_BYTES, Connection
+from keyhouse.gateway.bounds import MAX_HEAD_BYTES
+from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.name_lookup import NameLookups
 from keyhouse.gateway.proxy import Proxies, Proxy
 from keyhouse.gateway.timeouts import Timeouts

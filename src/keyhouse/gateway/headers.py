@@ -25,6 +25,11 @@ PREFIXES_TO_CALLER = (b"x-ratelimit-", b"anthropic-ratelimit-", b"anthropic-prio
 """What is left of a quota, which official clients read."""
 
 
+def goes_to_caller(name: bytes) -> bool:
+    """Whether an upstream's header goes on. Its name is in lower case."""
+    return name in TO_CALLER or name.startswith(PREFIXES_TO_CALLER)
+
+
 def to_caller(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """The upstream's headers that go on. Names are in lower case."""
     return [pair for pair in headers if pair[0] in TO_CALLER or pair[0].startswith(PREFIXES_TO_CALLER)]

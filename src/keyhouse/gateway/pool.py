@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.connection import Connection
+from keyhouse.gateway.known_answer import KnownAnswers
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
@@ -49,11 +50,13 @@ class _Waiter:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One origin's connections. `open` counts the places in use: connections and attempts to connect. `idle`, `waiting`: oldest first."""
+    """One origin's connections. `open` counts the places in use: connections and attempts to connect. `idle`, `waiting`: oldest first.
+    `answers` is what is known of the origin's answers."""
 
     key: str
     open: int = 0
     idle: dict[Connection, None] = field(default_factory=dict)
+    answers: KnownAnswers = field(default_factory=KnownAnswers)
     waiting: dict[_Waiter, None] = field(default_factory=dict)
 
 

@@ -5,9 +5,12 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from time import perf_counter
 
+from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
 from keyhouse.domain.target import Target
+from keyhouse.gateway.asker import Asker
 from keyhouse.gateway.call import Answer, Call
+from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.error_answers import REPLACED_BY_TRANSLATION, error_answer, spelt_secrets
 from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.failures import failure_of, signing_failure_of
@@ -15,8 +18,9 @@ from keyhouse.gateway.headers import RawHeaders, header_text, to_caller, value_o
 from keyhouse.gateway.missing_paths import NO_SUCH_PATH, MissingPaths
 from keyhouse.gateway.observation import Observation
 from keyhouse.gateway.prepared import PreparedTargets
+from keyhouse.gateway.ready import Ready, ready_for
 from keyhouse.gateway.rendered import Rendered, without_betas
-from keyhouse.gateway.rendering import rendered, takes_long
+from keyhouse.gateway.rendering import looks_into, rendered, takes_long
 from keyhouse.gateway.request import Headers, UpstreamRequest
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.retry import RETRIED_STATUSES, Retries
@@ -24,11 +28,11 @@ from keyhouse.gateway.signing import Signatures
 from keyhouse.gateway.signing_error import SigningError
 from keyhouse.gateway.translated import EVENTS_TYPE, MAX_TRANSLATED_BYTES, AnswerTranslation, TranslatedEvents
 from keyhouse.gateway.unpacking import MAX_UNPACKED_BYTES, UnpackedBody, checked_packing, unpacked
-from keyhouse.gateway.upstream import Upstream
+from keyhouse.gateway.upstream import Begun, Upstream
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.usage_reader import CountedBody, UsageReader, WholeRead
 from keyhouse.gateway.wire.losses import Losses
-from keyhouse.gateway.wire.splice import forbids_drops
+from keyhouse.gateway.wire.splice import Head, forbids_drops, with_model
 
 LARGE_BYTES = 128 * 1024
 """What is larger is decoded and translated in a thread: it takes up to a tenth of a second for each MB, and others are served meanwhile."""
@@ -43,14 +47,26 @@ class Relay:
         self._prepared = PreparedTargets()
         self._missing = MissingPaths()
 
-    def answer(self, call: Call, observation: Observation) -> Awaitable[Answer]:
-        """The upstream's answer, its head complete. Cancelling closes the upstream at once.
+    def ready(self, target: Target, endpoint: EndpointName, headers: RawHeaders, query: bytes) -> Ready | None:
+        """See `ready_for`. Raises Error as `PreparedTargets.get` does."""
+        return ready_for(self._prepared.get(target, endpoint), target, endpoint, headers, query)
+
+    def begin(self, ready: Ready, target: Target, body: bytes, head: Head, asker: Asker) -> Connection | None:
+        """Send a call at once, where nothing has to be waited for or looked into; else None. See `Upstream.begin`."""
+        prepared = self._prepared.get(target, ready.endpoint)
+        if ready.may_look and looks_into(body, target, prepared):
+            return None
+        request_head = prepared.head_for(streams=False, query=ready.query) if ready.query else prepared.head
+        return self._upstream.begin(request_head, ready.wire_of(request_head, with_model(body, head, target.upstream_model)), asker)
+
+    def answer(self, call: Call, observation: Observation, begun: Begun | None = None) -> Awaitable[Answer]:
+        """The upstream's answer, its head complete. Cancelling closes the upstream at once. `begun` is this call where it was sent before.
 
         Where the upstream has not the endpoint that is called, another one that it has is called instead, if there is one.
         Raises Error: what rendering and signing raise, and a code for each way in which a call can fail before its answer.
         """
         instead = call.target.instead
-        return self._answer(call, observation) if instead is None else self._answer_or_instead(call, instead, observation)
+        return self._answer(call, observation, begun) if instead is None else self._answer_or_instead(call, instead, observation)
 
     async def _answer_or_instead(self, call: Call, instead: Target, observation: Observation) -> Answer:
         target, other_call = call.target, replace(call, target=instead)
@@ -70,7 +86,7 @@ class Relay:
             self._missing.note(target.url)
         return other
 
-    async def _answer(self, call: Call, observation: Observation) -> Answer:
+    async def _answer(self, call: Call, observation: Observation, begun: Begun | None = None) -> Answer:
         """The answer of one endpoint."""
         prepared = self._prepared.get(call.target, call.endpoint)
         beside = len(call.body) > LARGE_BYTES and takes_long(call, prepared)
@@ -87,7 +103,7 @@ class Relay:
             if prepared.signing is not None:
                 signed = await self._signatures.sign(prepared.signing, call.target.values, request)
                 request.headers = [*headers, *signed]
-            response = await self._opened(request, call.retries, observation)
+            response = await self._opened(request, call.retries, observation, begun)
         except UpstreamError as error:
             raise failure_of(error) from error
         except SigningError as error:
@@ -104,13 +120,13 @@ class Relay:
         made = [*signed, *self._upstream.proxy_authorization(head.origin)]
         return await error_answer(response, outgoing, spelt_secrets(call.target, made), said, call.endpoint)
 
-    async def _opened(self, request: UpstreamRequest, limit: int, observation: Observation) -> UpstreamResponse:
+    async def _opened(self, request: UpstreamRequest, limit: int, observation: Observation, begun: Begun | None) -> UpstreamResponse:
         retries: Retries | None = None
         began = perf_counter()
         try:
             while True:
                 try:
-                    response = await self._upstream.open(request)
+                    response = await self._upstream.open(request, begun)
                     if response.status not in RETRIED_STATUSES:
                         return response
                     retries = retries or Retries(limit)
@@ -124,6 +140,7 @@ class Relay:
                     if wait is None:
                         raise
                 observation.retries = retries.count
+                begun = None
                 await asyncio.sleep(wait)
         finally:
             observation.upstream_s += perf_counter() - began

@@ -7,6 +7,7 @@ import msgspec
 
 from keyhouse.domain.calling import EndpointName, Wire
 from keyhouse.domain.errors import Code, Error
+from keyhouse.domain.target import Target
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.other_rendering import OTHER_TRANSLATIONS
 from keyhouse.gateway.prepared import Prepared
@@ -39,34 +40,38 @@ def rendered(call: Call, prepared: Prepared) -> Rendered:
 
 def takes_long(call: Call, prepared: Prepared) -> bool:
     """Whether rendering a large body takes long: it is decoded. What else is done is copying it once."""
-    return (call.endpoint, call.target.wire) in _TRANSLATED or _looks_into(call, prepared)
+    return is_translated(call.endpoint, call.target.wire) or (call.form is None and looks_into(call.body, call.target, prepared))
 
 
-def _looks_into(call: Call, prepared: Prepared) -> bool:
-    if call.form is not None:
-        return False
-    if prepared.declares or (prepared.has_range and b"temperature" in call.body) or _may_hold_others(call):
+def is_translated(endpoint: EndpointName, wire: Wire) -> bool:
+    """Whether calls of an endpoint change their format on the way to an upstream of this one."""
+    return (endpoint, wire) in _TRANSLATED
+
+
+def looks_into(body: bytes, target: Target, prepared: Prepared) -> bool:
+    """Whether a JSON body that passes in its own format has to be decoded, as more than its model may have to change."""
+    if prepared.declares or (prepared.has_range and b"temperature" in body) or _may_hold_others(body, target):
         return True
-    if may_be_unwanted(call.body, call.target.dialect.quirks):
+    if may_be_unwanted(body, target.dialect.quirks):
         return True
-    return bool(prepared.foreign) and any(key in call.body for key in prepared.foreign)
+    return bool(prepared.foreign) and any(key in body for key in prepared.foreign)
 
 
-def _may_hold_others(call: Call) -> bool:
+def _may_hold_others(body: bytes, target: Target) -> bool:
     """Whether there may be thoughts that the upstream refuses for being another's."""
-    return "own_thoughts" in call.target.dialect.quirks and may_hold_others(call.body)
+    return "own_thoughts" in target.dialect.quirks and may_hold_others(body)
 
 
 def _native(call: Call, prepared: Prepared) -> Rendered:
     body, head, target = call.body, call.head, call.target
     if call.form is not None:
         return Rendered(call.form.with_value("model", target.upstream_model), head.stream)
-    if _looks_into(call, prepared):
+    if looks_into(body, target, prepared):
         decoded = decoded_body(body)
         held = enforced(call.endpoint, decoded, target.declared, target.temperature_range)
         losses = losses_of(decoded)
         understood = in_dialect(held.body, target.dialect, losses)
-        own = with_own_thoughts(understood, losses) if _may_hold_others(call) else understood
+        own = with_own_thoughts(understood, losses) if _may_hold_others(body, target) else understood
         wanted = with_wanted_messages(own, target.upstream_model, target.dialect.quirks, losses)
         if wanted is not decoded:
             dropped = (*held.dropped, *losses.dropped)
@@ -113,7 +118,7 @@ def _messages_on_vertex(call: Call, prepared: Prepared) -> Rendered:
     """The same format, with the model in the URL; where tokens are counted, it stands in the body."""
     held = held_body(call)
     losses = losses_of(held.body)
-    own = with_own_thoughts(held.body, losses) if _may_hold_others(call) else held.body
+    own = with_own_thoughts(held.body, losses) if _may_hold_others(call.body, call.target) else held.body
     unscoped = without_scopes(own, losses) if may_hold_scopes(call.body) else own
     counted = {"model": call.target.upstream_model} if call.endpoint == "count_tokens" else {}
     return Rendered(

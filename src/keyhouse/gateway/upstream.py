@@ -2,15 +2,18 @@
 environment, and tries nothing again that a provider may have acted on."""
 
 import asyncio
+from typing import NamedTuple
 
 import msgspec
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.address_policy import AddressPolicy
+from keyhouse.gateway.asker import Asker
+from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.dialing import Dialer
 from keyhouse.gateway.pool import Counters, Pool, PoolLimits
 from keyhouse.gateway.proxy import Proxies, Proxy
-from keyhouse.gateway.request import Headers, UpstreamRequest, rendered_head
+from keyhouse.gateway.request import Headers, RequestHead, UpstreamRequest, rendered_head
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.tls import tls_context
@@ -36,6 +39,17 @@ class ConnectionCounts(msgspec.Struct, frozen=True):
     waiting: int
 
 
+class Begun(NamedTuple):
+    """A request that was sent. `opened` ends as the future of `Connection.exchange` does."""
+
+    connection: Connection
+    opened: "asyncio.Future[UpstreamResponse]"
+
+    def leave(self) -> None:
+        """Close at once: nobody waits for the answer any more."""
+        self.connection.abandon(self.opened)
+
+
 class Upstream:
     """A client of HTTP/1.1 upstreams. One serves a whole process, on one event loop; `close` it at the end.
 
@@ -57,8 +71,18 @@ class Upstream:
         """How many connections there are now."""
         return ConnectionCounts(self._pool.open, self._pool.idle, self._pool.waiting)
 
-    async def open(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send a request; the answer's head is there when this returns, the body comes as it is read.
+    def begin(self, head: RequestHead, wire: bytes, asker: Asker) -> Connection | None:
+        """Send a request at once, `wire` being all of it, where a connection is idle and leads to the upstream itself; else None.
+
+        Where the asker is told to go on it calls `open` with what has begun.
+        """
+        connection = None if self._proxied else self._pool.take_idle(head.key)
+        if connection is not None:
+            connection.exchange_known(wire, self._settings.timeouts, asker)
+        return connection
+
+    async def open(self, request: UpstreamRequest, begun: Begun | None = None) -> UpstreamResponse:
+        """Send a request, unless it has `begun`; the answer's head is there when this returns, the body comes as it is read.
 
         Cancelling closes the connection at once. A kept-alive connection that turns out closed before any byte of the answer is replaced
         once by a fresh one. Raises UpstreamError; ValueError for a request that is not legal HTTP, before anything is written.
@@ -67,9 +91,12 @@ class Upstream:
         timeouts = request.timeouts or self._settings.timeouts
         proxy = self._plain_proxy(head.origin) if self._proxied else None
         wire = rendered_head(request, None if proxy is None else proxy.authorization_lines())
-        connection = self._pool.take_idle(head.key) or await self._pool.take(head.key, head.origin, timeouts)
+        if begun is None:
+            connection = self._pool.take_idle(head.key) or await self._pool.take(head.key, head.origin, timeouts)
+            opened = connection.exchange(wire, request.body, timeouts, bodiless=head.method == b"HEAD")
+        else:
+            connection, opened = begun.connection, begun.opened
         while True:
-            opened = connection.exchange(request, wire, timeouts)
             try:
                 return await opened
             except asyncio.CancelledError:
@@ -81,7 +108,9 @@ class Upstream:
             finally:
                 # It holds what is raised, whose traceback holds us: the collector of cycles, which seldom runs, need not find the request.
                 del opened
+                begun = None
             connection = await self._pool.take(head.key, head.origin, timeouts, fresh=True)
+            opened = connection.exchange(wire, request.body, timeouts, bodiless=head.method == b"HEAD")
 
     async def close(self) -> None:
         """Close every connection: requests under way end with UpstreamError `BROKEN`, waiting and later ones with `CONNECT_FAILED`."""

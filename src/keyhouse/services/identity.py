@@ -33,7 +33,7 @@ class Identity:
     def recall(self, presented: bytes) -> Caller | None:
         """The caller who was admitted with what has this digest before, if that is still so; None where it has to be looked up."""
         caller = self._admitted.get(presented)
-        return None if caller is None or _is_expired(caller) else caller
+        return None if caller is None or (caller.expires_at is not None and _is_expired(caller)) else caller
 
     async def admit(self, presented: bytes, token: str, project_id: str | None) -> Caller:
         """The same as `caller_of_project`, for `recall` to know: `presented` is a digest of all that said token and project."""

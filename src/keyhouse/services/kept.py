@@ -70,17 +70,15 @@ class KeptByProject(Generic[P]):
     `generation` gives another object whenever the same rows may read otherwise, as after a change of the key ring.
     """
 
-    __slots__ = ("_cleared", "_generation", "_kept", "_noticed")
+    __slots__ = ("_cleared", "_generation", "_kept", "_noticed", "get")
 
     def __init__(self, limit: int, generation: Callable[[], object]) -> None:
         self._kept: Kept[str, P] = Kept(limit)
         self._noticed: Kept[str, int] = Kept(limit)
         self._generation = generation
         self._cleared = 0
-
-    def get(self, project_id: str) -> P | None:
+        self.get: Callable[[str], P | None] = self._kept.get
         """What is kept of a project, or None."""
-        return self._kept.get(project_id)
 
     async def keep(self, project_id: str, reading: Awaitable[P]) -> P:
         """What `reading` yields; kept, unless a newer revision was noticed, or it may read otherwise, while it was on its way here."""

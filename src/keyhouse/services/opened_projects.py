@@ -1,6 +1,6 @@
 """What the gateway needs of a project, opened and kept in memory until a change notice names the project. Writes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +56,8 @@ class OpenedProjects:
         self._storage = storage
         self._catalog = catalog
         self._kept: KeptByProject[OpenedProject] = KeptByProject(_REMEMBERED_PROJECTS, lambda: storage.box.generation)
-
-    def remembered(self, project_id: str) -> OpenedProject | None:
+        self.remembered: Callable[[str], OpenedProject | None] = self._kept.get
         """A project that is in memory."""
-        return self._kept.get(project_id)
 
     async def get(self, project_id: str) -> OpenedProject:
         """A project, from memory where it is there. Raises Error `storage_unavailable`, or `invalid_credentials` where it is gone."""

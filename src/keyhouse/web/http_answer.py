@@ -21,12 +21,15 @@ _REFUSAL = b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-l
 
 def head(status: int, headers: Headers, own: bytes) -> bytes:
     """The head of an answer; `own` are whole lines of the server's. Raises ValueError where a header holds a line break or NUL."""
-    if not headers:
-        return b"%b%b\r\n" % (STATUS_LINES[status], own)
-    lines = b"\r\n".join(map(b": ".join, headers))
-    if not lines.count(b"\n") == lines.count(b"\r") == len(headers) - 1 or b"\0" in lines:
+    return b"%b%b%b\r\n" % (STATUS_LINES[status], lines_of(headers), own) if headers else b"%b%b\r\n" % (STATUS_LINES[status], own)
+
+
+def lines_of(headers: Headers) -> bytes:
+    """Headers as lines, each ended; of at least one. Raises ValueError where one holds a line break or NUL."""
+    lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
+    if not lines.count(b"\n") == lines.count(b"\r") == len(headers) or b"\0" in lines:
         raise ValueError("A header of the answer is not legal HTTP.")
-    return b"%b%b\r\n%b\r\n" % (STATUS_LINES[status], lines, own)
+    return lines
 
 
 def chunk(data: bytes) -> bytes:

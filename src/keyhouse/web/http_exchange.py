@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders, value_of
@@ -10,7 +10,7 @@ from keyhouse.gateway.passing import PassedBody
 from keyhouse.gateway.request import Headers
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.gateway.request_headers import RequestHeaders
-from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, chunk, head
+from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, STATUS_LINES, chunk, head
 from keyhouse.web.http_head import CallerHead
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class HttpExchange:
     """
 
     __slots__ = (
-        *("_connection", "_counted", "_ends_with_caller", "_length", "_pieces", "_size", "_waiter"),
+        *("_at_leaving", "_connection", "_counted", "_length", "_pieces", "_size", "_waiter"),
         *("asks_first", "has_begun", "has_left", "head", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
         *("query", "raw_path", "task"),
     )
@@ -55,11 +55,42 @@ class HttpExchange:
         self.is_answered = False
         self.has_left = False
         self.task: asyncio.Task[None] | None = None
-        self._ends_with_caller = False
+        self._at_leaving: Callable[[], object] | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._counted: int | None = None
+
+    # The short road: see `web.gateway.short_road`
+
+    def whole_body(self) -> bytes | None:
+        """The body, where it is small and the caller has taken all earlier answers."""
+        is_small = self._size <= HIGH_WATER_BYTES and not self._connection.taking.is_behind
+        return self._pieces[0] if is_small and self.is_whole and len(self._pieces) == 1 else None
+
+    def at_leaving(self, act: Callable[[], object]) -> None:
+        """What is done as soon as the caller leaves."""
+        self._at_leaving = act
+
+    def send_lines(self, lines: bytes, body: bytes) -> None:
+        """An answer 200 in one write. `lines` are its headers, each ended, its length among them. There was a known head, so no HEAD."""
+        self.has_begun = self.is_answered = True
+        connection = self._connection
+        own = self._own_lines(b"") if connection.is_ending else connection.standing_lines()
+        text = b"%b%b%b\r\n" % (STATUS_LINES[200], lines, own)
+        if len(body) <= _JOINED_BYTES:
+            connection.transport.write(text + body)
+        else:
+            connection.transport.writelines((text, body))
+
+    def go_on(self, answerer: "Answerer") -> None:
+        """Let this answer in a task of its own."""
+        self._at_leaving = None
+        self._connection.run(self, answerer)
+
+    def finish(self) -> None:
+        """The request is answered, or its caller has left."""
+        self._connection.finish(self)
 
     # The request's way
 
@@ -97,8 +128,8 @@ class HttpExchange:
         """The caller is gone, or sends what can be no request: there is nobody to answer."""
         self.has_left = True
         self._wake()
-        if self._ends_with_caller and self.task is not None:
-            self.task.cancel()
+        if self._at_leaving is not None:
+            self._at_leaving()
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -148,7 +179,8 @@ class HttpExchange:
         """See Exchange."""
         if self.has_left:
             raise CallerLeftError
-        self._ends_with_caller = True
+        if self.task is not None:
+            self._at_leaving = self.task.cancel
 
     # The answer's way
 
@@ -257,3 +289,12 @@ def _without_length(headers: Headers) -> Headers:
 Answerer = Callable[[HttpExchange], Awaitable[None]]
 Choose = Callable[[str], Answerer | None]
 """From a path to what answers it without ASGI; None: the application."""
+AtOnce = Callable[[HttpExchange], bool]
+"""Begins to answer a request whose head is known, where no task is needed for it; tells whether it has."""
+
+
+class Answering(NamedTuple):
+    """What answers requests."""
+
+    choose: Choose
+    at_once: AtOnce = lambda exchange: False

@@ -4,11 +4,16 @@ A client that keeps its connection sends nearly the same head with each request:
 those who answer, have read of it once is good for the next request. It lives as long as its connection.
 """
 
+from typing import TYPE_CHECKING
+
 import httptools
 
-from keyhouse.gateway.connection import MAX_LENGTH_DIGITS
+from keyhouse.gateway.bounds import MAX_LENGTH_DIGITS
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
+
+if TYPE_CHECKING:
+    from keyhouse.web.gateway.short_road import PriorCalls
 
 Target = tuple[str, bytes, bytes]
 """The path, decoded and as it came, and the query."""
@@ -61,12 +66,14 @@ class ComingHead:
 class CallerHead:
     """A request's method, target and headers, names in lower case. Holds the caller's key, so it prints none."""
 
-    __slots__ = ("_read", "headers", "method", "path", "query", "raw_path")
+    __slots__ = ("_read", "headers", "method", "path", "prior", "query", "raw_path")
 
     def __init__(self, method: str, target: Target, headers: RawHeaders) -> None:
         self.method = method
         self.path, self.raw_path, self.query = target
         self.headers = headers
+        # What its earlier calls have left for the next one.
+        self.prior: PriorCalls | None = None
         self._read: RequestHeaders | None = None
 
     def __repr__(self) -> str:

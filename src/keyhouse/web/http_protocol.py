@@ -15,34 +15,27 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from keyhouse.gateway.refused import RefusedError
 from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, DateLine
+from keyhouse.web.http_bounds import (
+    BODY_IDLE_TIMEOUT_S,
+    FIRST_REQUEST_S,
+    HEAD_TIMEOUT_S,
+    KEEP_ALIVE_S,
+    LINGER_S,
+    MAX_HEAD_BYTES,
+    MAX_LINGER_BYTES,
+    MAX_UNREAD_BYTES,
+)
 from keyhouse.web.http_crowd import Crowd
-from keyhouse.web.http_exchange import SLICE_BYTES, Choose, HttpExchange
+from keyhouse.web.http_exchange import SLICE_BYTES, Answerer, Answering, HttpExchange
 from keyhouse.web.http_head import CallerHead, ComingHead, KnownHead
 from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's head; and of what may come without a byte of body: chunk extensions, trailers."""
-HEAD_TIMEOUT_S = 10.0
-BODY_IDLE_TIMEOUT_S = 60.0
-KEEP_ALIVE_S = 75
-"""Longer than load balancers keep an unused connection, so that it is theirs to close."""
-FIRST_REQUEST_S = 5.0
-"""How long after it connected a caller may still send its first request to a server that stops."""
-LINGER_S = 2.0
-MAX_LINGER_BYTES = 256 * 1024
-"""How long, and of how much, a connection that is closed reads on: what lies unread makes the system throw away our last answer."""
-MAX_UNREAD_BYTES = 64 * 1024 * 1024
-"""How much of a body may come that nobody wants, its request being answered."""
-
 _log = logging.getLogger("keyhouse.http")
-
-
-class _RefusedError(Exception):
-    """Stops the parser."""
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -55,7 +48,7 @@ class HttpProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        choose: Choose,
+        answering: Answering,
         crowd: Crowd,
         date: DateLine,
     ) -> None:
@@ -64,7 +57,7 @@ class HttpProtocol(asyncio.Protocol):
         self.taking: Taking
         self.deadline = math.inf
         self._app = cast(ASGIApp, config.loaded_app)
-        self._choose = choose
+        self._choose, self._at_once = answering
         self._crowd = crowd
         self._deadlines = crowd.deadlines
         self._connections = cast("set[object]", server_state.connections)
@@ -213,7 +206,9 @@ class HttpProtocol(asyncio.Protocol):
         self.deadline = math.inf
         exchange = HttpExchange(self, self._known.head)
         exchange.take_whole(body)
-        self._start(exchange)
+        self._active = exchange
+        if not self._at_once(exchange):
+            self.run(exchange)
 
     def _expect_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -304,11 +299,11 @@ class HttpProtocol(asyncio.Protocol):
         parser, coming = self._parser, cast(ComingHead, self._coming)
         if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and coming.size() > MAX_HEAD_BYTES:
             self._refusal = HEAD_TOO_LARGE
-            raise _RefusedError
+            raise RefusedError
         is_old = (version := parser.get_http_version()) == "1.0"
         method = parser.get_method()
         if method == b"CONNECT" or coming.is_misframed or coming.hosts > 1 or not (is_old or (coming.hosts and version == "1.1")):
-            raise _RefusedError
+            raise RefusedError
         if parser.should_upgrade():
             return
         exchange = HttpExchange(self, CallerHead(method.decode("ascii"), target_of(coming.url), coming.headers))
@@ -352,12 +347,16 @@ class HttpProtocol(asyncio.Protocol):
 
     def _start(self, exchange: HttpExchange) -> None:
         self._active = exchange
-        exchange.task = self.loop.create_task(self._serve(exchange))
+        self.run(exchange)
+
+    def run(self, exchange: HttpExchange, answerer: Answerer | None = None) -> None:
+        """Answer a request in a task; None: by what is chosen for its path."""
+        exchange.task = self.loop.create_task(self._serve(exchange, answerer))
         self._tasks.add(exchange.task)
 
-    async def _serve(self, exchange: HttpExchange) -> None:
+    async def _serve(self, exchange: HttpExchange, answerer: Answerer | None) -> None:
         try:
-            answerer = self._choose(exchange.path)
+            answerer = answerer or self._choose(exchange.path)
             if answerer is not None:
                 await answerer(exchange)
             else:
@@ -368,9 +367,10 @@ class HttpProtocol(asyncio.Protocol):
             _log.error("A request was not answered.", exc_info=error)
         finally:
             self._tasks.discard(cast("asyncio.Task[None]", exchange.task))
-            self._answered(exchange)
+            self.finish(exchange)
 
-    def _answered(self, exchange: HttpExchange) -> None:
+    def finish(self, exchange: HttpExchange) -> None:
+        """A request is over: it is the next one's turn."""
         self._active = None
         if self.transport.is_closing() or exchange.has_left:
             return

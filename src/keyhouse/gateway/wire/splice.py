@@ -45,7 +45,7 @@ class _Members(msgspec.Struct):
     drop_tuning_params: bool | UnsetType | None = UNSET
 
 
-_decoder = msgspec.json.Decoder(_Members)
+_decode = msgspec.json.Decoder(_Members).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -72,10 +72,15 @@ def parse_head(body: bytes) -> Head:
     Raises Error: `malformed_request` when it is not JSON; `bad_request` when it is no object, when `model`, `stream` or
     `drop_tuning_params` are not of their types, and when one of the watched keys is repeated or spelt with escapes.
     """
-    members = _decoded(body)
+    try:
+        members = _decode(body)
+    except UNREADABLE as error:
+        raise _unreadable(body, error) from error
+    model = members.model
     # In most bodies each watched key occurs once, so that it is the one that the decoder read, if it read any.
     keys = _walked(body) if _is_doubtful(body) else None
-    model = members.model
+    if keys is None and members.drop_tuning_params is UNSET and model is not UNSET and (found := _MODEL.search(body)) is not None:
+        return Head(model, members.stream is True, Member(found.start(), *found.span(1)))
     return Head(
         None if model is UNSET else model,
         members.stream is True,
@@ -97,7 +102,11 @@ def with_model(body: bytes, head: Head, model: str) -> bytes:
     """
     name, switch = head.model_member, head.drop_member
     if name is not None and switch is None:
-        return body if head.model == model else _cut(body, ((name.value, name.end, _encode(model)),))
+        if head.model == model:
+            return body
+        # Views: a large body is not copied twice.
+        view = memoryview(body)
+        return b"".join((view[: name.value], _encode(model), view[name.end :]))
     cuts: list[tuple[int, int, bytes]] = []
     if name is not None and head.model != model:
         cuts.append((name.value, name.end, _encode(model)))
@@ -140,16 +149,13 @@ def _before(body: bytes, key: int) -> int:
     return at - 1 if body[at - 1 : at] == b"," else key
 
 
-def _decoded(body: bytes) -> _Members:
-    try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise _mistyped(str(error)) from error
-    except UNREADABLE as error:
-        marked = " It begins with a byte order mark: send it without." if body.startswith(codecs.BOM_UTF8) else ""
-        halved = " Of a character in it there may be half alone (as in \\ud83d)." if holds_halves(body.decode("utf-8", "replace")) else ""
-        packed = " It is compressed: send it as it is." if body.startswith(_PACKED) else ""
-        raise Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}{halved}{packed}") from error
+def _unreadable(body: bytes, error: Exception) -> Error:
+    if isinstance(error, msgspec.ValidationError):
+        return _mistyped(str(error))
+    marked = " It begins with a byte order mark: send it without." if body.startswith(codecs.BOM_UTF8) else ""
+    halved = " Of a character in it there may be half alone (as in \\ud83d)." if holds_halves(body.decode("utf-8", "replace")) else ""
+    packed = " It is compressed: send it as it is." if body.startswith(_PACKED) else ""
+    return Error(Code.MALFORMED_REQUEST, f"The body is not JSON.{marked}{halved}{packed}")
 
 
 def _mistyped(reason: str) -> Error:

@@ -1,5 +1,7 @@
 """A house's error in the words of the API that the caller speaks, and the headers that go with it."""
 
+import re
+
 from keyhouse.domain.errors import Error
 from keyhouse.gateway.failures import error_body
 from keyhouse.gateway.headers import RawHeaders
@@ -13,6 +15,9 @@ JSON = (b"content-type", b"application/json")
 _NO_RETRY = (b"x-should-retry", b"false")
 _REQUEST_ID = {"openai_chat": b"x-request-id", "anthropic_messages": b"request-id"}
 _REQUEST_IDS = frozenset(_REQUEST_ID.values())
+_ID_LINE = {spoken: b"\n%b: " % name for spoken, name in _REQUEST_ID.items()}
+"""As it is found behind another line."""
+_ANY_ID_LINE = re.compile(rb"^((?:x-)?request-id): ([^\r]*)", re.MULTILINE)
 _OURS = b"x-keyhouse-request-id"
 
 
@@ -38,6 +43,17 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
     if error.details.get("retry") is False:
         headers.append(_NO_RETRY)
     return status, headers, body
+
+
+def request_id_lines(lines: bytes, spoken: CallerFormat, request_id: bytes) -> bytes:
+    """What `with_request_id` adds to an answer, as lines; `lines` are the answer's, each ended, none of them without a value."""
+    ours = b"x-keyhouse-request-id: %b\r\n" % request_id
+    if _ID_LINE[spoken] in lines:
+        return ours
+    theirs = _ANY_ID_LINE.search(lines)
+    if theirs is not None and theirs[1] == _REQUEST_ID[spoken]:
+        return ours
+    return b"%b: %b\r\n%b" % (_REQUEST_ID[spoken], request_id if theirs is None else theirs[2], ours)
 
 
 def with_request_id(headers: RawHeaders, spoken: CallerFormat, request_id: bytes) -> RawHeaders:

@@ -1,9 +1,8 @@
 """Everything under /v1: key, body, target, relay, bytes, in that order. No framework, no database once warm."""
 
 import asyncio
+from collections.abc import Awaitable
 from time import perf_counter
-
-import msgspec
 
 from keyhouse.domain.calling import EndpointName
 from keyhouse.domain.errors import Code, Error
@@ -14,6 +13,7 @@ from keyhouse.gateway.headers import RawHeaders, chosen_headers
 from keyhouse.gateway.observation import Observation, Observe
 from keyhouse.gateway.prepared import FORM_OR_JSON
 from keyhouse.gateway.relay import Relay
+from keyhouse.gateway.upstream import Begun
 from keyhouse.gateway.upstream_error import UpstreamError
 from keyhouse.gateway.wire.form import parse_form
 from keyhouse.gateway.wire.parameters import CallerFormat
@@ -27,43 +27,26 @@ from keyhouse.web.gateway.calls_under_way import CallsUnderWay
 from keyhouse.web.gateway.endpoints import ENDPOINTS, MODELS_PATH, GatewayEndpoint, format_of, is_models, no_endpoint, usual_path
 from keyhouse.web.gateway.envelopes import refusal, with_request_id
 from keyhouse.web.gateway.exchange import CallerLeftError, Exchange
+from keyhouse.web.gateway.gateway_services import GatewayServices, Limits
 from keyhouse.web.gateway.model_pages import models_answer, not_found
 from keyhouse.web.gateway.origins import is_preflight, origin_headers, preflight_headers
 from keyhouse.web.gateway.request_headers import RequestHeaders
+from keyhouse.web.gateway.short_road import BETA_QUERY, CALLER_LEFT, ShortCall, ShortRoad
+from keyhouse.web.http_exchange import HttpExchange
 from keyhouse.web.log import log_failed_request, request_ids
-from keyhouse.web.whole_numbers import whole_number
-
-_BETA = b"beta=true"
-"""What Anthropic's clients put behind the path of calls with betas; of a caller's query nothing else goes on."""
-
-_CALLER_LEFT = "caller_left"
 
 _LOGGED = frozenset({Code.STORAGE_UNAVAILABLE, Code.CREDENTIALS_UNREADABLE, Code.CONFIGURATION})
 """Failures of the house itself, which its operator should see."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a request may do: the size of its body, how many calls of its project may be under way at once, how often its own may be tried
-    again, and from which origins pages may send it."""
-
-    max_request_bytes: int = 32 * 1024 * 1024
-    calls_per_project: int = 1536
-    retries: int = 2
-    origins: frozenset[bytes] = frozenset()
 
 
 class Gateway:
     """Answers callers of any OpenAI or Anthropic client. `observe` is told of every request once it has ended."""
 
     def __init__(self, identity: Identity, models: Models, attention: Attention, relay: Relay, limits: Limits, observe: Observe) -> None:
-        self._attention = attention
-        self._identity = identity
-        self._models = models
-        self._relay = relay
+        under_way = CallsUnderWay(limits.calls_per_project)
+        self._services = GatewayServices(identity, models, attention, relay, limits, observe, under_way, request_ids())
         self._limits = limits
-        self._under_way = CallsUnderWay(limits.calls_per_project)
-        self._observe = observe
-        self._request_ids = request_ids()
+        self.short_road = ShortRoad(self._services, self._go_on)
 
     async def serve(self, exchange: Exchange) -> None:
         """Serve one request."""
@@ -74,31 +57,56 @@ class Gateway:
             path, deployment = usual_path(path)
             endpoint = ENDPOINTS.get(path)
         route = endpoint.path if endpoint is not None else MODELS_PATH if is_models(path) else "-"
-        observation = Observation(next(self._request_ids), exchange.method, route, started_at=started_at)
+        observation = Observation(next(self._services.request_ids), exchange.method, route, started_at=started_at)
+        await self._watched(exchange, observation, self._serve(exchange, endpoint, deployment, observation))
+
+    async def _serve(self, exchange: Exchange, endpoint: GatewayEndpoint | None, deployment: str, observation: Observation) -> None:
+        if self._services.attention.is_lost:
+            await self._services.attention.regain()
+        if self._limits.origins and is_preflight(exchange.method, exchange.headers):
+            await self._tell_browser(exchange, observation)
+        elif endpoint is not None:
+            await self._call(exchange, endpoint, deployment, observation)
+        else:
+            await self._tell_models(exchange, observation)
+
+    async def _go_on(self, exchange: HttpExchange, short: ShortCall) -> None:
+        """Serve the rest of a request that has begun on the short road."""
+        observation = short.observation()
+        await self._watched(exchange, observation, self._serve_rest(exchange, short, observation))
+
+    async def _serve_rest(self, exchange: HttpExchange, short: ShortCall, observation: Observation) -> None:
+        begun = short.begun()
         try:
-            if self._attention.is_lost:
-                await self._attention.regain()
-            if self._limits.origins and is_preflight(exchange.method, exchange.headers):
-                await self._tell_browser(exchange, observation)
-            elif endpoint is not None:
-                await self._call(exchange, endpoint, deployment, observation)
-            else:
-                await self._tell_models(exchange, observation)
+            exchange.end_with_caller()
+            call = short.call(await exchange.body(self._limits.max_request_bytes) or b"")
+            await self._relayed(exchange, short.prior.endpoint, call, observation, begun)
+        except BaseException:
+            if begun is not None:
+                begun.leave()
+            raise
+        finally:
+            self._services.under_way.end(observation.project_id)
+
+    async def _watched(self, exchange: Exchange, observation: Observation, serving: Awaitable[None]) -> None:
+        """Serve a request, say what went wrong, and note it once it has ended."""
+        try:
+            await serving
         except Error as error:
             await self._refuse(exchange, observation, error)
         except CallerLeftError:
-            observation.code = _CALLER_LEFT
+            observation.code = CALLER_LEFT
         except asyncio.CancelledError:
             if not exchange.has_left:
                 raise
-            observation.code = _CALLER_LEFT
+            observation.code = CALLER_LEFT
         except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
             _log_failure(observation, cause)
             if not exchange.has_begun:
                 await self._refuse(exchange, observation, internal_error())
         finally:
             observation.ended_at = perf_counter()
-            self._observe(observation)
+            self._services.observe(observation)
 
     async def _tell_browser(self, exchange: Exchange, observation: Observation) -> None:
         observation.answered(204)
@@ -110,9 +118,9 @@ class Gateway:
         _require_method(exchange, "GET")
         spoken = format_of(exchange.path, exchange.headers)
         headers = exchange.read_headers()
-        observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
+        observation.admitted(exchange.caller or self._services.recalled(headers) or await self._admitted(headers))
         try:
-            told, body = await models_answer(self._models, observation.project_id, exchange, spoken)
+            told, body = await models_answer(self._services.models, observation.project_id, exchange, spoken)
         except Error as error:
             raise not_found(error) from error
         observation.answered(200)
@@ -123,8 +131,8 @@ class Gateway:
         name = observation.endpoint = endpoint.name
         headers = exchange.read_headers()
         observation.traceparent = headers.read.get(b"traceparent")
-        observation.admitted(exchange.caller or self._recalled(headers) or await self._admitted(headers))
-        self._under_way.begin(project_id := observation.project_id)
+        observation.admitted(exchange.caller or self._services.recalled(headers) or await self._admitted(headers))
+        self._services.under_way.begin(project_id := observation.project_id)
         try:
             body = await exchange.body(self._limits.max_request_bytes)
             if body is None:
@@ -134,17 +142,19 @@ class Gateway:
             form = parse_form(content_type, body) if endpoint.takes_form and not _is_json_instead(name, content_type) else None
             head = parse_head(body) if form is None else Head(form.value("model"), form.value("stream") == "true")
             wanted = (observation.project_id, name, deployment or head.model, voice_of(body) if name == "speech" else "")
-            target = self._models.remembered_target(*wanted) or await self._models.target(*wanted)
+            target = self._services.models.remembered_target(*wanted) or await self._services.models.target(*wanted)
             observation.provider, observation.model, observation.streams = target.provider, target.model_id, head.stream
-            call = Call(name, target, body, head, headers.forwarded, self._retries(headers), observation.request_id, form)
-            if exchange.query == _BETA and name in MESSAGES_ENDPOINTS:
-                call.query = _BETA
+            call = Call(name, target, body, head, headers.forwarded, self._limits.retries_of(headers), observation.request_id, form)
+            if exchange.query == BETA_QUERY and name in MESSAGES_ENDPOINTS:
+                call.query = BETA_QUERY
             await self._relayed(exchange, endpoint, call, observation)
         finally:
-            self._under_way.end(project_id)
+            self._services.under_way.end(project_id)
 
-    async def _relayed(self, exchange: Exchange, endpoint: GatewayEndpoint, call: Call, observation: Observation) -> None:
-        answer = await self._relay.answer(call, observation)
+    async def _relayed(
+        self, exchange: Exchange, endpoint: GatewayEndpoint, call: Call, observation: Observation, begun: Begun | None = None
+    ) -> None:
+        answer = await self._services.relay.answer(call, observation, begun)
         headers = self._shown(answer.headers, endpoint.format, exchange, observation)
         observation.answered(answer.status)
         try:
@@ -157,22 +167,12 @@ class Gateway:
             answer.close()
             observation.answer = answer.read
 
-    def _recalled(self, headers: RequestHeaders) -> Caller | None:
-        """The caller, where it was admitted before."""
-        caller = self._identity.recall(headers.presented())
-        return caller if caller is not None and Permission.VIEW in caller.permissions else None
-
     async def _admitted(self, headers: RequestHeaders) -> Caller:
         presented = headers.credentials()
-        caller = await self._identity.admit(headers.presented(), presented.token, presented.project_id)
+        caller = await self._services.identity.admit(headers.presented(), presented.token, presented.project_id)
         if Permission.VIEW not in caller.permissions:
             raise Error(Code.PERMISSION_DENIED, "This API key lacks the permission project:view.")
         return caller
-
-    def _retries(self, headers: RequestHeaders) -> int:
-        asked = headers.read.get(b"x-keyhouse-retries")
-        number = None if asked is None else whole_number(asked.decode("latin-1"))
-        return self._limits.retries if number is None else min(number, self._limits.retries)
 
     async def _refuse(self, exchange: Exchange, observation: Observation, error: Error) -> None:
         spoken = format_of(exchange.path, exchange.headers)

@@ -1,0 +1,236 @@
+"""The short road of calls like those that their connection brought before: no task, as long as only the upstream has to be waited for.
+
+A call that does not go this way, or not to its end, goes the long road: from its beginning, or from where it is. Both send, count and say
+the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from keyhouse.domain.errors import Error
+from keyhouse.domain.target import Target
+from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.answer_facts import NOTHING_READ, AnswerRead
+from keyhouse.gateway.call import Call
+from keyhouse.gateway.connection import Connection
+from keyhouse.gateway.failures import MESSAGES_ENDPOINTS
+from keyhouse.gateway.observation import Observation
+from keyhouse.gateway.ready import Ready
+from keyhouse.gateway.response import UpstreamResponse
+from keyhouse.gateway.upstream import Begun
+from keyhouse.gateway.usage_reader import WholeRead
+from keyhouse.gateway.wire.splice import Head, parse_head
+from keyhouse.web.gateway.endpoints import ENDPOINTS, GatewayEndpoint, usual_path
+from keyhouse.web.gateway.envelopes import request_id_lines
+from keyhouse.web.gateway.gateway_services import GatewayServices
+from keyhouse.web.gateway.origins import origin_headers
+from keyhouse.web.gateway.request_headers import RequestHeaders
+from keyhouse.web.http_answer import lines_of
+from keyhouse.web.http_exchange import HttpExchange
+from keyhouse.web.http_head import CallerHead
+
+BETA_QUERY = b"beta=true"
+"""What Anthropic's clients put behind the path of calls with betas; of a caller's query nothing else goes on."""
+CALLER_LEFT = "caller_left"
+
+_MOST_MODELS = 8
+"""Of which a connection's calls are remembered."""
+_MOST_MISSES = 8
+"""So many calls in a row that had to go on by the long road tell that the next ones will, too."""
+_log = logging.getLogger("keyhouse.http")
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class PriorCalls:
+    """What calls with the same head have in common. `query` is what goes on of theirs, `lines` are the origin's. `models` holds what is
+    equal in calls of the same model, and the lines that tell of it. `is_short`: the next one may go the short road."""
+
+    is_short: bool
+    headers: RequestHeaders
+    endpoint: GatewayEndpoint = ENDPOINTS["/v1/chat/completions"]
+    deployment: str = ""
+    query: bytes = b""
+    lines: bytes = b""
+    misses: int = 0
+    models: dict[str | None, tuple[Ready, bytes]] = field(default_factory=dict)
+
+
+class ShortRoad:
+    """Begins calls. `go_on` lets one that has begun go on by the long road."""
+
+    def __init__(self, services: GatewayServices, go_on: "Callable[[HttpExchange, ShortCall], Awaitable[None]]") -> None:
+        self.services = services
+        self.go_on = go_on
+
+    def begin(self, exchange: HttpExchange) -> bool:
+        """Send a request on, where everything that this takes is known; tells whether it has been."""
+        started_at = perf_counter()
+        prior = exchange.head.prior
+        if prior is None:
+            prior = exchange.head.prior = self._prior(exchange.head)
+        if not prior.is_short or self.services.attention.is_lost:
+            return False
+        caller = self.services.recalled(prior.headers)
+        body = exchange.whole_body()
+        if caller is None or body is None or len(body) > self.services.limits.max_request_bytes:
+            return False
+        try:
+            asked = parse_head(body)
+            call = None if asked.stream else self._call(exchange, prior, caller, asked, started_at)
+            return call is not None and self._send(call, body)
+        except Error:
+            # The long road says what it is.
+            return False
+
+    def _call(self, exchange: HttpExchange, prior: PriorCalls, caller: Caller, asked: Head, started_at: float) -> "ShortCall | None":
+        services, project_id = self.services, caller.project_id or ""
+        model = prior.deployment or asked.model
+        target = services.models.remembered_target(project_id, prior.endpoint.name, model)
+        if target is None or not services.under_way.has_room(project_id):
+            return None
+        known = prior.models.get(model)
+        if known is None or known[0].target() is not target:
+            known = self._known(prior, model, target)
+            if known is None:
+                return None
+        ready, lines = known
+        return ShortCall(self, exchange, prior, caller, project_id, target, ready, lines, asked, started_at, next(services.request_ids))
+
+    def _send(self, call: "ShortCall", body: bytes) -> bool:
+        services = self.services
+        connection = services.relay.begin(call.ready, call.target, body, call.asked, call)
+        if connection is None:
+            return False
+        call.connection = connection
+        call.sent_at = perf_counter()
+        services.under_way.begin(call.project_id)
+        call.exchange.at_leaving(call.leave)
+        return True
+
+    def _known(self, prior: PriorCalls, model: str | None, target: Target) -> tuple[Ready, bytes] | None:
+        ready = self.services.relay.ready(target, prior.endpoint.name, prior.headers.forwarded, prior.query)
+        if ready is None:
+            return None
+        if len(prior.models) == _MOST_MODELS:
+            prior.models.clear()
+        known = prior.models[model] = ready, lines_of(ready.said) + prior.lines
+        return known
+
+    def _prior(self, head: CallerHead) -> PriorCalls:
+        path, deployment = (head.path, "") if head.path in ENDPOINTS else usual_path(head.path)
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is None or head.method != "POST" or endpoint.takes_form or endpoint.name == "speech":
+            return PriorCalls(False, head.read())
+        query = BETA_QUERY if head.query == BETA_QUERY and endpoint.name in MESSAGES_ENDPOINTS else b""
+        allowed = self.services.limits.origins
+        lines = lines_of(origin_headers(allowed, head.headers)) if allowed else b""
+        return PriorCalls(True, head.read(), endpoint, deployment, query, lines)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class ShortCall:
+    """One call on the short road, from its sending to its end or to where the long road begins."""
+
+    road: ShortRoad
+    exchange: HttpExchange
+    prior: PriorCalls
+    caller: Caller
+    project_id: str
+    target: Target
+    ready: Ready
+    lines: bytes
+    asked: Head
+    started_at: float
+    request_id: str
+    sent_at: float = 0.0
+    connection: Connection | None = None
+    opened: "asyncio.Future[UpstreamResponse] | None" = None
+
+    def answered(self, lines: bytes, body: bytes) -> None:
+        """See Asker: the answer goes to the caller."""
+        answered_at = perf_counter()
+        exchange = self.exchange
+        self.connection = None
+        self.prior.misses = 0
+        try:
+            id_lines = request_id_lines(lines, self.prior.endpoint.format, self.request_id.encode())
+            exchange.send_lines(b"%b%b%b" % (lines, id_lines, self.lines), body)
+            self._end(200, "", answered_at, answered_at - self.sent_at, WholeRead(body))
+        except Exception as error:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
+            _log.error("A request was not answered.", exc_info=error)
+        finally:
+            exchange.finish()
+
+    def leave(self) -> None:
+        """The caller has left: close the upstream at once."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abandon(self.opened)
+            self._end(0, CALLER_LEFT, None, perf_counter() - self.sent_at, NOTHING_READ)
+            self.exchange.finish()
+
+    def go_on(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
+        """See Asker: the rest takes the long road, once it is known what has come."""
+        self.opened = opened
+        opened.add_done_callback(self._opened)
+
+    def _opened(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
+        if self.connection is not None:
+            self.prior.misses += 1
+            self.prior.is_short = self.prior.misses < _MOST_MISSES
+            self.exchange.go_on(self._go_on)
+
+    def begun(self) -> Begun | None:
+        """The request as it was sent; whoever asks for it sees to it from then on."""
+        connection, self.connection = self.connection, None
+        return None if connection is None or self.opened is None else Begun(connection, self.opened)
+
+    async def _go_on(self, exchange: HttpExchange) -> None:
+        await self.road.go_on(exchange, self)
+
+    def call(self, body: bytes) -> Call:
+        """The call as the long road has it."""
+        prior, limits = self.prior, self.road.services.limits
+        retries = limits.retries_of(prior.headers)
+        called = Call(prior.endpoint.name, self.target, body, self.asked, prior.headers.forwarded, retries, self.request_id)
+        called.query = prior.query
+        return called
+
+    def observation(self) -> Observation:
+        """What there is to note of the call while it waits for its answer."""
+        return self._observed(0, "", None, perf_counter() - self.sent_at, NOTHING_READ)
+
+    def _end(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> None:
+        services = self.road.services
+        services.under_way.end(self.project_id)
+        services.observe(self._observed(status, code, answered_at, upstream_s, read))
+
+    def _observed(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> Observation:
+        caller, target, prior = self.caller, self.target, self.prior
+        # By place: a third of the price.
+        return Observation(
+            self.request_id,
+            "POST",
+            prior.endpoint.path,
+            prior.endpoint.name,
+            caller.organization_id,
+            caller.actor.id,
+            self.project_id,
+            target.provider,
+            target.model_id,
+            False,
+            status,
+            code,
+            0,
+            self.started_at,
+            answered_at,
+            perf_counter(),
+            upstream_s,
+            None,
+            prior.headers.read.get(b"traceparent"),
+            self.ready.origin,
+            read,
+        )
