@@ -20,7 +20,7 @@ from keyhouse.storage.key_ring import KeyRing
 from keyhouse.storage.key_watch import NewerRing
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_sealed, lock_sealed_under_other_keys, put_sealed
+from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_one, lock_sealed_under_other_keys, put_sealed
 from keyhouse.storage.secret_box import SecretBox, Unreadable
 from keyhouse.storage.sqlite import SqliteTransaction, connect
 from keyhouse.storage.statements import Row, Statement, Transaction
@@ -62,10 +62,10 @@ def test_a_value_that_another_write_holds_is_passed_over(tmp_path: Path, postgre
     async def main() -> None:
         async with filled(settings_of(tmp_path, postgres_server.new_database())) as storage:
             values, held = await sealed_values(storage), Held()
-            owner = values[0].context.owner_id
+            place = values[0].place
 
             def destroy(tx: Transaction) -> None:
-                destroy_sealed(tx, owner)
+                destroy_one(tx, *place)
                 held.wait(tx)
 
             destroying = asyncio.create_task(storage.database.write(destroy))
@@ -73,7 +73,7 @@ def test_a_value_that_another_write_holds_is_passed_over(tmp_path: Path, postgre
             found = await storage.database.write(lambda tx: lock_sealed_under_other_keys(tx, "another", BEFORE_ALL, 100))
             held.let_go()
             await destroying
-            assert list(found) == [value for value in values if value.context.owner_id != owner]
+            assert list(found) == [value for value in values if value.place != place]
             assert found
 
     asyncio.run(main())

@@ -14,7 +14,7 @@ from keyhouse.storage.key_file import read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, key_ring_text, new_key
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.schema import HEAD
-from keyhouse.storage.sealed_values import SealedValue, destroy_sealed, rewrap
+from keyhouse.storage.sealed_values import SealedValue, destroy_one, rewrap
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import Statement
 from tests.storage.filled_houses import filled, keys_in_use, plaintexts, rotated
@@ -173,7 +173,7 @@ def test_a_rewrap_loses_to_whoever_changed_the_value(settings: Settings) -> None
             old_box = SecretBox(KeyRing({key_id: storage.box.ring.key(key_id) or b""}, "the test's ring"))
             await storage.database.write(lambda tx: rewrap(tx, old_box, stale))
             assert (await sealed_values(storage))[0] == newer
-            await storage.database.write(lambda tx: destroy_sealed(tx, newer.context.owner_id))
+            await storage.database.write(lambda tx: destroy_one(tx, *newer.place))
             await storage.database.write(lambda tx: rewrap(tx, storage.box, newer))
             assert newer.context not in {value.context for value in await sealed_values(storage)}
 

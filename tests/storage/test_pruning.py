@@ -24,7 +24,7 @@ from keyhouse.storage.statements import Statement
 from tests.conftest import PostgresServer
 from tests.storage.filled_houses import plaintexts
 from tests.storage.held_writes import Held, waits_for_a_lock
-from tests.storage.houses import openai_key, project_caller, providers_of, run_on, settings_of
+from tests.storage.houses import openai_key, project_caller, providers_of, run_on, sealed_values, settings_of
 
 _AGE = Statement("UPDATE model_provider_history SET at = 1 WHERE version <= :version")
 _OLDEST = Statement(
@@ -240,5 +240,23 @@ def test_old_records_of_the_audit_log_go_and_numbers_go_on(settings: Settings) -
         assert [(record.action, record.target) for record in after] == [("audit_log.pruned", "older than 30 days")]
         assert total == 1
         assert after[0].id > before[0].id
+
+    run_on(settings, main)
+
+
+def test_a_deletion_destroys_all_that_a_row_ever_sealed_and_nothing_else(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        caller, providers = await project_caller(storage), providers_of(storage)
+        headers = tuple((ExtraHeader("X-Team", value),) for value in ("a", "b"))
+        await providers.upsert(caller, "groq", ModelProviderUpdate(True, {"GROQ_API_KEY": "sk-groq"}, extra_headers=headers[0]), None)
+        others = {value.context for value in await sealed_values(storage)}
+        for round_of in range(2):
+            for number, sent in enumerate(headers):
+                key = {"OPENAI_API_KEY": f"sk-{round_of}-{number}"}
+                await providers.upsert(caller, "openai", ModelProviderUpdate(True, key, extra_headers=sent), None)
+            await providers.roll_back(caller, "openai", 4 * round_of + 1, None)
+            assert len(await sealed_values(storage)) == len(others) + 4
+            await providers.delete(caller, "openai", None)
+            assert {value.context for value in await sealed_values(storage)} == others
 
     run_on(settings, main)

@@ -76,6 +76,10 @@ class Credentials:
         value = self._values.get(name)
         return value if isinstance(value, str) and value and not value.isspace() else ""
 
+    def texts(self) -> frozenset[str]:
+        """The names of all for which `text` has one."""
+        return frozenset([name for name, value in self._values.items() if isinstance(value, str) and value and not value.isspace()])
+
     def masked(self, spec: ProviderSpec) -> dict[str, object]:
         """Names to values in clear for public fields and to `MASK` for all others; blank ones are left out."""
         if not self.readable:

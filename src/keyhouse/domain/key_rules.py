@@ -17,7 +17,7 @@ Violation = tuple[str, str]
 
 def require_valid(given: Mapping[str, object], merged: Credentials, spec: ProviderSpec) -> None:
     """Raise `invalid_api_key_configuration`, naming each field and why, unless `merged` satisfies the provider."""
-    violations = [*_not_strings(given, spec)] or [*_broken_rules(merged, spec)]
+    violations = _not_strings(given, spec) or _broken_rules(merged, spec)
     if not violations:
         return
     raise Error(
@@ -30,33 +30,34 @@ def require_valid(given: Mapping[str, object], merged: Credentials, spec: Provid
     )
 
 
-def _not_strings(given: Mapping[str, object], spec: ProviderSpec) -> Iterator[Violation]:
-    for name, value in given.items():
-        if spec.field_named(name) is not None and not isinstance(value, str):
-            yield name, "must be a string"
+def _not_strings(given: Mapping[str, object], spec: ProviderSpec) -> list[Violation]:
+    return [(name, "must be a string") for name, value in given.items() if not isinstance(value, str) and spec.field_named(name)]
 
 
-def _broken_rules(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
-    for name in islice(merged, MOST_FIELDS, MOST_FIELDS + 1):
-        yield name, f"would be one too many: no more than {MOST_FIELDS} are kept"
+def _broken_rules(merged: Credentials, spec: ProviderSpec) -> list[Violation]:
+    broken: list[Violation] = []
+    texts = merged.texts()
+    if len(texts) != 1:
+        broken += [
+            (name, f"would be one too many: no more than {MOST_FIELDS} are kept") for name in islice(merged, MOST_FIELDS, MOST_FIELDS + 1)
+        ]
     for field in spec.formatted_fields:
-        text = merged.text(field.name)
-        if text and (problem := _format_problem(field, text)):
-            yield field.name, problem
-    if spec.accepts_managed and merged.text(MANAGED.name):
-        return
-    yield from _missing(merged, spec)
+        if field.name in texts and (problem := _format_problem(field, merged.text(field.name))):
+            broken.append((field.name, problem))
+    if not (spec.accepts_managed and MANAGED.name in texts):
+        broken += _missing(merged, texts, spec)
+    return broken
 
 
-def _missing(merged: Credentials, spec: ProviderSpec) -> Iterator[Violation]:
-    for field in spec.fields:
-        if field.required and not (field.name in merged if field.may_be_blank else merged.text(field.name)):
+def _missing(merged: Credentials, texts: frozenset[str], spec: ProviderSpec) -> Iterator[Violation]:
+    for field in spec.required_fields:
+        if field.name not in (merged if field.may_be_blank else texts):
             yield field.name, "is required"
-    if spec.at_least_one and not any(merged.text(name) for name in spec.at_least_one):
+    if spec.at_least_one and texts.isdisjoint(spec.at_least_one):
         for name in spec.at_least_one:
             yield name, f"or {' or '.join(other for other in spec.at_least_one if other != name)} is required"
     for group in spec.together:
-        present = [name for name in group if merged.text(name)]
+        present = [name for name in group if name in texts]
         if present and len(present) < len(group):
             for name in group:
                 if name not in present:

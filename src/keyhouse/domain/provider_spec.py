@@ -89,6 +89,11 @@ class ProviderSpec:
         return frozenset(known.name for known in self.all_fields if known.trimmed)
 
     @cached_property
+    def required_fields(self) -> tuple[CredentialField, ...]:
+        """The fields that must be given."""
+        return tuple(known for known in self.fields if known.required)
+
+    @cached_property
     def formatted_fields(self) -> tuple[CredentialField, ...]:
         """The fields that hold more than just some text."""
         return tuple(known for known in self.all_fields if known.format != "text")

@@ -289,7 +289,7 @@ class _Change:
     def delete(self, fields: tuple[FieldChange, ...]) -> None:
         """Delete the provider; its history stays, without secrets."""
         gone = self._numbered(ModelProvider(self.provider), self.project.default_model)
-        delete_stored(self._tx, self.before)
+        delete_stored(self._tx, self.project.id, self.before)
         self._tell(StoredProvider(gone), fields, "deleted")
         self.after = None
 

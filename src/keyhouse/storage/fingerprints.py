@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import hmac
 import secrets
 
 from keyhouse.storage import encoding
@@ -18,29 +17,42 @@ _IS_KEY = "name LIKE 'fingerprint|_key/%' ESCAPE '|'"
 _KEYS = Statement("SELECT value FROM installation WHERE", _IS_KEY, "ORDER BY name")
 _INSERT = insert_into("installation", "name, value")
 _DELETE = Statement("DELETE FROM installation WHERE", _IS_KEY, "AND value = :value_id")
-_SEALED_WITH = Statement("SELECT id FROM sealed_values WHERE owner_id = :owner_id AND key_id = :key_id")
+_SEALED_WITH = Statement(
+    "SELECT id FROM sealed_values WHERE owner_id = :owner_id AND key_id = :key_id",
+    f"AND id IN (SELECT value FROM installation WHERE {_IS_KEY})",  # noqa: S608 - names of ours
+)
 
 
 class Fingerprints:
     """Short keyed digests of values: equal for equal values of one installation. 8 hexadecimal digits tell apart, and give nothing back."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._use(key)
 
     def __repr__(self) -> str:
         return "Fingerprints(***)"
 
     def __call__(self, field: str, value: object) -> str:
         """The fingerprint of a value under its field's name."""
-        return hmac.digest(self._key, field.encode() + b"\0" + encoding.encoded_bytes(value), hashlib.sha256).hex()[:8]
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(field.encode() + b"\0" + encoding.encoded_bytes(value))
+        outer.update(inner.digest())
+        return outer.hexdigest()[:8]
+
+    def _use(self, key: bytes) -> None:
+        """HMAC (RFC 2104) with SHA-256, what depends on the key alone done once: the library does it for each value, at four times the
+        cost.
+        """
+        padded = key.ljust(hashlib.sha256().block_size, b"\0")
+        self._inner, self._outer = (hashlib.sha256(bytes(byte ^ mask for byte in padded)) for mask in (0x36, 0x5C))
 
     async def open_again(self, database: Database, box: SecretBox) -> None:
         """The box opens other values than before, perhaps an older key. Raises Error `storage_unavailable`."""
         key = await database.read(lambda tx: _key(tx, box))
         if key is not None:
-            self._key = key
+            self._use(key)
 
 
 async def open_fingerprints(database: Database, box: SecretBox) -> Fingerprints:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from keyhouse.domain.credentials import Credentials
@@ -42,9 +41,15 @@ class StoredProvider:
     credentials_id: str | None = None
     headers_id: str | None = None
 
-    @cached_property
+    @property
     def columns(self) -> Mapping[str, object]:
-        """The values of `STATE`."""
+        """The values of `STATE`: put together once, without the lock that `cached_property` takes for that."""
+        kept: Mapping[str, object] | None = self.__dict__.get("_columns")
+        if kept is None:
+            kept = self.__dict__["_columns"] = self._new_columns()
+        return kept
+
+    def _new_columns(self) -> Mapping[str, object]:
         provider = self.provider
         return {
             "enabled": provider.enabled,
@@ -90,12 +95,12 @@ def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new
         tx.run(_UPDATE, row_id=provider.id, **after.columns, **values)
 
 
-def delete_stored(tx: Transaction, stored: StoredProvider) -> None:
+def delete_stored(tx: Transaction, project_id: str, stored: StoredProvider) -> None:
     """Delete a provider and destroy its secrets, those in its history as well."""
     tx.row(LOCK_ROW, row_id=stored.provider.id)  # a test that is just being kept is there afterwards, or never
     tx.run(_DELETE_TEST, row_id=stored.provider.id)
     tx.run(_DELETE, row_id=stored.provider.id)
-    destroy_sealed(tx, stored.provider.id)
+    destroy_sealed(tx, project_id, stored.provider.provider, stored.provider.id)
 
 
 def stored_state(box: SecretBox, project_id: str, named: ModelProvider, columns: Sequence[Any]) -> StoredProvider:

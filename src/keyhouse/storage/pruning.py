@@ -1,6 +1,7 @@
 """Forgetting what is old: states that a provider once had, with the secrets that only they held, and records of the audit log."""
 
-from keyhouse.storage.statements import Row, Statement, Transaction
+from keyhouse.storage import encoding
+from keyhouse.storage.statements import Row, Statement, Transaction, is_one_of
 
 _AT_ONCE = 1000
 _NEXT_PROJECTS = Statement(
@@ -13,12 +14,13 @@ _FORGET_STATES = Statement(
         SELECT max(newest.version) FROM model_provider_history AS newest
         WHERE newest.project_id = model_provider_history.project_id AND newest.provider = model_provider_history.provider
         AND newest.at < :before
-    ) RETURNING row_id""",
+    ) RETURNING row_id, credentials_id, headers_id""",
 )
 _STATE_OF = "SELECT 1 FROM model_provider_history AS change WHERE change.project_id = :project_id AND change.row_id = :owner_id"
 _ROW_OF = "SELECT 1 FROM model_providers AS stored WHERE stored.id = :owner_id"
 _DESTROY_UNUSED = Statement(
-    "DELETE FROM sealed_values WHERE owner_id = :owner_id",
+    "DELETE FROM sealed_values WHERE owner_id = :owner_id AND",
+    is_one_of("id", "ids"),
     f"AND NOT EXISTS ({_STATE_OF} AND sealed_values.id IN (change.credentials_id, change.headers_id))",
     f"AND NOT EXISTS ({_ROW_OF} AND sealed_values.id IN (stored.credentials_id, stored.headers_id)) RETURNING id",
 )
@@ -40,8 +42,13 @@ def forget_states(tx: Transaction, project_id: str, before: int) -> tuple[int, i
     """
     tx.row(_LOCK, id=project_id)  # nobody brings a state back meanwhile
     forgotten: list[Row] = tx.rows(_FORGET_STATES, project_id=project_id, before=before)
-    owners = sorted({row[0] for row in forgotten})
-    destroyed = sum(len(tx.rows(_DESTROY_UNUSED, project_id=project_id, owner_id=owner)) for owner in owners)
+    held: dict[str, set[str]] = {}
+    for owner_id, *ids in forgotten:
+        held.setdefault(owner_id, set()).update(value_id for value_id in ids if value_id)
+    destroyed = 0
+    for owner_id in sorted(held):
+        ids = encoding.encoded(sorted(held[owner_id]))
+        destroyed += len(tx.rows(_DESTROY_UNUSED, project_id=project_id, owner_id=owner_id, ids=ids))
     if destroyed:
         tx.leave_no_trace()
     return len(forgotten), destroyed

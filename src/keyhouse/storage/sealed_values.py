@@ -11,12 +11,17 @@ from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 
 _COLUMNS = "owner_id, id, project_id, field, key_id, blob"
 _THIS = "WHERE owner_id = :owner_id AND id = :id"
-_AFTER = "FROM sealed_values WHERE (owner_id, id) > (:after_owner_id, :after_id)"
+_AFTER = "FROM sealed_values WHERE (id, owner_id) > (:after_id, :after_owner_id)"
 _UNDER_OTHER_KEYS = "AND key_id != :but_key_id"
-_IN_ORDER = "ORDER BY owner_id, id LIMIT :limit"
+_IN_ORDER = "ORDER BY id, owner_id LIMIT :limit"
 _INSERT = insert_into("sealed_values", _COLUMNS)
 _GET = Statement("SELECT project_id, field, blob FROM sealed_values", _THIS)
-_DESTROY = Statement("DELETE FROM sealed_values WHERE owner_id = :owner_id")
+# All of a row of `model_providers`: its history names each that it ever had.
+_OF_HISTORY = "FROM model_provider_history WHERE project_id = :project_id AND provider = :provider AND row_id = :owner_id"
+_DESTROY = Statement(
+    "DELETE FROM sealed_values WHERE owner_id = :owner_id",
+    f"AND id IN (SELECT credentials_id {_OF_HISTORY} UNION SELECT headers_id {_OF_HISTORY})",
+)
 _DESTROY_ONE = Statement("DELETE FROM sealed_values", _THIS)
 _NEXT = Statement("SELECT", _COLUMNS, _AFTER, _IN_ORDER)
 _NEXT_UNDER_OTHER_KEYS = Statement("SELECT", _COLUMNS, _AFTER, _UNDER_OTHER_KEYS, _IN_ORDER)
@@ -46,9 +51,9 @@ def open_sealed(tx: Transaction, box: SecretBox, owner_id: str, value_id: str) -
     return box.open(bytes(blob), Context(project_id, owner_id, field, value_id))
 
 
-def destroy_sealed(tx: Transaction, owner_id: str) -> None:
-    """Destroy every value of a row, those in its history as well."""
-    tx.run(_DESTROY, owner_id=owner_id)
+def destroy_sealed(tx: Transaction, project_id: str, provider: str, owner_id: str) -> None:
+    """Destroy every value of a project's row for a provider, those in its history as well."""
+    tx.run(_DESTROY, project_id=project_id, provider=provider, owner_id=owner_id)
     tx.leave_no_trace()
 
 

@@ -212,14 +212,20 @@ class EntryEncoder:
         }
         self._defaults = {spec.id: msgspec.json.encode(self._entry(spec, ModelProvider(spec.id))) for spec in catalog.providers.values()}
         self._names = {provider: msgspec.json.encode(provider) + b":" for provider in self._defaults}
-        self._named_defaults = {provider: self._names[provider] + default for provider, default in self._defaults.items()}
+        # The braces around all of them belong to the first and the last: so they are put together in one piece.
+        self._before = dict.fromkeys(self._defaults, b",") | {next(iter(self._defaults)): b"{"}
+        self._after = dict.fromkeys(self._defaults, b"") | {next(reversed(self._defaults)): b"}"}
+        self._framed_defaults = {provider: self._framed(provider, default) for provider, default in self._defaults.items()}
 
     def encode_all(self, stored: Mapping[str, bytes]) -> bytes:
         """The map of every provider of the registry, in its order, from the entries of the stored ones."""
-        entries = self._named_defaults.copy()
+        entries = self._framed_defaults.copy()
         for provider, entry in stored.items():
-            entries[provider] = self._names[provider] + entry
-        return b"{" + b",".join(entries.values()) + b"}"
+            entries[provider] = self._framed(provider, entry)
+        return b"".join(entries.values())
+
+    def _framed(self, provider: str, entry: bytes) -> bytes:
+        return b"%b%b%b%b" % (self._before[provider], self._names[provider], entry, self._after[provider])
 
     def encode_one(self, provider: ModelProvider) -> bytes:
         """One entry. A row that says no more than the default is shown as the default."""
