@@ -8,12 +8,14 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
+from keyhouse.gateway.bounds import MAX_HEAD_BYTES
 from keyhouse.gateway.headers import goes_to_caller
 
 Known = tuple[bytes, bytes]
 """The lines of a head that go on to the caller, each ended and its name in lower case, the length's among them; and the body."""
 
 _LONGEST_BYTES = 8 * 1024
+_MOST_LINES = 64
 """Of a head that is learned."""
 _MOST_LAYOUTS = 4
 _MOST_LESSONS = 16
@@ -82,7 +84,7 @@ class _Layout:
     def read(self, data: bytes) -> Known | None:
         """What an answer of this layout says."""
         match = self._match(data)
-        if match is None:
+        if match is None or match.end() > MAX_HEAD_BYTES:
             return None
         lines = self._lines % match.groups()
         if self._length_at:
@@ -95,7 +97,7 @@ class _Layout:
 def _layout_of(data: bytes) -> _Layout | None:
     """The layout of an answer that is plain HTTP; else None."""
     status_line, *lines = data[: max(0, data.find(b"\r\n\r\n", 0, _LONGEST_BYTES))].split(b"\r\n")
-    if status_line not in _STATUS_LINES or not all(map(_PLAIN.fullmatch, lines)):
+    if status_line not in _STATUS_LINES or len(lines) > _MOST_LINES or not all(map(_PLAIN.fullmatch, lines)):
         return None
     names = [line.partition(b":")[0] for line in lines]
     lower = [name.lower() for name in names]
