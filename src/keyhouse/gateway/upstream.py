@@ -17,7 +17,7 @@ from keyhouse.gateway.request import Headers, RequestHead, UpstreamRequest, rend
 from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.tls import tls_context
-from keyhouse.gateway.upstream_error import KeptAliveClosedError
+from keyhouse.gateway.upstream_error import KeptAliveClosedError, UpstreamError
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True):
@@ -105,6 +105,11 @@ class Upstream:
             except KeptAliveClosedError:
                 # A fresh connection never fails in this way.
                 self._pool.counters.replaced += 1
+            except UpstreamError as error:
+                if begun is None:
+                    raise
+                # Who began it keeps its future, which keeps what it raises.
+                raise error.anew() from None
             finally:
                 # It holds what is raised, whose traceback holds us: the collector of cycles, which seldom runs, need not find the request.
                 del opened

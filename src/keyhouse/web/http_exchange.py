@@ -90,6 +90,8 @@ class HttpExchange:
 
     def finish(self) -> None:
         """The request is answered, or its caller has left."""
+        # It refers to who holds us: the collector of cycles, which seldom runs, need not find us.
+        self._at_leaving = None
         self._connection.finish(self)
 
     # The request's way

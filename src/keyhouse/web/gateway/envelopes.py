@@ -57,7 +57,7 @@ def request_id_lines(lines: bytes, spoken: CallerFormat, request_id: bytes) -> b
 
 
 def with_request_id(headers: RawHeaders, spoken: CallerFormat, request_id: bytes) -> RawHeaders:
-    """The headers of an answer with our id, and with the caller's word for one: the upstream's, or ours where it gave none."""
+    """The headers of an answer with our id, and with the caller's word for one: the upstream's first, or ours where it gave none."""
     wanted = _REQUEST_ID[spoken]
     theirs: bytes | None = None
     for name, value in headers:
@@ -67,5 +67,5 @@ def with_request_id(headers: RawHeaders, spoken: CallerFormat, request_id: bytes
             # An empty one is none.
             headers = [pair for pair in headers if pair != (wanted, b"")]
         elif name in _REQUEST_IDS:
-            theirs = value
+            theirs = theirs or value
     return [*headers, (wanted, theirs or request_id), (_OURS, request_id)]
