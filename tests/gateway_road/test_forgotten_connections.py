@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import socket
+import threading
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.gateway.call import Call
 from keyhouse.gateway.connection import Connection
+from keyhouse.web.gateway.short_road import ShortCall
 from keyhouse.web.http_protocol import HttpProtocol
 from tests.conftest import UNKNOWN_HOST, ServedHouse
 from tests.gateway.fault_upstream import Peer
@@ -69,6 +71,33 @@ def test_what_a_call_that_failed_was_asked_is_gone(road, path: str, said: bytes)
         with contextlib.suppress(httpx.RemoteProtocolError):
             assert road.post(path, {"model": "gpt-5-mini", "max_tokens": 9, "messages": []}).status_code >= 500
     gone(road.http, Call, before)
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("said", [b"", LAST_ANSWER[:9], LAST_ANSWER[:-1]])
+def test_a_call_like_the_one_before_that_its_caller_left_is_gone(road, said: bytes) -> None:
+    asked, left = threading.Semaphore(0), threading.Semaphore(0)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(LAST_ANSWER.replace(b"connection: close\r\n", b""))
+        await peer.request()
+        await peer.send(said)
+        asked.release()
+        await peer.left()
+        left.release()
+
+    road.store()
+    road.follows(script)
+    before = alive(ShortCall)
+    for _ in range(10):
+        with connected(road) as connection:
+            connection.sendall(head(road) + BODY)
+            assert answer(connection)[0].startswith(b"HTTP/1.1 200")
+            connection.sendall(head(road) + BODY)
+            assert asked.acquire(timeout=30)
+        assert left.acquire(timeout=30)
+    gone(road.http, ShortCall, before)
 
 
 @pytest.mark.usefixtures("uncollected")

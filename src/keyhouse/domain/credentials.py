@@ -1,7 +1,7 @@
 """A provider's credentials: the one type that holds secrets. It prints as ***, masks itself, and knows how an edit merges."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from keyhouse.domain.provider_spec import ProviderSpec
@@ -97,11 +97,6 @@ class Credentials:
             if spec.is_known(name) and (merged := self._merged_value(name, value, spec)) is not None:
                 together[name] = merged
         return Credentials(_ordered(together, spec))
-
-    def say_the_same(self, other: "Credentials", names: Iterable[str]) -> bool:
-        """Whether under these names both hold the same values, or nothing."""
-        one, another = self._values, other._values
-        return [one.get(name) for name in names] == [another.get(name) for name in names]
 
     def compared(self, other: "Credentials") -> Iterator[tuple[str, bool, bool]]:
         """The names of which the other credentials say something else, each with whether these have it, and whether the others have."""

@@ -32,10 +32,6 @@ class Kept(Generic[K, V]):
                 return entry
         return entry
 
-    def look_at(self, key: K) -> V | None:
-        """The entry, or None; that counts as no use."""
-        return self._entries.get(key)
-
     def put(self, key: K, value: V) -> None:
         """Keep an entry."""
         self._entries[key] = value
@@ -74,13 +70,11 @@ class KeptByProject(Generic[P]):
     `generation` gives another object whenever the same rows may read otherwise, as after a change of the key ring.
     """
 
-    __slots__ = ("_cleared", "_generation", "_kept", "_most_noticed", "_noticed", "get")
+    __slots__ = ("_cleared", "_generation", "_kept", "_noticed", "get")
 
     def __init__(self, limit: int, generation: Callable[[], object]) -> None:
         self._kept: Kept[str, P] = Kept(limit)
-        # In the order in which they were noticed last.
-        self._noticed: dict[str, int] = {}
-        self._most_noticed = limit
+        self._noticed: Kept[str, int] = Kept(limit)
         self._generation = generation
         self._cleared = 0
         self.get: Callable[[str], P | None] = self._kept.get
@@ -90,7 +84,7 @@ class KeptByProject(Generic[P]):
         """What `reading` yields; kept, unless a newer revision was noticed, or it may read otherwise, while it was on its way here."""
         generation, cleared = self._generation(), self._cleared
         value = await reading
-        is_newest = value.revision >= self._noticed.get(project_id, 0)
+        is_newest = value.revision >= (self._noticed.get(project_id) or 0)
         if is_newest and generation is self._generation() and cleared == self._cleared:
             self._kept.put(project_id, value)
         return value
@@ -108,11 +102,8 @@ class KeptByProject(Generic[P]):
                 self._forget_one(notice.project_id, notice.revision)
 
     def _forget_one(self, project_id: str, revision: int) -> None:
-        if revision:
-            noticed = self._noticed
-            noticed[project_id] = max(revision, noticed.pop(project_id, 0))
-            if len(noticed) > self._most_noticed:
-                del noticed[next(iter(noticed))]
-        kept = self._kept.look_at(project_id)
+        if revision and revision > (self._noticed.get(project_id) or 0):
+            self._noticed.put(project_id, revision)
+        kept = self._kept.get(project_id)
         if kept is not None and (kept.revision < revision or not revision):
             self._kept.drop(project_id)

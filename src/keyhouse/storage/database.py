@@ -68,14 +68,17 @@ def _on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
         try:
             result = work(tx)
         except Error:
-            if generation() is not before:
-                raise KeysChanged from None
+            _require_same(before, generation)
             raise
-        if generation() is not before:
-            raise KeysChanged
+        _require_same(before, generation)
         return result
 
     return watched
+
+
+def _require_same(before: object, generation: KeyGeneration) -> None:
+    if generation() is not before:
+        raise KeysChanged
 
 
 async def with_newer_keys(database: "Database", work: Work[T], attempt: Callable[[Work[T]], Awaitable[Done]]) -> Done:

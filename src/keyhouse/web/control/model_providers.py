@@ -13,7 +13,6 @@ from keyhouse.web.control.routing import Answer, Call, Operation, Route
 _ALL = "/api/model-providers"
 _ONE = "/api/model-providers/{provider}"
 _TAG = "Model providers"
-_CONDITIONS = frozenset({b"if-match", b"if-none-match"})
 _WHOLE = {200: ModelProviderMap}
 
 
@@ -144,8 +143,6 @@ def _conditional(call: Call, shown: Shown) -> Answer:
 
 
 def _precondition(call: Call) -> Precondition | None:
-    if _CONDITIONS.isdisjoint(dict(call.headers)):
-        return None
     named, excluded = call.header(b"if-match"), call.header(b"if-none-match")
     if named is not None:
         return parse_if_match(named)

@@ -184,13 +184,7 @@ class ControlPlane:
         caller = await self._gate.admit(route.access, route.permission, exchange)
         if route.authorize is not None:
             await route.authorize(caller, path)
-        body = None
-        if route.body is not None:
-            try:
-                whole = await exchange.body(MAX_BODY_BYTES)
-            except CallerLeftError:
-                raise Error(Code.MALFORMED_REQUEST, "The body ended before it was complete.", target="json") from None
-            body = _body(route, route.body, exchange, whole)
+        body = None if route.body is None else _body(route, route.body, exchange, await _whole_body(exchange))
         query = dict(parse_qsl(exchange.query.decode("latin-1"), keep_blank_values=True)) if exchange.query else {}
         return await route.handler(Call(caller, path, query, exchange.headers, body))
 
@@ -205,10 +199,19 @@ def _head(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
     return [*_PLAIN, length, *answer.headers, named]
 
 
-def _body(route: Route, model: type[BaseModel], exchange: Exchange, body: bytes | None) -> object:
-    """What the handler is given. Where the content type is not JSON that is an empty object. Raises Error `payload_too_large` for None."""
+async def _whole_body(exchange: Exchange) -> bytes:
+    """Raises Error `payload_too_large` as soon as it is known to be, `malformed_request` if the caller leaves in the middle."""
+    try:
+        body = await exchange.body(MAX_BODY_BYTES)
+    except CallerLeftError:
+        raise Error(Code.MALFORMED_REQUEST, "The body ended before it was complete.", target="json") from None
     if body is None:
         raise Error(Code.PAYLOAD_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")
+    return body
+
+
+def _body(route: Route, model: type[BaseModel], exchange: Exchange, body: bytes) -> object:
+    """What the handler is given. Where the content type is not JSON that is an empty object."""
     content_type = exchange.read_headers().read.get(b"content-type", b"")
     if content_type != b"application/json" and not _JSON_TYPE.fullmatch(content_type.decode("latin-1").strip()):
         return validated(model, {}, route.problems)

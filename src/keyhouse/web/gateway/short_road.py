@@ -169,6 +169,8 @@ class ShortCall:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abandon(self.opened)
+            # It refers to us: the collector of cycles, which seldom runs, need not find us.
+            self.opened = None
             self._end(0, CALLER_LEFT, None, perf_counter() - self.sent_at, NOTHING_READ)
             self.exchange.finish()
 
