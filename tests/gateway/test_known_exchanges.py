@@ -11,7 +11,7 @@ import pytest
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.connection import Connection
-from keyhouse.gateway.pool import PoolLimits
+from keyhouse.gateway.pool import READ_BUFFER_BYTES, PoolLimits
 from keyhouse.gateway.proxy import Proxies, Proxy
 from keyhouse.gateway.request import UpstreamRequest, rendered_head
 from keyhouse.gateway.response import UpstreamResponse
@@ -21,6 +21,7 @@ from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 from tests.gateway.calls import POST, client, fetched, read
 from tests.gateway.conftest import Authority, Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, chunked_response, response
+from tests.gateway.test_connection import Exchange
 
 SHORT_S = 0.03
 BODY = b'{"known": 1}'
@@ -237,6 +238,26 @@ def test_bytes_that_come_after_a_known_answer_are_never_the_next_one(run: Run, a
             assert upstream.connections().open == 0
 
     run(scenario())
+
+
+@pytest.mark.parametrize("more", [-1, 0])
+def test_what_fills_the_buffer_is_no_known_answer(more: int) -> None:
+    """TLS may hold more that has come, which shows neither in the socket nor in the buffer; an asker may send at once when it is told."""
+
+    async def scenario() -> None:
+        exchange = Exchange()
+        exchange.feed(KNOWN)
+        assert exchange.pool.take_idle("k") is exchange.connection
+        size = READ_BUFFER_BYTES + more
+        answer = response(b"x" * (size - len(response(b"")) - len("262100") + 1))
+        asked = Asked(asyncio.get_running_loop().create_future())
+        exchange.connection.exchange_known(b"", Timeouts(), asked)
+        exchange.feed(answer)
+        assert len(answer) == size
+        assert (asked.body is None, asked.opened is None) == ((False, True) if more else (True, False))
+        assert exchange.kept()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("answer", [KNOWN.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"), KNOWN.replace(b"1.1", b"1.0")])

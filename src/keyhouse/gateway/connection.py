@@ -259,7 +259,8 @@ class Connection(asyncio.BufferedProtocol):
     def _is_known(self, nbytes: int) -> bool:
         """Whether the first bytes of an answer were all of it, and are taken."""
         asker, lane = self._asker, self.lane
-        known = None if lane is None else lane.answers.read(bytes(self._read_buffer[:nbytes]))
+        # Behind a full buffer TLS may hold more, which `usable` does not see.
+        known = None if lane is None or nbytes == len(self._read_buffer) else lane.answers.read(bytes(self._read_buffer[:nbytes]))
         if asker is not None and known is not None:
             self._asker = None
             self._pool.give_back(self)
