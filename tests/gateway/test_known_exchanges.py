@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from keyhouse.gateway.response import UpstreamResponse
 from keyhouse.gateway.timeouts import Timeouts
 from keyhouse.gateway.upstream import Begun, ConnectionCounts, Upstream, UpstreamSettings
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
-from tests.gateway.calls import POST, client, fetched, read
+from tests.gateway.calls import POST, Call, client, fetched, read
 from tests.gateway.conftest import Authority, Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, chunked_response, response
 from tests.gateway.test_connection import Exchange
+from tests.gateway.test_upstream_storm import unreliable
 
 SHORT_S = 0.03
 BODY = b'{"known": 1}'
@@ -44,14 +46,18 @@ class Asked:
     def answered(self, lines: bytes, body: bytes) -> None:
         self.times += 1
         self.lines, self.body = lines, body
-        self.told.set_result(None)
+        self._tell()
 
     def go_on(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
         self.times += 1
         self.opened = opened
         if self.abandons and self.connection is not None:
             self.connection.abandon(opened)
-        self.told.set_result(None)
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self.told.cancelled():
+            self.told.set_result(None)
 
 
 def begin(upstream: Upstream, origin: Origin, *, abandons: bool = False) -> Asked:
@@ -526,6 +532,65 @@ def test_a_request_begins_only_where_a_connection_is_idle_and_leads_to_the_upstr
         proxies = Proxies(http=Proxy("127.0.0.1", server.port))
         async with FaultUpstream(answering(KNOWN)) as server, client(UpstreamSettings(proxies=proxies)) as upstream:
             assert upstream.begin(POST.to(server.origin).head, b"", first) is None
+
+    run(scenario())
+
+
+# Everything at once
+
+
+async def one_call(upstream: Upstream, origin: Origin, body: bytes, dice: random.Random) -> str:
+    """A call that takes an idle connection at once where there is one, and perhaps leaves."""
+    request = Call(body=body).to(origin)
+    asked = Asked(asyncio.get_running_loop().create_future(), abandons=dice.randrange(6) == 0)
+    asked.connection = connection = upstream.begin(request.head, rendered_head(request) + body, asked)
+    begun = None
+    if connection is not None:
+        try:
+            await asked.told
+        except asyncio.CancelledError:
+            # Nothing was told, or there is a future that tells the rest.
+            if asked.body is None:
+                connection.abandon(asked.opened)
+            raise
+        if asked.body is not None:
+            assert asked.body in (body, body[:-1])
+            return "known"
+        if asked.abandons:
+            return "left"
+        begun = begun_of(asked)
+    answer = await upstream.open(request, begun)
+    try:
+        assert await read(answer) in (body, body[:-1])
+    finally:
+        answer.close()
+    return "answered"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_caller_ever_gets_another_ones_answer(run: Run, seed: int) -> None:
+    async def scenario() -> None:
+        dice = random.Random(seed)
+        settings = UpstreamSettings(timeouts=Timeouts(connect_s=10, pool_s=20), limits=PoolLimits(per_origin=6, total=10))
+        async with FaultUpstream(unreliable(dice)) as one, FaultUpstream(unreliable(dice)) as other, client(settings) as upstream:
+            outcomes: set[str] = set()
+
+            async def caller(name: int) -> None:
+                for number in range(25):
+                    body = b"request %d of caller %d;" % (number, name) * dice.choice((1, 1, 1, 2000))
+                    call = asyncio.create_task(one_call(upstream, dice.choice((one, other)).origin, body, dice))
+                    if dice.randrange(6) == 0:
+                        for _ in range(dice.randrange(20)):
+                            await asyncio.sleep(0)
+                        call.cancel()
+                    outcome = (await asyncio.gather(call, return_exceptions=True))[0]
+                    assert isinstance(outcome, str | UpstreamError | asyncio.CancelledError), outcome
+                    outcomes.add(outcome if isinstance(outcome, str) else type(outcome).__name__)
+
+            await asyncio.gather(*(caller(name) for name in range(12)))
+            assert outcomes == {"known", "answered", "left", "UpstreamError", "CancelledError"}
+            now = upstream.connections()
+            assert (now.open, now.waiting) == (now.idle, 0)
 
     run(scenario())
 
