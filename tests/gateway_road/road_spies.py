@@ -65,15 +65,19 @@ class Line:
         given = (b"host: a", *own, *lines, b"content-length: %d" % len(body))
         return b"POST %b HTTP/1.1\r\n%b\r\n\r\n%b" % (path.encode(), b"\r\n".join(given), body)
 
-    def send(self, path: str, body: bytes, *lines: bytes) -> HTTPResponse:
-        """Ask; the answer is still to be read."""
+    def send(self, path: str, body: bytes, *lines: bytes) -> None:
+        """Ask."""
         self.socket.sendall(self.request(path, body, *lines))
-        return HTTPResponse(self.socket, method="POST")
+
+    def answer(self) -> Told:
+        """The answer, which must be the only one that comes."""
+        with HTTPResponse(self.socket, method="POST") as response:
+            return told(response)
 
     def ask(self, path: str, body: bytes, *lines: bytes) -> Told:
         """Ask, and read the answer."""
-        with self.send(path, body, *lines) as response:
-            return told(response)
+        self.send(path, body, *lines)
+        return self.answer()
 
     def reset(self) -> None:
         """Leave at once."""
