@@ -16,6 +16,8 @@ import pytest
 from keyhouse.domain.target import Target
 from keyhouse.gateway.connection import Connection
 from keyhouse.services import attention
+from keyhouse.web.gateway.short_road import ShortCall
+from keyhouse.web.http_exchange import HttpExchange
 from tests.conftest import Serve, ServedHouse
 from tests.gateway.fault_upstream import Peer, ReceivedRequest, response
 from tests.gateway_road import openai_api
@@ -23,7 +25,7 @@ from tests.gateway_road.conftest import storing_in
 from tests.gateway_road.road_spies import Line, Roads, line_to, watched_roads
 from tests.gateway_road.test_forgotten_connections import alive
 from tests.gateway_road.test_known_heads import answers
-from tests.gateway_road.upstreams import Upstream, answered_by
+from tests.gateway_road.upstreams import Upstream, answered_by, running_upstream
 from tests.gateway_road.waiting import until
 from tests.safety.planted import found_in, planted, planted_token
 from tests.safety.test_reprs import our_objects
@@ -32,6 +34,15 @@ CHAT = "/v1/chat/completions"
 BODY = json.dumps({"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hi"}]}).encode()
 GOOD = response(b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}', headers=b"content-type: application/json\r\n")
 FAILED = response(b"{}", status=b"500 Failed")
+
+
+@pytest.fixture
+def open_house(sqlite_house: ServedHouse) -> Iterator[ServedHouse]:
+    """A house of whose objects none goes by the collector of cycles, which its start has run."""
+    gc.collect()
+    gc.disable()
+    yield sqlite_house
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -206,16 +217,51 @@ def test_a_caller_who_reads_late_has_every_answer(sqlite_house: ServedHouse, ups
     assert len(roads.notes(count)) == count
 
 
-@pytest.mark.usefixtures("uncollected")
-def test_the_credentials_of_a_provider_that_is_gone_are_gone(sqlite_house: ServedHouse, upstream: Upstream, roads: Roads) -> None:
+def test_the_credentials_of_a_provider_that_is_gone_are_gone(open_house: ServedHouse, upstream: Upstream, roads: Roads) -> None:
     before = alive(Target)
-    storing_in(sqlite_house, upstream)()
-    with line_to(sqlite_house) as line:
+    storing_in(open_house, upstream)()
+    with line_to(open_house) as line:
         warm(line, roads)
         assert alive(Target) == before + 1
-        assert sqlite_house.client().delete("/api/model-providers/openai").status_code == 200
+        assert open_house.client().delete("/api/model-providers/openai").status_code == 200
         until(lambda: alive(Target) == before)
         assert asked(line) == (400, "model_not_found")
+
+
+@pytest.mark.parametrize("begun", [0, 20, len(GOOD) - 3])
+@pytest.mark.parametrize("kind", [ShortCall, HttpExchange, Connection])
+def test_a_call_whose_caller_has_left_is_gone(open_house: ServedHouse, upstream: Upstream, roads: Roads, kind: type, begun: int) -> None:
+    storing_in(open_house, upstream)()
+    thinking = Thinking(GOOD[:begun])
+    upstream.follow(thinking.script)
+    before = alive(kind)
+    with line_to(open_house) as line:
+        assert [asked(line)[0] for _ in range(2)] == [200, 200]
+        line.send(CHAT, BODY)
+        assert thinking.asked.wait(20)
+        # What has come of the answer has been read.
+        until(lambda: not begun or any(each.opened is not None for each in of_kind(ShortCall)))
+        if begun == len(GOOD) - 3:
+            assert line.socket.recv(1) == b"H"
+        line.reset()
+    assert roads.notes(3)[-1]["code"] == "caller_left"
+    thinking.go_on.set()
+    until(lambda: alive(kind) == before)
+
+
+def test_an_upstream_that_has_gone(sqlite_house: ServedHouse, roads: Roads) -> None:
+    told = []
+    for repeats in (True, False):
+        with line_to(sqlite_house, repeats=repeats) as line:
+            with running_upstream(answered_by(lambda request: GOOD)) as gone:
+                storing_in(sqlite_house, gone)()
+                answers = [line.ask(CHAT, BODY, b"x-keyhouse-retries: 0") for _ in range(2)]
+            answers += [line.ask(CHAT, BODY, b"x-keyhouse-retries: 0") for _ in range(2)]
+        notes = roads.notes(4)
+        told.append((answers, [{**note, "origin": None} for note in notes]))
+    assert roads.begun == [True, False, False]
+    assert told[0] == told[1]
+    assert [answer.status for answer in told[0][0]] == [200, 200, 502, 502]
 
 
 @pytest.mark.parametrize("begun", [0, 20])
