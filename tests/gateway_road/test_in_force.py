@@ -1,10 +1,13 @@
 """When a change is in force: at once in its own process, within a second in every other, and what happens while the database is away."""
 
+import json
+
 import pytest
 
 from tests.conftest import ServedHouse, running_postgres
 from tests.gateway_road import openai_api
 from tests.gateway_road.conftest import storing_in
+from tests.gateway_road.road_spies import line_to, watched_roads
 from tests.gateway_road.upstreams import Upstream
 from tests.gateway_road.waiting import until
 
@@ -84,7 +87,12 @@ def test_warm_projects_are_served_while_the_database_is_away_and_everything_heal
     # Every request of the control plane catches up first: no notice of what was just made comes later and cools what is warm.
     assert house.client().get("/api/model-providers").status_code == 200
     assert chat(house).status_code == 200
-    own_postgres.stop()
+    with watched_roads() as roads, line_to(house) as line:
+        for _ in range(2):
+            assert line.ask("/v1/chat/completions", json.dumps(BODY).encode()).status == 200
+        own_postgres.stop()
+        assert line.ask("/v1/chat/completions", json.dumps(BODY).encode()).status == 200
+    assert (roads.begun, roads.ended) == ([True] * 2, ["answered"] * 2)
     for model in ("gpt-5-mini", "openai/gpt-5", "gpt-of-tomorrow"):
         assert chat(house, model=model).status_code == 200
     for key in ("sk-lw-" + "x" * 48, cold):
