@@ -228,3 +228,30 @@ def test_pages_of_other_origins(serve: Serve, shared_upstream: Upstream, every_r
     begun, answers, _ = equal_on_both(road, every_road, of(CHAT, *lines, model="gpt-5-mini", messages=MESSAGES))
     assert begun == SHORT
     assert answers[2]["access-control-allow-origin"] == ("*" if allowed == "*" else origin if origin == allowed else None)
+
+
+COUNTED = ("keyhouse_requests_total", "keyhouse_tokens_total", "keyhouse_errors_total", "keyhouse_retries_total")
+EVENTS = "keyhouse_upstream_connection_events_total"
+TIMED = ("keyhouse_request_duration_seconds_count", "keyhouse_added_latency_seconds_count")
+
+
+def counts(road: Road) -> dict[str, float]:
+    """What the metrics count of requests."""
+    lines = [line for line in road.http.get("/metrics").text.splitlines() if line.startswith((*COUNTED, *TIMED, EVENTS))]
+    return {name: float(count) for name, _, count in (line.rpartition(" ") for line in lines)}
+
+
+def test_what_the_metrics_count(road: Road, roads: Roads) -> None:
+    store, case = PASSED["chat"]
+    store(road)
+    asked(road, roads, case, repeats=False)
+    counted = [counts(road)]
+    for repeats in (True, False):
+        asked(road, roads, case, repeats=repeats)
+        assert roads.begun == (SHORT if repeats else [])
+        counted.append(counts(road))
+    before, short, long = counted
+    added = {name: short[name] - before.get(name, 0) for name in short}
+    assert added == {name: long[name] - short[name] for name in long}
+    assert sum(count for name, count in added.items() if name.startswith("keyhouse_requests_total")) == 3
+    assert sum(count for name, count in added.items() if name.startswith(EVENTS)) == 3
