@@ -144,6 +144,7 @@ ODD_ENDS = [
     b"2\r\nok" + LAST + LAST,
     b"2\r\nok" + LAST + OK + b"\r\n",
     b"2\r\nok" + LAST + LAST[2:],
+    b"7\r\n" + LAST + LAST[:-1] + b"\r",
 ]
 PLAIN_CHUNKS = [b"2\r\nok" + LAST, b"02\r\nok" + LAST, b"7\r\n2" + LAST + LAST]
 
