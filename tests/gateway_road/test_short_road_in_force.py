@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from keyhouse.domain.target import Target
-from keyhouse.gateway.connection import Connection
+from keyhouse.gateway.plain_connection import PlainConnection
 from keyhouse.services import attention
 from keyhouse.web.gateway.short_road import ShortCall
 from keyhouse.web.http_exchange import HttpExchange
@@ -180,7 +180,7 @@ def test_an_upstream_that_takes_too_long(sqlite_house: ServedHouse, upstream: Up
         assert thinking.asked.wait(20)
         if begun:
             assert line.socket.recv(1, socket.MSG_PEEK) == b"H"
-        [waits] = [each for each in of_kind(Connection) if each._asker is not None or each._body is not None]
+        [waits] = [each for each in of_kind(PlainConnection) if each._asker is not None or each._body is not None]
         assert waits._deadlines.next_due <= waits.deadline < math.inf
         waits._loop.call_soon_threadsafe(waits.expire)
         answer = line.answer()
@@ -229,7 +229,7 @@ def test_the_credentials_of_a_provider_that_is_gone_are_gone(open_house: ServedH
 
 
 @pytest.mark.parametrize("begun", [0, 20, len(GOOD) - 3])
-@pytest.mark.parametrize("kind", [ShortCall, HttpExchange, Connection])
+@pytest.mark.parametrize("kind", [ShortCall, HttpExchange, PlainConnection])
 def test_a_call_whose_caller_has_left_is_gone(open_house: ServedHouse, upstream: Upstream, roads: Roads, kind: type, begun: int) -> None:
     storing_in(open_house, upstream)()
     thinking = Thinking(GOOD[:begun])

@@ -56,8 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         self._asker: Asker | None = None
         self._sender: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._write_paused = False
-        self._read_paused = False
+        self._write_paused = self._read_paused = False
         self._begin(bodiless=False)
 
     def _begin(self, bodiless: bool) -> None:
@@ -67,9 +66,7 @@ class Connection(asyncio.BufferedProtocol):
         self._quiet_bytes = 0
         self._answer_started = False
         self._informational = False
-        self._complete = False
-        self._ending = False
-        self._reusable = False
+        self._complete = self._ending = self._reusable = False
 
     def exchange(self, wire: bytes, body: bytes, timeouts: Timeouts, *, bodiless: bool = False) -> asyncio.Future[UpstreamResponse]:
         """Send `wire` (the rendered head) and a request's body; `bodiless`: its answer has none. It must be idle and `usable`."""
@@ -113,9 +110,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def rest(self, idle_s: float) -> None:
         """Stay open unused for at most `idle_s`."""
-        when = self.deadline = self._loop.time() + idle_s
-        if when < self._deadlines.next_due:
-            self._deadlines.arm(when)
+        self._expect_by(idle_s)
 
     def abandon(self, opened: "asyncio.Future[UpstreamResponse] | None") -> None:
         """The caller of `exchange` leaves: close at once, unless the answer has come whole and the connection may be another request's."""
@@ -222,7 +217,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the answer are in the buffer."""
-        if self._asker is not None and self._is_known(nbytes):
+        self.data_received(self._read_buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Bytes of the answer have come."""
+        if self._asker is not None and self._is_known(data):
             return
         body = self._body
         if body is None:
@@ -230,9 +229,9 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             return
         self._answer_started = True
-        self._quiet_bytes += nbytes
+        self._quiet_bytes += len(data)
         try:
-            self._parser.feed_data(self._read_buffer[:nbytes])
+            self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self._complete:
                 self.fail(self._error(UpstreamFailure.BAD_RESPONSE, f"The upstream's answer is not valid HTTP: {reason_of(error)}."))
@@ -240,27 +239,32 @@ class Connection(asyncio.BufferedProtocol):
             self._reusable = False
         if self._complete:
             self._finish(body)
-        elif self._ending:
-            if body.size or self._quiet_bytes > MAX_HEAD_BYTES:
-                self.abort()
-        elif self._quiet_bytes > MAX_HEAD_BYTES:
-            self.fail(self._error(UpstreamFailure.BAD_RESPONSE, "The upstream's answer has a head or trailer of more than 64 KiB."))
+        elif self._ending or self._quiet_bytes > MAX_HEAD_BYTES:
+            self._bound(body)
         elif self._opened is None:
             body.wake()
             if body.size > HIGH_WATER_BYTES:
                 self._pause_reading()
                 return
-            if nbytes >= LARGE_READ_BYTES:
+            if len(data) >= LARGE_READ_BYTES:
                 self._transport.pause_reading()
                 self._loop.call_soon(self._read_on)
             if self._sender is None:
-                self._expect_by(self._timeouts.idle_s)
+                when = self.deadline = self._loop.time() + self._timeouts.idle_s
+                if when < self._deadlines.next_due:
+                    self._deadlines.arm(when)
 
-    def _is_known(self, nbytes: int) -> bool:
+    def _bound(self, body: ResponseBody) -> None:
+        if not self._ending:
+            self.fail(self._error(UpstreamFailure.BAD_RESPONSE, "The upstream's answer has a head or trailer of more than 64 KiB."))
+        elif body.size or self._quiet_bytes > MAX_HEAD_BYTES:
+            self.abort()
+
+    def _is_known(self, data: bytes | memoryview) -> bool:
         """Whether the first bytes of an answer were all of it, and are taken."""
         asker, lane = self._asker, self.lane
         # Behind a full buffer TLS may hold more, which `usable` does not see.
-        known = None if lane is None or nbytes == len(self._read_buffer) else lane.answers.read(bytes(self._read_buffer[:nbytes]))
+        known = None if lane is None or len(data) == len(self._read_buffer) else lane.answers.read(bytes(data))
         if asker is not None and known is not None:
             self._asker = None
             self._pool.give_back(self)

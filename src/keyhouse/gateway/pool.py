@@ -5,10 +5,12 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from keyhouse.domain.address import Origin
 from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.known_answer import KnownAnswers
+from keyhouse.gateway.plain_connection import PlainConnection
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
 from keyhouse.gateway.upstream_error import UpstreamError, UpstreamFailure
 
@@ -158,8 +160,9 @@ class Pool:
     async def _connect(self, lane: Lane, origin: Origin, timeouts: Timeouts) -> Connection:
         """Fill a place of the lane that is already counted."""
         connected = False
+        kind = Connection if origin.scheme == "https" else PlainConnection
         try:
-            connection = await self._dial(origin, timeouts, self._new_connection)
+            connection = await self._dial(origin, timeouts, partial(kind, self, self._deadlines))
             if self._closed:
                 connection.abort()
                 raise _shutting_down()
@@ -173,9 +176,6 @@ class Pool:
         connection.lane = lane
         self.counters.opened += 1
         return connection
-
-    def _new_connection(self) -> Connection:
-        return Connection(self, self._deadlines)
 
     def _reserve(self, lane: Lane) -> bool:
         """Count one more place for the lane if the limits allow, closing the oldest idle connection if that is what it takes."""

@@ -109,8 +109,14 @@ class ResponseBody:
         take, passed = self._take, self._passed
         if take is None or passed is None or passed.done():
             return
+        chunks = self.chunks
         try:
-            goes_on = not self.chunks or take(self.take())
+            if len(chunks) == 1 and self.size <= HIGH_WATER_BYTES:
+                # The same as `take`, without a call for each event of a stream.
+                self.size = 0
+                goes_on = take(chunks.pop())
+            else:
+                goes_on = not chunks or take(self.take())
         except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
             passed.set_exception(error)
             return

@@ -76,6 +76,11 @@ class WholeRead(msgspec.Struct, frozen=True, gc=False):
 
     body: bytes
 
+    def cut(self) -> "WholeRead":
+        """What the usage is read from alone: a small answer from its first one on."""
+        place = self.body.find(_KEY)
+        return WholeRead(self.body[place:] if place >= 0 else b"")
+
     def usage(self) -> Usage | None:
         """See AnswerRead."""
         return usage_of(self.body)

@@ -39,6 +39,9 @@ class Ended:
         answer = observation.answer
         if not (isinstance(answer, WholeRead) and len(answer.body) <= _LARGEST_HELD_BYTES):
             self._read(observation)
+        elif not self._keeps_answers:
+            # Memory that is given back at once is warm for the next answer.
+            observation.answer = answer.cut()
         waiting = self._waiting
         waiting.append(observation)
         if len(waiting) >= _TOLD_AT:
