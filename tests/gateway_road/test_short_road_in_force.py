@@ -169,6 +169,24 @@ def test_a_call_counts_among_those_of_its_project(serve: Serve, upstream: Upstre
     assert roads.begun == [True, False, True]
 
 
+def test_a_call_that_cannot_be_told_is_over_all_the_same(
+    serve: Serve, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = serve(max_calls_per_project=1)
+    storing_in(house, upstream)()
+
+    def spoilt(*_: object) -> None:
+        raise RuntimeError("spoilt")
+
+    with line_to(house) as line, line_to(house) as other:
+        assert [asked(line)[0], asked(line)[0]] == [200, 200]
+        with monkeypatch.context() as patched:
+            patched.setattr(HttpExchange, "send_lines", spoilt)
+            assert line.ask(CHAT, BODY).status == 500
+        assert asked(other) == (200, "")
+    assert "A request was not answered." in caplog.text
+
+
 @pytest.mark.parametrize("begun", [0, len(GOOD) - 3], ids=["before its first byte", "in its body"])
 def test_an_upstream_that_takes_too_long(sqlite_house: ServedHouse, upstream: Upstream, roads: Roads, begun: int) -> None:
     storing_in(sqlite_house, upstream)()

@@ -155,10 +155,11 @@ class ShortCall:
         exchange = self.exchange
         self.connection = None
         self.prior.misses = 0
+        self.road.services.under_way.end(self.project_id)
         try:
             id_lines = request_id_lines(lines, self.prior.endpoint.format, self.request_id.encode())
             exchange.send_lines(b"%b%b%b" % (lines, id_lines, self.lines), body)
-            self._end(200, "", answered_at, answered_at - self.sent_at, WholeRead(body))
+            self._observe(200, "", answered_at, answered_at - self.sent_at, WholeRead(body))
         except Exception as error:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
             _log.error("A request was not answered.", exc_info=error)
         finally:
@@ -171,7 +172,8 @@ class ShortCall:
             connection.abandon(self.opened)
             # It refers to us: the collector of cycles, which seldom runs, need not find us.
             self.opened = None
-            self._end(0, CALLER_LEFT, None, perf_counter() - self.sent_at, NOTHING_READ)
+            self.road.services.under_way.end(self.project_id)
+            self._observe(0, CALLER_LEFT, None, perf_counter() - self.sent_at, NOTHING_READ)
             self.exchange.finish()
 
     def go_on(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
@@ -205,10 +207,8 @@ class ShortCall:
         """What there is to note of the call while it waits for its answer."""
         return self._observed(0, "", None, perf_counter() - self.sent_at, NOTHING_READ)
 
-    def _end(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> None:
-        services = self.road.services
-        services.under_way.end(self.project_id)
-        services.observe(self._observed(status, code, answered_at, upstream_s, read))
+    def _observe(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> None:
+        self.road.services.observe(self._observed(status, code, answered_at, upstream_s, read))
 
     def _observed(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> Observation:
         caller, target, prior = self.caller, self.target, self.prior
