@@ -27,6 +27,8 @@ Level = Literal["debug", "info", "warning", "error"]
 _FLUSH_AFTER_S = 0.1
 _FLUSH_AT_LINES = 256
 _LAST_PATIENCE_MS = 1000
+_LONG_LINE_BYTES = 256
+"""Most lines are shorter: so many of them that even long ones fit are looked at together."""
 _FILE_BYTES = 256 * 1024
 _MASK = "***"
 _SECRET_NAME = re.compile(r"key|token|secret|password|passphrase|credential|authorization|cookie", re.IGNORECASE)
@@ -122,6 +124,11 @@ class LineWriter:
     def _next_piece(self, most_bytes: int) -> str:
         """Whole lines, together no more than is taken at once: of more, other workers' lines may come between, in the middle of one."""
         pending, room = self._pending, most_bytes
+        if len(pending) <= most_bytes // _LONG_LINE_BYTES:
+            together = "\n".join([*pending, ""])
+            if together.isascii() and len(together) <= room:
+                pending.clear()
+                return together
         taken: list[str] = []
         while pending:
             line = pending[0]

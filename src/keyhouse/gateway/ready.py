@@ -13,7 +13,7 @@ from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.prepared import Prepared
 from keyhouse.gateway.rendered import BETA
 from keyhouse.gateway.rendering import is_translated
-from keyhouse.gateway.request import Headers, RequestHead, rendered_headers
+from keyhouse.gateway.request import Headers, rendered_headers
 
 
 @dataclass(slots=True, eq=False)
@@ -28,10 +28,6 @@ class Ready:
     may_look: bool
     origin: Origin
     said: Headers
-
-    def wire_of(self, head: RequestHead, body: bytes) -> bytes:
-        """A whole request, with the body as it goes out."""
-        return b"%b%bcontent-length: %d\r\n\r\n%b" % (head.wire, self.lines, len(body), body)
 
 
 def ready_for(prepared: Prepared, target: Target, endpoint: EndpointName, headers: RawHeaders, query: bytes) -> Ready | None:

@@ -57,7 +57,9 @@ class Relay:
         if ready.may_look and looks_into(body, target, prepared):
             return None
         request_head = prepared.head_for(streams=False, query=ready.query) if ready.query else prepared.head
-        return self._upstream.begin(request_head, ready.wire_of(request_head, with_model(body, head, target.upstream_model)), asker)
+        outgoing = with_model(body, head, target.upstream_model)
+        wire = b"%b%bcontent-length: %d\r\n\r\n%b" % (request_head.wire, ready.lines, len(outgoing), outgoing)
+        return self._upstream.begin(request_head, wire, asker)
 
     def answer(self, call: Call, observation: Observation, begun: Begun | None = None) -> Awaitable[Answer]:
         """The upstream's answer, its head complete. Cancelling closes the upstream at once. `begun` is this call where it was sent before.

@@ -28,12 +28,12 @@ class HttpExchange:
     """A request that is being answered: see `web.gateway.exchange.Exchange`.
 
     `is_whole` says that its last byte is here, `is_answered` that the answer's is out. `keep_alive` is what the caller allows, until the
-    answer's head is out; then it is what the head says.
+    answer's head is out; then it is what the head says. `at_leaving` is done as soon as the caller leaves.
     """
 
     __slots__ = (
-        *("_at_leaving", "_connection", "_counted", "_length", "_pieces", "_size", "_waiter"),
-        *("asks_first", "has_begun", "has_left", "head", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
+        *("_connection", "_counted", "_length", "_pieces", "_size", "_waiter"),
+        *("asks_first", "at_leaving", "has_begun", "has_left", "head", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
         *("query", "raw_path", "task"),
     )
 
@@ -55,7 +55,7 @@ class HttpExchange:
         self.is_answered = False
         self.has_left = False
         self.task: asyncio.Task[None] | None = None
-        self._at_leaving: Callable[[], object] | None = None
+        self.at_leaving: Callable[[], object] | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -67,10 +67,6 @@ class HttpExchange:
         """The body, where it is small and the caller has taken all earlier answers."""
         is_small = self._size <= HIGH_WATER_BYTES and not self._connection.taking.is_behind
         return self._pieces[0] if is_small and self.is_whole and len(self._pieces) == 1 else None
-
-    def at_leaving(self, act: Callable[[], object]) -> None:
-        """What is done as soon as the caller leaves."""
-        self._at_leaving = act
 
     def send_lines(self, lines: bytes, body: bytes) -> None:
         """An answer 200 in one write. `lines` are its headers, each ended, its length among them. There was a known head, so no HEAD."""
@@ -85,13 +81,13 @@ class HttpExchange:
 
     def go_on(self, answerer: "Answerer") -> None:
         """Let this answer in a task of its own."""
-        self._at_leaving = None
+        self.at_leaving = None
         self._connection.run(self, answerer)
 
     def finish(self) -> None:
         """The request is answered, or its caller has left."""
         # It refers to who holds us: the collector of cycles, which seldom runs, need not find us.
-        self._at_leaving = None
+        self.at_leaving = None
         self._connection.finish(self)
 
     # The request's way
@@ -130,8 +126,8 @@ class HttpExchange:
         """The caller is gone, or sends what can be no request: there is nobody to answer."""
         self.has_left = True
         self._wake()
-        if self._at_leaving is not None:
-            self._at_leaving()
+        if self.at_leaving is not None:
+            self.at_leaving()
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -182,7 +178,7 @@ class HttpExchange:
         if self.has_left:
             raise CallerLeftError
         if self.task is not None:
-            self._at_leaving = self.task.cancel
+            self.at_leaving = self.task.cancel
 
     # The answer's way
 

@@ -14,10 +14,6 @@ class CallsUnderWay:
         self._most = most
         self._counts: dict[str, int] = {}
 
-    def has_room(self, project_id: str) -> bool:
-        """Whether one more may begin."""
-        return self._counts.get(project_id, 0) < self._most
-
     def begin(self, project_id: str) -> None:
         """Count one more, to be ended. Raises Error `too_many_requests`, whose detail `retryAfter` is in seconds; then it is not."""
         count = self._counts.get(project_id, 0)

@@ -118,7 +118,7 @@ class Gateway:
         _require_method(exchange, "GET")
         spoken = format_of(exchange.path, exchange.headers)
         headers = exchange.read_headers()
-        observation.admitted(exchange.caller or self._services.recalled(headers) or await self._admitted(headers))
+        observation.admitted(exchange.caller or self._services.recalled(headers.presented()) or await self._admitted(headers))
         try:
             told, body = await models_answer(self._services.models, observation.project_id, exchange, spoken)
         except Error as error:
@@ -131,7 +131,7 @@ class Gateway:
         name = observation.endpoint = endpoint.name
         headers = exchange.read_headers()
         observation.traceparent = headers.read.get(b"traceparent")
-        observation.admitted(exchange.caller or self._services.recalled(headers) or await self._admitted(headers))
+        observation.admitted(exchange.caller or self._services.recalled(headers.presented()) or await self._admitted(headers))
         self._services.under_way.begin(project_id := observation.project_id)
         try:
             body = await exchange.body(self._limits.max_request_bytes)

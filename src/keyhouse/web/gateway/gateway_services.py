@@ -43,7 +43,7 @@ class GatewayServices(msgspec.Struct, frozen=True):
     under_way: CallsUnderWay
     request_ids: Iterator[str]
 
-    def recalled(self, headers: RequestHeaders) -> Caller | None:
-        """The caller, where it was admitted before."""
-        caller = self.identity.recall(headers.presented())
+    def recalled(self, presented: bytes) -> Caller | None:
+        """The caller who presented what has this digest, where it was admitted before."""
+        caller = self.identity.recall(presented)
         return caller if caller is not None and Permission.VIEW in caller.permissions else None

@@ -45,11 +45,13 @@ _log = logging.getLogger("keyhouse.http")
 
 @dataclass(slots=True, eq=False, repr=False)
 class PriorCalls:
-    """What calls with the same head have in common. `query` is what goes on of theirs, `lines` are the origin's. `models` holds what is
-    equal in calls of the same model, and the lines that tell of it. `is_short`: the next one may go the short road."""
+    """What calls with the same head have in common. `is_short`: the next one may go the short road. `presented` is the digest of their
+    key, `query` what goes on of theirs, `lines` are the origin's. `models` holds what is equal in calls of the same model, and the lines
+    that tell of it."""
 
     is_short: bool
     headers: RequestHeaders
+    presented: bytes = b""
     endpoint: GatewayEndpoint = ENDPOINTS["/v1/chat/completions"]
     deployment: str = ""
     query: bytes = b""
@@ -73,7 +75,7 @@ class ShortRoad:
             prior = exchange.head.prior = self._prior(exchange.head)
         if not prior.is_short or self.services.attention.is_lost:
             return False
-        caller = self.services.recalled(prior.headers)
+        caller = self.services.recalled(prior.presented)
         body = exchange.whole_body()
         if caller is None or body is None or len(body) > self.services.limits.max_request_bytes:
             return False
@@ -89,7 +91,7 @@ class ShortRoad:
         services, project_id = self.services, caller.project_id or ""
         model = prior.deployment or asked.model
         target = services.models.remembered_target(project_id, prior.endpoint.name, model)
-        if target is None or not services.under_way.has_room(project_id):
+        if target is None:
             return None
         known = prior.models.get(model)
         if known is None or known[0].target() is not target:
@@ -100,14 +102,17 @@ class ShortRoad:
         return ShortCall(self, exchange, prior, caller, project_id, target, ready, lines, asked, started_at, next(services.request_ids))
 
     def _send(self, call: "ShortCall", body: bytes) -> bool:
-        services = self.services
-        connection = services.relay.begin(call.ready, call.target, body, call.asked, call)
+        under_way, connection = self.services.under_way, None
+        under_way.begin(call.project_id)
+        try:
+            connection = call.connection = self.services.relay.begin(call.ready, call.target, body, call.asked, call)
+        finally:
+            if connection is None:
+                under_way.end(call.project_id)
         if connection is None:
             return False
-        call.connection = connection
         call.sent_at = perf_counter()
-        services.under_way.begin(call.project_id)
-        call.exchange.at_leaving(call.leave)
+        call.exchange.at_leaving = call.leave
         return True
 
     def _known(self, prior: PriorCalls, model: str | None, target: Target) -> tuple[Ready, bytes] | None:
@@ -127,7 +132,7 @@ class ShortRoad:
         query = BETA_QUERY if head.query == BETA_QUERY and endpoint.name in MESSAGES_ENDPOINTS else b""
         allowed = self.services.limits.origins
         lines = lines_of(origin_headers(allowed, head.headers)) if allowed else b""
-        return PriorCalls(True, head.read(), endpoint, deployment, query, lines)
+        return PriorCalls(True, head.read(), head.read().presented(), endpoint, deployment, query, lines)
 
 
 @dataclass(slots=True, eq=False, repr=False)
