@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import expect
 
+from keyhouse.storage.schema import HEAD
 from tests.cli.commands import run
 from tests.conftest import ServedHouse
 from tests.pages.browsing import Visit, Visitor, csrf, signed_in
@@ -163,7 +164,7 @@ def test_the_audit_log_tells_who_did_what(admin: Visitor) -> None:
 def test_the_status_names_version_database_and_keys(admin: Visitor) -> None:
     admin.go("/organization/status")
     page = admin.page
-    expect(page.get_by_text("SQLite, schema 0004")).to_be_visible()
+    expect(page.get_by_text(f"SQLite, schema {HEAD}")).to_be_visible()
     expect(page.get_by_text("seals new values")).to_be_visible()
     assert re.search(r"key-\d{8}-[0-9a-f]{8}", page.content())
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import hmac
 import secrets
 
 from keyhouse.storage import encoding
@@ -26,33 +27,30 @@ _SEALED_WITH = Statement(
 class Fingerprints:
     """Short keyed digests of values: equal for equal values of one installation. 8 hexadecimal digits tell apart, and give nothing back."""
 
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_begun",)
 
     def __init__(self, key: bytes) -> None:
-        self._use(key)
+        self._begun = _begun_with(key)
 
     def __repr__(self) -> str:
         return "Fingerprints(***)"
 
     def __call__(self, field: str, value: object) -> str:
         """The fingerprint of a value under its field's name."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(field.encode() + b"\0" + encoding.encoded_bytes(value))
-        outer.update(inner.digest())
-        return outer.hexdigest()[:8]
-
-    def _use(self, key: bytes) -> None:
-        """HMAC (RFC 2104) with SHA-256, what depends on the key alone done once: the library does it for each value, at four times the
-        cost.
-        """
-        padded = key.ljust(hashlib.sha256().block_size, b"\0")
-        self._inner, self._outer = (hashlib.sha256(bytes(byte ^ mask for byte in padded)) for mask in (0x36, 0x5C))
+        digest = self._begun.copy()
+        digest.update(field.encode() + b"\0" + encoding.encoded_bytes(value))
+        return digest.hexdigest()[:8]
 
     async def open_again(self, database: Database, box: SecretBox) -> None:
         """The box opens other values than before, perhaps an older key. Raises Error `storage_unavailable`."""
         key = await database.read(lambda tx: _key(tx, box))
         if key is not None:
-            self._use(key)
+            self._begun = _begun_with(key)
+
+
+def _begun_with(key: bytes) -> hmac.HMAC:
+    """What depends on the key alone is done once: a copy of it costs less than to begin for each value."""
+    return hmac.new(key, digestmod=hashlib.sha256)
 
 
 async def open_fingerprints(database: Database, box: SecretBox) -> Fingerprints:
