@@ -353,8 +353,7 @@ def start_house(settings: Settings, keys: FirstKeys) -> ServedHouse:
     config = server_config(
         app,
         shutdown_timeout_s=settings.shutdown_timeout_s,
-        choose=app.choose,
-        at_once=app.at_once,
+        answering=app.answering,
         trusted_proxies=settings.trusted_proxies,
     )
     server = HouseServer(config)

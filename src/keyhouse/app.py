@@ -62,7 +62,7 @@ from keyhouse.web.gateway.endpoints import is_meant_for_gateway
 from keyhouse.web.gateway.exchange import Exchange
 from keyhouse.web.gateway.gateway import Gateway
 from keyhouse.web.gateway.gateway_services import Limits
-from keyhouse.web.http_exchange import HttpExchange
+from keyhouse.web.http_exchange import Answering, HttpExchange
 from keyhouse.web.log import RequestLines, RequestLog
 from keyhouse.web.observability import MetricsAccess, Observability
 from keyhouse.web.observing import observing
@@ -256,6 +256,8 @@ class App:
         self._house: House | None = None
         self._rooms: ASGIApp | None = None
         self._gateway: Gateway | None = None
+        self.answering = Answering(self._choose, self._at_once)
+        """What answers requests without ASGI."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
@@ -264,7 +266,7 @@ class App:
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 
-    def choose(self, path: str) -> Callable[[Exchange], Awaitable[None]] | None:
+    def _choose(self, path: str) -> Callable[[Exchange], Awaitable[None]] | None:
         """What answers requests for a path without ASGI: the gateway and the API, each where they are its own."""
         if self._house is None or self._gateway is None:
             return None
@@ -272,7 +274,7 @@ class App:
             return self._house.control.serve
         return self._gateway.serve if is_meant_for_gateway(path) else None
 
-    def at_once(self, exchange: HttpExchange) -> bool:
+    def _at_once(self, exchange: HttpExchange) -> bool:
         """Begin to answer a request without a task, where that can be; tells whether it has."""
         return self._gateway is not None and self._gateway.short_road.begin(exchange)
 

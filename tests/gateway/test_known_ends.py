@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from keyhouse.domain.address import Origin
 from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.pool import PoolLimits
 from keyhouse.gateway.proxy import Proxies, Proxy
@@ -21,7 +20,7 @@ from tests.gateway.askers import BODY, KNOWN, OTHER, Asked, begin, begun_of, clo
 from tests.gateway.calls import POST, Call, client, fetched, read
 from tests.gateway.conftest import Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, answering
-from tests.gateway.test_upstream_storm import unreliable
+from tests.gateway.test_upstream_storm import storm
 
 SHORT_S = 0.03
 
@@ -240,9 +239,9 @@ def test_a_request_begins_only_where_a_connection_is_idle_and_leads_to_the_upstr
 # Everything at once
 
 
-async def one_call(upstream: Upstream, origin: Origin, body: bytes, dice: random.Random) -> str:
+async def one_call(upstream: Upstream, server: FaultUpstream, body: bytes, dice: random.Random) -> str:
     """A call that takes an idle connection at once where there is one, and perhaps leaves."""
-    request = Call(body=body).to(origin)
+    request = Call(body=body).to(server.origin)
     asked = Asked(asyncio.get_running_loop().create_future(), abandons=dice.randrange(6) == 0)
     asked.connection = connection = upstream.begin(request.head, rendered_head(request) + body, asked)
     begun = None
@@ -270,30 +269,8 @@ async def one_call(upstream: Upstream, origin: Origin, body: bytes, dice: random
 
 @pytest.mark.parametrize("seed", range(2))
 def test_no_caller_ever_gets_another_ones_answer(run: Run, seed: int) -> None:
-    async def scenario() -> None:
-        dice = random.Random(seed)
-        settings = UpstreamSettings(timeouts=Timeouts(connect_s=10, pool_s=20), limits=PoolLimits(per_origin=6, total=10))
-        async with FaultUpstream(unreliable(dice)) as one, FaultUpstream(unreliable(dice)) as other, client(settings) as upstream:
-            outcomes: set[str] = set()
-
-            async def caller(name: int) -> None:
-                for number in range(25):
-                    body = b"request %d of caller %d;" % (number, name) * dice.choice((1, 1, 1, 2000))
-                    call = asyncio.create_task(one_call(upstream, dice.choice((one, other)).origin, body, dice))
-                    if dice.randrange(6) == 0:
-                        for _ in range(dice.randrange(20)):
-                            await asyncio.sleep(0)
-                        call.cancel()
-                    outcome = (await asyncio.gather(call, return_exceptions=True))[0]
-                    assert isinstance(outcome, str | UpstreamError | asyncio.CancelledError), outcome
-                    outcomes.add(outcome if isinstance(outcome, str) else type(outcome).__name__)
-
-            await asyncio.gather(*(caller(name) for name in range(12)))
-            assert outcomes == {"known", "answered", "left", "UpstreamError", "CancelledError"}
-            now = upstream.connections()
-            assert (now.open, now.waiting) == (now.idle, 0)
-
-    run(scenario())
+    outcomes = run(storm(random.Random(seed), one_call, callers=12, times=(1, 1, 1, 2000)))
+    assert outcomes == {"known", "answered", "left", "UpstreamError", "CancelledError"}
 
 
 # What is left

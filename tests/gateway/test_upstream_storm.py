@@ -7,6 +7,7 @@ import asyncio
 import gc
 import random
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -18,6 +19,8 @@ from tests.gateway.calls import Call, client, fetched, read
 from tests.gateway.conftest import Run
 from tests.gateway.fault_upstream import FaultUpstream, Peer, Script, answering, response
 
+OneCall = Callable[[Upstream, FaultUpstream, bytes, random.Random], Awaitable[str]]
+"""Sends a body to an upstream that answers it with the same; how that ended."""
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -68,33 +71,35 @@ async def one_call(upstream: Upstream, server: FaultUpstream, body: bytes, dice:
     return "answered"
 
 
+async def storm(dice: random.Random, one_call: OneCall, callers: int, times: Sequence[int]) -> set[str]:
+    """How calls end that so many callers make at two unreliable upstreams, some leaving; a body is written one of these many `times`."""
+    outcomes: set[str] = set()
+    settings = UpstreamSettings(timeouts=Timeouts(connect_s=10, pool_s=20), limits=PoolLimits(per_origin=6, total=10))
+    async with FaultUpstream(unreliable(dice)) as one, FaultUpstream(unreliable(dice)) as other, client(settings) as upstream:
+
+        async def caller(name: int) -> None:
+            for number in range(25):
+                body = b"request %d of caller %d;" % (number, name) * dice.choice(times)
+                call = asyncio.ensure_future(one_call(upstream, dice.choice((one, other)), body, dice))
+                if dice.randrange(6) == 0:
+                    for _ in range(dice.randrange(20)):
+                        await asyncio.sleep(0)
+                    call.cancel()
+                outcome = (await asyncio.gather(call, return_exceptions=True))[0]
+                assert isinstance(outcome, str | UpstreamError | asyncio.CancelledError), outcome
+                outcomes.add(outcome if isinstance(outcome, str) else type(outcome).__name__)
+
+        await asyncio.gather(*(caller(name) for name in range(callers)))
+        now = upstream.connections()
+        assert (now.open, now.waiting) == (now.idle, 0)
+        assert now.open <= 10
+    return outcomes
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_no_caller_ever_gets_another_ones_answer(run: Run, seed: int) -> None:
-    async def scenario() -> None:
-        dice = random.Random(seed)
-        settings = UpstreamSettings(timeouts=Timeouts(connect_s=10, pool_s=20), limits=PoolLimits(per_origin=6, total=10))
-        async with FaultUpstream(unreliable(dice)) as one, FaultUpstream(unreliable(dice)) as other, client(settings) as upstream:
-            outcomes: set[str] = set()
-
-            async def caller(name: int) -> None:
-                for number in range(25):
-                    body = b"request %d of caller %d;" % (number, name) * dice.choice((1, 1, 5000))
-                    call = asyncio.create_task(one_call(upstream, dice.choice((one, other)), body, dice))
-                    if dice.randrange(6) == 0:
-                        for _ in range(dice.randrange(20)):
-                            await asyncio.sleep(0)
-                        call.cancel()
-                    outcome = (await asyncio.gather(call, return_exceptions=True))[0]
-                    assert isinstance(outcome, str | UpstreamError | asyncio.CancelledError), outcome
-                    outcomes.add(outcome if isinstance(outcome, str) else type(outcome).__name__)
-
-            await asyncio.gather(*(caller(name) for name in range(20)))
-            assert outcomes == {"answered", "left", "UpstreamError", "CancelledError"}
-            now = upstream.connections()
-            assert (now.open, now.waiting) == (now.idle, 0)
-            assert now.open <= 10
-
-    run(scenario())
+    outcomes = run(storm(random.Random(seed), one_call, callers=20, times=(1, 1, 5000)))
+    assert outcomes == {"answered", "left", "UpstreamError", "CancelledError"}
 
 
 def test_a_request_does_the_same_work_however_many_connections_are_idle(run: Run) -> None:

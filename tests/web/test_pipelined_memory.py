@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from keyhouse.web.gateway.exchange import Exchange
-from keyhouse.web.http_exchange import SLICE_BYTES, HttpExchange
+from keyhouse.web.http_exchange import SLICE_BYTES, Answering, HttpExchange
 from keyhouse.web.serving import server_config
 
 TINY = b"GET / HTTP/1.1\r\nhost:\r\n\r\n"
@@ -35,7 +35,7 @@ def test_pipelined_requests_are_few_at_a_time_and_all_answered(loop_factory, ask
         await exchange.answer(200, [], b"")
 
     async def scenario() -> int:
-        config = server_config(nothing_else, shutdown_timeout_s=1, choose=lambda path: answer)
+        config = server_config(nothing_else, shutdown_timeout_s=1, answering=Answering(lambda path: answer))
         config.load()
         state, loop = ServerState(), asyncio.get_running_loop()
         server = await loop.create_server(

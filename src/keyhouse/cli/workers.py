@@ -142,8 +142,7 @@ def _serve(
     config = server_config(
         app,
         shutdown_timeout_s=settings.shutdown_timeout_s,
-        choose=app.choose,
-        at_once=app.at_once,
+        answering=app.answering,
         trusted_proxies=settings.trusted_proxies,
     )
     server = Server(config, stop_signals, on_started, wanted)

@@ -32,6 +32,7 @@ def goes_to_caller(name: bytes) -> bool:
 
 def to_caller(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """The upstream's headers that go on. Names are in lower case."""
+    # As `goes_to_caller` says, without a call for each header.
     return [pair for pair in headers if pair[0] in TO_CALLER or pair[0].startswith(PREFIXES_TO_CALLER)]
 
 

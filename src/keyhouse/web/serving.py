@@ -11,23 +11,24 @@ from starlette.types import ASGIApp
 
 from keyhouse.web.http_answer import DateLine
 from keyhouse.web.http_crowd import Crowd, most_connections
-from keyhouse.web.http_exchange import Answering, AtOnce, Choose
+from keyhouse.web.http_exchange import Answering
 from keyhouse.web.http_protocol import HttpProtocol
+
+_ALL_BY_ASGI = Answering(lambda path: None)
 
 
 def server_config(
     app: ASGIApp,
     *,
     shutdown_timeout_s: int,
-    choose: Choose = lambda path: None,
-    at_once: AtOnce = lambda exchange: False,
+    answering: Answering = _ALL_BY_ASGI,
     trusted_proxies: str = "",
 ) -> uvicorn.Config:
     """The server's configuration. Nothing is logged by uvicorn but what goes wrong. `trusted_proxies`: addresses, networks, by commas."""
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=cast(Any, partial(HttpProtocol, answering=Answering(choose, at_once), crowd=Crowd(most_connections()), date=DateLine())),
+        http=cast(Any, partial(HttpProtocol, answering=answering, crowd=Crowd(most_connections()), date=DateLine())),
         ws="none",
         lifespan="on",
         log_config=None,
