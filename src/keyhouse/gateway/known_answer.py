@@ -19,7 +19,7 @@ _MOST_LINES = 64
 """Of a head that is learned."""
 _MOST_LAYOUTS = 4
 _MOST_LESSONS = 16
-"""Of one upstream. To make a pattern takes as long as some hundred answers."""
+"""Of one upstream. To make a pattern takes as long as to read some three hundred answers."""
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]+: [\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 _STATUS_LINES = frozenset({b"HTTP/1.1 200 OK", b"HTTP/1.1 200 "})
 _VALUE = rb"[\x21-\x7e][\t\x20-\x7e]*+(?<![\t ])"
