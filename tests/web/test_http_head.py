@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyhouse.web.http_bounds import HIGH_WATER_BYTES
 from keyhouse.web.http_head import CallerHead, KnownHead
 from keyhouse.web.http_target import target_of
 
@@ -79,8 +80,11 @@ def without_length(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
 
 
 def require_same(known: KnownHead, data: bytes) -> bool:
-    """Whether the head was known, and then everything is as the parser reads it."""
+    """Whether the head was known, and then everything is as the parser reads it; where it is held, once its body has come."""
     body = known.body_in(data)
+    while known.holds:
+        data += b"x"
+        body = known.body_in(b"x")
     if body is None:
         return False
     read = parsed(data)
@@ -114,9 +118,9 @@ def test_a_request_without_a_body_is_known() -> None:
 
 def test_a_part_of_a_request_or_more_than_one_is_not_known() -> None:
     known = learned(PLAIN)
-    assert all(known.body_in(PLAIN[:end]) is None for end in range(len(PLAIN)))
-    assert known.body_in(PLAIN + PLAIN) is None
-    assert known.body_in(PLAIN + b"\r\n") is None
+    for data in (*(PLAIN[:end] for end in range(len(PLAIN))), PLAIN + PLAIN, PLAIN + b"\r\n"):
+        assert known.body_in(data) is None
+        assert known.let_go(b"") == (data if len(PLAIN) - len(data) in (1, 2) else b"")
 
 
 @pytest.mark.parametrize("line", FINE_LINES)
@@ -211,3 +215,34 @@ def test_no_other_request_is_taken_for_it(lines: list[bytes], plain: bytes, plac
     place %= len(first)
     require_same(known, first)
     require_same(known, first[:place] + put + first[place + cut :])
+
+
+def test_a_known_head_waits_for_its_body_however_that_comes() -> None:
+    known = learned(PLAIN)
+    head = PLAIN[:-2].replace(b": 2\r\n", b": 5\r\n")
+    for pieces in ((b"12345",), (b"1", b"2345"), (b"", b"1", b"2", b"3", b"4", b"5")):
+        assert known.body_in(head + pieces[0] * (len(pieces) == 2)) is None
+        assert known.holds
+        rest = pieces[1:] if len(pieces) == 2 else pieces
+        assert [known.body_in(piece) for piece in rest] == [None] * (len(rest) - 1) + [b"12345"]
+        assert known.held_at > 0.0
+        assert not known.holds
+        assert known.let_go(b"next") == b"next"
+    assert known.body_in(PLAIN) == b"{}"
+    assert known.held_at == 0.0
+
+
+def test_what_is_held_is_let_go_with_what_came_behind_it() -> None:
+    known = learned(PLAIN)
+    head = PLAIN[:-2].replace(b": 2\r\n", b": 5\r\n")
+    assert [known.body_in(piece) for piece in (head + b"1", b"234", b"5G")] == [None] * 3
+    assert not known.holds
+    assert known.let_go(b"5G") == head + b"12345G"
+    assert known.let_go(b"5G") == b"5G"
+
+
+@pytest.mark.parametrize(("size", "is_held"), [(HIGH_WATER_BYTES, True), (HIGH_WATER_BYTES + 1, False)])
+def test_only_a_small_request_is_held(size: int, is_held: bool) -> None:
+    known = learned(PLAIN)
+    assert known.body_in(PLAIN[:-2].replace(b": 2\r\n", b": %d\r\n" % size)) is None
+    assert known.holds == is_held

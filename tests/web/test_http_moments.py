@@ -27,7 +27,7 @@ class MemoryTransport(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written, self.is_read, self.is_closed = b"", True, False
+        self.written, self.is_read, self.is_closed, self.is_aborted = b"", True, False, False
         self.on_write: Callable[[], None] = lambda: None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -36,6 +36,9 @@ class MemoryTransport(asyncio.Transport):
 
     def close(self) -> None:
         self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
     def write_eof(self) -> None:
         pass

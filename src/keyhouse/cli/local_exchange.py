@@ -19,6 +19,7 @@ class LocalExchange:
         self.query = urlencode(request.query).encode()
         # As they come over a connection.
         self.headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers().items()]
+        self.head_at = 0.0
         self.caller: Caller | None = caller
         self.has_begun = False
         self.has_left = False

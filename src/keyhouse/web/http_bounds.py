@@ -13,3 +13,5 @@ MAX_LINGER_BYTES = 256 * 1024
 """How long, and of how much, a connection that is closed reads on: what lies unread makes the system throw away our last answer."""
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """How much of a body may come that nobody wants, its request being answered."""
+HIGH_WATER_BYTES = 64 * 1024
+"""So much of a body waits for its reader; then the connection is read no further."""

@@ -1,8 +1,9 @@
 """One request and its answer over a connection: the body as it comes, the answer as few writes. Knows HTTP's framing, and no route."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.headers import RawHeaders, value_of
@@ -11,17 +12,18 @@ from keyhouse.gateway.request import Headers
 from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.gateway.request_headers import RequestHeaders
 from keyhouse.web.http_answer import BODILESS, CHUNKED, CLOSE, LAST_CHUNK, STATUS_LINES, chunk, head
+from keyhouse.web.http_bounds import HIGH_WATER_BYTES
 from keyhouse.web.http_head import CallerHead
 
 if TYPE_CHECKING:
     from keyhouse.web.http_protocol import HttpProtocol
 
-HIGH_WATER_BYTES = 64 * 1024
-"""So much of a body waits for its reader; then the connection is read no further."""
 SLICE_BYTES = 16 * 1024
 """So much is parsed before it is looked whether requests wait: pipelined ones take twenty times the memory that they take as bytes."""
 _JOINED_BYTES = 16 * 1024
 """Up to here head and body are copied together for one write."""
+
+_log = logging.getLogger("keyhouse.http")
 
 
 class HttpExchange:
@@ -33,8 +35,8 @@ class HttpExchange:
 
     __slots__ = (
         *("_connection", "_counted", "_length", "_pieces", "_size", "_waiter"),
-        *("asks_first", "at_leaving", "has_begun", "has_left", "head", "is_answered", "is_old", "is_whole", "keep_alive", "method", "path"),
-        *("query", "raw_path", "task"),
+        *("asks_first", "at_leaving", "has_begun", "has_left", "head", "head_at", "is_answered", "is_old", "is_whole", "keep_alive"),
+        *("method", "path", "query", "raw_path", "task"),
     )
 
     caller: Caller | None = None
@@ -42,6 +44,7 @@ class HttpExchange:
     def __init__(self, connection: "HttpProtocol", head: CallerHead) -> None:
         self._connection = connection
         self.head = head
+        self.head_at = 0.0
         self._length: int | None = None
         self.method = head.method
         self.path = head.path
@@ -60,6 +63,22 @@ class HttpExchange:
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._counted: int | None = None
+
+    def run(self, answerer: "Answerer") -> None:
+        """Let this answer in a task of its own."""
+        self.task = self._connection.loop.create_task(self._answered_by(answerer))
+        self._connection.tasks.add(self.task)
+
+    async def _answered_by(self, answerer: "Answerer") -> None:
+        try:
+            await answerer(self)
+        except CallerLeftError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
+            _log.error("A request was not answered.", exc_info=error)
+        finally:
+            self._connection.tasks.discard(cast("asyncio.Task[None]", self.task))
+            self._connection.finish(self)
 
     # The short road: see `web.gateway.short_road`
 
@@ -80,9 +99,9 @@ class HttpExchange:
             connection.transport.writelines((text, body))
 
     def go_on(self, answerer: "Answerer") -> None:
-        """Let this answer in a task of its own."""
+        """Let this answer the rest in a task of its own."""
         self.at_leaving = None
-        self._connection.run(self, answerer)
+        self.run(answerer)
 
     def finish(self) -> None:
         """The request is answered, or its caller has left."""
@@ -101,8 +120,9 @@ class HttpExchange:
         """See Exchange."""
         return self.head.read()
 
-    def take_whole(self, body: bytes) -> None:
-        """The whole body is here, of another length perhaps than the head that was learned says."""
+    def take_whole(self, body: bytes, head_at: float) -> None:
+        """The whole body is here, of another length perhaps than the head that was learned says. `head_at`: see Exchange."""
+        self.head_at = head_at
         self._length = self._size = len(body)
         self._pieces.append(body)
         self.is_whole = True

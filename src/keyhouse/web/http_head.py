@@ -4,6 +4,7 @@ A client that keeps its connection sends nearly the same head with each request:
 those who answer, have read of it once is good for the next request. It lives as long as its connection.
 """
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import httptools
@@ -11,6 +12,7 @@ import httptools
 from keyhouse.gateway.bounds import MAX_LENGTH_DIGITS
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
+from keyhouse.web.http_bounds import HIGH_WATER_BYTES
 
 if TYPE_CHECKING:
     from keyhouse.web.gateway.short_road import PriorCalls
@@ -53,6 +55,12 @@ class ComingHead:
             self.is_misframed |= len(value) > MAX_LENGTH_DIGITS
         self.headers.append((name, value))
 
+    def is_request(self, method: bytes, version: str) -> bool:
+        """Whether a head that is complete is one that may be answered."""
+        if method == b"CONNECT" or self.is_misframed or self.hosts > 1:
+            return False
+        return version == "1.0" or (version == "1.1" and self.hosts == 1)
+
     def size(self) -> int:
         """Bytes, blanks aside."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -91,18 +99,32 @@ class CallerHead:
 
 
 class KnownHead:
-    """The head that a connection's requests have in common, as far as is known; its bytes stand `before` and `after` the length."""
+    """The head that a connection's requests have in common, as far as is known; its bytes stand `before` and `after` the length.
 
-    __slots__ = ("_after", "_before", "_lessons", "head")
+    A small request with this head whose body has not come whole is held until it has. `holds`: one is; `held_at`: when its head came, 0.0
+    where the last one was not held.
+    """
+
+    __slots__ = ("_after", "_before", "_held", "_held_head", "_lessons", "_missing", "head", "held_at", "holds")
 
     def __init__(self) -> None:
         self.head: CallerHead
+        self.holds = False
+        self.held_at = 0.0
         self._before = b""
         self._after: bytes | None = None
         self._lessons = 0
+        # What has come of the body, and how much of it has not.
+        self._held_head = b""
+        self._held: list[bytes] = []
+        self._missing = 0
 
     def body_in(self, data: bytes) -> bytes | None:
-        """The body, where `data` is one whole request with `head`, but for the length; else None."""
+        """The body, where `data`, behind what is held, is one whole request with `head`, but for the length; else None, and perhaps it is
+        held from now on."""
+        if self.holds:
+            return self._with_rest(data)
+        self.held_at = 0.0
         before, after = self._before, self._after
         if not before or not data.startswith(before):
             return None
@@ -113,8 +135,39 @@ class KnownHead:
         digits = data[start:end]
         if not digits.isdigit() or not data.startswith(after, end):
             return None
-        body = data[end + len(after) :]
-        return body if len(body) == int(digits) else None
+        start = end + len(after)
+        body = data[start:]
+        length = int(digits)
+        if len(body) < length <= HIGH_WATER_BYTES:
+            self._hold(data[:start], body, length)
+        return body if len(body) == length else None
+
+    def _hold(self, head: bytes, body: bytes, length: int) -> None:
+        self.holds = True
+        self.held_at = perf_counter()
+        self._held_head = head
+        self._held = [body] if body else []
+        self._missing = length - len(body)
+
+    def _with_rest(self, data: bytes) -> bytes | None:
+        self._missing -= len(data)
+        if self._missing < 0:
+            # More than one request: the parser divides them.
+            self.holds = False
+            return None
+        self._held.append(data)
+        if self._missing:
+            return None
+        self.holds, self._held_head = False, b""
+        held, self._held = self._held, []
+        return held[0] if len(held) == 1 else b"".join(held)
+
+    def let_go(self, data: bytes) -> bytes:
+        """What is held or was until now, with what came behind it: nothing is held any more."""
+        self.holds = False
+        head, self._held_head = self._held_head, b""
+        held, self._held = self._held, []
+        return b"".join((head, *held, data)) if head else data
 
     def learn(self, head: CallerHead, data: bytes) -> None:
         """Learn from a request that was parsed, whose bytes are perhaps all of `data`."""

@@ -5,7 +5,6 @@ whoever asks for another protocol is answered in this one.
 """
 
 import asyncio
-import logging
 import math
 from collections import deque
 from typing import Any, cast
@@ -17,7 +16,6 @@ from uvicorn.server import ServerState
 
 from keyhouse.gateway.refused import RefusedError
 from keyhouse.web.asgi import Address, address_of, answer_by
-from keyhouse.web.gateway.exchange import CallerLeftError
 from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, DateLine
 from keyhouse.web.http_bounds import (
     BODY_IDLE_TIMEOUT_S,
@@ -30,12 +28,10 @@ from keyhouse.web.http_bounds import (
     MAX_UNREAD_BYTES,
 )
 from keyhouse.web.http_crowd import Crowd
-from keyhouse.web.http_exchange import SLICE_BYTES, Answerer, Answering, HttpExchange
+from keyhouse.web.http_exchange import SLICE_BYTES, Answering, HttpExchange
 from keyhouse.web.http_head import CallerHead, ComingHead, KnownHead
 from keyhouse.web.http_taking import Taking
 from keyhouse.web.http_target import target_of
-
-_log = logging.getLogger("keyhouse.http")
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -61,7 +57,7 @@ class HttpProtocol(asyncio.Protocol):
         self._crowd = crowd
         self._deadlines = crowd.deadlines
         self._connections = cast("set[object]", server_state.connections)
-        self._tasks = server_state.tasks
+        self.tasks = server_state.tasks
         self.standing_lines = date.text
         self._parser = httptools.HttpRequestParser(self)
         self._server: Address = None
@@ -95,6 +91,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
+        self._let_go()
         self._connections.discard(self)
         self._crowd.leave(self)
         self._is_deaf = True
@@ -109,7 +106,7 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops: what has come is answered, and nothing more taken. Only who has just connected may still ask."""
         self.is_ending = True
-        if self._active is not None or self._coming is not None:
+        if self._active is not None or self._coming is not None or self._known.holds:
             return
         left = self._first_by - self.loop.time()
         if left > 0:
@@ -145,6 +142,7 @@ class HttpProtocol(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed: for a head, a body, or the next request."""
         self.deadline = math.inf
+        self._let_go()
         if self._active is None:
             self.taking.close()
         elif self._active.is_whole:
@@ -156,20 +154,43 @@ class HttpProtocol(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is being answered."""
-        return self._active is None
+        return self._active is None and not self._known.holds
 
     # What comes
 
     def data_received(self, data: bytes) -> None:
         """Bytes of one or more requests, or of parts of them."""
-        if self._active is None and self._reading is None and self._coming is None and not self._is_deaf:
-            body = self._known.body_in(data)
+        if self._is_deaf:
+            self._unread += len(data)
+            if self._unread > MAX_LINGER_BYTES:
+                self.transport.abort()
+        elif self._active is None and self._reading is None and self._coming is None:
+            known = self._known
+            body = known.body_in(data)
             if body is not None:
                 self._answer_again(body)
-                return
-        if self._is_deaf:
-            self._discard(len(data))
-            return
+            elif known.holds:
+                self._expect_by(BODY_IDLE_TIMEOUT_S)
+            else:
+                self._begin(known.let_go(data))
+        else:
+            self._read(data)
+
+    def _begin(self, data: bytes) -> None:
+        """The first bytes of a request; with what was held of it, if anything was."""
+        self._read(data)
+        active = self._active
+        if active is not None:
+            active.head_at = self._known.held_at
+            if active.keep_alive:
+                self._known.learn(active.head, data)
+
+    def _let_go(self) -> None:
+        """Nobody waits any more for the rest of what is held: it goes the way of other requests whose rest does not come."""
+        if self._known.holds:
+            self._begin(self._known.let_go(b""))
+
+    def _read(self, data: bytes) -> None:
         self._read_bytes = len(data)
         self._head_bytes += len(data)
         self._quiet_bytes += len(data)
@@ -182,8 +203,6 @@ class HttpProtocol(asyncio.Protocol):
                 self._expect_head()
             elif self._reading is not None:
                 self._expect_rest(self._reading, len(data))
-            elif self._active is not None and self._active.keep_alive:
-                self._known.learn(self._active.head, data)
 
     def _parse(self, data: bytes | memoryview) -> None:
         if len(data) > SLICE_BYTES:
@@ -205,10 +224,10 @@ class HttpProtocol(asyncio.Protocol):
         """The request whose head is known, with a body of its own."""
         self.deadline = math.inf
         exchange = HttpExchange(self, self._known.head)
-        exchange.take_whole(body)
+        exchange.take_whole(body, self._known.held_at)
         self._active = exchange
         if not self._at_once(exchange):
-            self.run(exchange)
+            exchange.run(self.answer)
 
     def _expect_head(self) -> None:
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -268,11 +287,6 @@ class HttpProtocol(asyncio.Protocol):
         self.transport.write_eof()
         self._expect_by(LINGER_S)
 
-    def _discard(self, size: int) -> None:
-        self._unread += size
-        if self._unread > MAX_LINGER_BYTES:
-            self.transport.abort()
-
     # Called by the parser, inside `feed_data`; raising stops it
 
     def on_message_begin(self) -> None:
@@ -300,17 +314,16 @@ class HttpProtocol(asyncio.Protocol):
         if self._first_bytes + self._head_bytes > MAX_HEAD_BYTES and coming.size() > MAX_HEAD_BYTES:
             self._refusal = HEAD_TOO_LARGE
             raise RefusedError
-        is_old = (version := parser.get_http_version()) == "1.0"
-        method = parser.get_method()
-        if method == b"CONNECT" or coming.is_misframed or coming.hosts > 1 or not (is_old or (coming.hosts and version == "1.1")):
+        method, version = parser.get_method(), parser.get_http_version()
+        if not coming.is_request(method, version):
             raise RefusedError
         if parser.should_upgrade():
             return
         exchange = HttpExchange(self, CallerHead(method.decode("ascii"), target_of(coming.url), coming.headers))
         self._coming = None
         self._quiet_bytes = 0
+        exchange.is_old = is_old = version == "1.0"
         exchange.asks_first = coming.asks_first and not is_old
-        exchange.is_old = is_old
         exchange.keep_alive = not is_old and parser.should_keep_alive()
         self._reading = exchange
         if self._active is None:
@@ -347,27 +360,12 @@ class HttpProtocol(asyncio.Protocol):
 
     def _start(self, exchange: HttpExchange) -> None:
         self._active = exchange
-        self.run(exchange)
+        exchange.run(self.answer)
 
-    def run(self, exchange: HttpExchange, answerer: Answerer | None = None) -> None:
-        """Answer a request in a task; None: by what is chosen for its path."""
-        exchange.task = self.loop.create_task(self._serve(exchange, answerer))
-        self._tasks.add(exchange.task)
-
-    async def _serve(self, exchange: HttpExchange, answerer: Answerer | None) -> None:
-        try:
-            answerer = answerer or self._choose(exchange.path)
-            if answerer is not None:
-                await answerer(exchange)
-            else:
-                await answer_by(self._app, exchange, self._server, self._client)
-        except CallerLeftError:
-            pass
-        except Exception as error:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
-            _log.error("A request was not answered.", exc_info=error)
-        finally:
-            self._tasks.discard(cast("asyncio.Task[None]", exchange.task))
-            self.finish(exchange)
+    async def answer(self, exchange: HttpExchange) -> None:
+        """Answer a request, by what is chosen for its path."""
+        answerer = self._choose(exchange.path)
+        await (answer_by(self._app, exchange, self._server, self._client) if answerer is None else answerer(exchange))
 
     def finish(self, exchange: HttpExchange) -> None:
         """A request is over: it is the next one's turn."""

@@ -163,7 +163,7 @@ class ControlPlane:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
-        started, request_id = perf_counter(), self._lines.next_id()
+        started, request_id = exchange.head_at or perf_counter(), self._lines.next_id()
         found = self.router.find(exchange.method, exchange.raw_path.decode("latin-1"))
         route = "-" if found is None else found[0].path
         try:

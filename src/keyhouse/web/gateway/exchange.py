@@ -15,7 +15,8 @@ class CallerLeftError(Exception):
 class Exchange(Protocol):
     """A request that is being answered. `path` is decoded, `raw_path` as it came; names of headers are in lower case.
 
-    `caller` is set where the request brings its rights along instead of a key. `has_begun` says that the answer's head is out, `has_left`
+    `head_at` is the moment of `perf_counter` at which the head came, 0.0 for about now. `caller` is set where the request brings its rights
+    along instead of a key. `has_begun` says that the answer's head is out, `has_left`
     that the caller is gone.
     """
 
@@ -23,6 +24,7 @@ class Exchange(Protocol):
     path: str
     raw_path: bytes
     query: bytes
+    head_at: float
     caller: Caller | None
     has_begun: bool
     has_left: bool

@@ -50,7 +50,7 @@ class Gateway:
 
     async def serve(self, exchange: Exchange) -> None:
         """Serve one request."""
-        started_at = perf_counter()
+        started_at = exchange.head_at or perf_counter()
         path, deployment = exchange.path, ""
         endpoint = ENDPOINTS.get(path)
         if endpoint is None:

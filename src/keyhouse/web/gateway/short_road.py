@@ -69,7 +69,7 @@ class ShortRoad:
 
     def begin(self, exchange: HttpExchange) -> bool:
         """Send a request on, where everything that this takes is known; tells whether it has been."""
-        started_at = perf_counter()
+        started_at = exchange.head_at or perf_counter()
         prior = exchange.head.prior
         if prior is None:
             prior = exchange.head.prior = self._prior(exchange.head)

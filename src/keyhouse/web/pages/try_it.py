@@ -85,6 +85,7 @@ class _TriedExchange:
 
     def __init__(self, caller: Caller, request: bytes, receive: Receive, send: Send) -> None:
         self.headers = [(b"content-type", b"application/json")]
+        self.head_at = 0.0
         self.caller: Caller | None = caller
         self.has_begun = False
         self.has_left = False
