@@ -22,7 +22,7 @@ from keyhouse.storage import changes, postgres, postgres_server
 from keyhouse.storage.lock_waiting import SAID_AFTER_S
 from keyhouse.storage.postgres_connections import IDLE_S
 from keyhouse.storage.replicas import FORGOTTEN_AFTER_S
-from keyhouse.storage.sqlite import LOG_BYTES
+from keyhouse.storage.sqlite_connection import LOG_BYTES
 from keyhouse.web import http_crowd, observing
 from keyhouse.web.control import paging, routing, schemas
 from keyhouse.web.http_bounds import BODY_IDLE_TIMEOUT_S, HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_HEAD_BYTES

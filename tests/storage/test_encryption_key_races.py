@@ -22,7 +22,7 @@ from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.sealed_values import BEFORE_ALL, destroy_one, lock_sealed_under_other_keys, put_sealed
 from keyhouse.storage.secret_box import SecretBox, Unreadable
-from keyhouse.storage.sqlite import SqliteTransaction, connect
+from keyhouse.storage.sqlite_connection import SqliteTransaction, connect
 from keyhouse.storage.statements import Row, Statement, Transaction
 from tests.conftest import PostgresServer
 from tests.storage.filled_houses import SECRETS, filled, keys_in_use, plaintexts, rotated

@@ -15,7 +15,7 @@ from keyhouse.storage.key_file import KeySource, read_key_file, write_key_file
 from keyhouse.storage.key_ring import KeyRing, new_key
 from keyhouse.storage.key_watch import KeyWatch, NewerRing, usable_ring
 from keyhouse.storage.opening import Storage, open_database
-from keyhouse.storage.sqlite import connect
+from keyhouse.storage.sqlite_connection import connect
 from keyhouse.storage.statements import Transaction
 from tests.storage.houses import run_on, settings_of, store_secrets
 

@@ -16,7 +16,7 @@ from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.migration import engine_of
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.sqlite import connect
+from keyhouse.storage.sqlite_connection import connect
 from keyhouse.storage.statements import Row, Statement, Transaction, insert_into
 from tests.storage.houses import opened, run_on, settings_of
 
@@ -114,7 +114,7 @@ def test_what_others_write_is_heard_while_a_write_of_ours_waits(settings: Settin
             other.execute("BEGIN IMMEDIATE")
             other.execute("INSERT INTO changes (at, project_id, revision) VALUES (0, 'project_1', 1)")
             writing = asyncio.create_task(storage.database.write(lambda tx: tx.run(_PUT, name="ours", value="")))
-            while storage.database._worker is None:  # type: ignore[attr-defined]
+            while not storage.database._writes.is_in_use:  # type: ignore[attr-defined]
                 await asyncio.sleep(0)
             other.execute("COMMIT")
             await storage.database.catch_up()

@@ -113,7 +113,7 @@ def test_a_failure_that_is_everybody_s_undoes_all_and_the_next_write_is_made(set
 def test_behind_another_writer_nobody_waits_for_more_than_one_turn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with opened(settings) as storage:
-            monkeypatch.setattr("keyhouse.storage.sqlite._PATIENCE_MS", 100)
+            monkeypatch.setattr("keyhouse.storage.sqlite_writing.PATIENCE_MS", 100)
             with contextlib.closing(sqlite3.connect(settings.data_dir / "keyhouse.db", isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 writes = [asyncio.create_task(storage.database.write(put(f"late {number}"))) for number in range(300)]

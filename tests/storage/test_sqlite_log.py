@@ -9,7 +9,7 @@ import pytest
 
 from keyhouse.settings import Settings
 from keyhouse.storage.opening import Storage
-from keyhouse.storage.sqlite import LOG_BYTES
+from keyhouse.storage.sqlite_connection import LOG_BYTES
 from keyhouse.storage.statements import Transaction, insert_into
 from tests.storage.houses import run_on, settings_of
 
@@ -86,12 +86,12 @@ def test_a_log_that_is_to_be_emptied_begins_no_second_write_beside_one_that_wait
             other.execute("COMMIT")
             other.execute("BEGIN IMMEDIATE")
             waiting = asyncio.create_task(database.write(put("first")))
-            while (worker := database._worker) is None:  # type: ignore[attr-defined]
+            while (patient := database._writes._patient) is None or patient.done():  # type: ignore[attr-defined]
                 await asyncio.sleep(0)
             changed = asyncio.create_task(database.changed())
             for _ in range(3):
                 await asyncio.sleep(0)
-            assert database._worker is worker  # type: ignore[attr-defined]
+            assert database._writes._patient is patient  # type: ignore[attr-defined]
             other.execute("COMMIT")
         await waiting
         changed.cancel()
@@ -104,7 +104,7 @@ def test_a_write_is_made_though_the_log_could_not_be_emptied_after_it(settings: 
         writer = storage.database._writer  # type: ignore[attr-defined]
         writer.set_trace_callback(lambda statement: writer.interrupt() if "checkpoint" in statement else None)
         await storage.database.write(put_without_trace)
-        assert storage.database._writing.left_traces  # type: ignore[attr-defined]
+        assert storage.database._writes.transaction.left_traces  # type: ignore[attr-defined]
         writer.set_trace_callback(None)
 
     run_on(settings, main)

@@ -1,7 +1,7 @@
 """What a database does for the house, whichever of the two it is. Every write is one transaction; every read is one snapshot."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +23,10 @@ class ChangeNotice(msgspec.Struct, frozen=True):
 
 OnChanges = Callable[[Sequence[ChangeNotice] | None], None]
 """Told of every change, this process's own included. None: too much was missed, drop everything."""
+
+
+Told = Callable[[Any, BaseException | None], object]
+"""Told what came of a write: what its work returned, or what was raised. It raises nothing itself."""
 
 
 class ConstraintBroken(Exception):  # noqa: N818 - it names what happened
@@ -57,7 +61,7 @@ async def no_newer_key() -> None:
     raise storage_unavailable("the key that it seals with was retired.")
 
 
-def _on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
+def on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
     """The same work, which raises KeysChanged where what can be opened changed before its end.
 
     A value may have been read just before another process sealed it anew, retired its key and took that out of the key file.
@@ -83,7 +87,7 @@ def _require_same(before: object, generation: KeyGeneration) -> None:
 
 async def with_newer_keys(database: "Database", work: Work[T], attempt: Callable[[Work[T]], Awaitable[Done]]) -> Done:
     """What an attempt at a transaction returns: again with newer keys, where they changed or the one that it sealed with was retired."""
-    watched = _on_one_ring(work, database.key_generation)
+    watched = on_one_ring(work, database.key_generation)
     for _ in range(_MOST_CHANGES_OF_KEYS):
         try:
             return await attempt(watched)
@@ -97,6 +101,16 @@ async def with_newer_keys(database: "Database", work: Work[T], attempt: Callable
         raise storage_unavailable("its keys are being replaced again and again.") from None
 
 
+class AtOnce(Protocol):
+    """What a database does without a task, where its statements run on the event loop."""
+
+    def catch_up_at_once(self) -> None:
+        """See `Database.catch_up`. Raises Error `storage_unavailable`."""
+
+    def begin_write(self, work: Work[Any], told: Told) -> None:
+        """See `Database.write`, of which this is one attempt: `told` is also told of KeysChanged and WritingKeyRetired."""
+
+
 class Database(Protocol):
     """SQLite and PostgreSQL each ship one. All methods belong to one event loop."""
 
@@ -104,6 +118,10 @@ class Database(Protocol):
     on_changes: OnChanges
     on_retired_key: OnRetiredKey
     key_generation: KeyGeneration
+
+    @property
+    def at_once(self) -> AtOnce | None:
+        """What it does without a task, if anything."""
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on one snapshot, again where keys changed meanwhile. Raises Error `storage_unavailable`."""

@@ -107,6 +107,10 @@ class PostgresDatabase:
         self._announcing: asyncio.Task[None] | None = None
         self._listener = Listener(server)
 
+    @property
+    def at_once(self) -> None:
+        """See Database: whatever it does waits for the server."""
+
     async def read(self, work: Work[T]) -> T:
         """See Database."""
         return await with_newer_keys(self, work, functools.partial(self._in_line, self._read))

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_Order = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+Told = Callable[[Any, BaseException | None], object]
+"""Told on the event loop what an action returned, or what it raised. It raises nothing itself."""
+_Order = tuple[Callable[[], Any], asyncio.AbstractEventLoop, Told]
 
 
 class SideThreads:
@@ -25,19 +28,24 @@ class SideThreads:
 
     async def run(self, action: Callable[[], T]) -> T:
         """What the action returns or raises. It runs to its end even where nobody waits for it. Raises RuntimeError once closed."""
-        if self._closed:
-            raise RuntimeError(f"The threads of {self._name} were closed.")
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._unsettled += 1
-        if len(self._threads) < min(self._unsettled, self._most):
-            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
-            self._threads[-1].start()
-        self._orders.put((action, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self.order(action, loop, functools.partial(settle, done))
         try:
             return await done
         finally:
             # It holds what is raised, whose traceback holds us and our caller, until the collector of cycles runs.
             del done
+
+    def order(self, action: Callable[[], Any], loop: asyncio.AbstractEventLoop, told: Told) -> None:
+        """The same, for who waits without a task. Raises RuntimeError once closed."""
+        if self._closed:
+            raise RuntimeError(f"The threads of {self._name} were closed.")
+        self._unsettled += 1
+        if len(self._threads) < self._most and len(self._threads) < self._unsettled:
+            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
+            self._threads[-1].start()
+        self._orders.put((action, loop, told))
 
     def close(self) -> None:
         """Let what was ordered run, then end."""
@@ -49,7 +57,7 @@ class SideThreads:
 
     def _work(self) -> None:
         while (order := self._orders.get()) is not None:
-            action, done = order
+            action, loop, told = order
             result: Any = None
             failure: BaseException | None = None
             try:
@@ -57,15 +65,20 @@ class SideThreads:
             except BaseException as raised:  # noqa: BLE001 - carried to whoever waits
                 failure = raised
             with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
-                done.get_loop().call_soon_threadsafe(self._settle, done, result, failure)
+                loop.call_soon_threadsafe(self._tell, told, result, failure)
             # Nothing is kept alive while the next order is waited for.
-            del order, action, done, result, failure
+            del order, action, loop, told, result, failure
 
-    def _settle(self, done: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:
+    def _tell(self, told: Told, result: Any, failure: BaseException | None) -> None:
         self._unsettled -= 1
-        if done.done():
-            return
-        if failure is None:
-            done.set_result(result)
-        else:
-            done.set_exception(failure)
+        told(result, failure)
+
+
+def settle(done: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:
+    """Tell who awaits a future, unless they have gone."""
+    if done.done():
+        return
+    if failure is None:
+        done.set_result(result)
+    else:
+        done.set_exception(failure)
