@@ -57,6 +57,7 @@ from keyhouse.web.control.organizations import organization_routes
 from keyhouse.web.control.projects import project_routes
 from keyhouse.web.control.routing import ControlPlane, Route
 from keyhouse.web.control.schemas import EntryEncoder
+from keyhouse.web.control.short_way import ShortWay
 from keyhouse.web.control.teams import team_routes
 from keyhouse.web.gateway.endpoints import is_meant_for_gateway
 from keyhouse.web.gateway.exchange import Exchange
@@ -87,6 +88,7 @@ class House(msgspec.Struct, frozen=True):
     storage: Storage
     catalog: Catalog
     control: ControlPlane
+    short_way: ShortWay
     identity: Identity
     models: Models
     attention: Attention
@@ -152,8 +154,11 @@ def build_house(settings: Settings, storage: Storage, lines: AccessLines | None 
     outgoing = Outgoing(lambda: _upstream_settings(settings))
     tests = ConnectionTest(storage, catalog, ConnectionChecker(outgoing))
     routes = [*model_provider_routes(providers), *connection_test_routes(tests), *_tenancy_routes(storage)]
-    control = ControlPlane(routes, gate, RequestLines(lines))
-    return House(storage, catalog, control, identity, models, Attention(storage.database), outgoing, providers, tests, last_uses, replicas)
+    request_lines = RequestLines(lines)
+    control = ControlPlane(routes, gate, request_lines)
+    short_way = ShortWay(control.router, gate, request_lines, control.serve)
+    attention = Attention(storage.database)
+    return House(storage, catalog, control, short_way, identity, models, attention, outgoing, providers, tests, last_uses, replicas)
 
 
 @contextlib.asynccontextmanager
@@ -276,7 +281,11 @@ class App:
 
     def _at_once(self, exchange: HttpExchange) -> bool:
         """Begin to answer a request without a task, where that can be; tells whether it has."""
-        return self._gateway is not None and self._gateway.short_road.begin(exchange)
+        if self._house is None or self._gateway is None:
+            return False
+        if exchange.path.startswith("/api/"):
+            return self._house.short_way.begin(exchange)
+        return self._gateway.short_road.begin(exchange)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -98,11 +98,28 @@ def test_a_notice_of_another_project_or_of_none_drops_nothing() -> None:
 def test_what_grew_old_while_it_was_read_is_not_kept() -> None:
     projects = Projects()
     assert projects.keep(4, lambda: projects.notice(5)) is None
-    assert projects.keep(4) is None
     assert projects.keep(5, lambda: projects.notice(4)) == Read(5)
     projects.kept.forget(None)
     assert projects.kept.get("project") is None
     assert projects.keep(5, lambda: projects.kept.forget(None)) is None
+
+
+def test_of_readings_at_once_each_hears_what_was_noticed_since_it_began() -> None:
+    kept: KeptByProject[Read] = KeptByProject(10, lambda: None)
+    first, second = kept.begin("project"), kept.begin("project")
+    kept.forget([ChangeNotice("organization", "project", 6)])
+    kept.end(second, Read(6))
+    kept.end(first, Read(5))
+    assert kept.get("project") == Read(6)
+
+
+def test_a_reading_that_yields_nothing_leaves_nothing() -> None:
+    kept: KeptByProject[Read] = KeptByProject(10, lambda: None)
+    failed = kept.begin("project")
+    kept.forget([ChangeNotice("organization", "project", 6)])
+    kept.end(failed, None)
+    kept.end(kept.begin("project"), Read(2))
+    assert kept.get("project") == Read(2)
 
 
 def test_a_notice_of_another_project_hides_none_of_this_one() -> None:
@@ -137,9 +154,7 @@ def test_after_a_restored_database_what_is_older_is_kept_again() -> None:
         return Read(revision)
 
     async def main() -> None:
-        kept.forget([ChangeNotice("organization", "project", 7)])
         await kept.keep("project", read(6))
-        assert kept.get("project") is None
         kept.forget(None)
         await kept.keep("project", read(5))
         assert kept.get("project") == Read(5)

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from keyhouse.storage.database import ChangeNotice
 
@@ -64,17 +64,36 @@ class OfProject(Protocol):
 P = TypeVar("P", bound=OfProject)
 
 
+class _Readings:
+    """Readings of one project that are under way, and the newest revision that was noticed meanwhile."""
+
+    __slots__ = ("noticed", "under_way")
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.noticed = 0
+
+
+class Reading(NamedTuple):
+    """A reading that is under way, and what was so when it began."""
+
+    project_id: str
+    generation: object
+    cleared: int
+    readings: _Readings
+
+
 class KeptByProject(Generic[P]):
     """What was read of each of at most `limit` projects, until a notice says that it is old.
 
     `generation` gives another object whenever the same rows may read otherwise, as after a change of the key ring.
     """
 
-    __slots__ = ("_cleared", "_generation", "_kept", "_noticed", "get")
+    __slots__ = ("_cleared", "_generation", "_kept", "_under_way", "get")
 
     def __init__(self, limit: int, generation: Callable[[], object]) -> None:
         self._kept: Kept[str, P] = Kept(limit)
-        self._noticed: Kept[str, int] = Kept(limit)
+        self._under_way: dict[str, _Readings] = {}
         self._generation = generation
         self._cleared = 0
         self.get: Callable[[str], P | None] = self._kept.get
@@ -82,12 +101,31 @@ class KeptByProject(Generic[P]):
 
     async def keep(self, project_id: str, reading: Awaitable[P]) -> P:
         """What `reading` yields; kept, unless a newer revision was noticed, or it may read otherwise, while it was on its way here."""
-        generation, cleared = self._generation(), self._cleared
-        value = await reading
-        is_newest = value.revision >= (self._noticed.get(project_id) or 0)
-        if is_newest and generation is self._generation() and cleared == self._cleared:
+        begun, value = self.begin(project_id), None
+        try:
+            value = await reading
+            return value
+        finally:
+            self.end(begun, value)
+
+    def begin(self, project_id: str) -> Reading:
+        """A reading begins, and is to come to its end."""
+        readings = self._under_way.get(project_id)
+        if readings is None:
+            readings = self._under_way[project_id] = _Readings()
+        readings.under_way += 1
+        return Reading(project_id, self._generation(), self._cleared, readings)
+
+    def end(self, begun: Reading, value: P | None) -> None:
+        """What a reading yielded, if anything: see `keep`."""
+        project_id, generation, cleared, readings = begun
+        readings.under_way -= 1
+        if not readings.under_way:
+            del self._under_way[project_id]
+        if value is None or value.revision < readings.noticed:
+            return
+        if generation is self._generation() and cleared == self._cleared:
             self._kept.put(project_id, value)
-        return value
 
     def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
         """Drop what the notices name, unless what is kept is as new as they are. Revision 0 says that the project itself changed."""
@@ -95,15 +133,15 @@ class KeptByProject(Generic[P]):
             # The database may be another one, restored, in which revisions begin again at older ones.
             self._cleared += 1
             self._kept.clear()
-            self._noticed.clear()
             return
         for notice in notices:
             if notice.project_id is not None:
                 self._forget_one(notice.project_id, notice.revision)
 
     def _forget_one(self, project_id: str, revision: int) -> None:
-        if revision and revision > (self._noticed.get(project_id) or 0):
-            self._noticed.put(project_id, revision)
+        readings = self._under_way.get(project_id)
+        if readings is not None and revision > readings.noticed:
+            readings.noticed = revision
         kept = self._kept.get(project_id)
         if kept is not None and (kept.revision < revision or not revision):
             self._kept.drop(project_id)

@@ -17,7 +17,7 @@ from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.public_difference import Difference, public_difference
 from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.services.kept import KeptByProject
-from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.database import ChangeNotice, Told, Work
 from keyhouse.storage.history import (
     fields_changed_since,
     last_version,
@@ -81,7 +81,13 @@ class ModelProviders:
         self._encode_all = encode_all
         self._encode_one = encode_one
         self._keep_secrets = keep_secrets
+        self._at_once = storage.database.at_once
         self._kept: KeptByProject[Known] = KeptByProject(_REMEMBERED, lambda: storage.box.generation)
+
+    def remembered(self, project_id: str) -> Shown | None:
+        """The same as `list`, where it is in memory."""
+        kept = self._kept.get(project_id)
+        return None if kept is None else kept.shown
 
     async def list(self, project_id: str) -> Shown:
         """All providers of a project. Answered from memory while no notice named the project."""
@@ -104,10 +110,27 @@ class ModelProviders:
 
         Raises Error `invalid_provider`, `precondition_failed` or what `ModelProvider.updated` raises; then nothing was written.
         """
-        spec = self._catalog.provider(provider)
+        spec = self.known(provider)
         if spec is None:
             raise Error(Code.INVALID_PROVIDER, "Invalid provider")
+        return await self._change(caller, spec, self._upserting(spec, update, precondition))
 
+    def begin_upsert(
+        self, caller: Caller, spec: ProviderSpec, update: ModelProviderUpdate, precondition: Precondition | None, told: Told
+    ) -> None:
+        """The same without a task, where the database can that (`AtOnce.begin_write`): `told` of the list is told once it is durable."""
+        at_once = self._at_once
+        if at_once is None:
+            raise TypeError("This database does nothing without a task.")
+        begun = self._kept.begin(caller.project_id or "")
+
+        def written(known: Known | None, failure: BaseException | None) -> None:
+            self._kept.end(begun, known)
+            told(None if known is None else known.shown, failure)
+
+        at_once.begin_write(self._transaction(caller, spec, self._upserting(spec, update, precondition)), written)
+
+    def _upserting(self, spec: ProviderSpec, update: ModelProviderUpdate, precondition: Precondition | None) -> "Callable[[_Change], None]":
         def work(change: "_Change") -> None:
             before = change.before.provider
             before.require_addable(spec)
@@ -118,12 +141,12 @@ class ModelProviders:
             fields = () if adds_nothing else changed_fields(before, after, spec.is_public, self._storage.fingerprint)
             default_model = change.project.default_model
             if update.default_model is not ABSENT:
-                default_model = default_model_reference(provider, update.default_model)
+                default_model = default_model_reference(spec.id, update.default_model)
                 fields += default_model_changes(change.project.default_model, default_model)
             if fields:
                 change.write(after, fields, "updated" if before.is_stored else "created", default_model)
 
-        return await self._change(caller, spec, work)
+        return work
 
     async def delete(self, caller: Caller, provider: str, precondition: Precondition | None) -> Shown:
         """Delete a provider and destroy its secrets, those in its history as well. Raises Error `not_found`, `precondition_failed`."""
@@ -177,6 +200,10 @@ class ModelProviders:
         """The last change of each stored provider."""
         return await self._storage.database.read(lambda tx: list_last_changes(tx, project_id))
 
+    def known(self, provider: str) -> ProviderSpec | None:
+        """What is known of a provider, if anything."""
+        return self._catalog.provider(provider)
+
     def spec(self, provider: str) -> ProviderSpec:
         """What is known of a provider. Raises Error `not_found`."""
         return self._catalog.required(provider)
@@ -204,6 +231,14 @@ class ModelProviders:
         return Known(stored, entries, Shown(self._encode_all(entries), list_tag(revision, self._catalog.digest), revision), generation)
 
     async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
+        begun, known = self._kept.begin(caller.project_id or ""), None
+        try:
+            known = await self._storage.database.write(self._transaction(caller, spec, work))
+            return known.shown
+        finally:
+            self._kept.end(begun, known)
+
+    def _transaction(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Work[Known]:
         project_id = caller.project_id or ""
 
         def transaction(tx: Transaction) -> Known:
@@ -214,7 +249,7 @@ class ModelProviders:
             work(change)
             return self._after(known, change)
 
-        return (await self._kept.keep(project_id, self._storage.database.write(transaction))).shown
+        return transaction
 
     def _before(self, tx: Transaction, project: ProjectHead) -> Known:
         """The state of a locked project: from memory where that is as new as the project."""

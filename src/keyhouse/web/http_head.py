@@ -15,6 +15,7 @@ from keyhouse.web.gateway.request_headers import RequestHeaders, request_headers
 from keyhouse.web.http_bounds import HIGH_WATER_BYTES
 
 if TYPE_CHECKING:
+    from keyhouse.web.control.short_way import PriorRequests
     from keyhouse.web.gateway.short_road import PriorCalls
 
 Target = tuple[str, bytes, bytes]
@@ -74,7 +75,7 @@ class ComingHead:
 class CallerHead:
     """A request's method, target and headers, names in lower case. Holds the caller's key, so it prints none."""
 
-    __slots__ = ("_read", "headers", "method", "path", "prior", "query", "raw_path")
+    __slots__ = ("_read", "headers", "method", "path", "prior", "prior_api", "query", "raw_path")
 
     def __init__(self, method: str, target: Target, headers: RawHeaders) -> None:
         self.method = method
@@ -82,6 +83,7 @@ class CallerHead:
         self.headers = headers
         # What its earlier calls have left for the next one.
         self.prior: PriorCalls | None = None
+        self.prior_api: PriorRequests | None = None
         self._read: RequestHeaders | None = None
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from keyhouse.services.rights import require_anywhere, require_organization_admi
 from keyhouse.storage.database import Database
 from keyhouse.web import callers
 from keyhouse.web.gateway.exchange import Exchange
+from keyhouse.web.gateway.request_headers import RequestHeaders
 
 _HOW = "Authentication required. Use Authorization: Basic base64(projectId:token), Authorization: Bearer <token>, or X-Auth-Token header."
 
@@ -33,6 +34,7 @@ class Gate:
         self._database = database
         self._admin_key = admin_key
         self._note_use = note_use
+        self._at_once = database.at_once
 
     def __repr__(self) -> str:
         return "Gate(***)"
@@ -61,9 +63,23 @@ class Gate:
             raise Error(Code.PERMISSION_DENIED, f"This API key lacks the permission {permission}.", permission=permission.value)
         return caller
 
+    def admit_again(self, seen: bytes, permission: Permission | None) -> Caller | None:
+        """The caller of a project who came in before with what has this digest (`seen`), if it may do this still.
+
+        None also where that cannot be said without waiting.
+        """
+        if self._at_once is None:
+            return None
+        self._at_once.catch_up_at_once()
+        caller = self._identity.recall(seen)
+        if caller is None or (permission is not None and permission not in caller.permissions):
+            return None
+        self._note_use(caller.actor.id)
+        return caller
+
     async def _caller_of_project(self, exchange: Exchange) -> Caller:
         """Who came in with these headers before is not looked for again, unless something changed since."""
-        seen = _HERE + exchange.read_headers().presented()
+        seen = seen_in(exchange.read_headers())
         if self._identity.recall(seen) is not None:
             await self._database.catch_up()
             if (known := self._identity.recall(seen)) is not None:
@@ -80,6 +96,11 @@ class Gate:
         if not callers.is_same_key(token, self._admin_key):
             raise Error(Code.INVALID_INSTANCE_KEY, "Invalid credentials")
         return Caller(Actor("instance", "instance key"), "")
+
+
+def seen_in(headers: RequestHeaders) -> bytes:
+    """The digest of all that a caller presents to the gate."""
+    return _HERE + headers.presented()
 
 
 def _presented(exchange: Exchange) -> callers.Presented:

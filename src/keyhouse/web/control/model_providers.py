@@ -2,13 +2,14 @@
 
 from keyhouse.domain.model_provider import ModelProviderUpdate
 from keyhouse.domain.precondition import Precondition, matches_none, parse_if_match, parse_if_none_match
-from keyhouse.domain.tenancy import Permission
+from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.services.model_providers import ModelProviders, Shown
+from keyhouse.storage.database import Told
 from keyhouse.web.control import schemas
 from keyhouse.web.control.answers import HistoryAnswer, ModelProviderEntry, ModelProviderMap, RollbackBody, history_page
 from keyhouse.web.control.paging import PageQuery, paging_of
 from keyhouse.web.control.quick_body import quick_body
-from keyhouse.web.control.routing import Answer, Call, Operation, Route
+from keyhouse.web.control.routing import Again, Answer, Call, Operation, Route
 
 _ALL = "/api/model-providers"
 _ONE = "/api/model-providers/{provider}"
@@ -34,6 +35,37 @@ class ModelProviderHandlers:
         """Create or update."""
         update = call.body if isinstance(call.body, ModelProviderUpdate) else schemas.to_update(call.body)
         return _tagged(await self._service.upsert(call.caller, call.path["provider"], update, _precondition(call)))
+
+    def list_again(self, asked: Call) -> Again | None:
+        """See Route.again: the list, where it is in memory."""
+        if asked.header(b"if-none-match") is not None:
+            return None
+        remembered = self._service.remembered
+
+        def again(caller: Caller, body: bytes, told: Told) -> bool:
+            shown = remembered(caller.project_id or "")
+            if shown is None:
+                return False
+            told(shown, None)
+            return True
+
+        return again
+
+    def put_again(self, asked: Call) -> Again | None:
+        """See Route.again: the same upsert, where its body is read at a glance."""
+        spec, begin = self._service.known(asked.path["provider"]), self._service.begin_upsert
+        if spec is None or asked.header(b"content-type") != "application/json":
+            return None
+        known, precondition = spec, _precondition(asked)
+
+        def again(caller: Caller, body: bytes, told: Told) -> bool:
+            update = quick_body(body)
+            if update is None:
+                return False
+            begin(caller, known, update, precondition, told)
+            return True
+
+        return again
 
     async def delete(self, call: Call) -> Answer:
         """Delete."""
@@ -64,6 +96,7 @@ def _reading(handlers: ModelProviderHandlers) -> list[Route]:
             handlers.list_all,
             Operation("getApiModel-providers", "List all model providers of the project", _WHOLE, _TAG, conditional=True),
             permission=Permission.VIEW,
+            again=handlers.list_again,
         ),
         Route(
             "GET",
@@ -100,6 +133,7 @@ def _writing(handlers: ModelProviderHandlers) -> list[Route]:
             body=schemas.ModelProviderBody,
             quick_body=quick_body,
             problems=schemas.problems,
+            again=handlers.put_again,
         ),
         Route(
             "DELETE",

@@ -17,6 +17,7 @@ from keyhouse.domain.errors import Code, Error, schema_failure
 from keyhouse.domain.tenancy import Caller, Permission
 from keyhouse.gateway.headers import RawHeaders
 from keyhouse.gateway.wire.json_text import UNREADABLE
+from keyhouse.storage.database import Told
 from keyhouse.web.control.access import Access, Gate
 from keyhouse.web.control.schemas import UNION_TAGS, FieldProblem
 from keyhouse.web.errors import STATUS, flat_envelope, internal_error
@@ -81,6 +82,8 @@ class Call(msgspec.Struct, frozen=True):
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Again = Callable[[Caller, bytes, Told], bool]
+"""Begins to answer a caller's request with a body; tells whether it has: then `Told` is told what is shown, or of what was raised."""
 Authorize = Callable[[Caller, Mapping[str, str]], Awaitable[None]]
 ProblemsOf = Callable[[Any], list[FieldProblem]]
 
@@ -117,6 +120,8 @@ class Route:
     """Reads JSON in which schema and problems find nothing, faster, as the handler takes it too; None where they are to say."""
     problems: ProblemsOf = field(default=lambda body: [])
     """What the body's schema cannot say, asked after it held."""
+    again: "Callable[[Call], Again | None]" = field(default=lambda asked: None)
+    """What answers further requests with the head of this one (`asked`, without caller and body) as the handler would; None: nothing."""
 
 
 class Router:
@@ -168,15 +173,10 @@ class ControlPlane:
         route = "-" if found is None else found[0].path
         try:
             answer = _NOWHERE if found is None else await self._answer(exchange, *found)
-        except Error as error:
-            if STATUS[error.code] >= 500:
-                log_failed_request(exchange.method, route, request_id, error)
-            answer = _failure(internal_error() if STATUS[error.code] == 500 else error)
-        except Exception as cause:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
-            log_failed_request(exchange.method, route, request_id, cause)
-            answer = _failure(internal_error())
+        except Exception as cause:  # noqa: BLE001 - the edge: what is no Error is logged with its cause, told to nobody
+            answer = failure_of(cause, exchange.method, route, request_id)
         try:
-            await exchange.answer(answer.status, _head(answer, request_id), answer.body)
+            await exchange.answer(answer.status, head_of(answer, request_id), answer.body)
         finally:
             self._lines.note(exchange.method, route, answer.status, started, request_id)
 
@@ -189,7 +189,8 @@ class ControlPlane:
         return await route.handler(Call(caller, path, query, exchange.headers, body))
 
 
-def _head(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
+def head_of(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer."""
     named = (ID_HEADER, request_id.encode())
     if answer.status == 304:
         return [*_KEPT, (b"etag", answer.tag.encode()), named]
@@ -258,6 +259,16 @@ _MESSAGES = {
 def _path(location: tuple[int | str, ...]) -> str:
     parts = [str(part) for position, part in enumerate(location) if not (position == 1 and part in UNION_TAGS)]
     return ".".join(parts) or "(root)"
+
+
+def failure_of(cause: BaseException, method: str, route: str, request_id: str) -> Answer:
+    """The answer to a request that failed; what is our own failure is logged with its cause, and told to nobody."""
+    if not isinstance(cause, Error):
+        log_failed_request(method, route, request_id, cause)
+        return _failure(internal_error())
+    if STATUS[cause.code] >= 500:
+        log_failed_request(method, route, request_id, cause)
+    return _failure(internal_error() if STATUS[cause.code] == 500 else cause)
 
 
 def _failure(error: Error) -> Answer:
