@@ -86,7 +86,7 @@ def test_a_key_is_not_retired_while_a_write_with_it_is_under_way(settings: Setti
             with held_open(settings) as (tx, connection):
                 sealing(lagging, tx)
                 retiring = asyncio.create_task(retire(storage, old))
-                while storage.database._worker is None:  # type: ignore[attr-defined]  # it has begun to wait for the other process
+                while not storage.database._writes.is_in_use:  # type: ignore[attr-defined]  # it has begun to wait for the other process
                     await asyncio.sleep(0)
                 connection.execute("COMMIT")
                 with pytest.raises(Error, match=f"The key {old} still seals 1 value"):
@@ -116,7 +116,7 @@ def test_a_write_that_waited_for_a_retirement_is_sealed_with_the_new_key(setting
             with held_open(settings) as (tx, connection):
                 retire_key(tx, old)
                 writing = asyncio.create_task(lagging.database.write(lambda tx: sealing(lagging, tx)))
-                while lagging.database._worker is None:  # type: ignore[attr-defined]
+                while not lagging.database._writes.is_in_use:  # type: ignore[attr-defined]
                     await asyncio.sleep(0)
                 connection.execute("COMMIT")
                 await writing
