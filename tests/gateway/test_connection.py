@@ -36,6 +36,10 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
 
+    def get_write_buffer_size(self) -> int:
+        # So that all of it goes through here.
+        return 1
+
     def get_extra_info(self, name: str, default: object = None) -> object:
         return self.ends[0] if name == "socket" else default
 

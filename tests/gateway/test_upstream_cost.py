@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keyhouse.domain.target import Target
+from keyhouse.gateway import own_socket
 from keyhouse.gateway.connection import Connection
 from keyhouse.gateway.prepared import PreparedTargets
 from tests.gateway.calls import POST, Call, client, fetched
@@ -28,11 +29,12 @@ def test_a_request_is_one_write_and_sets_no_timer(answer: bytes, call: Call, mon
     made = Connection.connection_made
 
     def connection_made(self: Connection, transport: asyncio.BaseTransport) -> None:
-        monkeypatch.setattr(transport, "write", counted("writes", counts, transport.write))  # type: ignore[attr-defined]
+        monkeypatch.setattr(transport, "write", counted("left to transports", counts, transport.write))  # type: ignore[attr-defined]
         made(self, transport)
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
+        monkeypatch.setattr(own_socket, "write_to", counted("writes", counts, own_socket.write_to))
         monkeypatch.setattr(Connection, "connection_made", connection_made)
         async with FaultUpstream(answering(answer)) as server, client() as upstream:
             assert await fetched(upstream, server.origin, call) == (200, b"hello")

@@ -10,6 +10,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from keyhouse.gateway.asker import Asker
 from keyhouse.gateway.bounds import LARGE_READ_BYTES, MAX_HEAD_BYTES, MAX_LENGTH_DIGITS, PIECE_BYTES, SMALL_BODY_BYTES
+from keyhouse.gateway.own_socket import reading_poll, straight_write
 from keyhouse.gateway.refused import RefusedError, reason_of
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
@@ -33,8 +34,8 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         *("_answer_started", "_asker", "_bodiless", "_body", "_complete", "_deadlines", "_drained", "_ending", "_framed"),
         *("_headers", "_informational", "_loop", "_opened", "_parser", "_poll", "_pool", "_quiet_bytes"),
-        *("_read_buffer", "_read_paused", "_reusable", "_sender", "_timeouts", "_transport", "_write_paused", "closed"),
-        *("deadline", "lane", "requests"),
+        *("_read_buffer", "_read_paused", "_reusable", "_sender", "_timeouts", "_transport", "_write", "_write_paused"),
+        *("closed", "deadline", "lane", "requests"),
     )
 
     def __init__(self, pool: "Pool", deadlines: "Deadlines[Connection]") -> None:
@@ -76,7 +77,7 @@ class Connection(asyncio.BufferedProtocol):
         self._body = ResponseBody(self._loop, self)
         opened = self._opened = self._loop.create_future()
         if len(body) <= SMALL_BODY_BYTES:
-            self._transport.write(wire + body)
+            self._write(wire + body)
             self._expect_by(timeouts.first_byte_s)
         else:
             self._transport.write(wire)
@@ -90,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer_started = False
         self._timeouts = timeouts
         self._asker = asker
-        self._transport.write(wire)
+        self._write(wire)
         self._expect_by(timeouts.first_byte_s)
 
     def _ask_on(self) -> None:
@@ -366,10 +367,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open, TLS included."""
         self._transport = cast(asyncio.Transport, transport)
+        self._write = straight_write(self._transport)
         self._deadlines.add(self)
-        if hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._poll = reading_poll(transport)
 
     def eof_received(self) -> None:
         """The upstream sends no more: the end of an answer without a length, or a break."""

@@ -94,7 +94,7 @@ class HttpExchange:
         own = self._own_lines(b"") if connection.is_ending else connection.standing_lines()
         text = b"%b%b%b\r\n" % (STATUS_LINES[200], lines, own)
         if len(body) <= _JOINED_BYTES:
-            connection.transport.write(text + body)
+            connection.write(text + body)
         else:
             connection.transport.writelines((text, body))
 
@@ -222,7 +222,7 @@ class HttpExchange:
         connection = self._connection
         if not self.has_left:
             # As `chunk` frames it, without a call for each event of a stream.
-            connection.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         return not connection.taking.is_behind
 
     def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
@@ -241,7 +241,7 @@ class HttpExchange:
         if self.has_left:
             return
         if len(body) <= _JOINED_BYTES:
-            self._connection.transport.write(text + body)
+            self._connection.write(text + body)
         else:
             self._connection.transport.writelines((text, body))
 
@@ -261,19 +261,19 @@ class HttpExchange:
         text = head(status, headers, self._own_lines(framing))
         self.has_begun = True
         if not self.has_left:
-            self._connection.transport.write(text)
+            self._connection.write(text)
 
     def write(self, piece: bytes) -> None:
         """A piece of the body. Raises ValueError for more than was declared."""
         if self.has_left or not piece or self.method == "HEAD":
             return
         if self._counted is None:
-            self._connection.transport.write(piece if self.is_old else chunk(piece))
+            self._connection.write(piece if self.is_old else chunk(piece))
             return
         self._counted -= len(piece)
         if self._counted < 0:
             raise ValueError("The answer is longer than its head says.")
-        self._connection.transport.write(piece)
+        self._connection.write(piece)
 
     def end(self) -> None:
         """The body is complete. Raises ValueError for less than was declared, unless the caller has left."""
@@ -281,7 +281,7 @@ class HttpExchange:
             raise ValueError("The answer is shorter than its head says.")
         self.is_answered = True
         if self._counted is None and not self.is_old and not self.has_left:
-            self._connection.transport.write(LAST_CHUNK)
+            self._connection.write(LAST_CHUNK)
 
     async def taken(self) -> None:
         """Wait until the caller has taken enough of what was sent."""

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from keyhouse.gateway.own_socket import straight_write
 from keyhouse.gateway.refused import RefusedError
 from keyhouse.web.asgi import Address, address_of, answer_by
 from keyhouse.web.http_answer import CONTINUE, CROWDED, FAILED, HEAD_TOO_LARGE, NO_REQUEST, DateLine
@@ -66,8 +67,7 @@ class HttpProtocol(asyncio.Protocol):
         self._read_paused = self._is_deaf = self.is_ending = False
         self._refusal, self._known = NO_REQUEST, KnownHead()
         self._coming: ComingHead | None = None
-        self._head_is_timed = False
-        self._first_by = 0.0
+        self._head_is_timed, self._first_by = False, 0.0
         self._read_bytes = self._first_bytes = self._head_bytes = self._quiet_bytes = self._unread = 0
         self._active: HttpExchange | None = None
         self._reading: HttpExchange | None = None
@@ -79,6 +79,7 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A caller connected: it may wait with its first request as long as with any other."""
         self.transport = cast(asyncio.Transport, transport)
+        self.write = straight_write(self.transport)
         self.taking = Taking(self.transport, self.loop, self._deadlines)
         self._server = address_of(transport.get_extra_info("sockname"))
         self._client = address_of(transport.get_extra_info("peername"))
@@ -250,7 +251,7 @@ class HttpProtocol(asyncio.Protocol):
         """The request that is being answered waits for its body."""
         if exchange.asks_first:
             exchange.asks_first = False
-            self.transport.write(CONTINUE)
+            self.write(CONTINUE)
         self._resume_reading()
         self._expect_by(BODY_IDLE_TIMEOUT_S)
 
@@ -266,7 +267,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._active is not None:
             self._active.leave()
         if self._active is None or not self._active.has_begun:
-            self.transport.write(answer)
+            self.write(answer)
         self._close(linger=True)
 
     def _hear_no_more(self) -> None:
@@ -389,7 +390,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _break_off(self, exchange: HttpExchange) -> None:
         if not exchange.has_begun:
-            self.transport.write(FAILED)
+            self.write(FAILED)
             self._close()
         elif exchange.is_unmarked:
             # A clean end would look like the answer's own.
