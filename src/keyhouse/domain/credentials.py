@@ -1,7 +1,7 @@
 """A provider's credentials: the one type that holds secrets. It prints as ***, masks itself, and knows how an edit merges."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn
 
 from keyhouse.domain.provider_spec import ProviderSpec
@@ -16,18 +16,19 @@ class Credentials:
     Prints as `***` and cannot be pickled. Where the stored blob could not be opened, `readable` is False and only the names are known.
     """
 
-    __slots__ = ("_names", "_values", "readable")
+    __slots__ = ("_values", "names", "readable")
 
     def __init__(self, values: Mapping[str, object] | None = None) -> None:
         self._values: dict[str, object] = dict(values or {})
-        self._names = tuple(self._values)
+        self.names = tuple(self._values)
+        """Of all values, in their order."""
         self.readable = True
 
     @classmethod
     def unreadable(cls, names: tuple[str, ...]) -> "Credentials":
         """What is left of credentials that cannot be opened: their names."""
         credentials = cls()
-        credentials._names = names
+        credentials.names = names
         credentials.readable = False
         return credentials
 
@@ -43,21 +44,22 @@ class Credentials:
         raise TypeError("credentials are not pickled")
 
     def __bool__(self) -> bool:
-        return bool(self._names)
+        return bool(self.names)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self.names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._names
+        return name in self.names
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credentials):
             return NotImplemented
-        if self._names != other._names or self.readable != other.readable:
+        if self.names != other.names or self.readable != other.readable:
             return False
-        for value, others in zip(self._values.values(), other._values.values(), strict=True):
-            if value is not others and not same_value(value, others):
+        others = other._values
+        for name, value in self._values.items():  # noqa: SIM110 - a generator is a call more for each of them
+            if value is not others[name] and not same_value(value, others[name]):
                 return False
         return True
 
@@ -76,6 +78,14 @@ class Credentials:
         value = self._values.get(name)
         return value if isinstance(value, str) and value and not value.isspace() else ""
 
+    def has_same_texts(self, other: "Credentials", names: Iterable[str]) -> bool:
+        """Whether `text` has the same for each of these names in both."""
+        values, others = self._values, other._values
+        for name in names:  # noqa: SIM110 - as above
+            if values.get(name) != others.get(name) and self.text(name) != other.text(name):
+                return False
+        return True
+
     def texts(self) -> frozenset[str]:
         """The names of all for which `text` has one."""
         return frozenset([name for name, value in self._values.items() if isinstance(value, str) and value and not value.isspace()])
@@ -83,7 +93,7 @@ class Credentials:
     def masked(self, spec: ProviderSpec) -> dict[str, object]:
         """Names to values in clear for public fields and to `MASK` for all others; blank ones are left out."""
         if not self.readable:
-            return dict.fromkeys(self._names, MASK)
+            return dict.fromkeys(self.names, MASK)
         return {name: value if spec.is_public(name) else MASK for name, value in self._values.items() if value != ""}
 
     def merged(self, given: Mapping[str, object], spec: ProviderSpec) -> "Credentials":
@@ -100,7 +110,7 @@ class Credentials:
 
     def compared(self, other: "Credentials") -> Iterator[tuple[str, bool, bool]]:
         """The names of which the other credentials say something else, each with whether these have it, and whether the others have."""
-        names, others = self._names, other._names
+        names, others = self.names, other.names
         for name in names if names == others else dict.fromkeys((*names, *others)):
             old, new = name in names, name in others
             if not (old and new and same_value(self._values.get(name), other._values.get(name))):

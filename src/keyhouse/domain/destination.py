@@ -49,7 +49,7 @@ def require_secrets_again(
 
     `given` is what the edit named, `headers` the headers after it. Secrets and headers that the edit clears need not be sent again.
     """
-    if not spec.address_fields or (before.readable and _has_same_addresses(before, after, spec)):
+    if not spec.address_fields or (before.readable and before.has_same_texts(after, spec.address_fields)):
         return
     destination = origin_in_use(after, spec)
     if destination is None or (before.readable and destination == origin_in_use(before, spec)):
@@ -59,10 +59,6 @@ def require_secrets_again(
     fields = secrets + values
     if fields:
         raise _endpoint_changed(fields)
-
-
-def _has_same_addresses(before: Credentials, after: Credentials, spec: ProviderSpec) -> bool:
-    return [before.text(name) for name in spec.address_fields] == [after.text(name) for name in spec.address_fields]
 
 
 def _written(origin: Origin) -> str:

@@ -37,9 +37,9 @@ def header_problem(name: str, value: str) -> tuple[str, str] | None:
     """What makes a header illegal: which half (`key` or `value`) and a sentence, or None. Repeats neither."""
     if not _TOKEN.fullmatch(name):
         return "key", "must be a header name: letters, digits and !#$%&'*+-.^_`|~ only"
-    if name.lower() in _HOP_BY_HOP:
+    if (lower := name.lower()) in _HOP_BY_HOP:
         return "key", "must not be a hop-by-hop header: those belong to one connection"
-    if name.lower() in _SET_BY_GATEWAY:
+    if lower in _SET_BY_GATEWAY:
         return "key", "must not be Host, Content-Length or Expect: the gateway sets them"
     if not _VALUE.fullmatch(value):
         return "value", "must hold no line breaks, control characters or characters beyond Latin-1"

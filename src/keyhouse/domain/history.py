@@ -46,16 +46,17 @@ def changed_fields(
     before: ModelProvider, after: ModelProvider, is_public: Callable[[str], bool], fingerprint: Fingerprint
 ) -> tuple[FieldChange, ...]:
     """Every field in which two states of a provider differ, in a fixed order; empty when nothing changed."""
-    return (
-        *_plain_changes(before, after),
-        *_credential_changes(before.credentials, after.credentials, is_public, fingerprint),
-        *_header_changes(before.extra_headers, after.extra_headers, fingerprint),
-    )
+    changes = [*_plain_changes(before, after)]
+    if before.credentials is not after.credentials:
+        changes += _credential_changes(before.credentials, after.credentials, is_public, fingerprint)
+    if before.extra_headers is not after.extra_headers:
+        changes += _header_changes(before.extra_headers, after.extra_headers, fingerprint)
+    return tuple(changes)
 
 
 def _plain_changes(before: ModelProvider, after: ModelProvider) -> Iterator[FieldChange]:
-    if before.enabled != after.enabled or not before.is_stored:
-        yield FieldChange("enabled", "changed" if before.is_stored else "set")
+    if before.enabled != after.enabled or not before.id:
+        yield FieldChange("enabled", "changed" if before.id else "set")
     for name, old, new in (
         ("customModels", before.custom_models, after.custom_models),
         ("customEmbeddingsModels", before.custom_embeddings_models, after.custom_embeddings_models),
@@ -66,10 +67,12 @@ def _plain_changes(before: ModelProvider, after: ModelProvider) -> Iterator[Fiel
 
 def _credential_changes(
     before: Credentials, after: Credentials, is_public: Callable[[str], bool], fingerprint: Fingerprint
-) -> Iterator[FieldChange]:
+) -> list[FieldChange]:
+    changes = []
     for name, old, new in before.compared(after):
         shown = None if is_public(name) or not new else fingerprint(f"customKeys.{name}", after.get(name))
-        yield FieldChange(f"customKeys.{name}", _change(old, new), shown)
+        changes.append(FieldChange(f"customKeys.{name}", _change(old, new), shown))
+    return changes
 
 
 def _header_changes(before: tuple[ExtraHeader, ...], after: tuple[ExtraHeader, ...], fingerprint: Fingerprint) -> Iterator[FieldChange]:

@@ -31,7 +31,11 @@ def require_valid(given: Mapping[str, object], merged: Credentials, spec: Provid
 
 
 def _not_strings(given: Mapping[str, object], spec: ProviderSpec) -> list[Violation]:
-    return [(name, "must be a string") for name, value in given.items() if not isinstance(value, str) and spec.field_named(name)]
+    broken: list[Violation] = []
+    for name, value in given.items():
+        if not isinstance(value, str) and spec.field_named(name):
+            broken.append((name, "must be a string"))
+    return broken
 
 
 def _broken_rules(merged: Credentials, spec: ProviderSpec) -> list[Violation]:

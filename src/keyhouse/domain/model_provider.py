@@ -102,7 +102,8 @@ class ModelProvider:
         Raises Error with `provider_deprecated`, `credentials_would_be_lost`, `credentials_unreadable`, `invalid_api_key_configuration` or
         `endpoint_changed`; then nothing may be written.
         """
-        self.require_addable(spec)
+        if spec.deprecated:
+            self.require_addable(spec)
         given = {} if update.custom_keys is ABSENT else given_as_stored(update.custom_keys, spec)
         credentials = self.credentials if update.custom_keys is ABSENT else self._merged(given, spec)
         headers = self._headers_after(update)
@@ -143,7 +144,7 @@ class ModelProvider:
         """What header values are given for after an edit of them or of the credentials. Raises `endpoint_changed`, unless they move."""
         if not headers.headers:
             return None
-        if _has_unreadable(headers.headers):
+        if headers.restored and _has_unreadable(headers.headers):
             return self.headers_for
         if not credentials.readable:
             # Which address is stored lies in what cannot be read.
@@ -175,6 +176,9 @@ class ModelProvider:
     def _headers_after(self, update: ModelProviderUpdate) -> RestoredHeaders:
         if update.extra_headers is ABSENT:
             return RestoredHeaders(self.extra_headers, tuple(range(len(self.extra_headers))))
+        if update.extra_headers == self.extra_headers:
+            # None of them is a mask, which is never stored.
+            return RestoredHeaders(self.extra_headers, ())
         after = restored_headers(update.extra_headers, self.extra_headers)
         if after.headers == self.extra_headers:
             return RestoredHeaders(self.extra_headers, after.restored)

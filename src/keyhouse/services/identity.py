@@ -78,12 +78,16 @@ class Identity:
             self._callers.clear()
             self._admitted.clear()
             return
-        concerned = [notice for notice in notices if not notice.revision]
-        if concerned:
-            self._forgotten += 1
-            organizations = {notice.organization_id for notice in concerned}
-            for kept in (self._callers, self._admitted):
-                kept.drop_where(lambda caller: caller.organization_id in organizations)
+        for notice in notices:
+            if not notice.revision:
+                self._forget_named(notices)
+                break
+
+    def _forget_named(self, notices: Sequence[ChangeNotice]) -> None:
+        self._forgotten += 1
+        organizations = {notice.organization_id for notice in notices if not notice.revision}
+        for kept in (self._callers, self._admitted):
+            kept.drop_where(lambda caller: caller.organization_id in organizations)
 
 
 def _find_on_project(tx: Transaction, token: str, digest: bytes, project_id: str | None) -> Caller:

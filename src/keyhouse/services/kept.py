@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from keyhouse.storage.database import ChangeNotice
 
@@ -13,11 +13,13 @@ V = TypeVar("V")
 class Kept(Generic[K, V]):
     """At most `limit` entries; the least recently used is forgotten first. Threads may read while one changes it."""
 
-    __slots__ = ("_entries", "_limit")
+    __slots__ = ("_entries", "_limit", "peek")
 
     def __init__(self, limit: int) -> None:
         self._entries: OrderedDict[K, V] = OrderedDict()
         self._limit = limit
+        self.peek: Callable[[K], V | None] = self._entries.get
+        """The entry, or None; it does not count as a use."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -67,20 +69,12 @@ P = TypeVar("P", bound=OfProject)
 class _Readings:
     """Readings of one project that are under way, and the newest revision that was noticed meanwhile."""
 
-    __slots__ = ("noticed", "under_way")
-
-    def __init__(self) -> None:
-        self.under_way = 0
-        self.noticed = 0
+    under_way = 0
+    noticed = 0
 
 
-class Reading(NamedTuple):
-    """A reading that is under way, and what was so when it began."""
-
-    project_id: str
-    generation: object
-    cleared: int
-    readings: _Readings
+Reading = tuple[str, object, int, _Readings]
+"""A reading that is under way: its project, and what was so when it began."""
 
 
 class KeptByProject(Generic[P]):
@@ -114,7 +108,7 @@ class KeptByProject(Generic[P]):
         if readings is None:
             readings = self._under_way[project_id] = _Readings()
         readings.under_way += 1
-        return Reading(project_id, self._generation(), self._cleared, readings)
+        return project_id, self._generation(), self._cleared, readings
 
     def end(self, begun: Reading, value: P | None) -> None:
         """What a reading yielded, if anything: see `keep`."""
@@ -135,13 +129,12 @@ class KeptByProject(Generic[P]):
             self._kept.clear()
             return
         for notice in notices:
-            if notice.project_id is not None:
-                self._forget_one(notice.project_id, notice.revision)
-
-    def _forget_one(self, project_id: str, revision: int) -> None:
-        readings = self._under_way.get(project_id)
-        if readings is not None and revision > readings.noticed:
-            readings.noticed = revision
-        kept = self._kept.get(project_id)
-        if kept is not None and (kept.revision < revision or not revision):
-            self._kept.drop(project_id)
+            project_id, revision = notice.project_id, notice.revision
+            if project_id is None:
+                continue
+            readings = self._under_way.get(project_id)
+            if readings is not None and revision > readings.noticed:
+                readings.noticed = revision
+            kept = self._kept.peek(project_id)
+            if kept is not None and (kept.revision < revision or not revision):
+                self._kept.drop(project_id)

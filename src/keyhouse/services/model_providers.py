@@ -17,7 +17,7 @@ from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.domain.public_difference import Difference, public_difference
 from keyhouse.domain.tenancy import Actor, Caller
 from keyhouse.services.kept import KeptByProject
-from keyhouse.storage.database import ChangeNotice, Told, Work
+from keyhouse.storage.database import OnChanges, Told, Work
 from keyhouse.storage.history import (
     fields_changed_since,
     last_version,
@@ -55,12 +55,8 @@ class Known:
     stored: Mapping[str, StoredProvider]
     entries: Mapping[str, bytes]
     shown: Shown
+    revision: int
     generation: object
-
-    @property
-    def revision(self) -> int:
-        """The project's."""
-        return self.shown.revision
 
     def __repr__(self) -> str:
         return "***"
@@ -83,6 +79,8 @@ class ModelProviders:
         self._keep_secrets = keep_secrets
         self._at_once = storage.database.at_once
         self._kept: KeptByProject[Known] = KeptByProject(_REMEMBERED, lambda: storage.box.generation)
+        self.forget: OnChanges = self._kept.forget
+        """Drops what notices name."""
 
     def remembered(self, project_id: str) -> Shown | None:
         """The same as `list`, where it is in memory."""
@@ -133,18 +131,20 @@ class ModelProviders:
     def _upserting(self, spec: ProviderSpec, update: ModelProviderUpdate, precondition: Precondition | None) -> "Callable[[_Change], None]":
         def work(change: "_Change") -> None:
             before = change.before.provider
-            before.require_addable(spec)
-            change.require(precondition)
+            if precondition is not None:
+                before.require_addable(spec)
+                change.require(precondition)
             after = before.updated(update, spec, keep_secrets_on_endpoint_change=self._keep_secrets)
             # What says no more than a provider that nobody stored is not worth a row: a PUT of what GET showed changes nothing.
-            adds_nothing = after.says_nothing and not before.is_stored
+            is_stored = bool(before.id)
+            adds_nothing = not is_stored and after.says_nothing
             fields = () if adds_nothing else changed_fields(before, after, spec.is_public, self._storage.fingerprint)
             default_model = change.project.default_model
             if update.default_model is not ABSENT:
                 default_model = default_model_reference(spec.id, update.default_model)
                 fields += default_model_changes(change.project.default_model, default_model)
             if fields:
-                change.write(after, fields, "updated" if before.is_stored else "created", default_model)
+                change.write(after, fields, "updated" if is_stored else "created", default_model)
 
         return work
 
@@ -217,10 +217,6 @@ class ModelProviders:
         """The days on which a provider ends its models, as far as they are known, by the models' ids."""
         return self._catalog.ends(provider)
 
-    def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
-        """Drop what the notices name."""
-        self._kept.forget(notices)
-
     def _read(self, tx: Transaction, project: ProjectHead) -> Known:
         generation = self._storage.box.generation
         stored = list_stored(tx, self._storage.box, project.id)
@@ -228,7 +224,8 @@ class ModelProviders:
         return self._known(stored, entries, project.revision, generation)
 
     def _known(self, stored: Mapping[str, StoredProvider], entries: Mapping[str, bytes], revision: int, generation: object) -> Known:
-        return Known(stored, entries, Shown(self._encode_all(entries), list_tag(revision, self._catalog.digest), revision), generation)
+        shown = Shown(self._encode_all(entries), list_tag(revision, self._catalog.digest), revision)
+        return Known(stored, entries, shown, revision, generation)
 
     async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
         begun, known = self._kept.begin(caller.project_id or ""), None

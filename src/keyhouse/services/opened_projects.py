@@ -1,6 +1,6 @@
 """What the gateway needs of a project, opened and kept in memory until a change notice names the project. Writes nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from keyhouse.domain.model import CustomModel
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.provider_spec import ProviderSpec
 from keyhouse.services.kept import Kept, KeptByProject
-from keyhouse.storage.database import ChangeNotice
+from keyhouse.storage.database import OnChanges
 from keyhouse.storage.model_providers import list_stored
 from keyhouse.storage.opening import Storage
 from keyhouse.storage.projects import get_project_head
@@ -58,6 +58,8 @@ class OpenedProjects:
         self._kept: KeptByProject[OpenedProject] = KeptByProject(_REMEMBERED_PROJECTS, lambda: storage.box.generation)
         self.remembered: Callable[[str], OpenedProject | None] = self._kept.get
         """A project that is in memory."""
+        self.forget: OnChanges = self._kept.forget
+        """Drops what notices name."""
 
     async def get(self, project_id: str) -> OpenedProject:
         """A project, from memory where it is there. Raises Error `storage_unavailable`, or `invalid_credentials` where it is gone."""
@@ -65,10 +67,6 @@ class OpenedProjects:
         if kept is None:
             kept = await self._kept.keep(project_id, self._storage.database.read(lambda tx: self._open(tx, project_id)))
         return kept
-
-    def forget(self, notices: Sequence[ChangeNotice] | None) -> None:
-        """Drop what the notices name."""
-        self._kept.forget(notices)
 
     def _open(self, tx: Transaction, project_id: str) -> OpenedProject:
         head = get_project_head(tx, project_id)

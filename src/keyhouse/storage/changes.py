@@ -47,7 +47,7 @@ _PRUNE = Statement(
 def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:
     """Leave a notice, as a part of the write it tells of."""
     notice = ChangeNotice(organization_id, project_id, revision)
-    tx.note(_NOTE, notice, organization_id=organization_id, project_id=project_id, revision=revision, at=now_us())
+    tx.note(_NOTE, notice, organization_id=organization_id, project_id=project_id, revision=revision, at=tx.now)
 
 
 def newest_mark(tx: Transaction) -> Any:

@@ -72,17 +72,14 @@ def on_one_ring(work: Work[T], generation: KeyGeneration) -> Work[T]:
         try:
             result = work(tx)
         except Error:
-            _require_same(before, generation)
+            if generation() is not before:
+                raise KeysChanged from None
             raise
-        _require_same(before, generation)
+        if generation() is not before:
+            raise KeysChanged
         return result
 
     return watched
-
-
-def _require_same(before: object, generation: KeyGeneration) -> None:
-    if generation() is not before:
-        raise KeysChanged
 
 
 async def with_newer_keys(database: "Database", work: Work[T], attempt: Callable[[Work[T]], Awaitable[Done]]) -> Done:

@@ -29,12 +29,26 @@ header_values = msgspec.json.Decoder(HeaderValues)
 _encoder = msgspec.json.Encoder()
 _MOST_KEPT = 256
 _LONGEST_KEPT = 8192
+_LONGEST_NAMES_KEPT = 1024
+_name_texts: dict[tuple[str, ...], str] = {}
 _texts: dict[int, tuple[tuple[CustomModel, ...], str]] = {}
 
 
 def encoded(value: object) -> str:
     """JSON text of a domain value."""
     return _encoder.encode(value).decode()
+
+
+def names_text(names: tuple[str, ...]) -> str:
+    """JSON text of names. Most of them came before."""
+    text = _name_texts.get(names)
+    if text is None:
+        text = encoded(names)
+        if len(text) <= _LONGEST_NAMES_KEPT:
+            if len(_name_texts) >= _MOST_KEPT:
+                _name_texts.clear()
+            _name_texts[names] = text
+    return text
 
 
 def models_text(listed: tuple[CustomModel, ...]) -> str:

@@ -6,7 +6,7 @@ from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.domain.paging import Paging
 from keyhouse.domain.tenancy import Actor
 from keyhouse.storage import encoding
-from keyhouse.storage.clock import now_us, to_datetime
+from keyhouse.storage.clock import to_datetime
 from keyhouse.storage.model_providers import STATE, StoredProvider, stored_state
 from keyhouse.storage.secret_box import SecretBox
 from keyhouse.storage.statements import PagedStatement, Row, Statement, Transaction, insert_into
@@ -69,7 +69,7 @@ def put_history(tx: Transaction, project_id: str, state: StoredProvider, actor: 
         row_id=provider.id,
         **state.columns,
         revision=provider.revision,
-        at=now_us(),
+        at=tx.now,
         actor_id=actor.id,
         actor_name=actor.name,
         action=action,
@@ -125,7 +125,7 @@ def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organi
         _AUDIT,
         organization_id=organization_id,
         project_id=project_id,
-        at=now_us(),
+        at=tx.now,
         actor_id=actor.id,
         actor_name=actor.name,
         action=action,

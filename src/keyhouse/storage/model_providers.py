@@ -8,7 +8,6 @@ from keyhouse.domain.credentials import Credentials
 from keyhouse.domain.headers import ExtraHeader
 from keyhouse.domain.model_provider import ModelProvider
 from keyhouse.storage import encoding
-from keyhouse.storage.clock import now_us
 from keyhouse.storage.sealed_values import destroy_sealed, put_sealed
 from keyhouse.storage.secret_box import Context, SecretBox, Unreadable
 from keyhouse.storage.statements import Statement, Transaction, assignments, insert_into
@@ -53,9 +52,9 @@ class StoredProvider:
         provider = self.provider
         return {
             "enabled": provider.enabled,
-            "credential_names": encoding.encoded(tuple(provider.credentials)),
+            "credential_names": encoding.names_text(provider.credentials.names),
             "credentials_id": self.credentials_id,
-            "header_names": encoding.encoded([header.name for header in provider.extra_headers]),
+            "header_names": encoding.names_text(tuple([header.name for header in provider.extra_headers])),
             "headers_id": self.headers_id,
             "custom_models": encoding.models_text(provider.custom_models),
             "custom_embeddings_models": encoding.models_text(provider.custom_embeddings_models),
@@ -72,23 +71,24 @@ def list_stored(tx: Transaction, box: SecretBox, project_id: str) -> dict[str, S
 
 
 def put_stored(tx: Transaction, box: SecretBox, project_id: str, before: StoredProvider, after: ModelProvider) -> StoredProvider:
-    """Write a provider, whose `id` is given. What did not change keeps its sealed value: an unreadable one is never overwritten."""
+    """Write a provider, whose `id` is given. What is the same object as before keeps its sealed value: an unreadable one is never
+    overwritten."""
     owner = (project_id, after.id)
     credentials_id, headers_id = before.credentials_id, before.headers_id
-    if after.credentials is not before.provider.credentials and after.credentials != before.provider.credentials:
+    if after.credentials is not before.provider.credentials:
         plaintext = encoding.encoded_bytes(after.credentials.opened())
         credentials_id = put_sealed(tx, box, owner, "customKeys", plaintext) if after.credentials else None
     if (after.extra_headers, after.headers_for) != (before.provider.extra_headers, before.provider.headers_for):
         headers_id = _put_headers(tx, box, owner, after) if after.extra_headers else None
     written = StoredProvider(after, credentials_id, headers_id)
-    write_row(tx, project_id, written, is_new=not before.provider.is_stored)
+    write_row(tx, project_id, written, is_new=not before.provider.id)
     return written
 
 
 def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new: bool) -> None:
     """Insert or replace a row whose sealed values already lie where `after` says."""
     provider = after.provider
-    values = {"version": provider.version, "revision": provider.revision, "updated_at": now_us()}
+    values = {"version": provider.version, "revision": provider.revision, "updated_at": tx.now}
     if is_new:
         tx.run(_INSERT, id=provider.id, project_id=project_id, provider=provider.provider, **after.columns, **values)
     else:

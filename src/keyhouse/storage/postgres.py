@@ -66,6 +66,11 @@ class PostgresTransaction:
         self._pipeline = pipeline
         self.noted: list[ChangeNotice] = []
 
+    @property
+    def now(self) -> int:
+        """See Transaction."""
+        return now_us()
+
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """See Transaction."""
         return self._pipeline.rows(statement, values)

@@ -4,7 +4,6 @@ import msgspec
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.changes import note_change
-from keyhouse.storage.clock import now_us
 from keyhouse.storage.statements import Statement, Transaction, assignments
 
 _HEAD = "SELECT id, organization_id, team_id, revision, default_model FROM projects WHERE id = :id AND archived_at IS NULL"
@@ -25,26 +24,26 @@ class ProjectHead(msgspec.Struct, frozen=True):
 
 def get_project_head(tx: Transaction, project_id: str) -> ProjectHead:
     """A live project. Raises Error `invalid_credentials` where it is gone."""
-    return _required(ProjectHead(*row) if (row := tx.row(_GET, id=project_id)) else None)
+    return _read(tx, _GET, project_id)
 
 
 def lock_project(tx: Transaction, project_id: str) -> ProjectHead:
     """The same, and nobody else writes to the project until this transaction ends."""
-    return _required(ProjectHead(*row) if (row := tx.row(_LOCK, id=project_id)) else None)
+    return _read(tx, _LOCK, project_id)
 
 
 def advance_project(tx: Transaction, project: ProjectHead, default_model: str | None) -> int:
     """Give a locked project its next revision and leave a notice of it; returns the revision."""
     revision = project.revision + 1
-    tx.run(_ADVANCE, row_id=project.id, revision=revision, default_model=default_model, updated_at=now_us())
+    tx.run(_ADVANCE, row_id=project.id, revision=revision, default_model=default_model, updated_at=tx.now)
     note_change(tx, project.organization_id, project.id, revision)
     return revision
 
 
-def _required(project: ProjectHead | None) -> ProjectHead:
-    if project is None:
-        raise project_gone()
-    return project
+def _read(tx: Transaction, statement: Statement, project_id: str) -> ProjectHead:
+    for row in tx.rows(statement, id=project_id):
+        return ProjectHead(*row)
+    raise project_gone()
 
 
 def project_gone() -> Error:

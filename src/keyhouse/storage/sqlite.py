@@ -113,14 +113,14 @@ class SqliteDatabase:
         except sqlite3.Error as failure:
             raise error_of(failure) from failure
         self._has_looked = True
-        asyncio.get_running_loop().call_soon(self._end_turn)
+        self._writes.running().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._has_looked = False
 
     def _look(self) -> None:
         if not self._has_news():
-            self._looked_at = now_us()
+            self._looked_at = time.time_ns() // 1000
             return
         version, foreign_version = data_version(self._reader), self._writes.foreign_version_now()
         notices = changes.noticed(self._reading.rows(changes.AFTER, mark=self._mark))
@@ -138,7 +138,7 @@ class SqliteDatabase:
         """
         if self._writes.is_in_use:
             return data_version(self._reader) != self._version
-        return self._writes.foreign_version_now() != self._writes.foreign_version
+        return data_version(self._writer) != self._writes.foreign_version
 
     async def changed(self) -> None:
         """See Database. It always waits for another turn of the event loop, in which `catch_up` looks again."""

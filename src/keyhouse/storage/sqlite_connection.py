@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import ChangeNotice, ConstraintBroken
 from keyhouse.storage.statements import Row, Statement
 
@@ -14,11 +15,12 @@ PATIENCE_MS = 10_000
 class SqliteTransaction:
     """One connection's open transaction. SQLite's integers stand for booleans."""
 
-    __slots__ = ("_execute", "left_traces", "noted", "number_of_note")
+    __slots__ = ("_execute", "left_traces", "noted", "now", "number_of_note")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self.left_traces = False
+        self.now = now_us()
         self.noted: list[ChangeNotice] = []
         self.number_of_note = 0
 

@@ -13,13 +13,21 @@ class OpenFiles:
         self._paths = (str(path), f"{path}-wal")
         self.moved = False
         """Whether they were, when last looked at."""
-        self._opened = self._found()
+        self._opened: tuple[int, int, int, int] | None = None
         self.look()
 
     def look(self) -> None:
         """Look where they should be. Raises sqlite3.OperationalError where they were moved or removed, or others are there."""
-        self.moved = not self._opened or self._found() != self._opened
-        self.require_unmoved()
+        try:
+            # One after the other, for this is done for each commit.
+            file, log = os.stat(self._paths[0]), os.stat(self._paths[1])
+            found = (file.st_dev, file.st_ino, log.st_dev, log.st_ino)
+        except OSError:
+            found = None
+        self._opened = self._opened or found
+        self.moved = found is None or found != self._opened
+        if self.moved:
+            self.require_unmoved()
 
     def require_unmoved(self) -> None:
         """The same, by what was found last."""
@@ -27,9 +35,3 @@ class OpenFiles:
             failure = sqlite3.OperationalError("The database was moved.")
             failure.sqlite_errorcode = sqlite3.SQLITE_READONLY_DBMOVED
             raise failure
-
-    def _found(self) -> list[tuple[int, int]]:
-        try:
-            return [(found.st_dev, found.st_ino) for found in map(os.stat, self._paths)]
-        except OSError:
-            return []

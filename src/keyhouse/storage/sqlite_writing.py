@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from keyhouse.storage.clock import now_us
 from keyhouse.storage.database import ChangeNotice, Told, Work
 from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.sqlite_connection import PATIENCE_MS, SqliteTransaction, data_version
@@ -100,7 +101,7 @@ class SqliteWriter:
         self._waiting.append(job)
         if not self._is_busy:
             self._is_busy = True
-            self._running().call_soon(self._gather, 0)
+            self.running().call_soon(self._gather, 0)
 
     def begin(self, job: Job) -> None:
         """The same; at once where nobody else writes."""
@@ -125,7 +126,7 @@ class SqliteWriter:
     def _gather(self, before: int) -> None:
         """Begin the next batch; with company, as soon as a turn of the event loop brings no further job."""
         if self._has_company and before < len(self._waiting) < _BATCH:
-            self._running().call_soon(self._gather, len(self._waiting))
+            self.running().call_soon(self._gather, len(self._waiting))
             return
         batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
         self._has_company = len(batch) > 1
@@ -136,11 +137,12 @@ class SqliteWriter:
             return
         if begun is _Begun.DONE:
             self._batch = batch
-            self._committer.order(self._commit, self._running(), self._heard)
+            self._committer.order(self._commit, self.running(), self._heard)
         else:
             self._go_on_patiently(batch, begun)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def running(self) -> asyncio.AbstractEventLoop:
+        """The event loop, which is asked for once: each time is a call of the system."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return self._loop
@@ -169,7 +171,7 @@ class SqliteWriter:
         self._end(batch, failure)
 
     def _go_on_patiently(self, batch: list[Job], begun: _Begun) -> None:
-        self._patient = self._running().create_task(self._go_on(batch, begun))
+        self._patient = self.running().create_task(self._go_on(batch, begun))
 
     async def _go_on(self, batch: list[Job], begun: _Begun) -> None:
         failure: sqlite3.Error | None = None
@@ -203,6 +205,7 @@ class SqliteWriter:
         """Do all jobs; whether each of them did all or nothing. A savepoint for each would cost a copy of every page that it touches."""
         connection, transaction = self._connection, self.transaction
         transaction.noted = []
+        transaction.now = now_us()
         for job in batch:
             written = connection.total_changes
             job.attempt(transaction)
@@ -214,6 +217,7 @@ class SqliteWriter:
         """Do all jobs, each in a savepoint, so that the failure of one undoes nothing of the others."""
         # What a failed job noted makes somebody read again what did not change, no more.
         self.transaction.noted = []
+        self.transaction.now = now_us()
         for job in batch:
             self._connection.execute("SAVEPOINT work")
             job.attempt(self.transaction)

@@ -85,11 +85,18 @@ def _in_sqlite(text: str) -> str:
 def _in_places(names: Sequence[str]) -> Callable[[dict[str, object]], Sequence[object]]:
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda given: [given[name] for name in names]
+    if names:
+        only = names[0]
+        return lambda given: (given[only],)
+    return lambda given: ()
 
 
 class Transaction(Protocol):
     """What storage functions write with: both databases ship one. Rows are tuples in the order of the select list."""
+
+    @property
+    def now(self) -> int:
+        """The moment that rows which are written in it bear."""
 
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows that the statement returns."""

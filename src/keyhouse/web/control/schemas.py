@@ -158,7 +158,7 @@ def update_of(body: Any, models: Models, embeddings_models: Models) -> ModelProv
         custom_models=models,
         custom_embeddings_models=embeddings_models,
         extra_headers=(
-            ABSENT if body.extraHeaders is MISSING else tuple(ExtraHeader(header.key, header.value) for header in body.extraHeaders)
+            ABSENT if body.extraHeaders is MISSING else tuple([ExtraHeader(header.key, header.value) for header in body.extraHeaders])
         ),
         default_model=ABSENT if body.defaultModel is MISSING else body.defaultModel,
     )
@@ -234,7 +234,7 @@ class EntryEncoder:
         return msgspec.json.encode(self._entry(self._catalog.providers[provider.provider], provider))
 
     def _entry(self, spec: ProviderSpec, provider: ModelProvider) -> dict[str, object]:
-        entry: dict[str, object] = {"id": provider.id} if provider.is_stored else {}
+        entry: dict[str, object] = {"id": provider.id} if provider.id else {}
         models, embeddings = self._models[spec.id]
         entry |= {
             "provider": spec.id,
@@ -245,7 +245,7 @@ class EntryEncoder:
             "models": models,
             "embeddingsModels": embeddings,
         }
-        if provider.is_stored:
+        if provider.id:
             entry["customModels"] = self._shown_models(provider.custom_models)
             entry["customEmbeddingsModels"] = self._shown_models(provider.custom_embeddings_models)
         entry["extraHeaders"] = [{"key": header.name, "value": MASK} for header in provider.extra_headers]
