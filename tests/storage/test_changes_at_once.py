@@ -40,7 +40,7 @@ async def at_once(settings: Settings, first: Callable[[Storage], Awaitable[objec
     async with asyncio.timeout(60), opened(settings) as other:
         held, write = Held(), other.database.write
 
-        async def write_and_wait(work: Work[object]) -> object:
+        async def write_and_wait(work: Work[object], of_project: str | None = None) -> object:
             return await write(lambda tx: (work(tx), held.wait(tx))[0])
 
         other.database.write = write_and_wait  # type: ignore[method-assign,assignment]

@@ -1,10 +1,12 @@
 """What a PUT may cost a database, counted and not timed: statements, round trips, pages."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 from keyhouse.domain.model import CustomModel
 from keyhouse.domain.model_provider import ModelProviderUpdate
+from keyhouse.settings import Settings
 from keyhouse.storage.postgres import PostgresDatabase
 from keyhouse.storage.sqlite import SqliteDatabase
 from tests.conftest import PostgresServer
@@ -13,30 +15,47 @@ from tests.storage.houses import openai_key, opened, project_caller, providers_o
 PUTS = 20
 
 
-def test_a_put_is_two_round_trips_and_prepares_nothing(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    traced = tmp_path / "libpq.trace"
-
-    async def main() -> None:
-        async with opened(settings_of(tmp_path, postgres_server.new_database())) as storage:
-            await store_secrets(storage, "sk-0", "sk-1")
-            caller, providers, database = await project_caller(storage), providers_of(storage), storage.database
-            assert isinstance(database, PostgresDatabase)
-            # Other processes are woken over the same connections, at any time.
-            if database._announcing is not None:
-                await database._announcing
-            database._announcing = asyncio.create_task(asyncio.sleep(3600))
+async def write_counted(settings: Settings, traced: Path, *, from_memory: bool) -> None:
+    """What libpq sends for further PUTs, written down."""
+    async with opened(settings) as storage:
+        await store_secrets(storage, "sk-0", "sk-1")
+        caller, providers, database = await project_caller(storage), providers_of(storage), storage.database
+        assert isinstance(database, PostgresDatabase)
+        # Other processes are woken over the same connections, at any time.
+        if database._announcing is not None:
+            await database._announcing
+        database._announcing = asyncio.create_task(asyncio.sleep(3600))
+        if from_memory:
             await providers.upsert(caller, "openai", openai_key("sk-2"), None)
-            with traced.open("w") as file:
-                pipeline = database._connections._idle[-1]
-                pipeline._pgconn.trace(file.fileno())
-                for number in range(PUTS):
-                    await providers.upsert(caller, "openai", openai_key(f"sk-again-{number}"), None)
-                pipeline._pgconn.untrace()
+            await database._drafts.opened()
+        else:
+            await database._drafts.close()
+        await providers.upsert(caller, "openai", openai_key("sk-3"), None)
+        with traced.open("w") as file:
+            line = database._drafts._line
+            pgconn = database._connections._idle[-1]._pgconn if line is None else line._pgconn
+            pgconn.trace(file.fileno())
+            for number in range(PUTS):
+                await providers.upsert(caller, "openai", openai_key(f"sk-again-{number}"), None)
+            pgconn.untrace()
 
-    asyncio.run(main())
-    sent = [fields[3] for line in traced.read_text().splitlines() if (fields := line.split("\t"))[1] == "F"]
-    assert {kind: sent.count(kind) for kind in ("Flush", "Sync", "Parse")} == {"Flush": PUTS, "Sync": PUTS, "Parse": 0}
-    assert sent.count("Execute") <= 9 * PUTS
+
+def sent(traced: Path) -> Counter[str]:
+    return Counter(fields[3] for line in traced.read_text().splitlines() if (fields := line.split("\t"))[1] == "F")
+
+
+def test_a_put_from_memory_is_one_statement_and_prepares_nothing(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    traced = tmp_path / "libpq.trace"
+    asyncio.run(write_counted(settings_of(tmp_path, postgres_server.new_database()), traced, from_memory=True))
+    assert sent(traced) == dict.fromkeys(("Bind", "Describe", "Execute", "Sync"), PUTS)
+
+
+def test_a_put_by_itself_is_two_round_trips_and_prepares_nothing(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    traced = tmp_path / "libpq.trace"
+    asyncio.run(write_counted(settings_of(tmp_path, postgres_server.new_database()), traced, from_memory=False))
+    counted = sent(traced)
+    assert {kind: counted[kind] for kind in ("Flush", "Sync", "Parse")} == {"Flush": PUTS, "Sync": PUTS, "Parse": 0}
+    assert counted["Execute"] <= 9 * PUTS
 
 
 def test_a_put_is_nine_statements(tmp_path: Path) -> None:

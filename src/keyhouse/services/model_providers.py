@@ -52,6 +52,7 @@ class Known:
     True while the project has this revision and the key ring opens what it opened (`generation`).
     """
 
+    project: ProjectHead
     stored: Mapping[str, StoredProvider]
     entries: Mapping[str, bytes]
     shown: Shown
@@ -221,16 +222,16 @@ class ModelProviders:
         generation = self._storage.box.generation
         stored = list_stored(tx, self._storage.box, project.id)
         entries = {provider: self._encode_one(row.provider) for provider, row in stored.items()}
-        return self._known(stored, entries, project.revision, generation)
+        return self._known(project, stored, entries, generation)
 
-    def _known(self, stored: Mapping[str, StoredProvider], entries: Mapping[str, bytes], revision: int, generation: object) -> Known:
-        shown = Shown(self._encode_all(entries), list_tag(revision, self._catalog.digest), revision)
-        return Known(stored, entries, shown, revision, generation)
+    def _known(self, project: ProjectHead, stored: Mapping[str, StoredProvider], entries: Mapping[str, bytes], generation: object) -> Known:
+        shown = Shown(self._encode_all(entries), list_tag(project.revision, self._catalog.digest), project.revision)
+        return Known(project, stored, entries, shown, project.revision, generation)
 
     async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
         begun, known = self._kept.begin(caller.project_id or ""), None
         try:
-            known = await self._storage.database.write(self._transaction(caller, spec, work))
+            known = await self._storage.database.write(self._transaction(caller, spec, work), caller.project_id)
             return known.shown
         finally:
             self._kept.end(begun, known)
@@ -239,7 +240,8 @@ class ModelProviders:
         project_id = caller.project_id or ""
 
         def transaction(tx: Transaction) -> Known:
-            project = lock_project(tx, project_id)
+            kept = self._kept.get(project_id)
+            project = lock_project(tx, project_id, None if kept is None else kept.project)
             known = self._before(tx, project)
             before = known.stored.get(spec.id) or StoredProvider(ModelProvider(spec.id))
             change = _Change(tx, self._storage, project, before, caller.actor)
@@ -264,7 +266,7 @@ class ModelProviders:
             stored[provider], entries[provider] = after, self._encode_one(after.provider)
         else:
             del stored[provider], entries[provider]
-        return self._known(stored, entries, change.revision, before.generation)
+        return self._known(change.advanced, stored, entries, before.generation)
 
 
 def _differences(
@@ -293,6 +295,7 @@ class _Change:
         self._tx, self._storage, self._actor = tx, storage, actor
         self.project = project
         self.revision = project.revision
+        self.advanced = project
         self.provider = before.provider.provider
         self.before = before
         self.after: StoredProvider | None = before
@@ -345,6 +348,7 @@ class _Change:
 
     def _numbered(self, after: ModelProvider, default_model: str | None) -> ModelProvider:
         self.revision = advance_project(self._tx, self.project, default_model)
+        self.advanced = msgspec.structs.replace(self.project, revision=self.revision, default_model=default_model)
         version = self.before.provider.version or last_version(self._tx, self.project.id, self.provider)
         row_id = self.before.provider.id or new_id("provider")
         return after.numbered(row_id, version + 1, self.revision)

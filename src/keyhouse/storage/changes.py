@@ -12,10 +12,11 @@ RETENTION_US = 3600 * 1_000_000
 
 _AT_ONCE = 1000
 # The server's clock, which all machines share: by another one's a notice could be old before anybody has seen it.
-_SERVER_NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+SERVER_NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+TRANSACTION_ID = "pg_current_xact_id()::text::bigint"
 _INTO = "INSERT INTO changes (at, organization_id, project_id, revision, transaction_id) VALUES"
-_NOTE = Statement(
-    f"{_INTO} ({_SERVER_NOW_US}, :organization_id, :project_id, :revision, pg_current_xact_id()::text::bigint)",
+NOTE = Statement(
+    f"{_INTO} ({SERVER_NOW_US}, :organization_id, :project_id, :revision, {TRANSACTION_ID})",
     sqlite=f"{_INTO} (:at, :organization_id, :project_id, :revision, NULL)",
 )
 # Numbers are given in another order than transactions commit. A look sees what its snapshot holds, so the rows that it has not seen are
@@ -40,14 +41,14 @@ AFTER = Statement(
 # The newest stays: SQLite numbers the next row after it.
 _OLDEST = "DELETE FROM changes WHERE id < (SELECT max(id) FROM changes) AND id IN (SELECT id FROM changes ORDER BY id LIMIT :limit)"
 _PRUNE = Statement(
-    _OLDEST, "AND at <", _SERVER_NOW_US, "- :retention RETURNING id", sqlite=" ".join((_OLDEST, "AND at < :before RETURNING id"))
+    _OLDEST, "AND at <", SERVER_NOW_US, "- :retention RETURNING id", sqlite=" ".join((_OLDEST, "AND at < :before RETURNING id"))
 )
 
 
 def note_change(tx: Transaction, organization_id: str | None, project_id: str | None, revision: int = 0) -> None:
     """Leave a notice, as a part of the write it tells of."""
     notice = ChangeNotice(organization_id, project_id, revision)
-    tx.note(_NOTE, notice, organization_id=organization_id, project_id=project_id, revision=revision, at=tx.now)
+    tx.note(NOTE, notice, organization_id=organization_id, project_id=project_id, revision=revision, at=tx.now)
 
 
 def newest_mark(tx: Transaction) -> Any:

@@ -123,8 +123,11 @@ class Database(Protocol):
     async def read(self, work: Work[T]) -> T:
         """Run `work` on one snapshot, again where keys changed meanwhile. Raises Error `storage_unavailable`."""
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], of_project: str | None = None) -> T:
         """Run `work` in a transaction and return once it is durable.
+
+        Where `of_project` is given, `work` may first run on a draft (see drafts.py), for which it must write to that project alone, advance
+        it, and go by nothing but what is so while the project has the revision that it takes it to have.
 
         `work` runs again, in a new transaction, where keys changed, the one it sealed with was retired, or the database asks for it: it
         must leave nothing outside its transaction. Whatever it raises undoes it and comes back. `on_changes` has heard of what it noted

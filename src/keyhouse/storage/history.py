@@ -14,11 +14,11 @@ from keyhouse.storage.statements import PagedStatement, Row, Statement, Transact
 Fields = tuple[FieldChange, ...]
 INSTALLATION = ""
 """Stands for the organization where a record is about all of them."""
-_INSERT = insert_into(
+INSERT = insert_into(
     "model_provider_history",
     f"project_id, provider, version, row_id, {STATE}, revision, at, actor_id, actor_name, action, fields",
 )
-_AUDIT = insert_into("audit_log", "organization_id, project_id, at, actor_id, actor_name, action, target")
+AUDIT = insert_into("audit_log", "organization_id, project_id, at, actor_id, actor_name, action, target")
 _RECORD = "id, at, actor_id, actor_name, action, target"
 _OF_ORGANIZATION = "FROM audit_log WHERE organization_id IN (:organization_id, :installation)"
 _LIST_AUDIT = PagedStatement(_RECORD, _OF_ORGANIZATION, order="id DESC")
@@ -62,7 +62,7 @@ def put_history(tx: Transaction, project_id: str, state: StoredProvider, actor: 
     """Add a change, with the state after it."""
     provider = state.provider
     tx.run(
-        _INSERT,
+        INSERT,
         project_id=project_id,
         provider=provider.provider,
         version=provider.version,
@@ -122,7 +122,7 @@ def list_states(tx: Transaction, box: SecretBox, project_id: str, provider: str,
 def put_audit(tx: Transaction, actor: Actor, action: str, target: str, *, organization_id: str, project_id: str | None = None) -> None:
     """Record a write of any kind, or that a secret was shown. `target` names the thing, such as `project_1/openai`."""
     tx.run(
-        _AUDIT,
+        AUDIT,
         organization_id=organization_id,
         project_id=project_id,
         at=tx.now,

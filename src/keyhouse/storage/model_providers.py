@@ -26,7 +26,7 @@ _LIST = Statement(
     WHERE stored.project_id = :project_id""",
 )
 _INSERT = insert_into("model_providers", f"id, project_id, provider, {_CHANGEABLE}")
-_UPDATE = Statement("UPDATE model_providers SET", assignments(_CHANGEABLE), "WHERE id = :row_id")
+UPDATE = Statement("UPDATE model_providers SET", assignments(_CHANGEABLE), "WHERE id = :row_id")
 LOCK_ROW = Statement("SELECT id FROM model_providers WHERE id = :row_id FOR UPDATE")
 _DELETE = Statement("DELETE FROM model_providers WHERE id = :row_id")
 _DELETE_TEST = Statement("DELETE FROM connection_tests WHERE model_provider_id = :row_id")
@@ -92,7 +92,7 @@ def write_row(tx: Transaction, project_id: str, after: StoredProvider, *, is_new
     if is_new:
         tx.run(_INSERT, id=provider.id, project_id=project_id, provider=provider.provider, **after.columns, **values)
     else:
-        tx.run(_UPDATE, row_id=provider.id, **after.columns, **values)
+        tx.run(UPDATE, row_id=provider.id, **after.columns, **values)
 
 
 def delete_stored(tx: Transaction, project_id: str, stored: StoredProvider) -> None:

@@ -9,8 +9,8 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, cast
 
 import psycopg
 
@@ -28,19 +28,22 @@ from keyhouse.storage.database import (
     WritingKeyRetired,
     no_keys,
     no_newer_key,
+    on_one_ring,
     storage_full,
     storage_unavailable,
     with_newer_keys,
 )
 from keyhouse.storage.database_url import PostgresServer
 from keyhouse.storage.postgres_connections import Connections, away
+from keyhouse.storage.postgres_drafts import Came, Drafts
 from keyhouse.storage.postgres_listener import Listener
 from keyhouse.storage.postgres_look import Look
 from keyhouse.storage.postgres_pipeline import Pipeline
-from keyhouse.storage.postgres_server import POOLED, NoAnswer
+from keyhouse.storage.postgres_server import CONNECTION_LOST, POOLED, NoAnswer
+from keyhouse.storage.projects import lock_project
 from keyhouse.storage.sharing import Shared
 from keyhouse.storage.side_threads import SideThreads
-from keyhouse.storage.statements import Row, Statement
+from keyhouse.storage.statements import Row, Statement, Transaction
 
 # Beside an error that it raises, psycopg warns of what it ignored after it, and names the server and the database.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -61,6 +64,8 @@ class PostgresTransaction:
     """One connection's open transaction. What `run` sends is checked no later than at the next read or at the commit."""
 
     __slots__ = ("_pipeline", "noted")
+
+    is_draft = False
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -109,6 +114,7 @@ class PostgresDatabase:
         self._mark: str = self._read(changes.newest_mark)
         self._looked_at = now_us()
         self._look = Shared(self._look_at_changes, _ASKERS)
+        self._drafts = Drafts(functools.partial(self._connections.connect, autocommit=True), self._tell)
         self._announcing: asyncio.Task[None] | None = None
         self._listener = Listener(server)
 
@@ -120,15 +126,46 @@ class PostgresDatabase:
         """See Database."""
         return await with_newer_keys(self, work, functools.partial(self._in_line, self._read))
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], of_project: str | None = None) -> T:
         """See Database."""
+        if of_project is not None:
+            drafted = await self._drafts.write(of_project, on_one_ring(work, self.key_generation))
+            if drafted.came is Came.WRITTEN:
+                return cast(T, drafted.result)
+            if drafted.came is Came.UNKNOWN:
+                return await self._write_unless_made(of_project, drafted.revision, work)
+        return (await self._write_itself(work))[0]
+
+    async def _write_itself(self, work: Work[T]) -> tuple[T, list[ChangeNotice]]:
         attempt: Callable[[Work[T]], Awaitable[tuple[T, list[ChangeNotice]]]] = functools.partial(self._in_line, self._write)
         result, noted = await with_newer_keys(self, work, attempt)
         if noted:
-            self.on_changes(noted)
-            if self._announcing is None:
-                self._announcing = asyncio.create_task(self._announce())
+            self._tell(noted)
+        return result, noted
+
+    async def _write_unless_made(self, project_id: str, revision: int, work: Work[T]) -> T:
+        """After a draft whose connection was lost. The project is at the revision that it was drafted for: it was not written.
+
+        Nor will it be, however late the server comes to it, once this write gives the project its next revision.
+        """
+
+        def unless_made(tx: Transaction) -> T:
+            if lock_project(tx, project_id).revision != revision:
+                raise _commit_unanswered()
+            return work(tx)
+
+        try:
+            result, noted = await self._write_itself(unless_made)
+        except Exception as failure:
+            raise _commit_unanswered() from failure
+        if not noted:
+            raise _commit_unanswered()
         return result
+
+    def _tell(self, noted: Sequence[ChangeNotice]) -> None:
+        self.on_changes(noted)
+        if self._announcing is None:
+            self._announcing = asyncio.create_task(self._announce())
 
     async def catch_up(self) -> None:
         """See Database. Whoever asks while a look is under way waits for the next one, and all of them share it."""
@@ -139,12 +176,14 @@ class PostgresDatabase:
         if self._watch.is_open:
             await self._listener.heard()
         self._connections.shed()
+        self._drafts.shed()
 
     async def close(self) -> None:
         """See Database."""
         self._listener.close()
         if self._announcing is not None:
             self._announcing.cancel()
+        await self._drafts.close()
         self._threads.close()
         self._watch.close()
         await self._look.idle()
@@ -227,8 +266,6 @@ class PostgresDatabase:
 
 _LOST_A_RACE = ("40P01", "40001")
 """Deadlock, serialization failure: https://www.postgresql.org/docs/15/errcodes-appendix.html"""
-_CONNECTION_LOST = (None, "57P01", "57P02")
-"""No answer at all, or the server says that it shuts down."""
 _ENDED_IDLE = "57P05"
 """The server had ended a session that asked nothing for too long: what was sent to it since, it never read."""
 
@@ -236,7 +273,7 @@ _ENDED_IDLE = "57P05"
 def _worth_repeating(failure: Exception) -> bool:
     if isinstance(failure, NoAnswer):
         return False
-    return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *_CONNECTION_LOST, _ENDED_IDLE)
+    return isinstance(failure, psycopg.OperationalError) and failure.sqlstate in (*_LOST_A_RACE, *CONNECTION_LOST, _ENDED_IDLE)
 
 
 def _commit(pipeline: Pipeline) -> None:
@@ -244,7 +281,7 @@ def _commit(pipeline: Pipeline) -> None:
         pipeline.commit()
     except psycopg.OperationalError as failure:
         # The server may say that it ends the connection before the connection is seen to end.
-        if failure.sqlstate != _ENDED_IDLE and (pipeline.lost or failure.sqlstate in _CONNECTION_LOST):
+        if failure.sqlstate != _ENDED_IDLE and (pipeline.lost or failure.sqlstate in CONNECTION_LOST):
             raise _commit_unanswered() from failure
         raise
 

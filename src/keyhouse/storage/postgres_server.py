@@ -24,6 +24,8 @@ BOUND_LOCKS = "SET lock_timeout = '8s'"
 """Run first on a connection: who waits for a lock is told so in time, and no wait goes on behind a connection that was given up."""
 LASTING = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 """Run then: what is committed is on the disk, also where other applications of the server need not wait for it."""
+CONNECTION_LOST = (None, "57P01", "57P02")
+"""No answer at all, or the server says that it shuts down: https://www.postgresql.org/docs/15/errcodes-appendix.html"""
 
 _REFUSALS = tuple(
     (re.compile(theirs), ours)

@@ -9,7 +9,7 @@ from keyhouse.storage.statements import Statement, Transaction, assignments
 _HEAD = "SELECT id, organization_id, team_id, revision, default_model FROM projects WHERE id = :id AND archived_at IS NULL"
 _GET = Statement(_HEAD)
 _LOCK = Statement(_HEAD, "FOR UPDATE")
-_ADVANCE = Statement("UPDATE projects SET", assignments("revision, default_model, updated_at"), "WHERE id = :row_id")
+ADVANCE = Statement("UPDATE projects SET", assignments("revision, default_model, updated_at"), "WHERE id = :row_id")
 
 
 class ProjectHead(msgspec.Struct, frozen=True):
@@ -27,15 +27,20 @@ def get_project_head(tx: Transaction, project_id: str) -> ProjectHead:
     return _read(tx, _GET, project_id)
 
 
-def lock_project(tx: Transaction, project_id: str) -> ProjectHead:
-    """The same, and nobody else writes to the project until this transaction ends."""
+def lock_project(tx: Transaction, project_id: str, remembered: ProjectHead | None = None) -> ProjectHead:
+    """The same, and nobody else writes to the project until this transaction ends. A draft takes what is remembered for it.
+
+    Raises CannotDraft where that is nothing.
+    """
+    if tx.is_draft and remembered is not None:
+        return remembered
     return _read(tx, _LOCK, project_id)
 
 
 def advance_project(tx: Transaction, project: ProjectHead, default_model: str | None) -> int:
     """Give a locked project its next revision and leave a notice of it; returns the revision."""
     revision = project.revision + 1
-    tx.run(_ADVANCE, row_id=project.id, revision=revision, default_model=default_model, updated_at=tx.now)
+    tx.run(ADVANCE, row_id=project.id, revision=revision, default_model=default_model, updated_at=tx.now)
     note_change(tx, project.organization_id, project.id, revision)
     return revision
 

@@ -14,7 +14,7 @@ _THIS = "WHERE owner_id = :owner_id AND id = :id"
 _AFTER = "FROM sealed_values WHERE (id, owner_id) > (:after_id, :after_owner_id)"
 _UNDER_OTHER_KEYS = "AND key_id != :but_key_id"
 _IN_ORDER = "ORDER BY id, owner_id LIMIT :limit"
-_INSERT = insert_into("sealed_values", _COLUMNS)
+INSERT = insert_into("sealed_values", _COLUMNS)
 _GET = Statement("SELECT project_id, field, blob FROM sealed_values", _THIS)
 # All of a row of `model_providers`: its history names each that it ever had.
 _OF_HISTORY = "FROM model_provider_history WHERE project_id = :project_id AND provider = :provider AND row_id = :owner_id"
@@ -36,7 +36,7 @@ def put_sealed(tx: Transaction, box: SecretBox, owner: tuple[str, str], field: s
     blob = box.seal(plaintext, context)
     values = {"id": context.id, "project_id": project_id, "owner_id": owner_id, "field": field}
     try:
-        tx.run(_INSERT, **values, key_id=key_id_of(blob), blob=blob)
+        tx.run(INSERT, **values, key_id=key_id_of(blob), blob=blob)
     except ConstraintBroken as refused:
         raise WritingKeyRetired from refused
     return context.id

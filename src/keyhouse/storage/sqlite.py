@@ -77,7 +77,7 @@ class SqliteDatabase:
         except sqlite3.Error as failure:
             raise error_of(failure) from failure
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], of_project: str | None = None) -> T:
         """See Database."""
         return await with_newer_keys(self, work, self._write)
 

@@ -17,6 +17,8 @@ class SqliteTransaction:
 
     __slots__ = ("_execute", "left_traces", "noted", "now", "number_of_note")
 
+    is_draft = False
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self.left_traces = False

@@ -98,6 +98,10 @@ class Transaction(Protocol):
     def now(self) -> int:
         """The moment that rows which are written in it bear."""
 
+    @property
+    def is_draft(self) -> bool:
+        """Whether nothing can be read, and what is remembered stands for it. See drafts.py."""
+
     def rows(self, statement: Statement, **values: object) -> list[Row]:
         """All rows that the statement returns."""
 
