@@ -89,7 +89,7 @@ def test_what_stands_elsewhere_on_the_page() -> None:
             "running",
             f"upstreams are at most {PoolLimits().total:,}, and an idle one is closed after {PoolLimits().idle_s:.0f} seconds",
         ),
-        ("settings", f"at most {postgres._POOL + 2} connections: {postgres._POOL} for transactions"),
+        ("settings", f"at most {postgres._POOL + 3} connections: {postgres._POOL} for transactions"),
         (
             "settings",
             f"{postgres_server._CONNECT_TIMEOUT_S} seconds for a connection to be made, {postgres_server.PATIENCE_S:.0f} seconds for an",

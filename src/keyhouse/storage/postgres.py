@@ -49,7 +49,7 @@ from keyhouse.storage.statements import Row, Statement, Transaction
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 T = TypeVar("T")
-_POOL = 12
+_POOL = 11
 _ASKERS = 64
 _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 0.1
