@@ -6,24 +6,26 @@ import select
 import ssl
 from typing import TYPE_CHECKING, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade
 
+from keyhouse.gateway.answer_parsing import AnswerParsing
 from keyhouse.gateway.asker import Asker
-from keyhouse.gateway.bounds import LARGE_READ_BYTES, MAX_HEAD_BYTES, MAX_LENGTH_DIGITS, PIECE_BYTES, SMALL_BODY_BYTES
+from keyhouse.gateway.bounds import LARGE_READ_BYTES, MAX_HEAD_BYTES, PIECE_BYTES, SMALL_BODY_BYTES
 from keyhouse.gateway.own_socket import reading_poll, straight_write
-from keyhouse.gateway.refused import RefusedError, reason_of
+from keyhouse.gateway.refused import reason_of
 from keyhouse.gateway.response import HIGH_WATER_BYTES, ResponseBody, UpstreamResponse
 from keyhouse.gateway.timeouts import Deadlines, Timeouts
 from keyhouse.gateway.tls import tls_failure
 from keyhouse.gateway.upstream_error import KeptAliveClosedError, UpstreamError, UpstreamFailure
+from keyhouse.gateway.whole_chunks import LARGEST_BYTES, STARTS
 
 if TYPE_CHECKING:
     from keyhouse.gateway.pool import Lane, Pool
 
-_LENGTH_NAME, _CODING_NAME = b"content-length", b"transfer-encoding"
+_LF = 0x0A
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(AnswerParsing, asyncio.BufferedProtocol):
     """A connection that serves one request at a time.
 
     `exchange` begins a request; the future it returns ends with the response's head or with UpstreamError. When the answer has come whole
@@ -32,13 +34,13 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        *("_answer_started", "_asker", "_bodiless", "_body", "_complete", "_deadlines", "_drained", "_ending", "_framed"),
-        *("_headers", "_informational", "_loop", "_opened", "_parser", "_poll", "_pool", "_quiet_bytes"),
-        *("_read_buffer", "_read_paused", "_reusable", "_sender", "_timeouts", "_transport", "_write", "_write_paused"),
-        *("closed", "deadline", "lane", "requests"),
+        *("_answer_started", "_asker", "_at_edge", "_deadlines", "_drained", "_ending", "_loop", "_poll", "_pool", "_read_buffer"),
+        *("_read_paused", "_sender", "_timeouts", "_transport", "_write", "_write_paused", "closed", "deadline", "lane"),
+        "requests",
     )
 
     def __init__(self, pool: "Pool", deadlines: "Deadlines[Connection]") -> None:
+        super().__init__()
         # Whose place among the open connections this one takes; set and cleared by the pool.
         self.lane: Lane | None = None
         self.deadline = math.inf
@@ -48,26 +50,17 @@ class Connection(asyncio.BufferedProtocol):
         self._deadlines = deadlines
         self._read_buffer = pool.read_buffer
         self._loop = asyncio.get_running_loop()
-        self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._poll: select.poll | None = None
         self._timeouts = Timeouts()
-        self._body: ResponseBody | None = None
-        self._opened: asyncio.Future[UpstreamResponse] | None = None
         self._asker: Asker | None = None
         self._sender: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._write_paused = self._read_paused = False
-        self._begin(bodiless=False)
 
     def _begin(self, bodiless: bool) -> None:
-        self._bodiless = bodiless
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._framed = False
-        self._quiet_bytes = 0
-        self._answer_started = False
-        self._informational = False
-        self._complete = self._ending = self._reusable = False
+        super()._begin(bodiless)
+        self._answer_started = self._ending = self._at_edge = False
 
     def exchange(self, wire: bytes, body: bytes, timeouts: Timeouts, *, bodiless: bool = False) -> asyncio.Future[UpstreamResponse]:
         """Send `wire` (the rendered head) and a request's body; `bodiless`: its answer has none. It must be idle and `usable`."""
@@ -218,10 +211,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the answer are in the buffer."""
-        self.data_received(self._read_buffer[:nbytes])
+        data = self._read_buffer[:nbytes]
+        self.data_received(bytes(data) if self._at_edge and nbytes <= LARGEST_BYTES else data)
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Bytes of the answer have come."""
+        if self._at_edge and data.__class__ is bytes and data.startswith(STARTS[len(data)]):
+            # What lies between two edges is the same to the parser whether it sees it or not.
+            body = self._body
+            if body is not None and body.take_chunk is not None and body.take_chunk(data):
+                # Later than it was: nothing is to be armed.
+                self.deadline = self._loop.time() + self._timeouts.idle_s
+                return
         if self._asker is not None and self._is_known(data):
             return
         body = self._body
@@ -229,7 +230,7 @@ class Connection(asyncio.BufferedProtocol):
             # Bytes that nobody asked for must never become the answer to a later request.
             self.abort()
             return
-        self._answer_started = True
+        self._answer_started, self._at_edge = True, False
         self._quiet_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -243,17 +244,20 @@ class Connection(asyncio.BufferedProtocol):
         elif self._ending or self._quiet_bytes > MAX_HEAD_BYTES:
             self._bound(body)
         elif self._opened is None:
-            body.wake()
-            if body.size > HIGH_WATER_BYTES:
-                self._pause_reading()
-                return
-            if len(data) >= LARGE_READ_BYTES:
-                self._transport.pause_reading()
-                self._loop.call_soon(self._read_on)
-            if self._sender is None:
-                when = self.deadline = self._loop.time() + self._timeouts.idle_s
-                if when < self._deadlines.next_due:
-                    self._deadlines.arm(when)
+            self._hand_on(body, data)
+
+    def _hand_on(self, body: ResponseBody, data: bytes | memoryview) -> None:
+        body.wake()
+        if body.size > HIGH_WATER_BYTES:
+            self._pause_reading()
+            return
+        if len(data) >= LARGE_READ_BYTES:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+        if self._sender is None:
+            self._expect_by(self._timeouts.idle_s)
+            # Every byte since the chunk's end would have come to more than its line's end, or not end a line.
+            self._at_edge = self._chunk_ended and data[-1] == _LF
 
     def _bound(self, body: ResponseBody) -> None:
         if not self._ending:
@@ -294,73 +298,6 @@ class Connection(asyncio.BufferedProtocol):
             self._read_paused = False
             self._transport.resume_reading()
         self._pool.give_back(self)
-
-    # Called by the parser, inside `feed_data`; raising stops it
-
-    def on_message_begin(self) -> None:
-        """The first byte of a message."""
-        if self._complete:
-            raise RefusedError("bytes after its end")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which nobody asks for. Looked at together, once all are there."""
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """The end of a head: of a 1xx answer, which is passed over, or of the answer itself."""
-        status = self._parser.get_status_code()
-        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in self._headers]
-        names = dict(headers)
-        if _CODING_NAME in names:
-            self._check_coding(_LENGTH_NAME in names)
-            self._framed = True
-        elif _LENGTH_NAME in names:
-            if len(names[_LENGTH_NAME]) > MAX_LENGTH_DIGITS:
-                raise RefusedError("a length of too many digits")
-            self._framed = True
-        self._headers = []
-        if status < 200:
-            if status < 100 or status == 101:
-                raise RefusedError("a status that was not asked for")
-            self._informational, self._framed = True, False
-            return
-        if self._quiet_bytes > MAX_HEAD_BYTES and sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
-            raise RefusedError("a head of more than 64 KiB")
-        self._quiet_bytes = 0
-        opened, body = self._opened, self._body
-        if opened is None or body is None or opened.done():
-            raise RefusedError("nobody waits for it")
-        self._opened = None
-        opened.set_result(UpstreamResponse(status, headers, body))
-        if self._bodiless:
-            # llhttp takes the length in an answer to HEAD for a body's; what follows is not parsed, nor the connection used again.
-            self._complete = True
-            raise RefusedError("the end of an answer without body")
-
-    def _check_coding(self, has_length: bool) -> None:
-        codings = [value.lower() for name, value in self._headers if name.lower() == _CODING_NAME]
-        if has_length or codings != [b"chunked"]:
-            # Another coding was not asked for; and llhttp takes the body after `chunked` with a blank behind it for unframed.
-            raise RefusedError("a transfer coding other than chunked")
-
-    def on_body(self, chunk: bytes) -> None:
-        """Bytes of the body."""
-        body = self._body
-        if body is not None:
-            self._quiet_bytes = 0
-            body.chunks.append(chunk)
-            body.size += len(chunk)
-
-    def on_message_complete(self) -> None:
-        """The end of a message whose length is known."""
-        if self._informational:
-            self._informational = False
-            return
-        if self._headers and any(name.lower() == _CODING_NAME for name, _ in self._headers):
-            raise RefusedError("a transfer coding in its trailers")
-        self._complete = True
-        # Valid in this callback only: afterwards llhttp has forgotten the message and says no.
-        self._reusable = self._parser.should_keep_alive()
 
     # The transport's life
 

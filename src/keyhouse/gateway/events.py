@@ -14,6 +14,8 @@ MAX_HELD_BYTES = 1024 * 1024
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 # Nothing follows, and OpenAI's clients go when they have it. In JSON a line's end would be escaped: this is an event's.
 _LAST = tuple(b"data:" + blank + b"[DONE]" + end for blank in (b" ", b"") for end in _ENDS)
+# The end of a chunk that ends with an event of JSON, so not with the last one.
+_CHUNK_END = b"}\n\n\r\n"
 # An event's end may lie across pieces, by three bytes at most.
 _OVERLAP = 3
 
@@ -25,7 +27,7 @@ class WholeEvents:
     The event `[DONE]` is the end, whenever the upstream's own comes.
     """
 
-    __slots__ = ("_before", "_body", "_endpoint", "_held", "_held_bytes", "_is_done", "_take", "_usage", "error_code")
+    __slots__ = ("_before", "_body", "_endpoint", "_held", "_held_bytes", "_is_done", "_take", "_take_chunk", "_usage", "error_code")
 
     def __init__(self, body: ResponseBody, endpoint: EndpointName, usage: UsageReader) -> None:
         self.error_code = ""
@@ -37,12 +39,17 @@ class WholeEvents:
         self._is_done = False
         self._before = b""
         self._take: Take
+        self._take_chunk: Take | None = None
+
+    def frame_to(self, take_chunk: Take) -> None:
+        """Have `take_chunk` given whole events that come as one chunk of chunked coding, framing included, instead of `take`."""
+        self._take_chunk = take_chunk
 
     async def pass_to(self, take: Take) -> bool:
         """See PassedBody. Never raises UpstreamError."""
         self._take = take
         try:
-            is_all = await self._body.pass_to(self._pass)
+            is_all = await self._body.pass_to(self._pass, self._pass_chunk if self._take_chunk is not None else None)
         except UpstreamError as error:
             failure = failure_of(error)
             self.error_code = failure.code.value
@@ -67,6 +74,19 @@ class WholeEvents:
         self._usage.feed(data)
         self._is_done = data.endswith(_LAST)
         return self._take(data) and not self._is_done
+
+    def _pass_chunk(self, chunk: bytes) -> bool:
+        """Whether this was whole events, but not the last one, and is passed on."""
+        take_chunk, passed = self._take_chunk, self._body.passed
+        if self._held or take_chunk is None or passed is None or passed.done() or not chunk.endswith(_CHUNK_END):
+            return False
+        self._usage.feed(chunk[chunk.index(b"\n") + 1 : -2])
+        try:
+            if not take_chunk(chunk):
+                self._body.stop(False)
+        except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
+            self._body.stop(error)
+        return True
 
     def _whole(self, data: bytes) -> bytes:
         """What may go out now that `data` has come. What is held is not looked through again, however small the pieces are."""

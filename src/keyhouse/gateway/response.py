@@ -26,31 +26,34 @@ class ResponseBody:
     come and is well: what `take()` returns then is all there is, and nobody needs to wait.
     """
 
-    __slots__ = ("_connection", "_loop", "_passed", "_take", "chunks", "ended", "error", "size")
+    __slots__ = ("_connection", "_loop", "_take", "chunks", "ended", "error", "passed", "size", "take_chunk")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: "Connection") -> None:
         self._loop = loop
         self._connection: Connection | None = connection
         self._take: Take | None = None
-        self._passed: asyncio.Future[bool] | None = None
+        # Done once the passing that is under way is over.
+        self.passed: asyncio.Future[bool] | None = None
+        self.take_chunk: Take | None = None
         self.chunks: list[bytes] = []
         self.size = 0
         self.ended = False
         self.error: UpstreamError | None = None
 
-    async def pass_to(self, take: Take) -> bool:
-        """See PassedBody."""
+    async def pass_to(self, take: Take, take_chunk: Take | None = None) -> bool:
+        """See PassedBody. `take_chunk` is asked first where what comes is one whole chunk as it stands in HTTP: it tells whether it has
+        taken it, and calls `stop` where it wants no more."""
         if self.chunks and not take(self.take()):
             return False
         if self.error is not None:
             raise self.error.anew()
         if self.ended:
             return True
-        self._take, self._passed = take, self._loop.create_future()
+        self._take, self.passed, self.take_chunk = take, self._loop.create_future(), take_chunk
         try:
-            return await self._passed
+            return await self.passed
         finally:
-            self._take = self._passed = None
+            self._take = self.passed = self.take_chunk = None
 
     async def at_most(self, limit: int) -> bytes:
         """The body up to the piece with which it reaches `limit` bytes. Raises UpstreamError where it breaks off before."""
@@ -106,7 +109,7 @@ class ResponseBody:
 
     def wake(self) -> None:
         """Pass on what has come."""
-        take, passed = self._take, self._passed
+        take, passed = self._take, self.passed
         if take is None or passed is None or passed.done():
             return
         chunks = self.chunks
@@ -118,12 +121,21 @@ class ResponseBody:
             else:
                 goes_on = not chunks or take(self.take())
         except Exception as error:  # noqa: BLE001 - it is the reader's own, who gets it
-            passed.set_exception(error)
+            self.stop(error)
             return
         if not goes_on or self.ended:
-            passed.set_result(goes_on)
+            self.stop(goes_on)
         elif self.error is not None:
-            passed.set_exception(self.error.anew())
+            self.stop(self.error.anew())
+
+    def stop(self, outcome: bool | Exception) -> None:
+        """End the passing: its result, or the error that it raises."""
+        if self.passed is None or self.passed.done():
+            return
+        if isinstance(outcome, Exception):
+            self.passed.set_exception(outcome)
+        else:
+            self.passed.set_result(outcome)
 
 
 class UpstreamResponse(msgspec.Struct, eq=False):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from keyhouse.domain.tenancy import Caller
+from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.headers import RawHeaders, value_of
 from keyhouse.gateway.passing import PassedBody
 from keyhouse.gateway.request import Headers
@@ -209,7 +210,11 @@ class HttpExchange:
             self.send_whole(status, headers, body)
             return
         self.begin(status, headers)
-        take = self._take_framed if self._counted is None and not self.is_old else self._take
+        take = self._take
+        if self._counted is None and not self.is_old:
+            take = self._take_framed
+            if isinstance(body, WholeEvents):
+                body.frame_to(self._take_chunk)
         while not await body.pass_to(take):
             await self.taken()
         self.end()
@@ -223,6 +228,12 @@ class HttpExchange:
         if not self.has_left:
             # As `chunk` frames it, without a call for each event of a stream.
             connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return not connection.taking.is_behind
+
+    def _take_chunk(self, framed: bytes) -> bool:
+        connection = self._connection
+        if not self.has_left:
+            connection.write(framed)
         return not connection.taking.is_behind
 
     def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
