@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from itertools import count
 from queue import SimpleQueue
+from threading import Condition
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,6 +103,19 @@ class Roads:
     begun: list[bool] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     noted: "SimpleQueue[dict[str, Any]]" = field(default_factory=SimpleQueue)
+    _changed: Condition = field(default_factory=Condition)
+
+    def note_begun(self, has_begun: bool) -> None:
+        """One has begun, or has not."""
+        with self._changed:
+            self.begun.append(has_begun)
+            self._changed.notify_all()
+
+    def so_many_begun(self, how_many: int) -> list[bool]:
+        """Of calls that are under way: an upstream may have one before it is said here that it has begun."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.begun) >= how_many, 20)
+            return list(self.begun)
 
     def notes(self, how_many: int) -> list[dict[str, Any]]:
         """What was noted of so many, and that it was no more."""
@@ -140,7 +154,7 @@ def watched_roads() -> Iterator[Roads]:
 
     def begun(self: ShortRoad, exchange: HttpExchange) -> bool:
         has_begun = begin(self, exchange)
-        roads.begun.append(has_begun)
+        roads.note_begun(has_begun)
         return has_begun
 
     def ending(name: str, original: Callable[..., None]) -> Callable[..., None]:

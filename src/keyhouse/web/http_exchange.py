@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+import msgspec
+
 from keyhouse.domain.tenancy import Caller
 from keyhouse.gateway.events import WholeEvents
 from keyhouse.gateway.headers import RawHeaders, value_of
@@ -27,43 +29,55 @@ _JOINED_BYTES = 16 * 1024
 _log = logging.getLogger("keyhouse.http")
 
 
-class HttpExchange:
-    """A request that is being answered: see `web.gateway.exchange.Exchange`.
+class HttpExchange(msgspec.Struct, eq=False):
+    """A request that is being answered: see `web.gateway.exchange.Exchange`. A `Struct`, because it is made for each request.
 
     `is_whole` says that its last byte is here, `is_answered` that the answer's is out. `keep_alive` is what the caller allows, until the
-    answer's head is out; then it is what the head says. `at_leaving` is done as soon as the caller leaves.
+    answer's head is out; then it is what the head says. `at_leaving` is done as soon as the caller leaves. Where the body came whole with a
+    known head, `_length` is its own, which that head does not say.
     """
 
-    __slots__ = (
-        *("_connection", "_counted", "_length", "_pieces", "_size", "_waiter"),
-        *("asks_first", "at_leaving", "has_begun", "has_left", "head", "head_at", "is_answered", "is_old", "is_whole", "keep_alive"),
-        *("method", "path", "query", "raw_path", "task"),
-    )
-
+    _connection: "HttpProtocol"
+    head: CallerHead
+    head_at: float = 0.0
+    is_whole: bool = False
+    _length: int | None = None
+    _pieces: list[bytes] = []
+    _size: int = 0
     caller: Caller | None = None
+    is_old: bool = False
+    keep_alive: bool = True
+    asks_first: bool = False
+    has_begun: bool = False
+    is_answered: bool = False
+    has_left: bool = False
+    task: "asyncio.Task[None] | None" = None
+    at_leaving: Callable[[], object] | None = None
+    _waiter: "asyncio.Future[None] | None" = None
+    _counted: int | None = None
 
-    def __init__(self, connection: "HttpProtocol", head: CallerHead) -> None:
-        self._connection = connection
-        self.head = head
-        self.head_at = 0.0
-        self._length: int | None = None
-        self.method = head.method
-        self.path = head.path
-        self.raw_path = head.raw_path
-        self.query = head.query
-        self.is_old = False
-        self.keep_alive = True
-        self.asks_first = False
-        self.is_whole = False
-        self.has_begun = False
-        self.is_answered = False
-        self.has_left = False
-        self.task: asyncio.Task[None] | None = None
-        self.at_leaving: Callable[[], object] | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._counted: int | None = None
+    def __repr__(self) -> str:
+        return f"HttpExchange({self.method})"
+
+    @property
+    def method(self) -> str:
+        """See Exchange, as of the next three."""
+        return self.head.method
+
+    @property
+    def path(self) -> str:
+        """The path."""
+        return self.head.path
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it came."""
+        return self.head.raw_path
+
+    @property
+    def query(self) -> bytes:
+        """The query."""
+        return self.head.query
 
     def run(self, answerer: "Answerer") -> None:
         """Let this answer in a task of its own."""
@@ -93,11 +107,10 @@ class HttpExchange:
         self.has_begun = self.is_answered = True
         connection = self._connection
         own = self._own_lines(b"") if connection.is_ending else connection.standing_lines()
-        text = b"%b%b%b\r\n" % (STATUS_LINES[200], lines, own)
         if len(body) <= _JOINED_BYTES:
-            connection.write(text + body)
+            connection.write(b"%b%b%b\r\n%b" % (STATUS_LINES[200], lines, own, body))
         else:
-            connection.transport.writelines((text, body))
+            connection.transport.writelines((b"%b%b%b\r\n" % (STATUS_LINES[200], lines, own), body))
 
     def go_on(self, answerer: "Answerer") -> None:
         """Let this answer the rest in a task of its own."""
@@ -120,13 +133,6 @@ class HttpExchange:
     def read_headers(self) -> RequestHeaders:
         """See Exchange."""
         return self.head.read()
-
-    def take_whole(self, body: bytes, head_at: float) -> None:
-        """The whole body is here, of another length perhaps than the head that was learned says. `head_at`: see Exchange."""
-        self.head_at = head_at
-        self._length = self._size = len(body)
-        self._pieces.append(body)
-        self.is_whole = True
 
     def feed(self, piece: bytes) -> None:
         """Bytes of the body came."""

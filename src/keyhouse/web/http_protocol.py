@@ -224,9 +224,8 @@ class HttpProtocol(asyncio.Protocol):
     def _answer_again(self, body: bytes) -> None:
         """The request whose head is known, with a body of its own."""
         self.deadline = math.inf
-        exchange = HttpExchange(self, self._known.head)
-        exchange.take_whole(body, self._known.held_at)
-        self._active = exchange
+        known, size = self._known, len(body)
+        exchange = self._active = HttpExchange(self, known.head, known.held_at, True, size, [body], size)
         if not self._at_once(exchange):
             exchange.run(self.answer)
 
@@ -385,7 +384,8 @@ class HttpProtocol(asyncio.Protocol):
             if not self._queue:
                 self._resume_reading()
         else:
-            self._resume_reading()
+            if self._read_paused:
+                self._resume_reading()
             self._expect_by(HEAD_TIMEOUT_S if self._coming else BODY_IDLE_TIMEOUT_S if self._reading else KEEP_ALIVE_S)
 
     def _break_off(self, exchange: HttpExchange) -> None:

@@ -16,7 +16,7 @@ from keyhouse.web.gateway.call_lines import CallLines
 
 _MEASURED_EVERY_S = 5.0
 _TOLD_AFTER_S = 0.05
-_TOLD_AT = 128
+_TOLD_AT = 256
 _LARGEST_HELD_BYTES = 16 * 1024
 """Of an answer that is held until others end too: what is larger is read at once."""
 

@@ -104,6 +104,8 @@ def with_model(body: bytes, head: Head, model: str) -> bytes:
     if name is not None and switch is None:
         if head.model == model:
             return body
+        if len(body) <= _LARGE_BYTES:
+            return b"%b%b%b" % (body[: name.value], _encode(model), body[name.end :])
         # Views: a large body is not copied twice.
         view = memoryview(body)
         return b"".join((view[: name.value], _encode(model), view[name.end :]))
@@ -168,8 +170,9 @@ def _mistyped(reason: str) -> Error:
 
 def _is_plain(body: bytes) -> bool:
     """Whether it is seen at a glance that a body is not doubtful, `drop_tuning_params` aside."""
+    # Asked for bytes, `in` first raises and catches an error inside: `find` does not.
     is_once = body.count(b'"model"') == 1 and body.count(b'"stream"') < 2 and body.count(b'_tokens"') < 2
-    return is_once and not (b"\\" in body and _ESCAPED_LETTER.search(body))
+    return is_once and (body.find(b"\\") < 0 or not _ESCAPED_LETTER.search(body))
 
 
 def _plain_member(body: bytes, model: str) -> Member:

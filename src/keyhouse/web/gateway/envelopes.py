@@ -48,7 +48,7 @@ def refusal(error: Error, spoken: CallerFormat, request_id: str) -> tuple[int, R
 def request_id_lines(lines: bytes, spoken: CallerFormat, request_id: bytes) -> bytes:
     """What `with_request_id` adds to an answer, as lines; `lines` are the answer's, each ended, none of them without a value."""
     ours = b"x-keyhouse-request-id: %b\r\n" % request_id
-    if _ID_LINE[spoken] in lines:
+    if lines.find(_ID_LINE[spoken]) >= 0:
         return ours
     theirs = _ANY_ID_LINE.search(lines)
     if theirs is not None and theirs[1] == _REQUEST_ID[spoken]:

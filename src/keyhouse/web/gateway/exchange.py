@@ -20,14 +20,26 @@ class Exchange(Protocol):
     that the caller is gone.
     """
 
-    method: str
-    path: str
-    raw_path: bytes
-    query: bytes
     head_at: float
     caller: Caller | None
     has_begun: bool
     has_left: bool
+
+    @property
+    def method(self) -> str:
+        """The method."""
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it came."""
+
+    @property
+    def query(self) -> bytes:
+        """What stands behind the path's `?`."""
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

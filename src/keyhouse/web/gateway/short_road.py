@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import msgspec
+
 from keyhouse.domain.errors import Error
 from keyhouse.domain.target import Target
 from keyhouse.domain.tenancy import Caller
@@ -135,9 +137,8 @@ class ShortRoad:
         return PriorCalls(True, head.read(), head.read().presented(), endpoint, deployment, query, lines)
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class ShortCall:
-    """One call on the short road, from its sending to its end or to where the long road begins."""
+class ShortCall(msgspec.Struct, eq=False):
+    """One call on the short road, from its sending to its end or to where the long road begins. A `Struct`: it is made for each call."""
 
     road: ShortRoad
     exchange: HttpExchange
@@ -154,6 +155,9 @@ class ShortCall:
     connection: Connection | None = None
     opened: "asyncio.Future[UpstreamResponse] | None" = None
 
+    def __repr__(self) -> str:
+        return "***"
+
     def answered(self, lines: bytes, body: bytes) -> None:
         """See Asker: the answer goes to the caller."""
         answered_at = perf_counter()
@@ -164,7 +168,7 @@ class ShortCall:
         try:
             id_lines = request_id_lines(lines, self.prior.endpoint.format, self.request_id.encode())
             exchange.send_lines(b"%b%b%b" % (lines, id_lines, self.lines), body)
-            self._observe(200, "", answered_at, answered_at - self.sent_at, WholeRead(body))
+            self.road.services.observe(self._observed(200, "", answered_at, answered_at - self.sent_at, WholeRead(body)))
         except Exception as error:  # noqa: BLE001 - the edge: logged with its cause, told to nobody
             _log.error("A request was not answered.", exc_info=error)
         finally:
@@ -178,7 +182,7 @@ class ShortCall:
             # It refers to us: the collector of cycles, which seldom runs, need not find us.
             self.opened = None
             self.road.services.under_way.end(self.project_id)
-            self._observe(0, CALLER_LEFT, None, perf_counter() - self.sent_at, NOTHING_READ)
+            self.road.services.observe(self._observed(0, CALLER_LEFT, None, perf_counter() - self.sent_at, NOTHING_READ))
             self.exchange.finish()
 
     def go_on(self, opened: "asyncio.Future[UpstreamResponse]") -> None:
@@ -211,9 +215,6 @@ class ShortCall:
     def observation(self) -> Observation:
         """What there is to note of the call while it waits for its answer."""
         return self._observed(0, "", None, perf_counter() - self.sent_at, NOTHING_READ)
-
-    def _observe(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> None:
-        self.road.services.observe(self._observed(status, code, answered_at, upstream_s, read))
 
     def _observed(self, status: int, code: str, answered_at: float | None, upstream_s: float, read: AnswerRead) -> Observation:
         caller, target, prior = self.caller, self.target, self.prior
