@@ -353,3 +353,67 @@ def test_closing_finishes_what_was_begun_and_leaves_nothing_open(settings: Setti
     asyncio.run(main())
     assert [path for path in map(os.path.realpath, Path("/proc/self/fd").iterdir()) if path.startswith(str(tmp_path))] == []
     assert "keyhouse-commit" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_an_answer_is_prepared_while_the_disk_is_waited_for_and_told_after_the_commit(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        database, done, happened = storage.database.at_once, asyncio.Event(), list[object]()
+        prepared = threading.Event()
+        assert database is not None
+
+        def hold(statement: str) -> None:
+            if statement == "COMMIT":
+                assert prepared.wait(30)
+                happened.append("committed")
+
+        def prepare(result: str) -> str:
+            happened.append("prepared")
+            prepared.set()
+            return result.upper()
+
+        def told(result: object, failure: BaseException | None) -> None:
+            happened.append((result, failure))
+            done.set()
+
+        storage.database._writer.set_trace_callback(hold)  # type: ignore[attr-defined]
+        database.begin_write(lambda tx: put("meanwhile")(tx) or "written", prepare, told)
+        await done.wait()
+        storage.database._writer.set_trace_callback(None)  # type: ignore[attr-defined]
+        assert happened == ["prepared", "committed", ("WRITTEN", None)]
+
+    run_on(settings, main)
+
+
+@pytest.mark.parametrize("has_company", [False, True])
+def test_a_write_that_another_process_holds_up_is_prepared_and_told_as_well(settings: Settings, has_company: bool) -> None:
+    async def main(storage: Storage) -> None:
+        database, told = storage.database.at_once, asyncio.Queue[object]()
+        assert database is not None
+        with contextlib.closing(sqlite3.connect(settings.data_dir / "keyhouse.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for number in range(1 + has_company):
+                work = put(f"held up {number}")
+                database.begin_write(work, lambda result: "prepared", lambda result, failure: told.put_nowait((result, failure)))
+            await asyncio.sleep(0)
+            assert told.empty()
+            other.execute("COMMIT")
+        assert [await told.get() for _ in range(1 + has_company)] == [("prepared", None)] * (1 + has_company)
+
+    run_on(settings, main)
+
+
+def test_what_fails_while_an_answer_is_prepared_is_told_and_the_write_stands(settings: Settings) -> None:
+    async def main(storage: Storage) -> None:
+        database, told = storage.database.at_once, asyncio.Queue[object]()
+        assert database is not None
+
+        def fail(result: object) -> None:
+            raise KeyError("unprepared")
+
+        database.begin_write(put("stands"), fail, lambda result, failure: told.put_nowait((result, type(failure))))
+        assert await told.get() == (None, KeyError)
+        await storage.database.write(put("next"))
+        names = {name for (name,) in await storage.database.read(lambda tx: tx.rows(_NAMES))}
+        assert names >= {"stands", "next"}
+
+    run_on(settings, main)

@@ -127,7 +127,7 @@ class ModelProviders:
             self._kept.end(begun, known)
             told(None if known is None else known.shown, failure)
 
-        at_once.begin_write(self._transaction(caller, spec, self._upserting(spec, update, precondition)), written)
+        at_once.begin_write(self._transaction(caller, spec, self._upserting(spec, update, precondition)), self._after, written)
 
     def _upserting(self, spec: ProviderSpec, update: ModelProviderUpdate, precondition: Precondition | None) -> "Callable[[_Change], None]":
         def work(change: "_Change") -> None:
@@ -231,33 +231,34 @@ class ModelProviders:
     async def _change(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Shown:
         begun, known = self._kept.begin(caller.project_id or ""), None
         try:
-            known = await self._storage.database.write(self._transaction(caller, spec, work), caller.project_id)
+            known = self._after(await self._storage.database.write(self._transaction(caller, spec, work), caller.project_id))
             return known.shown
         finally:
             self._kept.end(begun, known)
 
-    def _transaction(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> Work[Known]:
+    def _transaction(self, caller: Caller, spec: ProviderSpec, work: "Callable[[_Change], None]") -> "Work[_Change]":
         project_id = caller.project_id or ""
 
-        def transaction(tx: Transaction) -> Known:
+        def transaction(tx: Transaction) -> _Change:
             kept = self._kept.get(project_id)
             project = lock_project(tx, project_id, None if kept is None else kept.project)
-            known = self._before(tx, project)
+            known = self._before(tx, project, kept)
             before = known.stored.get(spec.id) or StoredProvider(ModelProvider(spec.id))
             change = _Change(tx, self._storage, project, before, caller.actor)
+            change.known = known
             work(change)
-            return self._after(known, change)
+            return change
 
         return transaction
 
-    def _before(self, tx: Transaction, project: ProjectHead) -> Known:
-        """The state of a locked project: from memory where that is as new as the project."""
-        kept = self._kept.get(project.id)
+    def _before(self, tx: Transaction, project: ProjectHead, kept: Known | None) -> Known:
+        """The state of a locked project: what is kept in memory where that is as new as the project."""
         if kept is None or kept.revision != project.revision or kept.generation is not self._storage.box.generation:
             return self._read(tx, project)
         return kept
 
-    def _after(self, before: Known, change: "_Change") -> Known:
+    def _after(self, change: "_Change") -> Known:
+        before = change.known
         if change.revision == before.revision:
             return before
         provider, after = change.provider, change.after
@@ -288,7 +289,8 @@ _UNMET = {
 class _Change:
     """One write to one provider, under the lock of its project: row, history, audit record and notice together.
 
-    `after` is what is stored once `revision` is past the project's; None where that is nothing.
+    `known` is what was known of the project before it. `after` is what is stored once `revision` is past the project's; None where that is
+    nothing.
     """
 
     def __init__(self, tx: Transaction, storage: Storage, project: ProjectHead, before: StoredProvider, actor: Actor) -> None:
@@ -299,6 +301,7 @@ class _Change:
         self.provider = before.provider.provider
         self.before = before
         self.after: StoredProvider | None = before
+        self.known: Known
 
     def require(self, precondition: Precondition | None) -> None:
         """Raise Error `precondition_failed`, naming the fields that changed since, unless it holds."""

@@ -104,8 +104,11 @@ class AtOnce(Protocol):
     def catch_up_at_once(self) -> None:
         """See `Database.catch_up`. Raises Error `storage_unavailable`."""
 
-    def begin_write(self, work: Work[Any], told: Told) -> None:
-        """See `Database.write`, of which this is one attempt: `told` is also told of KeysChanged and WritingKeyRetired."""
+    def begin_write(self, work: Work[T], meanwhile: Callable[[T], object], told: Told) -> None:
+        """See `Database.write`, of which this is one attempt: `told` is also told of KeysChanged and WritingKeyRetired.
+
+        `meanwhile` makes of what the work returned what is told, while the disk is waited for; it undoes nothing any more.
+        """
 
 
 class Database(Protocol):

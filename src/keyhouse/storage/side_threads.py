@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import os
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,7 +23,8 @@ class SideThreads:
         """A thread is started when all others are busy, up to `most`."""
         self._name = name
         self._most = most
-        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._orders: deque[_Order | None] = deque()
+        self._bell: _Bell | None = None
         self._threads: list[threading.Thread] = []
         self._unsettled = 0
         self._closed = False
@@ -42,21 +45,28 @@ class SideThreads:
         if self._closed:
             raise RuntimeError(f"The threads of {self._name} were closed.")
         self._unsettled += 1
+        bell = self._bell = self._bell or _Bell()
         if len(self._threads) < self._most and len(self._threads) < self._unsettled:
-            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
+            self._threads.append(threading.Thread(target=self._work, args=(bell,), name=self._name, daemon=True))
             self._threads[-1].start()
-        self._orders.put((action, loop, told))
+        self._orders.append((action, loop, told))
+        bell.ring()
 
     def close(self) -> None:
         """Let what was ordered run, then end."""
         self._closed = True
+        bell, self._bell = self._bell, None
+        if bell is None:
+            return
         for _ in self._threads:
-            self._orders.put(None)
+            self._orders.append(None)
+            bell.ring()
         for thread in self._threads:
             thread.join()
+        bell.close()
 
-    def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
+    def _work(self, bell: "_Bell") -> None:
+        while (order := bell.next_of(self._orders)) is not None:
             action, loop, told = order
             result: Any = None
             failure: BaseException | None = None
@@ -72,6 +82,32 @@ class SideThreads:
     def _tell(self, told: Told, result: Any, failure: BaseException | None) -> None:
         self._unsettled -= 1
         told(result, failure)
+
+
+class _Bell:
+    """Wakes a thread. Other than a lock it lets go of the interpreter's lock as it does so: who is woken need not wait for that."""
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self._heard = self._rung = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_CLOEXEC)
+            self._stroke = (1).to_bytes(8, sys.byteorder)
+        else:
+            self._heard, self._rung = os.pipe()
+            self._stroke = b"\1"
+
+    def ring(self) -> None:
+        """Once for each thing that is ready."""
+        os.write(self._rung, self._stroke)
+
+    def next_of(self, ready: deque[T]) -> T:
+        """Wait for the next thing that is ready."""
+        os.read(self._heard, len(self._stroke))
+        return ready.popleft()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        for descriptor in {self._heard, self._rung}:
+            os.close(descriptor)
 
 
 def settle(done: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:

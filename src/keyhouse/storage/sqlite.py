@@ -5,6 +5,7 @@ import contextlib
 import functools
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,9 +91,9 @@ class SqliteDatabase:
             # It holds what is raised, whose traceback holds us, and all that was to be written, until the collector of cycles runs.
             del outcome
 
-    def begin_write(self, work: Work[T], told: Told) -> None:
+    def begin_write(self, work: Work[T], meanwhile: Callable[[T], object], told: Told) -> None:
         """See AtOnce."""
-        self._writes.begin(Job(on_one_ring(work, self.key_generation), told))
+        self._writes.begin(Job(on_one_ring(work, self.key_generation), told, meanwhile))
 
     def _committed(self, noted: list[ChangeNotice], mark: int | None) -> None:
         if mark is not None:

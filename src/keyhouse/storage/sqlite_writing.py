@@ -6,6 +6,7 @@ No task as long as only the disk has to be waited for: a write begins where it i
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from enum import Enum
@@ -39,11 +40,12 @@ Committed = Callable[[list[ChangeNotice], int | None], None]
 class Job:
     """A write that waits for its turn, then for its commit."""
 
-    __slots__ = ("_result", "_told", "_work", "failure")
+    __slots__ = ("_meanwhile", "_result", "_told", "_work", "failure")
 
-    def __init__(self, work: Work[Any], told: Told) -> None:
+    def __init__(self, work: Work[Any], told: Told, meanwhile: Callable[[Any], object] | None = None) -> None:
         self._work = work
         self._told = told
+        self._meanwhile = meanwhile
         self._result: object = None
         self.failure: BaseException | None = None
 
@@ -59,8 +61,18 @@ class Job:
         except Exception as failure:  # noqa: BLE001 - it is not handled here, only carried to whoever asked for the write
             self.failure = failure
 
+    def prepare(self) -> None:
+        """Make of the result what the caller is told."""
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None and self.failure is None:
+            try:
+                self._result = meanwhile(self._result)
+            except Exception as failure:  # noqa: BLE001 - as above
+                self.failure = failure
+
     def answer(self) -> None:
         """Tell the caller, and forget what was told: what is raised holds in its traceback whoever holds us."""
+        self.prepare()
         told, failure, self.failure = self._told, self.failure, None
         del self._told
         told(None if failure is not None else self._result, failure)
@@ -138,6 +150,10 @@ class SqliteWriter:
         if begun is _Begun.DONE:
             self._batch = batch
             self._committer.order(self._commit, self.running(), self._heard)
+            # Lets the thread have the interpreter's lock until it waits for the disk. Then there is time to prepare the answers.
+            os.sched_yield()
+            for job in batch:
+                job.prepare()
         else:
             self._go_on_patiently(batch, begun)
 
