@@ -51,6 +51,30 @@ def test_what_was_used_last_is_kept_longest() -> None:
     assert (kept.get("a"), kept.get("c"), kept.get("d")) == (4, None, 5)
 
 
+def test_whatever_is_forgotten_or_replaced_is_counted() -> None:
+    kept: Kept[str, int] = Kept(3)
+    counts = [kept.changes.count]
+
+    def is_counted() -> bool:
+        counts.append(kept.changes.count)
+        return counts[-1] > counts[-2]
+
+    for name in ("a", "b", "c"):
+        kept.put(name, 1)
+        assert not is_counted()
+    assert (kept.get("a"), is_counted()) == (1, False)
+    kept.put("a", 2)
+    assert is_counted()
+    kept.put("d", 1)
+    assert is_counted()
+    kept.drop("d")
+    assert is_counted()
+    kept.drop_where(lambda value: value == 2)
+    assert is_counted()
+    kept.clear()
+    assert is_counted()
+
+
 @dataclass(frozen=True)
 class Read:
     """What was read of a project."""

@@ -28,6 +28,8 @@ class Identity:
         self._storage = storage
         self._callers: Kept[tuple[bytes, str], Caller] = Kept(_REMEMBERED)
         self._admitted: Kept[bytes, Caller] = Kept(_REMEMBERED)
+        self.changes = self._admitted.changes
+        """Of what `recall` finds, but for those who expire."""
         self._forgotten = 0
 
     def recall(self, presented: bytes) -> Caller | None:

@@ -10,14 +10,24 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+class Changes:
+    """Counts what a memory has forgotten or replaced: as long as `count` stays, what was found there is what would be found."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Kept(Generic[K, V]):
     """At most `limit` entries; the least recently used is forgotten first. Threads may read while one changes it."""
 
-    __slots__ = ("_entries", "_limit", "peek")
+    __slots__ = ("_entries", "_limit", "changes", "peek")
 
     def __init__(self, limit: int) -> None:
         self._entries: OrderedDict[K, V] = OrderedDict()
         self._limit = limit
+        self.changes = Changes()
         self.peek: Callable[[K], V | None] = self._entries.get
         """The entry, or None; it does not count as a use."""
 
@@ -36,23 +46,29 @@ class Kept(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Keep an entry."""
+        before = len(self._entries)
         self._entries[key] = value
         self._entries.move_to_end(key)
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
+        if len(self._entries) == before:
+            self.changes.count += 1
 
     def drop(self, key: K) -> None:
         """Forget an entry, if it is there."""
         self._entries.pop(key, None)
+        self.changes.count += 1
 
     def drop_where(self, stale: Callable[[V], bool]) -> None:
         """Forget every entry for which `stale` holds; looks at all of them."""
         for key in [key for key, value in self._entries.items() if stale(value)]:
             del self._entries[key]
+        self.changes.count += 1
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+        self.changes.count += 1
 
 
 class OfProject(Protocol):
@@ -83,10 +99,11 @@ class KeptByProject(Generic[P]):
     `generation` gives another object whenever the same rows may read otherwise, as after a change of the key ring.
     """
 
-    __slots__ = ("_cleared", "_generation", "_kept", "_under_way", "get")
+    __slots__ = ("_cleared", "_generation", "_kept", "_under_way", "changes", "get")
 
     def __init__(self, limit: int, generation: Callable[[], object]) -> None:
         self._kept: Kept[str, P] = Kept(limit)
+        self.changes = self._kept.changes
         self._under_way: dict[str, _Readings] = {}
         self._generation = generation
         self._cleared = 0

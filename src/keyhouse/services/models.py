@@ -57,6 +57,8 @@ class Models:
     def __init__(self, projects: OpenedProjects, catalog: Catalog) -> None:
         self._projects = projects
         self._catalog = catalog
+        self.changes = projects.changes
+        """Of the projects whose targets `remembered_target` finds."""
 
     def remembered_target(self, project_id: str, endpoint: EndpointName, model: str | None, voice: str = "") -> Target | None:
         """The same as `target`, where it was asked for before and nothing has changed; None where it has to be made."""

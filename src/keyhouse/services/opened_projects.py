@@ -58,6 +58,8 @@ class OpenedProjects:
         self._kept: KeptByProject[OpenedProject] = KeptByProject(_REMEMBERED_PROJECTS, lambda: storage.box.generation)
         self.remembered: Callable[[str], OpenedProject | None] = self._kept.get
         """A project that is in memory."""
+        self.changes = self._kept.changes
+        """Of what `remembered` finds."""
         self.forget: OnChanges = self._kept.forget
         """Drops what notices name."""
 

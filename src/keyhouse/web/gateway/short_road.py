@@ -46,10 +46,18 @@ _log = logging.getLogger("keyhouse.http")
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class KnownModel:
+    """What is equal in calls of the same model with the same head, and the lines that tell of it; looked up `as_of` these changes."""
+
+    ready: Ready
+    lines: bytes
+    as_of: int
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class PriorCalls:
     """What calls with the same head have in common. `is_short`: the next one may go the short road. `presented` is the digest of their
-    key, `query` what goes on of theirs, `lines` are the origin's. `models` holds what is equal in calls of the same model, and the lines
-    that tell of it."""
+    key, `query` what goes on of theirs, `lines` are the origin's. `caller` was looked up `as_of` these changes."""
 
     is_short: bool
     headers: RequestHeaders
@@ -59,7 +67,9 @@ class PriorCalls:
     query: bytes = b""
     lines: bytes = b""
     misses: int = 0
-    models: dict[str | None, tuple[Ready, bytes]] = field(default_factory=dict)
+    caller: Caller | None = None
+    as_of: int = -1
+    models: dict[str | None, KnownModel] = field(default_factory=dict)
 
 
 class ShortRoad:
@@ -68,6 +78,7 @@ class ShortRoad:
     def __init__(self, services: GatewayServices, go_on: "Callable[[HttpExchange, ShortCall], Awaitable[None]]") -> None:
         self.services = services
         self.go_on = go_on
+        self._callers, self._projects = services.identity.changes, services.models.changes
 
     def begin(self, exchange: HttpExchange) -> bool:
         """Send a request on, where everything that this takes is known; tells whether it has been."""
@@ -77,31 +88,39 @@ class ShortRoad:
             prior = exchange.head.prior = self._prior(exchange.head)
         if not prior.is_short or self.services.attention.is_lost:
             return False
-        caller = self.services.recalled(prior.presented)
+        # Both only rise, so that their sum stays only where both do.
+        as_of = self._callers.count + self._projects.count
+        caller = prior.caller if prior.as_of == as_of else self._recalled(prior, as_of)
         body = exchange.whole_body()
         if caller is None or body is None or len(body) > self.services.limits.max_request_bytes:
             return False
         try:
             asked = parse_head(body)
-            call = None if asked.stream else self._call(exchange, prior, caller, asked, started_at)
+            call = None if asked.stream else self._call(exchange, prior, caller, asked, started_at, as_of)
             return call is not None and self._send(call, body)
         except Error:
             # The long road says what it is.
             return False
 
-    def _call(self, exchange: HttpExchange, prior: PriorCalls, caller: Caller, asked: Head, started_at: float) -> "ShortCall | None":
-        services, project_id = self.services, caller.project_id or ""
-        model = prior.deployment or asked.model
-        target = services.models.remembered_target(project_id, prior.endpoint.name, model)
-        if target is None:
-            return None
+    def _recalled(self, prior: PriorCalls, as_of: int) -> Caller | None:
+        caller = self.services.recalled(prior.presented)
+        if caller is not None and caller.expires_at is None:
+            prior.caller, prior.as_of = caller, as_of
+        return caller
+
+    def _call(
+        self, exchange: HttpExchange, prior: PriorCalls, caller: Caller, asked: Head, started_at: float, as_of: int
+    ) -> "ShortCall | None":
+        project_id, model = caller.project_id or "", prior.deployment or asked.model
         known = prior.models.get(model)
-        if known is None or known[0].target() is not target:
-            known = self._known(prior, model, target)
-            if known is None:
+        target = known.ready.target() if known is not None and known.as_of == as_of else None
+        if known is None or target is None:
+            target = self.services.models.remembered_target(project_id, prior.endpoint.name, model)
+            known = None if target is None else self._known(prior, model, target, as_of)
+            if known is None or target is None:
                 return None
-        ready, lines = known
-        return ShortCall(self, exchange, prior, caller, project_id, target, ready, lines, asked, started_at, next(services.request_ids))
+        request_id = next(self.services.request_ids)
+        return ShortCall(self, exchange, prior, caller, project_id, target, known.ready, known.lines, asked, started_at, request_id)
 
     def _send(self, call: "ShortCall", body: bytes) -> bool:
         under_way, connection = self.services.under_way, None
@@ -117,13 +136,17 @@ class ShortRoad:
         call.exchange.at_leaving = call.leave
         return True
 
-    def _known(self, prior: PriorCalls, model: str | None, target: Target) -> tuple[Ready, bytes] | None:
+    def _known(self, prior: PriorCalls, model: str | None, target: Target, as_of: int) -> KnownModel | None:
+        known = prior.models.get(model)
+        if known is not None and known.ready.target() is target:
+            known.as_of = as_of
+            return known
         ready = self.services.relay.ready(target, prior.endpoint.name, prior.headers.forwarded, prior.query)
         if ready is None:
             return None
         if len(prior.models) == _MOST_MODELS:
             prior.models.clear()
-        known = prior.models[model] = ready, lines_of(ready.said) + prior.lines
+        known = prior.models[model] = KnownModel(ready, lines_of(ready.said) + prior.lines, as_of)
         return known
 
     def _prior(self, head: CallerHead) -> PriorCalls:
