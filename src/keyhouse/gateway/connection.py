@@ -85,7 +85,10 @@ class Connection(AnswerParsing, asyncio.BufferedProtocol):
         self._timeouts = timeouts
         self._asker = asker
         self._write(wire)
-        self._expect_by(timeouts.first_byte_s)
+        # As `_expect_by`, without a call.
+        when = self.deadline = self._loop.time() + timeouts.first_byte_s
+        if when < self._deadlines.next_due:
+            self._deadlines.arm(when)
 
     def _ask_on(self) -> None:
         """What comes of the request is no known answer."""
@@ -104,7 +107,10 @@ class Connection(AnswerParsing, asyncio.BufferedProtocol):
 
     def rest(self, idle_s: float) -> None:
         """Stay open unused for at most `idle_s`."""
-        self._expect_by(idle_s)
+        # As `_expect_by`, without a call.
+        when = self.deadline = self._loop.time() + idle_s
+        if when < self._deadlines.next_due:
+            self._deadlines.arm(when)
 
     def abandon(self, opened: "asyncio.Future[UpstreamResponse] | None") -> None:
         """The caller of `exchange` leaves: close at once, unless the answer has come whole and the connection may be another request's."""
