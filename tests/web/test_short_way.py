@@ -274,3 +274,18 @@ def test_on_postgresql_all_requests_go_the_long_way(house: ServedHouse, ways: Wa
     with line_to(house, token) as line:
         assert [line.put() for _ in range(4)] == [200] * 4
     assert any(ways.begun) == isinstance(ways.database, SqliteDatabase)
+
+
+def test_a_request_counts_from_its_head(line: Line, ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, noted = ShortWay.begin, []
+
+    def later(self: ShortWay, exchange: HttpExchange) -> bool:
+        exchange.head_at = 7.0
+        monkeypatch.setattr(self.lines, "note", lambda *given: noted.append(given[3]))
+        return begin(self, exchange)
+
+    monkeypatch.setattr(ShortWay, "begin", later)
+    assert line.put(customKeys={"OPENAI_API_KEY": "sk-last"}) == 200
+    assert line.put(customKeys={"OPENAI_API_KEY": "sk-last"}) == 200
+    assert noted[0] == 7.0
+    assert ways.begun == [True, True]

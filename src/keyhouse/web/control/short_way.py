@@ -53,7 +53,7 @@ class ShortWay:
 
     def begin(self, exchange: HttpExchange) -> bool:
         """Begin to answer a request, where everything that this takes is known; tells whether it has been."""
-        started = perf_counter()
+        started = exchange.head_at or perf_counter()
         prior = exchange.head.prior_api
         if prior is None:
             prior = exchange.head.prior_api = self._prior(exchange.head)
