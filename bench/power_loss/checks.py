@@ -27,9 +27,9 @@ _PRIVATE = 0o600
 _Allowed = Mapping[str, Sequence[State]]
 
 
-def _allowed(lanes: Mapping[str, Lane], providers: Sequence[str], least: Counts, most: Counts) -> _Allowed:
-    """The states that a provider may be in: the one after the last acknowledged change, or after the next one, which may be under way."""
-    return {name: lanes[name].states[least.get(name, 0) : most.get(name, 0) + 2] for name in providers}
+def _allowed(lanes: Mapping[str, Lane], ledger: Ledger, providers: Sequence[str], least: Counts, most: Counts) -> _Allowed:
+    """The states that a provider may be in: the one after the last acknowledged change, or after those behind it that may be under way."""
+    return {name: lanes[name].states[least.get(name, 0) : ledger.next_answered(name, most.get(name, 0)) + 1] for name in providers}
 
 
 async def check(disk: Path, ledger: Ledger, lanes: Mapping[str, Lane], *, backups: bool) -> None:
@@ -38,10 +38,10 @@ async def check(disk: Path, ledger: Ledger, lanes: Mapping[str, Lane], *, backup
     if ledger.first_keys is None:
         await _starts_anew(disk / DATA)
     elif not _is_in_hands(ledger):
-        await _is_whole(disk / DATA, ledger, _allowed(lanes, (*HERE, *RESTORED), acknowledged, acknowledged))
+        await _is_whole(disk / DATA, ledger, _allowed(lanes, ledger, (*HERE, *RESTORED), acknowledged, acknowledged))
     if backups:
         for name, (least, most) in ledger.copies().items():
-            await _copy_is_whole(disk, name, ledger, _allowed(lanes, HERE, least, most))
+            await _copy_is_whole(disk, name, ledger, _allowed(lanes, ledger, HERE, least, most))
 
 
 def serve(disk: Path, ledger: Ledger) -> bool:

@@ -55,6 +55,11 @@ class Ledger:
         self.acknowledged[provider] = max(self.acknowledged[provider], number)
         return True
 
+    def next_answered(self, provider: str, number: int) -> int:
+        """The next change of a provider behind this one that is answered: a kill may have left one between them unanswered, but made."""
+        behind = [other for name, other in self.changes.values() if name == provider and other > number]
+        return min(behind, default=number + 1)
+
     def end(self, call: Call) -> None:
         """A call has ended well."""
         if call.name in ("open", "openat") and b"O_CREAT" in call.text and (path := Path(call.paths[0])).parent == self.said_in:
