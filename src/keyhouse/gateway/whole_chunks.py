@@ -2,17 +2,19 @@
 
 LARGEST_BYTES = 4 * 1024
 """An event of a stream takes a few hundred. Of a larger one the copies cost more than the parser."""
-_NO_CHUNK = b"\n"
+_NO_CHUNK: tuple[()] = ()
+"""What nothing starts with, to `startswith`: an upstream may begin with whatever it likes."""
 
 
-class _Starts(dict[int, bytes]):
+class _Starts(dict[int, bytes | tuple[()]]):
     """By the length of a whole chunk: its first line, put together when it is first asked for."""
 
-    def __missing__(self, length: int) -> bytes:
+    def __missing__(self, length: int) -> bytes | tuple[()]:
         if length > LARGEST_BYTES:
             return _NO_CHUNK
         starts = [b"%x\r\n" % size for size in range(max(1, length - 7), length - 4)]
-        return self.setdefault(length, next((start for start in starts if len(start) + int(start, 16) + 2 == length), _NO_CHUNK))
+        found = next((start for start in starts if len(start) + int(start, 16) + 2 == length), None)
+        return self.setdefault(length, _NO_CHUNK if found is None else found)
 
 
 STARTS = _Starts()
