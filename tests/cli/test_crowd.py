@@ -61,3 +61,13 @@ def test_requests_under_way_are_not_given_up_for_new_ones(tmp_path: Path, servin
             connection.sendall(body)
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
         assert listed(server) == 200
+
+
+def test_bodies_that_do_not_come_from_callers_without_a_key_keep_nobody_out(tmp_path: Path, serving: StartServer) -> None:
+    server = few_files(serving, tmp_path)
+    put = b"PUT /api/model-providers/openai HTTP/1.1\r\nHost: keyhouse\r\nX-Auth-Token: x\r\nContent-Length: 2\r\n\r\n"
+    with connections(server, MOST, put + b"{}") as held:
+        for connection in held:
+            assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")
+            connection.sendall(put)
+        assert listed(server) == 200

@@ -27,6 +27,7 @@ class Answers:
         self.noted: list[tuple[str, str, bytes | None]] = []
         self.were_held: list[bool] = []
         self.left = 0
+        self.admits = True
 
     async def __call__(self, exchange: HttpExchange) -> None:
         try:
@@ -36,6 +37,7 @@ class Answers:
             raise
         self.noted.append((exchange.method, exchange.path, body))
         self.were_held.append(exchange.head_at > 0.0)
+        exchange.head.is_admitted = self.admits
         await exchange.answer(200, [], b"well")
 
 
@@ -120,6 +122,20 @@ async def test_a_head_that_comes_alone_is_learned_and_the_next_one_held() -> Non
     assert answers.were_held == [False, True]
     assert transport.written.count(b"well") == 2
     assert connection.is_idle
+
+
+@on_a_loop
+async def test_a_held_request_of_a_caller_who_was_not_let_in_makes_room_for_others() -> None:
+    answers = Answers()
+    answers.admits = False
+    connection, transport = connected(answers)
+    connection.data_received(HEAD % 2 + b"{}")
+    await turns()
+    connection.data_received(HEAD % 3)
+    connection.data_received(b"1")
+    assert connection.is_idle
+    connection.expire()
+    assert transport.is_aborted
 
 
 @on_a_loop

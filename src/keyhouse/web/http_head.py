@@ -73,14 +73,18 @@ class ComingHead:
 
 
 class CallerHead:
-    """A request's method, target and headers, names in lower case. Holds the caller's key, so it prints none."""
+    """A request's method, target and headers, names in lower case. Holds the caller's key, so it prints none.
 
-    __slots__ = ("_read", "headers", "method", "path", "prior", "prior_api", "query", "raw_path")
+    `is_admitted`: whoever sends it was let in when that was last looked up for a request with it, the first one aside.
+    """
+
+    __slots__ = ("_read", "headers", "is_admitted", "method", "path", "prior", "prior_api", "query", "raw_path")
 
     def __init__(self, method: str, target: Target, headers: RawHeaders) -> None:
         self.method = method
         self.path, self.raw_path, self.query = target
         self.headers = headers
+        self.is_admitted = False
         # What its earlier calls have left for the next one.
         self.prior: PriorCalls | None = None
         self.prior_api: PriorRequests | None = None

@@ -154,8 +154,8 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered."""
-        return self._active is None and not self._known.holds
+        """Whether no request is being answered, nor one of an admitted caller held."""
+        return self._active is None and not (self._known.holds and self._known.head.is_admitted)
 
     # What comes
 

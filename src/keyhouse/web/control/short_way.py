@@ -63,6 +63,7 @@ class ShortWay:
         body = exchange.whole_body()
         try:
             caller = None if body is None else self._gate.admit_again(prior.seen, prior.permission)
+            exchange.head.is_admitted = caller is not None
             if body is None or caller is None:
                 return False
             return again(caller, body, _Request(self, exchange, prior.route, started).told)

@@ -90,7 +90,7 @@ class ShortRoad:
             return False
         # Both only rise, so that their sum stays only where both do.
         as_of = self._callers.count + self._projects.count
-        caller = prior.caller if prior.as_of == as_of else self._recalled(prior, as_of)
+        caller = prior.caller if prior.as_of == as_of else self._recalled(exchange.head, prior, as_of)
         body = exchange.whole_body()
         if caller is None or body is None or len(body) > self.services.limits.max_request_bytes:
             return False
@@ -102,8 +102,9 @@ class ShortRoad:
             # The long road says what it is.
             return False
 
-    def _recalled(self, prior: PriorCalls, as_of: int) -> Caller | None:
+    def _recalled(self, head: CallerHead, prior: PriorCalls, as_of: int) -> Caller | None:
         caller = self.services.recalled(prior.presented)
+        head.is_admitted = caller is not None
         if caller is not None and caller.expires_at is None:
             prior.caller, prior.as_of = caller, as_of
         return caller
