@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from keyhouse.storage.side_threads import SideThreads
+from tests.storage.test_sqlite_first_write import no_further_thread
 
 
 def test_actions_of_one_thread_run_one_after_the_other() -> None:
@@ -118,3 +119,23 @@ def test_what_an_action_returned_or_raised_is_not_kept() -> None:
 def test_threads_that_nobody_closed_keep_no_process_from_ending() -> None:
     script = "import asyncio; from keyhouse.storage.side_threads import SideThreads; asyncio.run(SideThreads('test').run(int))"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_where_no_further_thread_can_be_started_those_that_are_there_do_it() -> None:
+    async def main() -> None:
+        threads = SideThreads("test", 2)
+        with no_further_thread(), pytest.raises(OSError, match="No thread can be started"):
+            await threads.run(int)
+        assert await threads.run(int) == 0
+        go = threading.Event()
+        first = asyncio.create_task(threads.run(go.wait))
+        await asyncio.sleep(0)
+        with no_further_thread():
+            second = asyncio.create_task(threads.run(int))
+            await asyncio.sleep(0)
+        go.set()
+        assert await asyncio.gather(first, second) == [True, 0]
+        assert sum(thread.name == "test" for thread in threading.enumerate()) == 1
+        threads.close()
+
+    asyncio.run(main())

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from keyhouse.storage.side_threads import SideThreads
 from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.web.control.short_way import ShortWay
 from keyhouse.web.http_exchange import HttpExchange
 from tests.conftest import Serve, ServedHouse
+from tests.storage.test_sqlite_first_write import TOLD, no_further_thread
 from tests.web.tenant import Tenant, new_tenant
 
 LIST = "/api/model-providers"
@@ -246,6 +248,19 @@ def test_a_failure_is_told_and_the_next_write_is_made(line: Line, ways: Ways) ->
     connection.set_trace_callback(None)
     connection.execute("PRAGMA query_only=OFF")
     status, headers, _ = line.ask("PUT", OPENAI, b'{"enabled":true,"customKeys":{"OPENAI_API_KEY":"sk-next"}}')
+    assert (status, headers["etag"].partition(".")[0]) == (200, '"4')
+    assert ways.begun == [True, True]
+
+
+def test_what_the_system_has_no_room_for_is_told_and_the_next_write_is_made(line: Line, ways: Ways) -> None:
+    writer, put = ways.database._writes, b'{"enabled":true,"customKeys":{"OPENAI_API_KEY":"sk-refused"}}'
+    before, writer._committer = writer._committer, SideThreads("test-commit")
+    before.close()
+    with no_further_thread():
+        status, headers, body = line.ask("PUT", OPENAI, put)
+    assert (status, headers["content-type"]) == (503, "application/json")
+    assert json.loads(body) == {"error": "storage_unavailable", "message": TOLD}
+    status, headers, _ = line.ask("PUT", OPENAI, put.replace(b"refused", b"next"))
     assert (status, headers["etag"].partition(".")[0]) == (200, '"4')
     assert ways.begun == [True, True]
 

@@ -148,6 +148,10 @@ class Database(Protocol):
         """Let go of every connection."""
 
 
+NO_ROOM = "its process can open no further file or start no further thread."
+"""Why, where the system says so."""
+
+
 def storage_unavailable(why: str) -> Error:
     """The database cannot be used now."""
     return Error(Code.STORAGE_UNAVAILABLE, f"The database cannot be used now: {why} Nothing was changed; try again.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import sys
@@ -41,16 +42,25 @@ class SideThreads:
             del done
 
     def order(self, action: Callable[[], Any], loop: asyncio.AbstractEventLoop, told: Told) -> None:
-        """The same, for who waits without a task. Raises RuntimeError once closed."""
+        """The same, for who waits without a task. Raises RuntimeError once closed, OSError where the system has no room for one."""
         if self._closed:
             raise RuntimeError(f"The threads of {self._name} were closed.")
-        self._unsettled += 1
         bell = self._bell = self._bell or _Bell()
-        if len(self._threads) < self._most and len(self._threads) < self._unsettled:
-            self._threads.append(threading.Thread(target=self._work, args=(bell,), name=self._name, daemon=True))
-            self._threads[-1].start()
+        if len(self._threads) < self._most and len(self._threads) <= self._unsettled:
+            self._start_another(bell)
+        self._unsettled += 1
         self._orders.append((action, loop, told))
         bell.ring()
+
+    def _start_another(self, bell: "_Bell") -> None:
+        thread = threading.Thread(target=self._work, args=(bell,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as refused:
+            if not self._threads:
+                raise OSError(errno.EAGAIN, "No thread can be started.") from refused
+            return  # those that are there do it, a little later
+        self._threads.append(thread)
 
     def close(self) -> None:
         """Let what was ordered run, then end."""

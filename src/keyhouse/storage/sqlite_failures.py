@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from keyhouse.storage.database import storage_full, storage_unavailable
+from keyhouse.storage.database import NO_ROOM, storage_full, storage_unavailable
 
 OF_ONE_STATEMENT = frozenset(
     (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG)
@@ -20,8 +20,12 @@ def code_of(failure: sqlite3.Error) -> int:
     return int(getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
-def error_of(failure: sqlite3.Error) -> Exception:
+def error_of(failure: BaseException) -> BaseException:
     """The error that a person can do something about; what is a mistake of ours stays as it is."""
+    if isinstance(failure, OSError):
+        return storage_unavailable(NO_ROOM)
+    if not isinstance(failure, sqlite3.Error):
+        return failure
     code = code_of(failure)
     if code in OF_ONE_STATEMENT:
         return failure

@@ -144,12 +144,13 @@ class SqliteWriter:
         self._has_company = len(batch) > 1
         try:
             begun = self._attempt_at_once(batch)
-        except sqlite3.Error as failure:
+            if begun is _Begun.DONE:
+                self._committer.order(self._commit, self.running(), self._heard)
+        except Exception as failure:  # noqa: BLE001 - whoever asked for the writes is told, as nobody else would answer them
             self._end(batch, failure)
             return
         if begun is _Begun.DONE:
             self._batch = batch
-            self._committer.order(self._commit, self.running(), self._heard)
             # Lets the thread have the interpreter's lock until it waits for the disk. Then there is time to prepare the answers.
             os.sched_yield()
             for job in batch:
@@ -190,14 +191,14 @@ class SqliteWriter:
         self._patient = self.running().create_task(self._go_on(batch, begun))
 
     async def _go_on(self, batch: list[Job], begun: _Begun) -> None:
-        failure: sqlite3.Error | None = None
+        failure: Exception | None = None
         self.is_in_use = True
         try:
             if begun is not _Begun.UNDONE and self.transaction.left_traces:
                 await self._committer.run(self._checkpoint)
             if begun is not _Begun.DONE and batch:
                 await self._write(batch, begun)
-        except sqlite3.Error as raised:
+        except Exception as raised:  # noqa: BLE001 - as above
             failure = raised
         self._end(batch, failure)
 
@@ -287,13 +288,11 @@ class SqliteWriter:
         """Answer everybody, and go on."""
         if failure is not None:
             self._roll_back()
-            if isinstance(failure, sqlite3.Error):
-                if code_of(failure) == sqlite3.SQLITE_BUSY:
-                    # Those behind them would wait as long once more, and so on.
-                    batch, self._waiting = batch + self._waiting, []
-                failure = error_of(failure)
+            if isinstance(failure, sqlite3.Error) and code_of(failure) == sqlite3.SQLITE_BUSY:
+                # Those behind them would wait as long once more, and so on.
+                batch, self._waiting = batch + self._waiting, []
             for job in batch:
-                job.failure = failure
+                job.failure = error_of(failure)
         self.is_in_use = False
         for job in batch:
             try:
