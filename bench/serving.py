@@ -100,8 +100,12 @@ def rss_mb(server: psutil.Process) -> float:
 
 
 def cpu_s(server: psutil.Process) -> float:
-    """Seconds of processor time that a server has used so far, user and system."""
-    return sum(times.user + times.system for times in (one.cpu_times() for one in family_of(server)))
+    """Seconds of processor time that a server has used so far, user and system, to the nanosecond.
+
+    Linux tells it in `/proc` to a hundredth of a second, 5% of what nginx uses for some figures here; a process's own clock does not round.
+    How that clock is named: CPUCLOCK_SCHED in glibc's sysdeps/unix/sysv/linux/kernel-posix-cpu-timers.h.
+    """
+    return sum(time.clock_gettime((~one.pid << 3) | 2) for one in family_of(server))
 
 
 def settle(server: psutil.Process, patience_s: float = 20) -> None:
