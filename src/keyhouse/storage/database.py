@@ -1,5 +1,6 @@
 """What a database does for the house, whichever of the two it is. Every write is one transaction; every read is one snapshot."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -8,6 +9,7 @@ import msgspec
 from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.statements import Transaction
 
+_log = logging.getLogger("keyhouse.storage")
 T = TypeVar("T")
 Done = TypeVar("Done")
 Work = Callable[[Transaction], T]
@@ -22,7 +24,20 @@ class ChangeNotice(msgspec.Struct, frozen=True):
 
 
 OnChanges = Callable[[Sequence[ChangeNotice] | None], None]
-"""Told of every change, this process's own included. None: too much was missed, drop everything."""
+"""Told of every change, this process's own included. None: too much was missed, drop everything.
+
+What it raises comes out of `catch_up`, time and again until it was heard.
+"""
+
+
+def heard_of_own(on_changes: OnChanges, notices: Sequence[ChangeNotice]) -> bool:
+    """Tell of what this process committed; whether that was heard. It is committed in any case, and the next look tells of it again."""
+    try:
+        on_changes(notices)
+    except Exception as error:  # noqa: BLE001 - whoever wrote has nothing to do with it
+        _log.error("Nobody could be told of what was committed.", exc_info=error)
+        return False
+    return True
 
 
 Told = Callable[[Any, BaseException | None], object]

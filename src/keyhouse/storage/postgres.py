@@ -26,6 +26,7 @@ from keyhouse.storage.database import (
     OnRetiredKey,
     Work,
     WritingKeyRetired,
+    heard_of_own,
     no_keys,
     no_newer_key,
     on_one_ring,
@@ -163,7 +164,7 @@ class PostgresDatabase:
         return result
 
     def _tell(self, noted: Sequence[ChangeNotice]) -> None:
-        self.on_changes(noted)
+        heard_of_own(self.on_changes, noted)
         if self._announcing is None:
             self._announcing = asyncio.create_task(self._announce())
 
@@ -205,9 +206,11 @@ class PostgresDatabase:
         notices, mark = await self._look_once()
         reopened = 0 < opened_before < self._watch.opened
         missed = reopened or now_us() - self._looked_at > changes.RETENTION_US // 2
-        self._mark, self._looked_at = mark, now_us()
+        if missed:
+            self._looked_at = 0  # so that the next look tells of it, should nobody hear of it now
         if notices or missed:
             self.on_changes(None if missed else list(notices.values()))
+        self._mark, self._looked_at = mark, now_us()
 
     async def _look_once(self) -> tuple[dict[int, ChangeNotice], str]:
         """Again where the connection was lost: a restarted server closed it."""

@@ -19,6 +19,7 @@ from keyhouse.storage.database import (
     OnRetiredKey,
     Told,
     Work,
+    heard_of_own,
     no_keys,
     no_newer_key,
     on_one_ring,
@@ -32,6 +33,8 @@ from keyhouse.storage.sqlite_writing import Job, SqliteWriter
 
 T = TypeVar("T")
 _POLL_S = 0.25
+_NO_VERSION = -1
+"""As if another process had written, so that the next look is not left out."""
 
 
 class SqliteDatabase:
@@ -96,9 +99,10 @@ class SqliteDatabase:
         self._writes.begin(Job(on_one_ring(work, self.key_generation), told, meanwhile))
 
     def _committed(self, noted: list[ChangeNotice], mark: int | None) -> None:
-        if mark is not None:
+        if not heard_of_own(self.on_changes, noted):
+            self._writes.foreign_version = _NO_VERSION
+        elif mark is not None:
             self._mark = mark
-        self.on_changes(noted)
 
     async def catch_up(self) -> None:
         """See Database. Callers in one turn of the event loop share a look: what any of them has heard of, it heard before that turn."""

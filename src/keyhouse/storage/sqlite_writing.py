@@ -34,7 +34,7 @@ class _Begun(Enum):
 
 
 Committed = Callable[[list[ChangeNotice], int | None], None]
-"""Told what was committed: the notices, and the number of the last where nobody else wrote since the last look."""
+"""Told what was committed: the notices, and the number of the last where nobody else wrote since the last look. It raises nothing."""
 
 
 class Job:
