@@ -22,6 +22,7 @@ class Line:
     """A connection whose socket the event loop watches, from when it is opened to when it is lost or closed. `name` says what for."""
 
     def __init__(self, connection: Connection, name: str) -> None:
+        """Raises psycopg.Error where the system has no room for it; the connection is closed then."""
         self.lost: psycopg.Error | None = None
         """Why nothing can be asked here any more."""
         self._connection = connection
@@ -31,7 +32,11 @@ class Line:
         self._answer: asyncio.Future[PGresult] | None = None
         self._writes = False
         # libpq closes its socket as soon as the connection is lost, and the number may be another's before the loop hears of it.
-        self._socket = os.dup(connection.fileno())
+        try:
+            self._socket = os.dup(connection.fileno())
+        except OSError as refused:
+            connection.close()
+            raise psycopg.OperationalError(f"The {name} can open no further file.") from refused
         self._events = select.poll()
         self._events.register(self._socket, select.POLLIN)
         self._loop = asyncio.get_running_loop()
@@ -66,14 +71,22 @@ class Line:
     async def _told(self, send: Callable[[], None]) -> PGresult:
         if self.lost is not None:
             raise self.lost
-        self._answer = self._loop.create_future()
-        send()
-        self._push()
+        answer: asyncio.Future[PGresult] = self._loop.create_future()
+        self._answer = answer
         end = self._loop.call_later(postgres_server.PATIENCE_S, self._give_up)
         try:
-            return await self._answer
+            send()
+            self._push()
+            return await answer
+        except BaseException:
+            # What came now would be an answer to this question, which nobody waits for.
+            answer.cancel()
+            self.close()
+            raise
         finally:
             end.cancel()
+            # It may hold what is raised, whose traceback holds us.
+            del answer
 
     def _give_up(self) -> None:
         self.close(NoAnswer(f"The {self._name} was not answered."))
