@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -10,15 +13,17 @@ import pytest
 
 from keyhouse.domain.errors import Code, Error
 from keyhouse.settings import Settings
+from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.database_url import PostgresServer as ServerUrl
 from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.postgres_drafts import Came
 from keyhouse.storage.postgres_line import Line
-from keyhouse.storage.postgres_server import connect
+from keyhouse.storage.postgres_server import Connection, connect
 from tests.conftest import PostgresServer
 from tests.storage.drafts import LINES, Watched, asked, secret_of, versions, watched
 from tests.storage.held_writes import waits_for_a_lock
 from tests.storage.houses import settings_of
+from tests.storage.test_sqlite_first_write import no_further_file
 
 _CUT = f"SELECT pg_terminate_backend(pid) {LINES}"
 
@@ -264,3 +269,65 @@ def test_a_long_answer_and_a_long_question_go_in_pieces(settings: Settings) -> N
         line.close()
 
     asyncio.run(main())
+
+
+def test_a_connection_that_no_file_is_left_for_is_closed_and_opened_later(settings: Settings) -> None:
+    complaints: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with watched(settings) as process:
+            opened: list[Connection] = []
+            connect_one = process.drafts._connect
+            with contextlib.ExitStack() as full:
+
+                def connect_last() -> Connection:
+                    opened.append(connect_one())
+                    full.enter_context(no_further_file())
+                    return opened[0]
+
+                process.drafts._connect = connect_last
+                process.drafts._asked_at = time.monotonic()
+                assert (await process.drafts.write("none", lambda tx: None)).came is Came.NOT_WRITTEN
+                await process.drafts.opened()
+            assert [connection.closed for connection in opened] == [True]
+            process.drafts._connect = connect_one
+            process.drafts._not_before = 0.0
+            await process.warm()
+            await process.put(0, "sk-later")
+            assert process.came == [Came.WRITTEN]
+        gc.collect()
+
+    asyncio.run(main())
+    assert complaints == []
+
+
+def test_what_was_written_is_told_as_such_whatever_fails_then(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    failures = [LookupError("It can not listen.")]
+    complaints: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with watched(settings) as process:
+            await process.warm()
+            committed = process.drafts._committed
+
+            def fail(notices: Sequence[ChangeNotice]) -> None:
+                if failures:
+                    raise failures.pop()
+                committed(notices)
+
+            process.drafts._committed = fail
+            writing = [asyncio.create_task(process.put(number, f"sk-{number}")) for number in (0, 1)]
+            async with asyncio.timeout(30):
+                await asyncio.gather(*writing)
+            assert process.came == [Came.WRITTEN] * 2
+            assert [versions(settings, caller) for caller in process.callers] == [[1, 2, 3]] * 2
+            await process.put(0, "sk-after")
+            assert await secret_of(process, 0) == "sk-after"
+            gc.collect()
+
+    with caplog.at_level(logging.ERROR, "keyhouse.storage"):
+        asyncio.run(main())
+    assert complaints == []
+    assert {record.exc_info and record.exc_info[0] for record in caplog.records} == {LookupError}

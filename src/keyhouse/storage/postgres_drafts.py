@@ -4,6 +4,7 @@ Only where the projects are still as the drafts took them to be; whatever else c
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -22,6 +23,7 @@ from keyhouse.storage.postgres_line import Line
 from keyhouse.storage.postgres_server import CONNECTION_LOST, LASTING, Connection, NoAnswer
 from keyhouse.storage.sharing import gathered
 
+_log = logging.getLogger("keyhouse.storage")
 _MOST = 64
 _NOT_ASKED_AGAIN_S = 1.0
 _ONE, _MANY = b"one_draft", b"many_drafts"
@@ -149,6 +151,8 @@ class Drafts:
             self._line = line
         except (Error, psycopg.Error):
             pass  # whoever writes in a transaction hears why
+        except Exception as error:  # noqa: BLE001 - nobody waits for this
+            _log.error("No connection for writes from memory could be opened.", exc_info=error)
         finally:
             self._opening = None
 
@@ -194,6 +198,8 @@ class Drafts:
         except psycopg.Error as lost:
             if isinstance(lost, NoAnswer):
                 self._end_all([])
+        except Exception as error:  # noqa: BLE001 - nobody waits for this; whose write it was is told below
+            _log.error("What came of a write from memory was not understood.", exc_info=error)
         finally:
             for job in jobs:
                 job.tell(Came.UNKNOWN)
@@ -207,10 +213,12 @@ class Drafts:
             return
         written = {result.get_value(row, 0) for row in range(result.ntuples)}
         done = [job for job in jobs if job.project_id.encode() in written]
-        if done:
-            self._committed(notices_of([job.draft for job in done]))
-        for job in jobs:
-            job.tell(Came.WRITTEN if job.project_id.encode() in written else Came.NOT_WRITTEN)
+        try:
+            if done:
+                self._committed(notices_of([job.draft for job in done]))
+        finally:
+            for job in jobs:
+                job.tell(Came.WRITTEN if job.project_id.encode() in written else Came.NOT_WRITTEN)
 
     def _end_all(self, jobs: list[_Job]) -> None:
         """Nothing was sent for these, nor for those who wait: each is done by itself."""
