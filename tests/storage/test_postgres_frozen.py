@@ -51,7 +51,7 @@ def frozen(server: PostgresServer) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in processes:
+        for process in reversed(processes):  # the main one takes away those that have ended
             os.kill(process, signal.SIGCONT)
 
 
