@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 
 from tests.cli.callers import listed
 from tests.cli.commands import PATIENCE_S, Server
@@ -63,11 +64,44 @@ def test_requests_under_way_are_not_given_up_for_new_ones(tmp_path: Path, servin
         assert listed(server) == 200
 
 
-def test_bodies_that_do_not_come_from_callers_without_a_key_keep_nobody_out(tmp_path: Path, serving: StartServer) -> None:
+HELD = pytest.mark.parametrize("asked", ["PUT /api/model-providers/openai", "POST /v1/chat/completions"])
+
+
+def asking(asked: str, key: str) -> bytes:
+    """The head of a small request."""
+    headers = f"Host: keyhouse\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 2"
+    return f"{asked} HTTP/1.1\r\n{headers}\r\n\r\n".encode()
+
+
+def hold_back(connection: socket.socket, head: bytes, before: int) -> bytes:
+    """Send so many whole requests, whose last answer is returned, and of one more the head alone."""
+    answer = b""
+    for _ in range(before):
+        connection.sendall(head + b"{}")
+        answer = connection.recv(4096)
+    connection.sendall(head)
+    return answer
+
+
+@HELD
+@pytest.mark.parametrize("before", [1, 2])
+def test_bodies_that_do_not_come_from_callers_without_a_key_keep_nobody_out(
+    tmp_path: Path, serving: StartServer, asked: str, before: int
+) -> None:
     server = few_files(serving, tmp_path)
-    put = b"PUT /api/model-providers/openai HTTP/1.1\r\nHost: keyhouse\r\nX-Auth-Token: x\r\nContent-Length: 2\r\n\r\n"
-    with connections(server, MOST, put + b"{}") as held:
+    with connections(server, MOST) as held:
         for connection in held:
-            assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")
-            connection.sendall(put)
+            assert hold_back(connection, asking(asked, "x"), before).startswith(b"HTTP/1.1 401 ")
         assert listed(server) == 200
+
+
+@HELD
+def test_a_body_that_comes_late_from_a_caller_with_a_key_is_waited_for(tmp_path: Path, serving: StartServer, asked: str) -> None:
+    server = few_files(serving, tmp_path)
+    head = asking(asked, server.project_key)
+    with connections(server, 1) as (late,):
+        answer = hold_back(late, head, 2)
+        with connections(server, 2 * FILES):
+            assert listed(server) == 200
+            late.sendall(b"{}")
+            assert late.recv(4096)[:13] == answer[:13]
