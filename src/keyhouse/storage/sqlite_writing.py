@@ -205,7 +205,6 @@ class SqliteWriter:
     async def _write(self, batch: list[Job], begun: _Begun) -> None:
         """Do all jobs, each apart from the others where one of them fails, and commit."""
         if begun is _Begun.NOT:
-            self._files.look()
             await self._begin_patiently()
             begun = _Begun.DONE if self._attempt(batch) else _Begun.UNDONE
         if begun is _Begun.UNDONE:
@@ -249,7 +248,7 @@ class SqliteWriter:
         self.is_in_use = True
 
     async def _begin_patiently(self) -> None:
-        """Begin at once where nobody else writes; else wait for them, but not on the event loop."""
+        """Begin at once where nobody else writes; else wait for them, but not on the event loop. The files may go meanwhile."""
         try:
             self._begin()
         except sqlite3.OperationalError as failure:
@@ -257,6 +256,7 @@ class SqliteWriter:
                 raise
             await self._committer.run(self._wait_and_begin)
             self._is_alone = False
+        self._files.look()
 
     def _wait_and_begin(self) -> None:
         self._connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
