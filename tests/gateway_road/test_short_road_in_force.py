@@ -82,6 +82,42 @@ def test_a_change_of_the_provider(sqlite_house: ServedHouse, upstream: Upstream,
         assert asked(line) == (400, "model_not_found")
 
 
+def test_a_change_of_the_provider_while_a_call_of_before_is_under_way(sqlite_house: ServedHouse, upstream: Upstream) -> None:
+    store = storing_in(sqlite_house, upstream)
+    store()
+    asked_to_wait, go_on = threading.Event(), threading.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            if b"wait" in (await peer.request()).body:
+                asked_to_wait.set()
+                await asyncio.to_thread(go_on.wait, 20)
+            await peer.send(GOOD)
+
+    upstream.follow(script)
+    with line_to(sqlite_house) as line, line_to(sqlite_house) as waits:
+        assert [asked(each)[0] for each in (line, waits, line, waits)] == [200] * 4
+        waits.send(CHAT, BODY.replace(b"Hi", b"wait"))
+        assert asked_to_wait.wait(20)
+        store(customKeys={"OPENAI_BASE_URL": f"{upstream.address}/v1", "OPENAI_API_KEY": "sk-upstream-other-0987654321"})
+        assert asked(line)[0] == 200
+        assert upstream.requests[-1].header(b"authorization") == [b"Bearer sk-upstream-other-0987654321"]
+        store(enabled=False)
+        assert asked(line) == (400, "model_not_found")
+        go_on.set()
+        assert waits.answer().status == 200
+
+
+def test_a_body_that_is_larger_than_any_may_be(serve: Serve, upstream: Upstream, roads: Roads) -> None:
+    house = serve(max_request_bytes=1024)
+    storing_in(house, upstream)()
+    with line_to(house) as line:
+        warm(line, roads)
+        assert line.ask(CHAT, BODY.replace(b"Hi", b"x" * 1024)).status == 413
+        assert asked(line) == (200, "")
+    assert len(upstream.requests) == 4
+
+
 @pytest.mark.parametrize("what", ["key revoked", "key expired", "project archived", "project's key replaced"])
 def test_a_change_of_who_may_call(sqlite_house: ServedHouse, upstream: Upstream, roads: Roads, what: str) -> None:
     storing_in(sqlite_house, upstream)()
@@ -167,6 +203,31 @@ def test_a_call_counts_among_those_of_its_project(serve: Serve, upstream: Upstre
         assert line.answer().status == 200
         assert asked(other) == (200, "")
     assert roads.begun == [True, False, True]
+
+
+def test_a_call_that_cannot_be_sent_at_once_counts_once(serve: Serve, upstream: Upstream, roads: Roads) -> None:
+    house = serve(max_calls_per_project=1)
+    storing_in(house, upstream)()
+    with line_to(house) as line:
+        warm(line, roads)
+        # It drops its connections: a new one has to be waited for.
+        upstream.follow(answered_by(lambda request: GOOD))
+        assert [asked(line)[0] for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("what", [b"PUT /v1/chat/completions", b"POST /v1/audio/speech"])
+def test_what_the_short_road_has_not_takes_the_long_one(sqlite_house: ServedHouse, upstream: Upstream, roads: Roads, what: bytes) -> None:
+    storing_in(sqlite_house, upstream)()
+    key, body = sqlite_house.keys.project_key.encode(), json.dumps({"model": "gpt-5-mini", "input": "Hi"}).encode()
+    request = b"%b HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b" % (what, key, len(body), body)
+    with line_to(sqlite_house) as line:
+        assert asked(line)[0] == 200
+        told = []
+        for _ in range(3):
+            line.socket.sendall(request)
+            told += [status for status, _ in answers(line.socket, 1)]
+    assert told == [405 if what.startswith(b"PUT") else 200] * 3
+    assert True not in roads.begun
 
 
 def test_a_call_that_cannot_be_told_is_over_all_the_same(

@@ -125,6 +125,40 @@ async def test_a_head_that_comes_alone_is_learned_and_the_next_one_held() -> Non
 
 
 @on_a_loop
+async def test_what_looks_like_a_known_head_inside_another_head_is_none() -> None:
+    answers = Answers()
+    connection, transport = connected(answers)
+    connection.data_received(HEAD % 2 + b"{}")
+    await turns()
+    connection.data_received(b"PUT /other HTTP/1.1\r\nx-odd: ")
+    connection.data_received(HEAD % 2 + b"{}")
+    await turns()
+    assert answers.noted == [("POST", "/", b"{}"), ("PUT", "/other", b"{}")]
+    assert transport.written.count(b"well") == 2
+
+
+@on_a_loop
+async def test_what_looks_like_a_request_inside_a_body_that_nobody_wants_is_none() -> None:
+    looks_whole = HEAD % 2 + b"{}"
+    noted: list[str] = []
+
+    async def answer(exchange: HttpExchange) -> None:
+        noted.append(exchange.path)
+        await exchange.answer(200, [], b"well")
+
+    connection, transport = connected(answer)
+    # As many heads as a connection learns: the last one stays known.
+    for data in (OTHER % 0, looks_whole, OTHER % 0, looks_whole, OTHER % (2 * len(looks_whole)), looks_whole, looks_whole):
+        connection.data_received(data)
+        await turns()
+    assert noted == ["/other", "/", "/other", "/", "/other"]
+    connection.data_received(looks_whole)
+    await turns()
+    assert noted[5:] == ["/"]
+    assert transport.written.count(b"well") == 6
+
+
+@on_a_loop
 async def test_a_held_request_of_a_caller_who_was_not_let_in_makes_room_for_others() -> None:
     answers = Answers()
     answers.admits = False

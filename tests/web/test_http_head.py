@@ -134,6 +134,21 @@ def test_a_head_of_an_unusual_form_is_not_learned(data: bytes) -> None:
     assert learned(data).body_in(data) is None
 
 
+@pytest.mark.parametrize("lines", [b"Content-Length: 12 \r\n", b"Content-Length: 12\r\nContent-Length: 12\r\n"])
+def test_a_length_that_is_told_in_another_form_is_not_learned(lines: bytes) -> None:
+    """Else some of its digits could be taken for those of the next request, whose body is then only a part of its own."""
+    data = PLAIN.replace(b"Content-Length: 2\r\n", lines)[:-2] + b"x" * 12
+    lengths = [(b"content-length", b"12")] * lines.count(b"12")
+    headers = [(b"host", b"a"), *lengths, (b"connection", b"keep-alive"), (b"authorization", b"Bearer x")]
+    known = KnownHead()
+    known.learn(CallerHead("POST", target_of(b"/v1/chat/completions?beta=true"), headers), data)
+    for head in (lines, b"Content-Length: 12\r\n"):
+        start = PLAIN.replace(b"Content-Length: 2\r\n", head)[:-2]
+        assert known.body_in(start + b"xx") is None
+        assert not known.holds
+        assert known.body_in(start + b"x" * 12) is None
+
+
 def test_a_connection_stops_learning_where_each_head_differs() -> None:
     known = KnownHead()
     for number in range(6):
