@@ -1,12 +1,14 @@
 """What one process sees of others on both databases: a read is one moment, a look misses nothing and drops no more than it must."""
 
 import asyncio
+import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import uvloop
 from sqlalchemy import text
 
 from keyhouse.domain.errors import Code, Error
@@ -124,6 +126,35 @@ def test_what_others_write_is_heard_while_a_write_of_ours_waits(settings: Settin
     run_on(settings, main)
 
 
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_who_asks_in_the_turn_of_a_look_still_hears_what_was_written_after_it(
+    settings: Settings, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def main() -> None:
+        async with opened(settings) as storage:
+            database, asked = storage.database, asyncio.Event()
+            at_once, heard = database.at_once, listen(storage)
+            assert at_once is not None
+
+            def ask() -> None:
+                at_once.catch_up_at_once()
+                asked.set()
+
+            request, wire = socket.socketpair()
+            with request, wire:
+                asyncio.get_running_loop().add_reader(request, ask)
+                await asyncio.sleep(0)
+                await database.catch_up()
+                written = note_elsewhere(settings, 1)
+                wire.send(b"!")
+                await asked.wait()
+                asyncio.get_running_loop().remove_reader(request)
+            assert heard == [written]
+
+    with asyncio.Runner(loop_factory=loop_factory) as loop:
+        loop.run(main())
+
+
 def test_what_others_write_is_read_once_and_what_they_say_nothing_of_drops_nothing(settings: Settings) -> None:
     async def main(storage: Storage) -> None:
         heard, statements = listen(storage), list[str]()
@@ -136,7 +167,7 @@ def test_what_others_write_is_read_once_and_what_they_say_nothing_of_drops_nothi
         for connection in (storage.database._reader, storage.database._writer):  # type: ignore[attr-defined]
             connection.set_trace_callback(statements.append)
         await asyncio.sleep(0)
-        await asyncio.gather(*(storage.database.catch_up() for _ in range(3)))
+        await storage.database.catch_up()
         assert statements == ["PRAGMA data_version"]
 
     run_on(settings, main)

@@ -59,7 +59,6 @@ class SqliteDatabase:
         except sqlite3.Error as failure:
             raise error_of(failure) from failure
         self._looked_at = now_us()
-        self._has_looked = False
 
     @property
     def at_once(self) -> AtOnce:
@@ -105,23 +104,16 @@ class SqliteDatabase:
             self._mark = mark
 
     async def catch_up(self) -> None:
-        """See Database. Callers in one turn of the event loop share a look: what any of them has heard of, it heard before that turn."""
+        """See Database. Each caller looks: between two of one turn uvloop may have waited for the network, and senders heard of writes."""
         self.catch_up_at_once()
 
     def catch_up_at_once(self) -> None:
         """See AtOnce."""
-        if self._has_looked:
-            return
         try:
             self._files.require_unmoved()
             self._look()
         except sqlite3.Error as failure:
             raise error_of(failure) from failure
-        self._has_looked = True
-        self._writes.running().call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
-        self._has_looked = False
 
     def _look(self) -> None:
         if not self._has_news():
@@ -146,7 +138,7 @@ class SqliteDatabase:
         return data_version(self._writer) != self._writes.foreign_version
 
     async def changed(self) -> None:
-        """See Database. It always waits for another turn of the event loop, in which `catch_up` looks again."""
+        """See Database. It always lets others have a turn of the event loop."""
         deadline = time.monotonic() + 1.0
         await asyncio.sleep(0)
         self._writes.empty_log()
