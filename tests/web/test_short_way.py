@@ -223,18 +223,20 @@ def test_a_caller_who_leaves_has_written(sqlite_house: ServedHouse, line: Line, 
     assert [entry["version"] for entry in client.get(f"{OPENAI}/history").json()["data"]] == [5, 4, 3, 2, 1]
 
 
-def test_a_write_whose_keys_changed_meanwhile_is_made_again(line: Line, ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_write_whose_keys_changed_meanwhile_is_made_again(line: Line, ways: Ways, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Once more in the same batch, where the others are made apart from it; then on the long way."""
     generations = [object()]
     monkeypatch.setattr(ways.database, "key_generation", lambda: generations[0])
 
     def change(statement: str) -> None:
-        if "INTO sealed_values" in statement and len(generations) == 1:
+        if "INTO sealed_values" in statement and len(generations) <= times:
             generations.insert(0, object())
 
     ways.database._writer.set_trace_callback(change)
     status, headers, _ = line.ask("PUT", OPENAI, b'{"enabled":true,"customKeys":{"OPENAI_API_KEY":"sk-again"}}')
     ways.database._writer.set_trace_callback(None)
-    assert (status, headers["etag"].partition(".")[0], len(generations)) == (200, '"4', 2)
+    assert (status, headers["etag"].partition(".")[0], len(generations)) == (200, '"4', times + 1)
     assert ways.begun == [True]
     assert line.put(enabled=False) == 200
 
