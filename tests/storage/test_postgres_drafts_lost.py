@@ -16,7 +16,7 @@ from keyhouse.settings import Settings
 from keyhouse.storage.database import ChangeNotice
 from keyhouse.storage.database_url import PostgresServer as ServerUrl
 from keyhouse.storage.database_url import parse_database_url
-from keyhouse.storage.postgres_drafts import Came
+from keyhouse.storage.postgres_drafts import Came, Drafts
 from keyhouse.storage.postgres_line import Line
 from keyhouse.storage.postgres_server import Connection, connect
 from tests.conftest import PostgresServer
@@ -331,3 +331,23 @@ def test_what_was_written_is_told_as_such_whatever_fails_then(settings: Settings
         asyncio.run(main())
     assert complaints == []
     assert {record.exc_info and record.exc_info[0] for record in caplog.records} == {LookupError}
+
+
+def test_a_connection_that_cannot_be_made_ready_is_closed_and_none_is_opened_for_a_while(postgres_server: PostgresServer) -> None:
+    url = parse_database_url(postgres_server.empty_database())
+    assert isinstance(url, ServerUrl)
+    opened: list[Connection] = []
+
+    def connected() -> Connection:
+        opened.append(connect(url, autocommit=True))
+        return opened[-1]
+
+    async def main() -> None:
+        drafts = Drafts(connected, lambda notices: None)
+        for _ in range(4):
+            assert (await drafts.write("any", lambda tx: None)).came is Came.NOT_WRITTEN
+            await drafts.opened()
+        assert [connection.closed for connection in opened] == [True]
+        await drafts.close()
+
+    asyncio.run(main())
