@@ -23,7 +23,7 @@ from tests.conftest import PostgresServer
 from tests.storage.drafts import LINES, Watched, asked, secret_of, versions, watched
 from tests.storage.held_writes import waits_for_a_lock
 from tests.storage.houses import settings_of
-from tests.storage.test_sqlite_first_write import no_further_file
+from tests.storage.no_room import no_further_file
 
 _CUT = f"SELECT pg_terminate_backend(pid) {LINES}"
 

@@ -13,7 +13,7 @@ from keyhouse.storage.database_url import parse_database_url
 from keyhouse.storage.postgres_line import Line
 from keyhouse.storage.postgres_server import Connection, connect
 from tests.conftest import PostgresServer
-from tests.storage.test_sqlite_first_write import no_further_file
+from tests.storage.no_room import no_further_file
 
 
 @pytest.fixture

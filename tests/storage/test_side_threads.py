@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from keyhouse.storage.side_threads import SideThreads
-from tests.storage.test_sqlite_first_write import no_further_thread
+from tests.storage.no_room import no_further_thread
 
 
 def test_actions_of_one_thread_run_one_after_the_other() -> None:

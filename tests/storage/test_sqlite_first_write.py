@@ -1,12 +1,8 @@
 """A first write that the system has no room for, as it needs a thread which waits for the disk: it fails at once, the next one is made."""
 
 import asyncio
-import contextlib
-import os
-import resource
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,37 +11,10 @@ from keyhouse.domain.errors import Code, Error
 from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.storage.statements import Statement, insert_into
 from tests.storage.houses import opened, settings_of
+from tests.storage.no_room import TOLD, no_further_file, no_further_thread
 
 _PUT = insert_into("installation", "name, value")
 _VALUES = Statement("SELECT value FROM installation WHERE name LIKE 'given%'")
-TOLD = "The database cannot be used now: its process can open no further file or start no further thread. Nothing was changed; try again."
-
-
-@contextmanager
-def no_further_file() -> Iterator[None]:
-    """No number of a file is left below the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 8, hard))
-    taken: list[int] = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@contextmanager
-def no_further_thread() -> Iterator[None]:
-    """No machine has room for a thread's stack."""
-    before = threading.stack_size(1 << 50)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)
 
 
 @pytest.mark.parametrize("nothing_further", [no_further_file, no_further_thread])

@@ -15,7 +15,7 @@ from keyhouse.storage.opening import Storage
 from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.storage.statements import Transaction, insert_into
 from tests.storage.houses import opened, run_on, settings_of
-from tests.storage.test_sqlite_first_write import TOLD, no_further_thread
+from tests.storage.no_room import TOLD, no_further_thread
 
 _PUT = insert_into("installation", "name, value")
 _CHANGE = "INSERT INTO changes (at, organization_id, project_id, revision) VALUES (1, NULL, 'theirs', 1)"

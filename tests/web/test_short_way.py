@@ -21,7 +21,7 @@ from keyhouse.storage.sqlite import SqliteDatabase
 from keyhouse.web.control.short_way import ShortWay
 from keyhouse.web.http_exchange import HttpExchange
 from tests.conftest import Serve, ServedHouse
-from tests.storage.test_sqlite_first_write import TOLD, no_further_thread
+from tests.storage.no_room import TOLD, no_further_thread
 from tests.web.tenant import Tenant, new_tenant
 
 LIST = "/api/model-providers"

@@ -13,8 +13,7 @@ class _Starts(dict[int, bytes | tuple[()]]):
         if length > LARGEST_BYTES:
             return _NO_CHUNK
         starts = [b"%x\r\n" % size for size in range(max(1, length - 7), length - 4)]
-        found = next((start for start in starts if len(start) + int(start, 16) + 2 == length), None)
-        return self.setdefault(length, _NO_CHUNK if found is None else found)
+        return self.setdefault(length, next((start for start in starts if len(start) + int(start, 16) + 2 == length), _NO_CHUNK))
 
 
 STARTS = _Starts()
